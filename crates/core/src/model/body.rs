@@ -1,0 +1,264 @@
+//! A document as JSON text. The text is checked once, on the way in, and spliced unchanged into
+//! every reply after that; only its top-level fields are ever taken apart, as text, so numbers and
+//! spelling survive every merge.
+
+use super::{DocId, Limits, Malformed, Millis};
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// One JSON value as text.
+pub type Value = Box<RawValue>;
+
+/// The text of a JSON object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body(Arc<str>);
+
+/// What Syncline itself reads of a document's top level.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `_id` when it is a string, or a number written as one.
+    pub id: Option<String>,
+    /// `createdAt`, when it is a time.
+    pub created_at: Option<Millis>,
+    /// `updatedAt`, when it is a time.
+    pub updated_at: Option<Millis>,
+    /// When the document expires, from `expireAt`, or else `createdAt` and `ttl` (milliseconds).
+    pub expires: Option<Millis>,
+}
+
+impl Body {
+    /// Checks that the text is one JSON object within the limits and takes it over.
+    ///
+    /// # Errors
+    /// [`Malformed`] naming the document and the limit or the place.
+    pub fn parse(text: &str, limits: &Limits) -> Result<(Body, Facts), Malformed> {
+        let facts = Facts::of(text).map_err(|e| Malformed::json("document", e))?;
+        check_size(text, facts.id.as_deref().unwrap_or("?"), limits)?;
+        Ok((Body(text.into()), facts))
+    }
+
+    /// Takes over text that a store or an earlier check vouches for.
+    #[must_use]
+    pub fn trusted(text: impl Into<Arc<str>>) -> Body {
+        Body(text.into())
+    }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The top-level fields, in their order.
+    ///
+    /// # Panics
+    /// When the text is not a JSON object, which the constructors exclude.
+    #[must_use]
+    pub fn fields(&self) -> Fields {
+        serde_json::from_str(&self.0).expect("a body is a JSON object")
+    }
+
+    /// What Syncline itself reads of the document.
+    ///
+    /// # Panics
+    /// When the text is not a JSON object, which the constructors exclude.
+    #[must_use]
+    pub fn facts(&self) -> Facts {
+        Facts::of(&self.0).expect("a body is a JSON object")
+    }
+}
+
+/// Size and nesting of a document's text.
+fn check_size(text: &str, id: &str, limits: &Limits) -> Result<(), Malformed> {
+    let refuse = |measure, actual, limit, name| {
+        Err(Malformed::TooBig { id: DocId::new(id).map_or_else(|_| "?".into(), String::from), measure, actual, limit, name })
+    };
+    if text.len() > limits.document_bytes {
+        return refuse("has this many bytes:", text.len(), limits.document_bytes, "limits.document_bytes");
+    }
+    let depth = nesting(text);
+    if depth > limits.depth {
+        return refuse("nests this deep:", depth, limits.depth, "limits.depth");
+    }
+    Ok(())
+}
+
+/// The deepest nesting of brackets outside strings.
+fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+impl Facts {
+    fn of(text: &str) -> Result<Facts, serde_json::Error> {
+        #[derive(Deserialize)]
+        struct Top<'a> {
+            #[serde(rename = "_id", borrow, default)]
+            id: Option<&'a RawValue>,
+            #[serde(rename = "createdAt", borrow, default)]
+            created_at: Option<&'a RawValue>,
+            #[serde(rename = "updatedAt", borrow, default)]
+            updated_at: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            ttl: Option<&'a RawValue>,
+            #[serde(rename = "expireAt", borrow, default)]
+            expire_at: Option<&'a RawValue>,
+        }
+        let top: Top<'_> = serde_json::from_str(text)?;
+        let created_at = top.created_at.and_then(time_of);
+        Ok(Facts {
+            id: top.id.and_then(id_of),
+            created_at,
+            updated_at: top.updated_at.and_then(time_of),
+            expires: expiry(top.expire_at, top.ttl, created_at),
+        })
+    }
+}
+
+fn id_of(raw: &RawValue) -> Option<String> {
+    match raw.get().as_bytes().first()? {
+        b'"' => serde_json::from_str(raw.get()).ok(),
+        b'0'..=b'9' | b'-' => Some(raw.get().to_owned()),
+        _ => None,
+    }
+}
+
+/// A time as an ISO string, or as milliseconds.
+fn time_of(raw: &RawValue) -> Option<Millis> {
+    match raw.get().as_bytes().first()? {
+        b'"' => Millis::parse(&serde_json::from_str::<Cow<'_, str>>(raw.get()).ok()?),
+        _ => number_of(raw),
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+fn number_of(raw: &RawValue) -> Option<Millis> {
+    let number: f64 = serde_json::from_str(raw.get()).ok()?;
+    (number >= 0.0 && number < 1e15).then_some(Millis(number as u64))
+}
+
+/// `expireAt` alone decides when it is there and not null; an unparsable one means "alive".
+fn expiry(expire_at: Option<&RawValue>, ttl: Option<&RawValue>, created_at: Option<Millis>) -> Option<Millis> {
+    match expire_at.filter(|raw| raw.get() != "null") {
+        Some(raw) => time_of(raw),
+        None => Some(Millis(created_at?.0 + number_of(ttl?)?.0)),
+    }
+}
+
+/// The top-level fields of a document, in their order, each value as text.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Fields(IndexMap<String, Value>);
+
+impl Fields {
+    /// The value of a field.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.get(name).map(AsRef::as_ref)
+    }
+
+    /// Sets a field, in place when it exists, else at the end.
+    pub fn set(&mut self, name: &str, value: Value) {
+        match self.0.get_mut(name) {
+            Some(old) => *old = value,
+            None => drop(self.0.insert(name.to_owned(), value)),
+        }
+    }
+
+    /// Takes a field away.
+    pub fn remove(&mut self, name: &str) -> Option<Value> {
+        self.0.shift_remove(name)
+    }
+
+    /// Keeps the fields for which `keep` holds.
+    pub fn retain(&mut self, mut keep: impl FnMut(&str) -> bool) {
+        self.0.retain(|name, _| keep(name));
+    }
+
+    /// All fields in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+        self.0.iter().map(|(n, v)| (n.as_str(), v.as_ref()))
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is no field.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Back to text.
+    ///
+    /// # Panics
+    /// Never: names and raw values always serialize.
+    #[must_use]
+    pub fn to_body(&self) -> Body {
+        Body(serde_json::to_string(self).expect("fields serialize").into())
+    }
+}
+
+impl<S: Into<String>> FromIterator<(S, Value)> for Fields {
+    fn from_iter<T: IntoIterator<Item = (S, Value)>>(iter: T) -> Self {
+        Fields(iter.into_iter().map(|(name, value)| (name.into(), value)).collect())
+    }
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self.iter().all(|(name, value)| other.get(name).is_some_and(|v| v.get() == value.get()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(text: &str) -> Facts {
+        Body::parse(text, &Limits::default()).unwrap().1
+    }
+
+    #[test]
+    fn expiry_follows_expire_at_then_ttl() {
+        assert_eq!(facts(r#"{"expireAt":5000}"#).expires, Some(Millis(5000)));
+        assert_eq!(facts(r#"{"expireAt":"1970-01-01T00:00:07Z"}"#).expires, Some(Millis(7000)));
+        assert_eq!(facts(r#"{"expireAt":"never","ttl":1,"createdAt":1}"#).expires, None);
+        assert_eq!(facts(r#"{"expireAt":null,"ttl":5,"createdAt":"1970-01-01T00:00:01Z"}"#).expires, Some(Millis(1005)));
+        assert_eq!(facts(r#"{"ttl":5}"#).expires, None);
+    }
+
+    #[test]
+    fn nesting_ignores_brackets_in_strings() {
+        let limits = Limits { depth: 2, ..Limits::default() };
+        assert!(Body::parse(r#"{"a":["[[[{{{\"]"]}"#, &limits).is_ok());
+        let deep = Body::parse(r#"{"_id":"x","a":[[1]]}"#, &limits).unwrap_err();
+        assert!(deep.to_string().contains("`x`") && deep.to_string().contains("limits.depth"), "{deep}");
+    }
+
+    #[test]
+    fn fields_keep_spelling_and_order() {
+        let body = Body::trusted(r#"{"b":1.50,"a":12345678901234567890123,"b2":"\u00e9"}"#);
+        assert_eq!(body.fields().to_body().text(), body.text());
+    }
+}

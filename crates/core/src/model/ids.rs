@@ -1,0 +1,154 @@
+//! Identifiers and positions. Each is a type of its own so that two of them cannot be swapped.
+
+use super::Malformed;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// A position in a space's log: 1, 2, 3 … in commit order. 0 is "before everything".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Lsn(pub u64);
+
+impl Lsn {
+    /// The position before the first change.
+    pub const ZERO: Lsn = Lsn(0);
+
+    /// The position after this one.
+    #[must_use]
+    pub fn next(self) -> Lsn {
+        Lsn(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The number of an op in its node's outbox: 1, 2, 3 … `(NodeId, Seq)` is the op id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+/// Who made a change, as a small number that the hub's store assigns to a node or token.
+/// [`Author::SELF`] is this replica's own, not yet pushed work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Author(pub u32);
+
+impl Author {
+    /// The replica itself, before the hub has named it.
+    pub const SELF: Author = Author(0);
+}
+
+/// How far a reader has got in which history.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The history that `lsn` counts in.
+    pub epoch: Epoch,
+    /// Everything up to and including this has been read.
+    pub lsn: Lsn,
+}
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks the rule of this identifier and wraps the text.
+            ///
+            /// # Errors
+            /// [`Malformed`] with the rule that the text breaks.
+            pub fn new(text: impl AsRef<str>) -> Result<Self, Malformed> {
+                let text = text.as_ref();
+                let rule: fn(&str) -> Option<&'static str> = $rule;
+                match rule(text) {
+                    None => Ok(Self(text.into())),
+                    Some(rule) => Err(Malformed::id($what, text, rule)),
+                }
+            }
+
+            /// The text itself.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Malformed;
+            fn try_from(text: String) -> Result<Self, Malformed> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> String {
+                id.0.as_ref().to_owned()
+            }
+        }
+    };
+}
+
+fn name_rule(text: &str) -> Option<&'static str> {
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if text.is_empty() || text.len() > 128 {
+        Some("must have 1 to 128 bytes")
+    } else if !text.chars().all(plain) || text.starts_with('.') {
+        Some("may hold letters, digits, `_`, `-` and `.`, and must not start with `.`")
+    } else {
+        None
+    }
+}
+
+fn token_rule(text: &str) -> Option<&'static str> {
+    if text.is_empty() || text.len() > 128 {
+        Some("must have 1 to 128 bytes")
+    } else if !text.bytes().all(|b| b.is_ascii_graphic()) {
+        Some("may hold visible ASCII characters only")
+    } else {
+        None
+    }
+}
+
+text_id!(
+    /// An isolated database inside a hub.
+    SpaceName, "space", name_rule
+);
+text_id!(
+    /// A named set of documents.
+    CollectionName, "collection", name_rule
+);
+text_id!(
+    /// The `_id` of a document inside its collection: 1 to 512 bytes.
+    DocId, "document id", |text| {
+        if text.is_empty() || text.len() > 512 {
+            Some("must have 1 to 512 bytes")
+        } else {
+            None
+        }
+    }
+);
+text_id!(
+    /// A registered participant; a UUID for our own clients, the token's name for foreign ones.
+    NodeId, "node id", token_rule
+);
+text_id!(
+    /// Names one push; chosen by the client.
+    BatchId, "batch id", token_rule
+);
+text_id!(
+    /// Identity of a log's history. It changes when a hub is restored from a backup.
+    Epoch, "epoch", |text| if text.is_empty() { None } else { token_rule(text) }
+);

@@ -1,0 +1,19 @@
+//! The words of Syncline as types. Owns no rule beyond "this value is well formed".
+
+mod body;
+mod error;
+mod ids;
+mod limits;
+mod op;
+mod receipt;
+mod stamp;
+mod version;
+
+pub use body::{Body, Facts, Fields, Value};
+pub use error::{Kind, Malformed};
+pub use ids::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, Lsn, NodeId, Seq, SpaceName};
+pub use limits::Limits;
+pub use op::{Base, Edit, Op, OpKey};
+pub use receipt::{Rejection, Receipt, Verdict};
+pub use stamp::{Clock, Millis, Stamp};
+pub use version::{Mark, Meta, Version};
