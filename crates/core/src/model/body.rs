@@ -74,7 +74,13 @@ impl Body {
 /// Size and nesting of a document's text.
 fn check_size(text: &str, id: &str, limits: &Limits) -> Result<(), Malformed> {
     let refuse = |measure, actual, limit, name| {
-        Err(Malformed::TooBig { id: DocId::new(id).map_or_else(|_| "?".into(), String::from), measure, actual, limit, name })
+        Err(Malformed::TooBig {
+            id: DocId::new(id).map_or_else(|_| "?".into(), String::from),
+            measure,
+            actual,
+            limit,
+            name,
+        })
     };
     if text.len() > limits.document_bytes {
         return refuse("has this many bytes:", text.len(), limits.document_bytes, "limits.document_bytes");
@@ -244,7 +250,10 @@ mod tests {
         assert_eq!(facts(r#"{"expireAt":5000}"#).expires, Some(Millis(5000)));
         assert_eq!(facts(r#"{"expireAt":"1970-01-01T00:00:07Z"}"#).expires, Some(Millis(7000)));
         assert_eq!(facts(r#"{"expireAt":"never","ttl":1,"createdAt":1}"#).expires, None);
-        assert_eq!(facts(r#"{"expireAt":null,"ttl":5,"createdAt":"1970-01-01T00:00:01Z"}"#).expires, Some(Millis(1005)));
+        assert_eq!(
+            facts(r#"{"expireAt":null,"ttl":5,"createdAt":"1970-01-01T00:00:01Z"}"#).expires,
+            Some(Millis(1005))
+        );
         assert_eq!(facts(r#"{"ttl":5}"#).expires, None);
     }
 

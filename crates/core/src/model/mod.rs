@@ -14,6 +14,6 @@ pub use error::{Kind, Malformed};
 pub use ids::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, Lsn, NodeId, Seq, SpaceName};
 pub use limits::Limits;
 pub use op::{Base, Edit, Op, OpKey};
-pub use receipt::{Rejection, Receipt, Verdict};
+pub use receipt::{Receipt, Rejection, Verdict};
 pub use stamp::{Clock, Millis, Stamp};
 pub use version::{Mark, Meta, Version};
