@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The Syncline hub as a library.
+
+pub mod store;

@@ -1,1 +1,16 @@
-//! The hub's decisions.
+//! The hub's side of a push, as pure functions (steps 4 to 6 of the life of a change).
+//!
+//! [`touch`] says what a group of pushes needs to know, a store loads it under the space's lock,
+//! [`decide`] turns it into the set of rows to write and the answers to give. Nothing here waits,
+//! reads a clock or asks a store for more.
+
+mod decide;
+mod foreign;
+mod intake;
+mod loaded;
+mod write_set;
+
+pub use decide::{Decision, Reply, decide};
+pub use intake::{ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
+pub use loaded::{AuthorState, BatchKey, DocKey, Loaded, Rules, StoredBatch, Touch, touch};
+pub use write_set::{Change, Conflict, Entry, Quarantined, Ticket, WriteSet};

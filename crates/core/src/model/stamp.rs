@@ -26,13 +26,14 @@ impl Millis {
     }
 }
 
-/// A hybrid logical timestamp: 48 bits of milliseconds, 16 bits of counter.
+/// A hybrid logical timestamp: milliseconds and a counter of 10 bits. Stays below 2^53,
+/// so that JSON readers with floating-point numbers keep it exact until the year 2248.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Stamp(pub u64);
 
-const COUNTER_BITS: u32 = 16;
-const MAX_MILLIS: u64 = (1 << 47) - 1;
+const COUNTER_BITS: u32 = 10;
+const MAX_MILLIS: u64 = (1 << 43) - 1;
 
 impl Stamp {
     /// Before every edit.

@@ -1,1 +1,4 @@
-//! Bytes to words and back.
+//! Bytes to words and back (steps 3 and 9 of the life of a change). Holds no rule about data.
+
+pub mod digest;
+pub mod own;

@@ -1,0 +1,40 @@
+//! From what was loaded to what is written and answered.
+
+use super::intake::Intake;
+use super::loaded::{Loaded, Rules};
+use super::write_set::WriteSet;
+use crate::model::{Lsn, Receipt};
+
+/// What a group of pushes leads to.
+#[derive(Clone, Debug, Default)]
+pub struct Decision {
+    /// The rows to write.
+    pub writes: WriteSet,
+    /// One answer for each push, in order.
+    pub replies: Vec<Reply>,
+}
+
+/// The answer to one push, valid once its write set is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To our own client.
+    Own {
+        /// One for each op, in order.
+        receipts: Vec<Receipt>,
+    },
+    /// To a foreign client.
+    Foreign {
+        /// The number for its `server_lsn`.
+        lsn: Lsn,
+        /// LSNs of the new documents that this push created.
+        fresh: Option<(Lsn, Lsn)>,
+    },
+    /// The batch id was used before with other content; nothing was applied.
+    BatchReused,
+}
+
+/// Decides a group of pushes one after the other, as if each had come alone.
+#[must_use]
+pub fn decide(_loaded: Loaded, _group: &[Intake], _rules: Rules) -> Decision {
+    unimplemented!("written next")
+}

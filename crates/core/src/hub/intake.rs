@@ -1,0 +1,112 @@
+//! What a dialect hands to the hub: pushes that are decoded, authenticated and within the limits.
+
+use crate::merge::Strategy;
+use crate::model::{BatchId, Body, CollectionName, DocId, Fields, Lsn, Millis, NodeId, Op, Rejection, Seq, Stamp};
+
+/// One push, waiting to be decided.
+#[derive(Clone, Debug)]
+pub enum Intake {
+    /// From our own client: numbered ops over any collections, each answered with a receipt.
+    Own(OwnBatch),
+    /// From a foreign client: ops on one collection without a base or (for some) a time.
+    Foreign(ForeignBatch),
+}
+
+/// A push of our own client.
+#[derive(Clone, Debug)]
+pub struct OwnBatch {
+    /// Who pushes.
+    pub node: NodeId,
+    /// The batch's name; a repeat of it is answered from the stored receipts.
+    pub batch: BatchId,
+    /// Digest of the content: the same name with other content is refused.
+    pub digest: u64,
+    /// The client's strategy for collections where the hub sets none.
+    pub strategy: Option<Strategy>,
+    /// The ops in the order of their numbers.
+    pub steps: Vec<Step>,
+}
+
+/// One element of an own push.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// An edit of one document.
+    Edit(Op),
+    /// Removal of every document of a collection that the node knew.
+    Clear {
+        /// Its number in the node's outbox.
+        seq: Seq,
+        /// Which collection.
+        collection: CollectionName,
+        /// Documents changed by others after this stay.
+        read_up_to: Lsn,
+        /// When it was made.
+        stamp: Stamp,
+        /// Ops of one batch with the same number are accepted or rejected together.
+        txn: Option<u32>,
+    },
+    /// An element that can never be applied.
+    Poison(Poison),
+}
+
+/// An element that cannot be read or is not allowed; it goes to quarantine with its reason.
+#[derive(Clone, Debug)]
+pub struct Poison {
+    /// Its number, so that it can be answered.
+    pub seq: Seq,
+    /// Its transaction, which is rejected with it.
+    pub txn: Option<u32>,
+    /// The collection, when it could be read.
+    pub collection: Option<CollectionName>,
+    /// The element as it was sent.
+    pub raw: String,
+    /// What is wrong with it.
+    pub rejection: Rejection,
+}
+
+/// A push of a foreign client, on one collection.
+#[derive(Clone, Debug)]
+pub struct ForeignBatch {
+    /// The token's name: the only identity that such a client has.
+    pub node: NodeId,
+    /// Which collection the base URL stands for.
+    pub collection: CollectionName,
+    /// The batch's name, when the client's generation sends one.
+    pub batch: Option<BatchId>,
+    /// Digest of the content: the same name with other content is refused.
+    pub digest: u64,
+    /// Ops in the order in which they were sent, without those marked `_remote`.
+    pub ops: Vec<ForeignOp>,
+    /// Every client that may have sent this has been served at least up to here; 0: unknown.
+    pub served: Lsn,
+    /// LSN ranges whose new documents the sender has made itself (known only when it is the sole user of its key).
+    pub own: Vec<(Lsn, Lsn)>,
+}
+
+/// One element of a foreign push, taken apart.
+#[derive(Clone, Debug)]
+pub struct ForeignOp {
+    /// The same for every repeat: from `opId`, or from the transaction's identity. `None`: no identity was sent.
+    pub key: Option<[u8; 16]>,
+    /// What it does.
+    pub edit: ForeignEdit,
+    /// When it was made, where the element says so (`updatedAt` of the document or data, `ts` of a transaction).
+    pub time: Option<Millis>,
+    /// Number of the transaction inside this batch, for elements of a transaction.
+    pub txn: Option<u32>,
+    /// The element as it was sent, for quarantine.
+    pub raw: String,
+}
+
+/// What a foreign element does. `BATCH_INSERT` and `insertMany` arrive as one of these per document.
+#[derive(Clone, Debug)]
+pub enum ForeignEdit {
+    /// A complete document.
+    Insert(DocId, Body),
+    /// Fields to set; foreign updates never take a field away.
+    Update(DocId, Fields),
+    /// The document goes away.
+    Remove(DocId),
+    /// Every document goes away.
+    Clear,
+}

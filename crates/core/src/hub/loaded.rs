@@ -1,0 +1,136 @@
+//! What a group of pushes needs to know, and the same once a store has loaded it.
+
+use super::intake::{ForeignBatch, ForeignEdit, Intake, OwnBatch, Step};
+use crate::merge::Strategy;
+use crate::model::{Author, BatchId, CollectionName, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Version};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A document's place in a space.
+pub type DocKey = (CollectionName, DocId);
+
+/// A batch's place in a space: batch ids of different nodes never meet.
+pub type BatchKey = (NodeId, BatchId);
+
+/// What a store must load, under the space's lock, before [`decide`](super::decide).
+#[derive(Clone, Debug, Default)]
+pub struct Touch {
+    /// Documents that ops name.
+    pub docs: BTreeSet<DocKey>,
+    /// Collections of which every live document is needed.
+    pub whole: BTreeSet<CollectionName>,
+    /// Collections whose rules are needed.
+    pub collections: BTreeSet<CollectionName>,
+    /// Nodes that push; unknown ones get a number.
+    pub nodes: BTreeSet<NodeId>,
+    /// Batches that may be repeats.
+    pub batches: BTreeSet<BatchKey>,
+    /// Foreign ops that may be repeats.
+    pub keys: BTreeSet<[u8; 16]>,
+    /// Own ops that may be repeats: for each node the first and last number in the group.
+    pub seqs: BTreeMap<NodeId, (Seq, Seq)>,
+}
+
+/// What is known of a node that pushes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuthorState {
+    /// Its number in this space.
+    pub author: Author,
+    /// The highest op number that has been answered.
+    pub last_seq: Seq,
+}
+
+/// A batch that has been answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredBatch {
+    /// Digest of its content.
+    pub digest: u64,
+    /// The LSN that its reply carried.
+    pub lsn: Lsn,
+}
+
+/// What a store found for a [`Touch`]. Absent entries do not exist.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The last LSN taken.
+    pub head: Lsn,
+    /// Every node of the touch, new ones with a fresh number.
+    pub nodes: BTreeMap<NodeId, AuthorState>,
+    /// Batches answered before.
+    pub batches: BTreeMap<BatchKey, StoredBatch>,
+    /// Foreign ops decided before.
+    pub seen: BTreeSet<[u8; 16]>,
+    /// Receipts still kept, of the own ops in the touched ranges.
+    pub receipts: BTreeMap<(NodeId, Seq), Receipt>,
+    /// The touched documents, removed ones included, and every live one of the whole collections.
+    pub docs: BTreeMap<DocKey, Version>,
+    /// Strategies that the hub sets.
+    pub strategies: BTreeMap<CollectionName, Strategy>,
+}
+
+/// The facts that a decision takes beside what was loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The hub's time.
+    pub now: Millis,
+    /// The hub's limits.
+    pub limits: Limits,
+}
+
+/// What a group of pushes needs to know.
+#[must_use]
+pub fn touch(group: &[Intake]) -> Touch {
+    let mut touch = Touch::default();
+    for intake in group {
+        match intake {
+            Intake::Own(batch) => touch.own(batch),
+            Intake::Foreign(batch) => touch.foreign(batch),
+        }
+    }
+    touch
+}
+
+impl Touch {
+    fn own(&mut self, batch: &OwnBatch) {
+        self.nodes.insert(batch.node.clone());
+        self.batches.insert((batch.node.clone(), batch.batch.clone()));
+        for step in &batch.steps {
+            let seq = match step {
+                Step::Edit(op) => {
+                    self.docs.insert((op.collection.clone(), op.id.clone()));
+                    self.collections.insert(op.collection.clone());
+                    match op.key {
+                        OpKey::Seq(seq) => seq,
+                        OpKey::Foreign(_) | OpKey::None => continue,
+                    }
+                }
+                Step::Clear { seq, collection, .. } => {
+                    self.whole.insert(collection.clone());
+                    self.collections.insert(collection.clone());
+                    *seq
+                }
+                Step::Poison(poison) => poison.seq,
+            };
+            let range = self.seqs.entry(batch.node.clone()).or_insert((seq, seq));
+            *range = (range.0.min(seq), range.1.max(seq));
+        }
+    }
+
+    fn foreign(&mut self, batch: &ForeignBatch) {
+        self.nodes.insert(batch.node.clone());
+        self.collections.insert(batch.collection.clone());
+        if let Some(id) = &batch.batch {
+            self.batches.insert((batch.node.clone(), id.clone()));
+        }
+        for op in &batch.ops {
+            self.keys.extend(op.key);
+            match &op.edit {
+                ForeignEdit::Insert(id, _) | ForeignEdit::Update(id, _) | ForeignEdit::Remove(id) => {
+                    self.docs.insert((batch.collection.clone(), id.clone()));
+                }
+                ForeignEdit::Clear => {
+                    self.whole.insert(batch.collection.clone());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The rows that one commit writes, all or none.
+
+use super::loaded::{BatchKey, StoredBatch};
+use crate::merge::{Strategy, Values};
+use crate::model::{Author, CollectionName, DocId, Facts, Lsn, NodeId, Receipt, Seq, Version};
+use std::collections::BTreeMap;
+
+/// Everything that a group of pushes writes. LSNs continue the loaded head without a gap.
+#[derive(Clone, Debug, Default)]
+pub struct WriteSet {
+    /// Log entries in LSN order.
+    pub entries: Vec<Entry>,
+    /// Answered batches.
+    pub batches: Vec<(BatchKey, StoredBatch)>,
+    /// Decided foreign ops.
+    pub seen: Vec<[u8; 16]>,
+    /// Receipts by node; the last one's number becomes the node's `last_seq` where it is higher.
+    pub receipts: BTreeMap<NodeId, Vec<Receipt>>,
+    /// New rows of the conflict ledger.
+    pub conflicts: Vec<Conflict>,
+    /// New rows of the quarantine.
+    pub quarantine: Vec<Quarantined>,
+}
+
+/// One row of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// A document changed.
+    Change(Change),
+    /// A foreign push was answered with this LSN; readers never see the row.
+    Ticket(Ticket),
+}
+
+impl Entry {
+    /// The row's position.
+    #[must_use]
+    pub fn lsn(&self) -> Lsn {
+        match self {
+            Entry::Change(change) => change.version.lsn,
+            Entry::Ticket(ticket) => ticket.lsn,
+        }
+    }
+}
+
+/// An accepted edit: the document after it. It becomes the head of its document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// Where the document lives.
+    pub collection: CollectionName,
+    /// Which document.
+    pub id: DocId,
+    /// The document after the change; its `meta` says whether readers see it.
+    pub version: Version,
+    /// What a reader without the text needs to know of it.
+    pub facts: Facts,
+}
+
+/// The position that a foreign push was answered with. Such a client takes the number for its new
+/// cursor although it may have missed changes before it; the ticket says from where to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ticket {
+    /// The number in the reply, given to nobody else.
+    pub lsn: Lsn,
+    /// Which collection.
+    pub collection: CollectionName,
+    /// Who pushed.
+    pub author: Author,
+    /// Where its holder continues to read.
+    pub from: Lsn,
+    /// LSN ranges whose new documents the holder has made itself and must not get back.
+    pub own: Vec<(Lsn, Lsn)>,
+}
+
+/// A concurrent edit that lost. Both sides are kept; the losing one can be restored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    /// Where the document lives.
+    pub collection: CollectionName,
+    /// Which document.
+    pub id: DocId,
+    /// The change that decided it; 0 when the stored version stayed as it was.
+    pub lsn: Lsn,
+    /// Which rule decided.
+    pub rule: Strategy,
+    /// Who won.
+    pub winner: Author,
+    /// Who lost.
+    pub loser: Author,
+    /// What was lost.
+    pub losing: Values,
+    /// The winning values of the same fields (a JSON object), or the whole document's.
+    pub winning: Values,
+}
+
+/// An op that cannot be applied, kept with its reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The collection, where it is known.
+    pub collection: Option<CollectionName>,
+    /// The document, where it is known.
+    pub id: Option<DocId>,
+    /// Who sent it.
+    pub node: NodeId,
+    /// Its number, for own ops.
+    pub seq: Option<Seq>,
+    /// A short, stable word.
+    pub code: String,
+    /// A sentence that names the thing, the rule and the next step.
+    pub reason: String,
+    /// The op as it was sent.
+    pub op: String,
+}

@@ -1,0 +1,154 @@
+//! Where a hub keeps its spaces. One small trait, set-oriented, with an implementation per engine.
+//!
+//! A store owns rows and their order; it decides nothing. The decision is a function that the hub
+//! passes in ([`Store::commit`]), so that loading, deciding and writing share one transaction under
+//! the space's lock. No method assumes that the engine is embedded.
+
+mod memory;
+mod rows;
+mod sqlite;
+
+pub use memory::MemoryStore;
+pub use rows::{
+    ConflictRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan, Scanned, Trim, Trimmed,
+};
+pub use sqlite::SqliteStore;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use syncline_core::hub::{Loaded, Touch, WriteSet};
+use syncline_core::model::{Lsn, Millis, NodeId, SpaceName};
+use tokio::sync::mpsc;
+
+/// Turns what was loaded into what to write. May be called again when the engine asks for a retry.
+pub type Decide = Box<dyn FnMut(Loaded) -> WriteSet + Send>;
+
+/// Turns rows into the bytes of a reply, as they are read.
+pub trait Encoder: Send {
+    /// Before the first row: the consistent state that all rows come from.
+    fn begin(&mut self, head: &Head, out: &mut Vec<u8>);
+    /// One row. `false`: the row was left out and does not count toward the limits.
+    fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool;
+    /// After the last row.
+    fn end(&mut self, scanned: &Scanned, out: &mut Vec<u8>);
+}
+
+/// The storage engine of a hub. All methods are safe to call from any task; those that change a
+/// space take their turn in the space's order.
+pub trait Store: Send + Sync + 'static {
+    /// Creates the space when it is missing (with a new epoch) and tells where its log stands.
+    fn open_space<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Head, StoreError>>;
+
+    /// The spaces that exist.
+    fn spaces(&self) -> BoxFuture<'_, Result<Vec<SpaceName>, StoreError>>;
+
+    /// Where the space's log stands.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownSpace`].
+    fn head<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Head, StoreError>>;
+
+    /// Locks the space's head, loads what `touch` names, calls `decide`, writes what it returns and
+    /// commits durably. Either all rows are there afterwards or none, and then the error says so.
+    fn commit<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        touch: Touch,
+        decide: Decide,
+    ) -> BoxFuture<'a, Result<Head, StoreError>>;
+
+    /// Reads rows from one consistent state and sends the encoder's bytes in chunks of at most
+    /// about 256 KiB. Ends early, without error, when the receiver is gone.
+    fn scan<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        scan: Scan,
+        encoder: Box<dyn Encoder>,
+        out: mpsc::Sender<Bytes>,
+    ) -> BoxFuture<'a, Result<Scanned, StoreError>>;
+
+    /// Forgets what its retention no longer asks for. Heads of live documents always stay.
+    fn trim<'a>(&'a self, space: &'a SpaceName, trim: Trim) -> BoxFuture<'a, Result<Trimmed, StoreError>>;
+
+    /// Rows of the conflict ledger, newest first.
+    fn conflicts<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        query: ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<ConflictRow>, StoreError>>;
+
+    /// Rows of the quarantine, newest first.
+    fn quarantine<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        query: ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<QuarantineRow>, StoreError>>;
+
+    /// Nodes and tokens that have pushed to or read from the space.
+    fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>>;
+
+    /// Notes how far nodes have read. Losing the newest notes in a crash is harmless.
+    fn note_cursors<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        cursors: Vec<(NodeId, Lsn, Millis)>,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Small administrative records of the whole hub (tokens, collection rules), by kind.
+    fn records(&self, kind: RecordKind) -> BoxFuture<'_, Result<Vec<Record>, StoreError>>;
+
+    /// Writes a record, or with `value: None` removes it.
+    fn put_record(&self, kind: RecordKind, key: String, value: Option<String>)
+    -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Ends background work and flushes. Later calls fail with [`StoreError::Closed`].
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// What goes wrong below the hub.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such space.
+    #[error(
+        "space `{0}` does not exist; create it with a token or a collection in it (`syncline token add --space {0}`)"
+    )]
+    UnknownSpace(SpaceName),
+    /// The reader's position is behind the horizon.
+    #[error("the log is kept from {horizon} on and the reader is at {asked}: start from a snapshot")]
+    BehindHorizon {
+        /// Oldest position that can still be read from.
+        horizon: Lsn,
+        /// The position asked for.
+        asked: Lsn,
+    },
+    /// Data written by a newer program.
+    #[error("{place} has schema {found}, this program knows up to {known}: use a newer syncline")]
+    NewerSchema {
+        /// The file or database.
+        place: String,
+        /// Its schema.
+        found: i64,
+        /// The newest schema known here.
+        known: i64,
+    },
+    /// A durable write failed earlier; nothing is guessed after that.
+    #[error("the store stopped after a failed write ({cause}); check the disk and restart the hub")]
+    Poisoned {
+        /// The first failure.
+        cause: String,
+    },
+    /// Another process has it open.
+    #[error("{0} is in use by another process; stop it, or talk to the running hub with `--hub URL`")]
+    InUse(String),
+    /// The engine said no.
+    #[error("{action}: {source}")]
+    Engine {
+        /// What was being done.
+        action: &'static str,
+        /// The engine's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The store is shut down.
+    #[error("the store is closed")]
+    Closed,
+}

@@ -1,0 +1,213 @@
+//! Rows as stores return them, and the questions that they answer.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Millis, Stamp};
+
+/// Where a space's log stands, all read at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// Identity of the history.
+    pub epoch: Epoch,
+    /// The last LSN taken.
+    pub lsn: Lsn,
+    /// The last LSN that is a change of a document. Pages end here, never on a ticket.
+    pub last_change: Lsn,
+    /// Changes after this LSN can be read.
+    pub horizon: Lsn,
+}
+
+/// Which rows to read.
+#[derive(Clone, Debug)]
+pub enum Scan {
+    /// Every change after a position, in LSN order, as it was logged.
+    Log {
+        /// Changes after this.
+        after: Lsn,
+        /// Only these collections; `None`: all.
+        collections: Option<BTreeSet<CollectionName>>,
+        /// Stop after so many rows.
+        max_rows: usize,
+        /// Stop after about so many bytes of text.
+        max_bytes: usize,
+    },
+    /// The newest version of each document of one collection that changed after a position, removed
+    /// ones included, in LSN order.
+    Net {
+        /// Which collection.
+        collection: CollectionName,
+        /// Changed after this.
+        after: Lsn,
+    },
+    /// Live documents by collection and id.
+    Snapshot {
+        /// Which collections; `None`: all.
+        collections: Option<BTreeSet<CollectionName>>,
+        /// Continue after this document.
+        after: Option<(CollectionName, DocId)>,
+        /// Leave out what has expired by now; `None`: leave out nothing.
+        expired_by: Option<Millis>,
+    },
+    /// The tickets of one collection with this LSN (none or one), to look up a foreign cursor.
+    Ticket {
+        /// The position that the foreign client came with.
+        lsn: Lsn,
+    },
+}
+
+/// One row, borrowed from the engine for as long as the encoder looks at it.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// Its position.
+    pub lsn: Lsn,
+    /// When it was committed.
+    pub at: Millis,
+    /// The collection's name.
+    pub collection: &'a str,
+    /// The document's id.
+    pub id: &'a str,
+    /// Whether readers see the document.
+    pub live: bool,
+    /// Who made the change.
+    pub author: Author,
+    /// Newest stamp of the version (see `Meta::stamp`).
+    pub stamp: Stamp,
+    /// The version's `Meta` as JSON; empty for a document that one insert wrote: then it is
+    /// `Meta::inserted` of stamp, lsn and author.
+    pub meta: &'a str,
+    /// From which LSN on the document exists for readers.
+    pub created: Lsn,
+    /// Whether `createdAt` and `updatedAt` are both among the document's fields.
+    pub timed: bool,
+    /// When the document expires.
+    pub expires: Option<Millis>,
+    /// The document's text (of a removed one: its last text). For [`Scan::Ticket`] the ticket as JSON.
+    pub body: &'a str,
+}
+
+/// How a scan ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// The rows are complete up to here.
+    pub upto: Lsn,
+    /// Rows that the encoder took.
+    pub rows: u64,
+    /// Whether there is more after `upto`.
+    pub more: bool,
+}
+
+/// What may go.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trim {
+    /// Superseded changes, tickets and tombstones up to here; becomes the horizon.
+    pub horizon: Lsn,
+    /// Receipts, batch ids and foreign op ids older than this.
+    pub receipts_before: Millis,
+}
+
+/// What went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Trimmed {
+    /// Superseded changes and tickets.
+    pub changes: u64,
+    /// Tombstones.
+    pub tombstones: u64,
+    /// Receipts, batch ids and foreign op ids.
+    pub receipts: u64,
+}
+
+/// Which rows of the ledger or the quarantine.
+#[derive(Clone, Debug, Default)]
+pub struct ListQuery {
+    /// Only this collection.
+    pub collection: Option<CollectionName>,
+    /// Only this document.
+    pub id: Option<DocId>,
+    /// Only rows with a number below this (for paging); `None`: from the newest.
+    pub before: Option<u64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A row of the conflict ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictRow {
+    /// Its number.
+    pub n: u64,
+    /// When it was decided.
+    pub at: Millis,
+    /// Where the document lives.
+    pub collection: String,
+    /// Which document.
+    pub id: String,
+    /// The deciding change.
+    pub lsn: Lsn,
+    /// The rule that decided.
+    pub rule: String,
+    /// Name of the node that won.
+    pub winner: String,
+    /// Name of the node that lost.
+    pub loser: String,
+    /// `fields`, `document` or `removal`.
+    pub losing_kind: String,
+    /// The losing values as JSON; null for a removal.
+    pub losing: serde_json::Value,
+    /// The winning values as JSON; null for a removal.
+    pub winning: serde_json::Value,
+}
+
+/// A row of the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuarantineRow {
+    /// Its number.
+    pub n: u64,
+    /// When it was set aside.
+    pub at: Millis,
+    /// The collection, where it is known.
+    pub collection: Option<String>,
+    /// The document, where it is known.
+    pub id: Option<String>,
+    /// Who sent it.
+    pub node: String,
+    /// Its number in the node's outbox.
+    pub seq: Option<u64>,
+    /// A short, stable word.
+    pub code: String,
+    /// Why it cannot be applied.
+    pub reason: String,
+    /// The op as it was sent.
+    pub op: String,
+}
+
+/// A node or token as the space knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRow {
+    /// Its number in this space.
+    pub author: Author,
+    /// Its id (own clients) or token name (foreign clients).
+    pub node: String,
+    /// The highest op number answered.
+    pub last_seq: u64,
+    /// How far it has read, as last noted.
+    pub cursor: Lsn,
+    /// When it was last seen; 0: never since it was made.
+    pub seen_at: Millis,
+}
+
+/// Kinds of administrative records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RecordKind {
+    /// Access tokens, by name.
+    Token,
+    /// Collection rules, by `space/collection`.
+    Collection,
+}
+
+/// An administrative record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its key within the kind.
+    pub key: String,
+    /// Its content as JSON.
+    pub value: String,
+}
