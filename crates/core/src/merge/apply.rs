@@ -1,7 +1,11 @@
 //! What becomes of one edit on one document.
 
-use super::Strategy;
-use crate::model::{Author, Base, Edit, Lsn, Stamp, Verdict, Version};
+use super::draft::Draft;
+use super::losses::{Loss, Losses, Values};
+use super::strategy::Strategy;
+use crate::model::{Author, Base, Body, Edit, Fields, Lsn, Mark, Meta, Stamp, Verdict, Version};
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 
 /// Who made an edit, when and knowing what; and the change it would become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,32 +31,242 @@ pub struct Merged {
     pub losses: Vec<Loss>,
 }
 
-/// Values of a concurrent edit that lost, and those that won.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// Who won.
-    pub winner: Author,
-    /// Who lost.
-    pub loser: Author,
-    /// What was lost.
-    pub losing: Values,
-    /// What stands instead.
-    pub winning: Values,
-}
-
-/// One side of a conflict.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Values {
-    /// Values of single fields, as a JSON object; absent fields are null.
-    Fields(String),
-    /// A whole document.
-    Document(String),
-    /// The removal of the document.
-    Removal,
-}
-
 /// Decides an edit on the current version (`None`: the id has never been seen).
 #[must_use]
-pub fn apply(_current: Option<&Version>, _edit: &Edit, _party: Party, _rule: Strategy) -> Merged {
-    unimplemented!("written next")
+pub fn apply(current: Option<&Version>, edit: &Edit, party: Party, rule: Strategy) -> Merged {
+    if let (None, Edit::Insert(body)) = (current, edit) {
+        return born(body, party);
+    }
+    let concurrent = current.is_some_and(|c| c.lsn > party.base.lsn() && c.author != party.author);
+    if let (Some(current), true, Strategy::ServerWins) = (current, concurrent, rule) {
+        return refused(current, edit, party);
+    }
+    let party = Party { stamp: effective_stamp(current, party, concurrent && rule == Strategy::ClientWins), ..party };
+    Applying { current, party, concurrent, draft: Draft::of(current), losses: Losses::default(), took: false }
+        .run(edit, rule)
+}
+
+/// The common case, without taking the text apart.
+fn born(body: &Body, party: Party) -> Merged {
+    let meta = Meta::inserted(party.mark());
+    let version = Version { lsn: party.lsn, author: party.author, body: body.clone(), meta };
+    Merged { version: Some(version), verdict: Verdict::Applied, losses: Vec::new() }
+}
+
+/// Under server-wins a concurrent edit changes nothing.
+fn refused(current: &Version, edit: &Edit, party: Party) -> Merged {
+    let winning = if current.meta.is_live() { document(&current.body) } else { Values::Removal };
+    let losing = edit_values(edit);
+    let loss = Loss { winner: current.author, loser: party.author, losing, winning };
+    Merged { version: None, verdict: Verdict::Superseded, losses: vec![loss] }
+}
+
+/// One node's own ops take effect in their order, whatever a clamped clock or a won conflict did to
+/// the stamps of its earlier ones. (Devices behind one foreign key have no common order.)
+fn effective_stamp(current: Option<&Version>, party: Party, must_win: bool) -> Stamp {
+    let Some(current) = current else { return party.stamp };
+    let meta = &current.meta;
+    if must_win {
+        return party.stamp.max(meta.stamp().next());
+    }
+    if matches!(party.base, Base::ReadUpTo(_)) {
+        return party.stamp;
+    }
+    let marks = meta.fields.values().chain([&meta.whole]).chain(&meta.removed);
+    marks.filter(|mark| mark.author == party.author).fold(party.stamp, |stamp, mark| stamp.max(mark.stamp.next()))
+}
+
+impl Party {
+    fn mark(self) -> Mark {
+        Mark { stamp: self.stamp, lsn: self.lsn, author: self.author }
+    }
+
+    /// Whether an earlier write is somebody else's and was not known when the edit was made.
+    fn missed(self, mark: Mark) -> bool {
+        mark.author != self.author && mark.lsn > self.base.lsn()
+    }
+}
+
+struct Applying<'a> {
+    current: Option<&'a Version>,
+    party: Party,
+    concurrent: bool,
+    draft: Draft,
+    losses: Losses,
+    /// Whether some part of the edit took effect.
+    took: bool,
+}
+
+impl Applying<'_> {
+    fn run(mut self, edit: &Edit, rule: Strategy) -> Merged {
+        match edit {
+            Edit::Insert(body) => {
+                self.draft.bear(self.party.stamp);
+                self.set_all(&body.fields());
+            }
+            Edit::Update { set, unset } => self.update(set, unset),
+            Edit::Replace { body, changed } if self.concurrent && rule == Strategy::Merge => {
+                let (set, unset) = reduced(body, changed);
+                self.draft.bear(self.party.stamp);
+                self.update(&set, &unset);
+            }
+            Edit::Replace { body, .. } => self.replace(&body.fields()),
+            Edit::Remove => self.remove(),
+        }
+        self.draft.settle();
+        self.finish(edit)
+    }
+
+    fn update(&mut self, set: &Fields, unset: &BTreeSet<String>) {
+        self.set_all(set);
+        for field in unset {
+            self.contest(field, None);
+        }
+    }
+
+    fn set_all(&mut self, set: &Fields) {
+        for (field, value) in set.iter() {
+            self.contest(field, Some(value));
+        }
+    }
+
+    /// One field of the edit against what is stored.
+    fn contest(&mut self, field: &str, value: Option<&RawValue>) {
+        if field == "_id" {
+            // The id is the document's place, not one of its values.
+            if let (None, Some(id)) = (self.draft.fields.get(field), value) {
+                self.draft.fields.set(field, id.to_owned());
+            }
+            return;
+        }
+        let mark = self.draft.mark(field);
+        let stored = self.draft.fields.get(field);
+        let differs = stored.map(RawValue::get) != value.map(RawValue::get);
+        if self.draft.beats(field, value, self.party.stamp) {
+            if differs && self.party.missed(mark) {
+                self.losses.theirs(field, mark.author, stored, value);
+            }
+            self.draft.write(field, value.map(ToOwned::to_owned), self.party.mark());
+            self.took = true;
+        } else if differs {
+            self.losses.mine(field, mark.author, value, stored);
+        }
+    }
+
+    fn replace(&mut self, fields: &Fields) {
+        self.draft.bear(self.party.stamp);
+        self.set_all(fields);
+        let stamp = self.party.stamp;
+        let gone = |draft: &Draft, name: &str| fields.get(name).is_none() && draft.mark(name).stamp <= stamp;
+        for (name, value) in self.draft.fields.iter().filter(|(name, _)| gone(&self.draft, name)) {
+            let mark = self.draft.mark(name);
+            if self.party.missed(mark) {
+                self.losses.theirs(name, mark.author, Some(value), None);
+            }
+        }
+        self.drop_replaced(fields);
+        self.took |= fields.is_empty();
+    }
+
+    /// Takes away what the replacement does not name; its own fields at the same stamp stay.
+    fn drop_replaced(&mut self, own: &Fields) {
+        let stamp = self.party.stamp;
+        if stamp <= self.draft.meta.floor {
+            return;
+        }
+        let draft = &self.draft;
+        let goes: Vec<String> = (draft.fields.iter())
+            .filter(|(name, _)| *name != "_id" && own.get(name).is_none() && draft.mark(name).stamp <= stamp)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        for name in goes {
+            self.draft.fields.remove(&name);
+            self.draft.meta.fields.remove(&name);
+        }
+        self.draft.meta.floor = stamp;
+        self.draft.touched = true;
+    }
+
+    fn remove(&mut self) {
+        let was_live = self.current.is_some_and(|c| c.meta.is_live());
+        self.draft.remove(self.party.mark());
+        self.took = self.draft.touched && !self.draft.meta.is_live();
+        let Some(current) = self.current else { return };
+        let me = self.party.author;
+        if self.draft.meta.is_live() {
+            let (winner, winning) = (current.author, document(&current.body));
+            self.losses.whole(Loss { winner, loser: me, losing: Values::Removal, winning });
+        } else if was_live && self.concurrent {
+            let (loser, losing) = (current.author, document(&current.body));
+            self.losses.whole(Loss { winner: me, loser, losing, winning: Values::Removal });
+        }
+    }
+
+    /// Visibility, verdict and the version.
+    fn finish(mut self, edit: &Edit) -> Merged {
+        let was_live = self.current.is_some_and(|c| c.meta.is_live());
+        let is_live = self.draft.meta.is_live();
+        if is_live && !was_live {
+            self.draft.meta.again = self.current.is_some_and(|c| c.meta.created > Lsn::ZERO);
+            self.draft.meta.created = self.party.lsn;
+        }
+        let buried = !is_live && *edit != Edit::Remove;
+        if let (Some(removed), false) = (self.draft.meta.removed, *edit == Edit::Remove) {
+            self.against_removal(edit, removed, is_live && !was_live);
+        }
+        let lost = self.losses.any_of(self.party.author);
+        let verdict = match (self.took && !buried, self.concurrent || lost) {
+            (true, false) => Verdict::Applied,
+            (true, true) => Verdict::Merged,
+            (false, _) if lost || buried => Verdict::Superseded,
+            (false, _) => Verdict::Applied,
+        };
+        let Applying { party, draft, losses, .. } = self;
+        let version = draft.touched.then(|| Version {
+            lsn: party.lsn,
+            author: party.author,
+            body: draft.body(),
+            meta: draft.meta,
+        });
+        Merged { version, verdict, losses: losses.into_list(party.author) }
+    }
+
+    /// An edit met a removal: one of the two loses whole.
+    fn against_removal(&mut self, edit: &Edit, removed: Mark, revived: bool) {
+        let me = self.party.author;
+        if !self.draft.meta.is_live() {
+            let (winner, losing) = (removed.author, edit_values(edit));
+            self.losses.whole(Loss { winner, loser: me, losing, winning: Values::Removal });
+        } else if revived && self.party.missed(removed) {
+            let (loser, winning) = (removed.author, edit_values(edit));
+            self.losses.whole(Loss { winner: me, loser, losing: Values::Removal, winning });
+        }
+    }
+}
+
+/// A replacement as the fields that it changed.
+fn reduced(body: &Body, changed: &BTreeSet<String>) -> (Fields, BTreeSet<String>) {
+    let fields = body.fields();
+    let set = fields.iter().filter(|(name, _)| changed.contains(*name)).map(|(n, v)| (n, v.to_owned())).collect();
+    let unset = changed.iter().filter(|name| fields.get(name).is_none()).cloned().collect();
+    (set, unset)
+}
+
+fn document(body: &Body) -> Values {
+    Values::Document(body.text().to_owned())
+}
+
+/// What an edit wanted, for the ledger.
+fn edit_values(edit: &Edit) -> Values {
+    match edit {
+        Edit::Insert(body) | Edit::Replace { body, .. } => document(body),
+        Edit::Update { set, unset } => {
+            let mut fields = set.clone();
+            for name in unset {
+                fields.set(name, RawValue::NULL.to_owned());
+            }
+            Values::Fields(fields.to_body().text().to_owned())
+        }
+        Edit::Remove => Values::Removal,
+    }
 }
