@@ -108,6 +108,7 @@ fn check(root: &Path) -> Result<Vec<Violation>, Failure> {
     violations.extend(licences::advisories_listed(&deny));
     violations.extend(licences::from_crates_io(&packages));
     violations.sort();
+    violations.dedup();
     Ok(violations)
 }
 
