@@ -2,8 +2,9 @@
 
 use super::intake::Intake;
 use super::loaded::{Loaded, Rules};
+use super::progress::Progress;
 use super::write_set::WriteSet;
-use crate::model::{Lsn, Receipt};
+use crate::model::{Author, Lsn, Receipt};
 
 /// What a group of pushes leads to.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,8 @@ pub struct Decision {
 pub enum Reply {
     /// To our own client.
     Own {
+        /// The node's number in this space.
+        author: Author,
         /// One for each op, in order.
         receipts: Vec<Receipt>,
     },
@@ -26,7 +29,7 @@ pub enum Reply {
     Foreign {
         /// The number for its `server_lsn`.
         lsn: Lsn,
-        /// LSNs of the new documents that this push created.
+        /// LSNs among which are the new documents that this push created.
         fresh: Option<(Lsn, Lsn)>,
     },
     /// The batch id was used before with other content; nothing was applied.
@@ -35,6 +38,14 @@ pub enum Reply {
 
 /// Decides a group of pushes one after the other, as if each had come alone.
 #[must_use]
-pub fn decide(_loaded: Loaded, _group: &[Intake], _rules: Rules) -> Decision {
-    unimplemented!("written next")
+pub fn decide(loaded: Loaded, group: &[Intake], rules: Rules) -> Decision {
+    let mut progress = Progress::new(loaded, rules);
+    let replies = group
+        .iter()
+        .map(|intake| match intake {
+            Intake::Own(batch) => progress.own(batch),
+            Intake::Foreign(batch) => progress.foreign(batch),
+        })
+        .collect();
+    Decision { writes: progress.into_writes(), replies }
 }

@@ -35,8 +35,9 @@ pub struct Touch {
 pub struct AuthorState {
     /// Its number in this space.
     pub author: Author,
-    /// The highest op number that has been answered.
-    pub last_seq: Seq,
+    /// Receipts up to this op number are past their retention: such an op is a repeat. Above it a
+    /// repeat is known by its receipt, so a node may push several collections independently.
+    pub forgotten: Seq,
 }
 
 /// A batch that has been answered.

@@ -8,7 +8,12 @@ mod decide;
 mod foreign;
 mod intake;
 mod loaded;
+mod own;
+mod progress;
 mod write_set;
+
+#[cfg(test)]
+mod tests;
 
 pub use decide::{Decision, Reply, decide};
 pub use intake::{ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};

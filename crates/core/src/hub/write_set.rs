@@ -14,7 +14,7 @@ pub struct WriteSet {
     pub batches: Vec<(BatchKey, StoredBatch)>,
     /// Decided foreign ops.
     pub seen: Vec<[u8; 16]>,
-    /// Receipts by node; the last one's number becomes the node's `last_seq` where it is higher.
+    /// New receipts by node, in the order of their numbers.
     pub receipts: BTreeMap<NodeId, Vec<Receipt>>,
     /// New rows of the conflict ledger.
     pub conflicts: Vec<Conflict>,

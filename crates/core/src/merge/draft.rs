@@ -3,6 +3,9 @@
 use crate::model::{Body, Fields, Mark, Meta, Stamp, Value, Version};
 use serde_json::value::RawValue;
 
+/// Births and removals of one id are few; a flood of removals must not grow its bookkeeping.
+const MAX_BURIED: usize = 16;
+
 /// The working copy of one document.
 pub(super) struct Draft {
     pub fields: Fields,
@@ -57,9 +60,16 @@ impl Draft {
 
     /// Notes a removal.
     pub fn remove(&mut self, mark: Mark) {
-        if self.meta.removed.is_none_or(|old| mark.stamp > old.stamp) {
-            self.meta.removed = Some(mark);
+        let meta = &mut self.meta;
+        if meta.removed.is_some_and(|old| mark.stamp <= old.stamp) {
+            self.touched |= meta.removed.is_some_and(|old| mark.stamp < old.stamp) && meta.buried.insert(mark.stamp);
+        } else {
+            meta.buried.extend(meta.removed.map(|old| old.stamp));
+            meta.removed = Some(mark);
             self.touched = true;
+        }
+        if meta.buried.len() > MAX_BURIED {
+            meta.buried.pop_first();
         }
     }
 
@@ -77,11 +87,12 @@ impl Draft {
 
     /// Brings the bookkeeping to its one normal form.
     pub fn settle(&mut self) {
-        if let Some(removed) = self.meta.removed
-            && self.meta.born > removed.stamp
-        {
-            self.raise_floor(removed.stamp);
+        let born = self.meta.born;
+        let removals = self.meta.removed.iter().map(|mark| mark.stamp).chain(self.meta.buried.iter().copied());
+        if let Some(before_birth) = removals.filter(|stamp| *stamp < born).max() {
+            self.raise_floor(before_birth);
         }
+        self.meta.buried.retain(|stamp| *stamp > born);
         let Draft { fields, meta, .. } = self;
         let floor = meta.floor;
         meta.fields.retain(|name, mark| mark.stamp > floor || fields.get(name).is_some());

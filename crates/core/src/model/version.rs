@@ -3,7 +3,7 @@
 
 use super::{Author, Body, Lsn, Stamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// When, at which LSN and by whom something was written. On the wire and in stores: `[stamp, lsn, author]`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -44,6 +44,9 @@ pub struct Meta {
     /// The newest removal.
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<Mark>,
+    /// Older removals that a birth arriving late could still fall between, newest 16.
+    #[serde(rename = "o", default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub buried: BTreeSet<Stamp>,
     /// The LSN from which on the document exists for readers (since its last absence).
     #[serde(rename = "c", default)]
     pub created: Lsn,

@@ -1,0 +1,197 @@
+//! Pushes of our own client: numbered ops, receipts, transactions.
+
+use super::decide::Reply;
+use super::intake::{OwnBatch, Poison, Step};
+use super::loaded::{AuthorState, StoredBatch};
+use super::progress::{Attempt, Progress};
+use super::write_set::Quarantined;
+use crate::model::{Base, CollectionName, DocId, Edit, Lsn, Op, OpKey, Receipt, Rejection, Seq, Stamp, Verdict};
+
+impl Progress {
+    /// Decides one push. Repeats get their first receipts.
+    pub(super) fn own(&mut self, batch: &OwnBatch) -> Reply {
+        let batch_key = (batch.node.clone(), batch.batch.clone());
+        if self.known_batch(&batch_key).is_some_and(|known| known.digest != batch.digest) {
+            return Reply::BatchReused;
+        }
+        let state = self.author(&batch.node);
+        let mut receipts = Vec::with_capacity(batch.steps.len());
+        for run in batch.steps.chunk_by(|a, b| a.txn().is_some() && a.txn() == b.txn()) {
+            self.run(batch, state, run, &mut receipts);
+        }
+        if self.known_batch(&batch_key).is_none() {
+            let stored = StoredBatch { digest: batch.digest, lsn: self.loaded.head };
+            self.note_batch(batch_key, stored);
+        }
+        Reply::Own { author: state.author, receipts }
+    }
+
+    /// One op, or the ops of one transaction: all are accepted or all are rejected.
+    fn run(&mut self, batch: &OwnBatch, state: AuthorState, run: &[Step], receipts: &mut Vec<Receipt>) {
+        let checkpoint = self.checkpoint();
+        let first = receipts.len();
+        let mut fresh = Vec::with_capacity(run.len());
+        for (n, step) in run.iter().enumerate() {
+            let receipt = self.repeat(batch, state, step.seq()).unwrap_or_else(|| {
+                fresh.push((first + n, step));
+                self.step(batch, state, step).unwrap_or_else(|rejection| rejected(step.seq(), rejection))
+            });
+            receipts.push(receipt);
+        }
+        let cause = fresh.iter().map(|(n, _)| &receipts[*n]).find(|r| r.result == Verdict::Rejected).cloned();
+        if let Some(cause) = cause {
+            self.roll_back(checkpoint);
+            for (n, step) in &fresh {
+                reject_with(&mut receipts[*n], &cause);
+                self.set_aside(batch, step, &receipts[*n]);
+            }
+        }
+        let kept = self.writes.receipts.entry(batch.node.clone()).or_default();
+        for (n, _) in fresh {
+            let receipt = receipts[n].clone();
+            self.loaded.receipts.insert((batch.node.clone(), receipt.seq), receipt.clone());
+            kept.push(receipt);
+        }
+    }
+
+    /// The receipt of an op that was decided before.
+    fn repeat(&self, batch: &OwnBatch, state: AuthorState, seq: Seq) -> Option<Receipt> {
+        let kept = self.loaded.receipts.get(&(batch.node.clone(), seq)).cloned();
+        let forgotten = Receipt { seq, result: Verdict::Duplicate, lsn: Lsn::ZERO, rejection: None };
+        kept.or_else(|| (seq <= state.forgotten).then_some(forgotten))
+    }
+
+    fn step(&mut self, batch: &OwnBatch, state: AuthorState, step: &Step) -> Result<Receipt, Rejection> {
+        match step {
+            Step::Edit(op) => self.edit(batch, state, op),
+            Step::Clear { seq, collection, read_up_to, stamp, .. } => {
+                Ok(self.clear(batch, state, (*seq, collection, *read_up_to, *stamp)))
+            }
+            Step::Poison(poison) => Err(poison.rejection.clone()),
+        }
+    }
+
+    fn edit(&mut self, batch: &OwnBatch, state: AuthorState, op: &Op) -> Result<Receipt, Rejection> {
+        let key = (op.collection.clone(), op.id.clone());
+        let unborn = self.loaded.docs.get(&key).is_none_or(|version| version.meta.born == Stamp::ZERO);
+        if unborn && matches!(op.edit, Edit::Update { .. }) {
+            return Err(unknown_document(&op.collection, &op.id));
+        }
+        let (result, lsn) = self.apply(Attempt {
+            key,
+            edit: &op.edit,
+            author: state.author,
+            base: op.base,
+            stamp: op.stamp,
+            strategy: batch.strategy,
+        });
+        Ok(Receipt { seq: op.seq(), result, lsn, rejection: None })
+    }
+
+    /// Removes every document that the node knew; what others changed since then stays.
+    fn clear(
+        &mut self,
+        batch: &OwnBatch,
+        state: AuthorState,
+        (seq, collection, read_up_to, stamp): (Seq, &CollectionName, Lsn, Stamp),
+    ) -> Receipt {
+        for (key, lsn, author) in self.live(collection) {
+            if lsn <= read_up_to || author == state.author {
+                let (edit, base) = (&Edit::Remove, Base::At(read_up_to));
+                self.apply(Attempt { key, edit, author: state.author, base, stamp, strategy: batch.strategy });
+            }
+        }
+        Receipt { seq, result: Verdict::Applied, lsn: self.loaded.head, rejection: None }
+    }
+
+    fn set_aside(&mut self, batch: &OwnBatch, step: &Step, receipt: &Receipt) {
+        let rejection = receipt.rejection.clone().expect("only rejected ops are set aside");
+        let (collection, id, op) = match step {
+            Step::Edit(op) => (Some(op.collection.clone()), Some(op.id.clone()), op_text(op)),
+            Step::Clear { collection, .. } => (Some(collection.clone()), None, r#"{"op":"clear"}"#.to_owned()),
+            Step::Poison(Poison { collection, raw, .. }) => (collection.clone(), None, raw.clone()),
+        };
+        self.quarantine(Quarantined {
+            collection,
+            id,
+            node: batch.node.clone(),
+            seq: Some(receipt.seq),
+            code: rejection.code,
+            reason: rejection.reason,
+            op,
+        });
+    }
+}
+
+impl Step {
+    /// The op's number.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        match self {
+            Step::Edit(op) => op.seq(),
+            Step::Clear { seq, .. } => *seq,
+            Step::Poison(poison) => poison.seq,
+        }
+    }
+
+    /// The op's transaction within the batch.
+    #[must_use]
+    pub fn txn(&self) -> Option<u32> {
+        match self {
+            Step::Edit(op) => op.txn,
+            Step::Clear { txn, .. } => *txn,
+            Step::Poison(poison) => poison.txn,
+        }
+    }
+}
+
+impl Op {
+    /// The number of an own op; 0 for foreign ones, which have none.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        match self.key {
+            OpKey::Seq(seq) => seq,
+            OpKey::Foreign(_) | OpKey::None => Seq::default(),
+        }
+    }
+}
+
+fn unknown_document(collection: &CollectionName, id: &DocId) -> Rejection {
+    Rejection {
+        code: "unknown_document".into(),
+        reason: format!(
+            "document `{id}` does not exist in `{collection}` on the hub, so its fields cannot be updated; \
+             insert or replace it instead"
+        ),
+    }
+}
+
+fn rejected(seq: Seq, rejection: Rejection) -> Receipt {
+    Receipt { seq, result: Verdict::Rejected, lsn: Lsn::ZERO, rejection: Some(rejection) }
+}
+
+/// Ops that were fine themselves fall with their transaction, and say so.
+fn reject_with(receipt: &mut Receipt, cause: &Receipt) {
+    let reason = cause.rejection.as_ref().map_or("", |rejection| rejection.reason.as_str());
+    receipt.result = Verdict::Rejected;
+    receipt.lsn = Lsn::ZERO;
+    receipt.rejection.get_or_insert_with(|| Rejection {
+        code: "transaction_rejected".into(),
+        reason: format!("op {} of the same transaction was rejected: {reason}", cause.seq.0),
+    });
+}
+
+/// An op for a person to read and for a retry: the fields of the wire.
+fn op_text(op: &Op) -> String {
+    let (name, part) = match &op.edit {
+        Edit::Insert(body) => ("insert", format!(r#","doc":{}"#, body.text())),
+        Edit::Replace { body, .. } => ("replace", format!(r#","doc":{}"#, body.text())),
+        Edit::Update { set, unset } => {
+            let unset = serde_json::to_string(unset).expect("a set of names serializes");
+            ("update", format!(r#","set":{},"unset":{unset}"#, set.to_body().text()))
+        }
+        Edit::Remove => ("remove", String::new()),
+    };
+    let id = serde_json::to_string(op.id.as_str()).expect("text serializes");
+    format!(r#"{{"op":"{name}","id":{id}{part}}}"#)
+}

@@ -1,0 +1,139 @@
+//! The state of a group while it is decided: what was loaded, changed by what was decided so far.
+
+use super::loaded::{AuthorState, BatchKey, DocKey, Loaded, Rules, StoredBatch};
+use super::write_set::{Change, Conflict, Entry, Quarantined, WriteSet};
+use crate::merge::{self, Merged, Party, Strategy};
+use crate::model::{Author, Base, DocId, Edit, Lsn, Millis, NodeId, Stamp, Verdict, Version};
+
+/// Loaded state and write set, moving together.
+pub(super) struct Progress {
+    pub loaded: Loaded,
+    pub writes: WriteSet,
+    pub rules: Rules,
+    /// What to put back when a transaction is rejected; empty outside one.
+    undo: Vec<(DocKey, Option<Version>)>,
+}
+
+/// A point to go back to.
+#[derive(Clone, Copy)]
+pub(super) struct Checkpoint {
+    head: Lsn,
+    entries: usize,
+    conflicts: usize,
+    quarantine: usize,
+}
+
+/// One edit on its way to the merge rule.
+pub(super) struct Attempt<'a> {
+    pub key: DocKey,
+    pub edit: &'a Edit,
+    pub author: Author,
+    pub base: Base,
+    pub stamp: Stamp,
+    pub strategy: Option<Strategy>,
+}
+
+impl Progress {
+    pub fn new(loaded: Loaded, rules: Rules) -> Progress {
+        Progress { loaded, writes: WriteSet::default(), rules, undo: Vec::new() }
+    }
+
+    pub fn into_writes(self) -> WriteSet {
+        self.writes
+    }
+
+    /// What is known of a pushing node.
+    pub fn author(&self, node: &NodeId) -> AuthorState {
+        self.loaded.nodes.get(node).copied().unwrap_or_default()
+    }
+
+    /// A stamp from the future counts as made now, as far as the limit allows.
+    pub fn clamp(&self, stamp: Stamp) -> Stamp {
+        stamp.min(Stamp::at(Millis(self.rules.now.0 + self.rules.limits.clock_drift_ms)))
+    }
+
+    /// Whether a batch was answered before, and if so with which content.
+    pub fn known_batch(&self, key: &BatchKey) -> Option<StoredBatch> {
+        self.loaded.batches.get(key).copied()
+    }
+
+    pub fn note_batch(&mut self, key: BatchKey, stored: StoredBatch) {
+        self.loaded.batches.insert(key.clone(), stored);
+        self.writes.batches.push((key, stored));
+    }
+
+    /// Runs the merge rule and records what follows from it. Returns the verdict and the LSN of the
+    /// version that stands afterwards.
+    pub fn apply(&mut self, attempt: Attempt<'_>) -> (Verdict, Lsn) {
+        let Attempt { key, edit, author, base, stamp, strategy } = attempt;
+        let lsn = self.loaded.head.next();
+        let party = Party { author, stamp: self.clamp(stamp), base, lsn };
+        let rule = self.loaded.strategies.get(&key.0).copied().or(strategy).unwrap_or_default();
+        let current = self.loaded.docs.get(&key);
+        let Merged { version, verdict, losses } = merge::apply(current, edit, party, rule);
+        let standing = version.as_ref().or(current).map_or(Lsn::ZERO, |v| v.lsn);
+        for loss in losses {
+            self.writes.conflicts.push(Conflict {
+                collection: key.0.clone(),
+                id: key.1.clone(),
+                lsn: standing,
+                rule,
+                winner: loss.winner,
+                loser: loss.loser,
+                losing: loss.losing,
+                winning: loss.winning,
+            });
+        }
+        if let Some(version) = version {
+            self.append(key, version);
+        }
+        (verdict, standing)
+    }
+
+    fn append(&mut self, key: DocKey, version: Version) {
+        self.loaded.head = version.lsn;
+        let facts = version.body.facts();
+        let change = Change { collection: key.0.clone(), id: key.1.clone(), version: version.clone(), facts };
+        self.writes.entries.push(Entry::Change(change));
+        let before = self.loaded.docs.insert(key.clone(), version);
+        self.undo.push((key, before));
+    }
+
+    /// Live documents of a collection, as decided so far.
+    pub fn live(&self, collection: &crate::model::CollectionName) -> Vec<(DocKey, Lsn, Author)> {
+        let start = (collection.clone(), DocId::default());
+        (self.loaded.docs.range(start..))
+            .take_while(|((name, _), _)| name == collection)
+            .filter(|(_, version)| version.meta.is_live())
+            .map(|(key, version)| (key.clone(), version.lsn, version.author))
+            .collect()
+    }
+
+    pub fn quarantine(&mut self, row: Quarantined) {
+        self.writes.quarantine.push(row);
+    }
+
+    pub fn checkpoint(&mut self) -> Checkpoint {
+        self.undo.clear();
+        Checkpoint {
+            head: self.loaded.head,
+            entries: self.writes.entries.len(),
+            conflicts: self.writes.conflicts.len(),
+            quarantine: self.writes.quarantine.len(),
+        }
+    }
+
+    /// Forgets everything that was decided since the checkpoint.
+    pub fn roll_back(&mut self, to: Checkpoint) {
+        for (key, before) in self.undo.drain(..).rev() {
+            match before {
+                Some(version) => self.loaded.docs.insert(key, version),
+                None => self.loaded.docs.remove(&key),
+            };
+        }
+        self.loaded.head = to.head;
+        self.writes.entries.truncate(to.entries);
+        self.writes.conflicts.truncate(to.conflicts);
+        self.writes.quarantine.truncate(to.quarantine);
+    }
+}

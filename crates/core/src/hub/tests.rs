@@ -1,0 +1,247 @@
+//! Hub decisions as stories: repeats, transactions, poison, clears, tickets.
+
+use super::{
+    AuthorState, Entry, ForeignBatch, ForeignEdit, ForeignOp, Intake, Loaded, OwnBatch, Poison, Reply, Rules, Step,
+    decide, touch,
+};
+use crate::model::{
+    Author, Base, BatchId, Body, CollectionName, DocId, Edit, Limits, Lsn, Millis, NodeId, Op, OpKey, Receipt,
+    Rejection, Seq, Stamp, Verdict,
+};
+use proptest::prelude::{ProptestConfig, any, prop, prop_assert_eq, proptest};
+
+fn c() -> CollectionName {
+    CollectionName::new("notes").unwrap()
+}
+
+fn node(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+fn rules() -> Rules {
+    Rules { now: Millis(1_000_000), limits: Limits::default() }
+}
+
+fn op(seq: u64, id: &str, edit: Edit) -> Op {
+    Op {
+        key: OpKey::Seq(Seq(seq)),
+        collection: c(),
+        id: DocId::new(id).unwrap(),
+        edit,
+        base: Base::At(Lsn::ZERO),
+        stamp: Stamp::at(Millis(1_000 + seq)),
+        txn: None,
+    }
+}
+
+fn insert(seq: u64, id: &str) -> Step {
+    Step::Edit(op(seq, id, Edit::Insert(Body::trusted(format!(r#"{{"_id":"{id}","n":{seq}}}"#)))))
+}
+
+fn update(seq: u64, id: &str) -> Step {
+    let set = Body::trusted(format!(r#"{{"n":{seq}}}"#)).fields();
+    Step::Edit(op(seq, id, Edit::Update { set, unset: [].into() }))
+}
+
+fn in_txn(step: Step, n: u32) -> Step {
+    match step {
+        Step::Edit(op) => Step::Edit(Op { txn: Some(n), ..op }),
+        other => other,
+    }
+}
+
+fn push(batch: &str, steps: Vec<Step>) -> Intake {
+    let digest = steps.len() as u64;
+    Intake::Own(OwnBatch { node: node("n1"), batch: BatchId::new(batch).unwrap(), digest, strategy: None, steps })
+}
+
+/// A store in miniature: carries decisions from one group to the next.
+#[derive(Default)]
+struct Space {
+    state: Loaded,
+    log: Vec<Entry>,
+}
+
+impl Space {
+    fn push(&mut self, group: &[Intake]) -> Vec<Reply> {
+        for (n, name) in touch(group).nodes.into_iter().enumerate() {
+            let author = Author(self.state.nodes.len() as u32 + n as u32 + 1);
+            self.state.nodes.entry(name).or_insert(AuthorState { author, forgotten: Seq(0) });
+        }
+        let decision = decide(self.state.clone(), group, rules());
+        for entry in &decision.writes.entries {
+            assert_eq!(entry.lsn(), self.state.head.next(), "LSNs have no gap");
+            self.state.head = entry.lsn();
+            if let Entry::Change(change) = entry {
+                self.state.docs.insert((change.collection.clone(), change.id.clone()), change.version.clone());
+            }
+        }
+        for (name, receipts) in &decision.writes.receipts {
+            for receipt in receipts {
+                self.state.receipts.insert((name.clone(), receipt.seq), receipt.clone());
+            }
+        }
+        self.state.batches.extend(decision.writes.batches.iter().cloned());
+        self.state.seen.extend(decision.writes.seen.iter().copied());
+        self.log.extend(decision.writes.entries);
+        decision.replies
+    }
+
+    fn receipts(&mut self, intake: Intake) -> Vec<Receipt> {
+        match self.push(&[intake]).remove(0) {
+            Reply::Own { receipts, .. } => receipts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn text(&self, id: &str) -> Option<String> {
+        let version = self.state.docs.get(&(c(), DocId::new(id).unwrap()))?;
+        version.meta.is_live().then(|| version.body.text().to_owned())
+    }
+}
+
+fn verdicts(receipts: &[Receipt]) -> Vec<Verdict> {
+    receipts.iter().map(|r| r.result).collect()
+}
+
+#[test]
+fn a_repeated_op_gets_its_first_receipt_even_in_another_batch() {
+    let mut space = Space::default();
+    let first = space.receipts(push("b1", vec![insert(1, "x"), update(2, "x")]));
+    let again = space.receipts(push("b2", vec![insert(1, "x"), update(2, "x"), update(3, "x")]));
+    assert_eq!(again[..2], first[..]);
+    assert_eq!(space.log.len(), 3);
+}
+
+#[test]
+fn a_batch_id_with_other_content_is_refused_and_nothing_is_applied() {
+    let mut space = Space::default();
+    space.receipts(push("b1", vec![insert(1, "x")]));
+    let reply = space.push(&[push("b1", vec![insert(1, "x"), insert(2, "y")])]);
+    assert_eq!(reply, [Reply::BatchReused]);
+    assert_eq!(space.text("y"), None);
+}
+
+#[test]
+fn poison_is_set_aside_and_the_rest_goes_on() {
+    let mut space = Space::default();
+    let rejection = Rejection { code: "malformed_json".into(), reason: "not an op".into() };
+    let poison = Poison { seq: Seq(2), txn: None, collection: None, raw: "{}".into(), rejection };
+    let receipts = space.receipts(push("b", vec![insert(1, "x"), Step::Poison(poison), insert(3, "y")]));
+    assert_eq!(verdicts(&receipts), [Verdict::Applied, Verdict::Rejected, Verdict::Applied]);
+    assert!(space.text("y").is_some());
+}
+
+#[test]
+fn ops_of_one_transaction_are_rejected_together() {
+    let mut space = Space::default();
+    let steps = vec![
+        insert(1, "alone"),
+        in_txn(insert(2, "x"), 1),
+        in_txn(update(3, "missing"), 1),
+        in_txn(insert(4, "y"), 1),
+        insert(5, "after"),
+    ];
+    let receipts = space.receipts(push("b", steps));
+    let (yes, no) = (Verdict::Applied, Verdict::Rejected);
+    assert_eq!(verdicts(&receipts), [yes, no, no, no, yes]);
+    assert_eq!(receipts[1].rejection.as_ref().unwrap().code, "transaction_rejected");
+    assert_eq!((space.text("x"), space.text("y")), (None, None));
+    assert_eq!(space.log.len(), 2, "LSNs of the rolled back ops were not used up");
+}
+
+#[test]
+fn a_clear_spares_what_the_node_did_not_know() {
+    let mut space = Space::default();
+    space.receipts(push("b1", vec![insert(1, "known")]));
+    let Intake::Own(other) = push("o1", vec![insert(1, "unknown")]) else { unreachable!() };
+    space.push(&[Intake::Own(OwnBatch { node: node("n2"), ..other })]);
+    let clear =
+        Step::Clear { seq: Seq(2), collection: c(), read_up_to: Lsn(1), stamp: Stamp::at(Millis(5_000)), txn: None };
+    space.receipts(push("b2", vec![clear]));
+    assert_eq!(space.text("known"), None);
+    assert!(space.text("unknown").is_some());
+}
+
+#[test]
+fn a_stamp_from_the_future_is_clamped() {
+    let mut space = Space::default();
+    let mut future = op(1, "x", Edit::Insert(Body::trusted(r#"{"_id":"x"}"#)));
+    future.stamp = Stamp::at(Millis(9_000_000_000));
+    space.receipts(push("b1", vec![Step::Edit(future)]));
+    let version = space.state.docs.values().next().unwrap();
+    assert_eq!(version.meta.stamp().millis(), Millis(1_060_000));
+}
+
+fn foreign(batch: &str, ops: Vec<ForeignOp>) -> Intake {
+    let digest = ops.len() as u64;
+    Intake::Foreign(ForeignBatch {
+        node: node("key"),
+        collection: c(),
+        batch: BatchId::new(batch).ok(),
+        digest,
+        ops,
+        served: Lsn(0),
+        own: Vec::new(),
+    })
+}
+
+fn foreign_insert(key: u8, id: &str) -> ForeignOp {
+    let body = Body::trusted(format!(r#"{{"_id":"{id}"}}"#));
+    let edit = ForeignEdit::Insert(DocId::new(id).unwrap(), body);
+    ForeignOp { key: Some([key; 16]), edit, time: Some(Millis(1_000)), txn: None, raw: "{}".into() }
+}
+
+#[test]
+fn a_foreign_push_is_answered_with_a_ticket_and_its_repeat_with_the_same() {
+    let mut space = Space::default();
+    let reply = space.push(&[foreign("b1", vec![foreign_insert(1, "x")])]);
+    let fresh = Some((Lsn(1), Lsn(1)));
+    assert_eq!(reply, [Reply::Foreign { lsn: Lsn(2), fresh }]);
+    assert!(matches!(space.log[1], Entry::Ticket(_)));
+    let again = space.push(&[foreign("b1", vec![foreign_insert(1, "x")])]);
+    assert_eq!(again, [Reply::Foreign { lsn: Lsn(2), fresh: None }]);
+    assert_eq!(space.log.len(), 2);
+}
+
+#[test]
+fn a_foreign_retry_under_a_new_batch_id_applies_nothing_twice() {
+    let mut space = Space::default();
+    space.push(&[foreign("b1", vec![foreign_insert(1, "x")])]);
+    let remove = ForeignEdit::Remove(DocId::new("x").unwrap());
+    let gone = ForeignOp { key: Some([2; 16]), edit: remove, time: None, txn: None, raw: "{}".into() };
+    space.push(&[foreign("b2", vec![gone])]);
+    space.push(&[foreign("b3", vec![foreign_insert(1, "x")])]);
+    assert_eq!(space.text("x"), None, "the removed document does not come back");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn deciding_twice_gives_the_first_receipts(
+        ids in prop::collection::vec(0u8..4, 1..20),
+        kinds in prop::collection::vec(0u8..3, 20),
+        txns in prop::collection::vec(any::<bool>(), 20),
+        cut in 0usize..20,
+    ) {
+        let steps: Vec<Step> = ids.iter().enumerate().map(|(n, id)| {
+            let (seq, id) = (n as u64 + 1, format!("d{id}"));
+            let step = match kinds[n] {
+                0 => insert(seq, &id),
+                1 => update(seq, &id),
+                _ => Step::Edit(op(seq, &id, Edit::Remove)),
+            };
+            if txns[n] { in_txn(step, 1) } else { step }
+        }).collect();
+        let mut space = Space::default();
+        let first = space.receipts(push("all", steps.clone()));
+        let (log, docs) = (space.log.clone(), space.state.docs.clone());
+        let cut = cut.min(steps.len());
+        let mut again = space.receipts(push("left", steps[..cut].to_vec()));
+        again.extend(space.receipts(push("right", steps[cut..].to_vec())));
+        prop_assert_eq!(first, again);
+        prop_assert_eq!(log, space.log);
+        prop_assert_eq!(docs, space.state.docs);
+    }
+}
