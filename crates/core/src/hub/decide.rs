@@ -1,9 +1,9 @@
 //! From what was loaded to what is written and answered.
 
-use super::intake::Intake;
 use super::loaded::{Loaded, Rules};
 use super::progress::Progress;
 use super::write_set::WriteSet;
+use crate::model::Intake;
 use crate::model::{Author, Lsn, Receipt};
 
 /// What a group of pushes leads to.

@@ -1,11 +1,11 @@
 //! Pushes of foreign clients: no bases, some ops without a time, replies that move cursors.
 
 use super::decide::Reply;
-use super::intake::{ForeignBatch, ForeignEdit, ForeignOp};
 use super::loaded::{DocKey, StoredBatch};
 use super::progress::{Attempt, Progress};
 use super::write_set::{Entry, Quarantined, Ticket};
 use crate::model::{Author, Base, DocId, Edit, Lsn, Stamp};
+use crate::model::{ForeignBatch, ForeignEdit, ForeignOp};
 use std::collections::BTreeSet;
 
 impl Progress {

@@ -1,8 +1,8 @@
 //! What a group of pushes needs to know, and the same once a store has loaded it.
 
-use super::intake::{ForeignBatch, ForeignEdit, Intake, OwnBatch, Step};
 use crate::merge::Strategy;
 use crate::model::{Author, BatchId, CollectionName, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Version};
+use crate::model::{ForeignBatch, ForeignEdit, Intake, OwnBatch, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A document's place in a space.

@@ -6,7 +6,6 @@
 
 mod decide;
 mod foreign;
-mod intake;
 mod loaded;
 mod own;
 mod progress;
@@ -15,7 +14,7 @@ mod write_set;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::{ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
 pub use decide::{Decision, Reply, decide};
-pub use intake::{ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
 pub use loaded::{AuthorState, BatchKey, DocKey, Loaded, Rules, StoredBatch, Touch, touch};
 pub use write_set::{Change, Conflict, Entry, Quarantined, Ticket, WriteSet};

@@ -1,11 +1,11 @@
 //! Pushes of our own client: numbered ops, receipts, transactions.
 
 use super::decide::Reply;
-use super::intake::{OwnBatch, Poison, Step};
 use super::loaded::{AuthorState, StoredBatch};
 use super::progress::{Attempt, Progress};
 use super::write_set::Quarantined;
-use crate::model::{Base, CollectionName, DocId, Edit, Lsn, Op, OpKey, Receipt, Rejection, Seq, Stamp, Verdict};
+use crate::model::{Base, CollectionName, DocId, Edit, Lsn, Op, Receipt, Rejection, Seq, Stamp, Verdict};
+use crate::model::{OwnBatch, Poison, Step};
 
 impl Progress {
     /// Decides one push. Repeats get their first receipts.
@@ -120,39 +120,6 @@ impl Progress {
             reason: rejection.reason,
             op,
         });
-    }
-}
-
-impl Step {
-    /// The op's number.
-    #[must_use]
-    pub fn seq(&self) -> Seq {
-        match self {
-            Step::Edit(op) => op.seq(),
-            Step::Clear { seq, .. } => *seq,
-            Step::Poison(poison) => poison.seq,
-        }
-    }
-
-    /// The op's transaction within the batch.
-    #[must_use]
-    pub fn txn(&self) -> Option<u32> {
-        match self {
-            Step::Edit(op) => op.txn,
-            Step::Clear { txn, .. } => *txn,
-            Step::Poison(poison) => poison.txn,
-        }
-    }
-}
-
-impl Op {
-    /// The number of an own op; 0 for foreign ones, which have none.
-    #[must_use]
-    pub fn seq(&self) -> Seq {
-        match self.key {
-            OpKey::Seq(seq) => seq,
-            OpKey::Foreign(_) | OpKey::None => Seq::default(),
-        }
     }
 }
 

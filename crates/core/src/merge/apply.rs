@@ -2,7 +2,7 @@
 
 use super::draft::Draft;
 use super::losses::{Loss, Losses, Values};
-use super::strategy::Strategy;
+use crate::model::Strategy;
 use crate::model::{Author, Base, Body, Edit, Fields, Lsn, Mark, Meta, Stamp, Verdict, Version};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;

@@ -14,11 +14,10 @@
 mod apply;
 mod draft;
 mod losses;
-mod strategy;
 
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::Strategy;
 pub use apply::{Merged, Party, apply};
 pub use losses::{Loss, Values};
-pub use strategy::Strategy;

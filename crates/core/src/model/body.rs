@@ -156,7 +156,7 @@ fn time_of(raw: &RawValue) -> Option<Millis> {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 fn number_of(raw: &RawValue) -> Option<Millis> {
     let number: f64 = serde_json::from_str(raw.get()).ok()?;
-    (number >= 0.0 && number < 1e15).then_some(Millis(number as u64))
+    (0.0..1e15).contains(&number).then_some(Millis(number as u64))
 }
 
 /// `expireAt` alone decides when it is there and not null; an unparsable one means "alive".

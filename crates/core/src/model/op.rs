@@ -74,3 +74,14 @@ pub struct Op {
     /// Ops of one batch with the same number are accepted or rejected together.
     pub txn: Option<u32>,
 }
+
+impl Op {
+    /// The number of an own op; 0 for foreign ones, which have none.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        match self.key {
+            OpKey::Seq(seq) => seq,
+            OpKey::Foreign(_) | OpKey::None => Seq::default(),
+        }
+    }
+}

@@ -4,11 +4,9 @@
 //! [`Step::Poison`], so that one bad op never holds up the batch around it.
 
 use super::digest::fnv64;
-use crate::hub::{OwnBatch, Poison, Step};
-use crate::merge::Strategy;
 use crate::model::{
     Author, Base, BatchId, Body, CollectionName, DocId, Edit, Epoch, Fields, Limits, Lsn, Malformed, Mark, Meta,
-    NodeId, Op, OpKey, Receipt, Rejection, Seq, Stamp,
+    NodeId, Op, OpKey, OwnBatch, Poison, Receipt, Rejection, Seq, Stamp, Step, Strategy,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;

@@ -1,7 +1,6 @@
 //! What a dialect hands to the hub: pushes that are decoded, authenticated and within the limits.
 
-use crate::merge::Strategy;
-use crate::model::{BatchId, Body, CollectionName, DocId, Fields, Lsn, Millis, NodeId, Op, Rejection, Seq, Stamp};
+use super::{BatchId, Body, CollectionName, DocId, Fields, Lsn, Millis, NodeId, Op, Rejection, Seq, Stamp, Strategy};
 
 /// One push, waiting to be decided.
 #[derive(Clone, Debug)]
@@ -47,6 +46,28 @@ pub enum Step {
     },
     /// An element that can never be applied.
     Poison(Poison),
+}
+
+impl Step {
+    /// The op's number.
+    #[must_use]
+    pub fn seq(&self) -> Seq {
+        match self {
+            Step::Edit(op) => op.seq(),
+            Step::Clear { seq, .. } => *seq,
+            Step::Poison(poison) => poison.seq,
+        }
+    }
+
+    /// The op's transaction within the batch.
+    #[must_use]
+    pub fn txn(&self) -> Option<u32> {
+        match self {
+            Step::Edit(op) => op.txn,
+            Step::Clear { txn, .. } => *txn,
+            Step::Poison(poison) => poison.txn,
+        }
+    }
 }
 
 /// An element that cannot be read or is not allowed; it goes to quarantine with its reason.
