@@ -2,12 +2,15 @@
 
 use super::loaded::{BatchKey, StoredBatch};
 use crate::merge::{Strategy, Values};
-use crate::model::{Author, CollectionName, DocId, Facts, Lsn, NodeId, Receipt, Seq, Version};
+use crate::model::{Author, CollectionName, DocId, Facts, Lsn, Millis, NodeId, Receipt, Seq, Version};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Everything that a group of pushes writes. LSNs continue the loaded head without a gap.
 #[derive(Clone, Debug, Default)]
 pub struct WriteSet {
+    /// When it was decided; every row carries it.
+    pub at: Millis,
     /// Log entries in LSN order.
     pub entries: Vec<Entry>,
     /// Answered batches.
@@ -58,7 +61,8 @@ pub struct Change {
 
 /// The position that a foreign push was answered with. Such a client takes the number for its new
 /// cursor although it may have missed changes before it; the ticket says from where to go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Stores keep it as JSON of this shape.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// The number in the reply, given to nobody else.
     pub lsn: Lsn,

@@ -10,14 +10,15 @@ mod sqlite;
 
 pub use memory::MemoryStore;
 pub use rows::{
-    ConflictRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan, Scanned, Trim, Trimmed,
+    CollectionRule, ConflictRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan, Scanned, Trim,
+    Trimmed,
 };
 pub use sqlite::SqliteStore;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use syncline_core::hub::{Loaded, Touch, WriteSet};
-use syncline_core::model::{Lsn, Millis, NodeId, SpaceName};
+use syncline_core::model::{Kind, Lsn, Millis, NodeId, SpaceName};
 use tokio::sync::mpsc;
 
 /// Turns what was loaded into what to write. May be called again when the engine asks for a retry.
@@ -50,6 +51,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Locks the space's head, loads what `touch` names, calls `decide`, writes what it returns and
     /// commits durably. Either all rows are there afterwards or none, and then the error says so.
+    /// A panic of `decide` is such an error. The space must be open.
     fn commit<'a>(
         &'a self,
         space: &'a SpaceName,
@@ -58,7 +60,13 @@ pub trait Store: Send + Sync + 'static {
     ) -> BoxFuture<'a, Result<Head, StoreError>>;
 
     /// Reads rows from one consistent state and sends the encoder's bytes in chunks of at most
-    /// about 256 KiB. Ends early, without error, when the receiver is gone.
+    /// about 256 KiB (larger only for a single larger row). Ends early, without error and with
+    /// [`Scanned::more`], when the receiver is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::BehindHorizon`] before the first byte: a log scan behind the horizon, or a net
+    /// scan behind it other than from 0 (which is answerable: live documents and kept tombstones).
+    /// [`StoreError::SlowReader`] when the receiver takes nothing for too long.
     fn scan<'a>(
         &'a self,
         space: &'a SpaceName,
@@ -140,6 +148,12 @@ pub enum StoreError {
     /// Another process has it open.
     #[error("{0} is in use by another process; stop it, or talk to the running hub with `--hub URL`")]
     InUse(String),
+    /// A reader held a scan open without taking anything.
+    #[error("the reader took nothing for {waited_s} s and was cut off; go on from the last row that arrived")]
+    SlowReader {
+        /// How long the scan waited.
+        waited_s: u64,
+    },
     /// The engine said no.
     #[error("{action}: {source}")]
     Engine {
@@ -151,4 +165,27 @@ pub enum StoreError {
     /// The store is shut down.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreError {
+    /// What the one who asked should do about it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            StoreError::UnknownSpace(_) | StoreError::NewerSchema { .. } | StoreError::InUse(_) => Kind::Reject,
+            StoreError::BehindHorizon { .. } => Kind::Resync,
+            StoreError::Poisoned { .. }
+            | StoreError::SlowReader { .. }
+            | StoreError::Engine { .. }
+            | StoreError::Closed => Kind::Retry,
+        }
+    }
+
+    /// Wraps an engine's own error.
+    pub(crate) fn engine<E>(action: &'static str) -> impl FnOnce(E) -> StoreError
+    where
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        move |source| StoreError::Engine { action, source: source.into() }
+    }
 }

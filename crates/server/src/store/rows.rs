@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Millis, Stamp};
+use syncline_core::merge::Strategy;
+use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Millis, SpaceName, Stamp};
 
 /// Where a space's log stands, all read at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,16 +40,18 @@ pub enum Scan {
         /// Changed after this.
         after: Lsn,
     },
-    /// Live documents by collection and id.
+    /// Live documents in the order of their LSNs. A later part, with `after` set to the last LSN that
+    /// was received, holds every document not received yet and those changed since; one that was
+    /// removed meanwhile shows up as a removal when the reader pulls from the *first* part's LSN.
     Snapshot {
         /// Which collections; `None`: all.
         collections: Option<BTreeSet<CollectionName>>,
-        /// Continue after this document.
-        after: Option<(CollectionName, DocId)>,
+        /// Continue after this LSN; 0: from the beginning.
+        after: Lsn,
         /// Leave out what has expired by now; `None`: leave out nothing.
         expired_by: Option<Millis>,
     },
-    /// The tickets of one collection with this LSN (none or one), to look up a foreign cursor.
+    /// The ticket with this LSN (none or one), to look up a foreign cursor.
     Ticket {
         /// The position that the foreign client came with.
         lsn: Lsn,
@@ -81,14 +84,16 @@ pub struct Row<'a> {
     pub timed: bool,
     /// When the document expires.
     pub expires: Option<Millis>,
-    /// The document's text (of a removed one: its last text). For [`Scan::Ticket`] the ticket as JSON.
+    /// The document's text (of a removed one: its last text). For [`Scan::Ticket`] the
+    /// [`Ticket`](syncline_core::hub::Ticket) as JSON.
     pub body: &'a str,
 }
 
-/// How a scan ended.
+/// How a scan ended. Positions are those of changes: a ticket's LSN never shows up here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
-    /// The rows are complete up to here.
+    /// The rows are complete up to here. When nothing is left this is [`Head::last_change`] (or the
+    /// position asked for, where that is later).
     pub upto: Lsn,
     /// Rows that the encoder took.
     pub rows: u64,
@@ -99,7 +104,8 @@ pub struct Scanned {
 /// What may go.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trim {
-    /// Superseded changes, tickets and tombstones up to here; becomes the horizon.
+    /// Superseded changes, tickets and tombstones up to here. Becomes the horizon, but never passes
+    /// [`Head::last_change`] and never goes back.
     pub horizon: Lsn,
     /// Receipts, batch ids and foreign op ids older than this.
     pub receipts_before: Millis,
@@ -144,9 +150,9 @@ pub struct ConflictRow {
     pub lsn: Lsn,
     /// The rule that decided.
     pub rule: String,
-    /// Name of the node that won.
+    /// Name of the node that won; empty when the space does not know it.
     pub winner: String,
-    /// Name of the node that lost.
+    /// Name of the node that lost; empty when the space does not know it.
     pub loser: String,
     /// `fields`, `document` or `removal`.
     pub losing_kind: String,
@@ -199,8 +205,25 @@ pub struct NodeRow {
 pub enum RecordKind {
     /// Access tokens, by name.
     Token,
-    /// Collection rules, by `space/collection`.
+    /// Collection rules ([`CollectionRule`]), by `space/collection`.
     Collection,
+}
+
+/// What a [`RecordKind::Collection`] record says, as JSON. Fields that other parts of the hub add
+/// beside these are theirs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectionRule {
+    /// How concurrent edits are decided; `None`: as the pushing client asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+}
+
+impl CollectionRule {
+    /// The key of a collection's record.
+    #[must_use]
+    pub fn key(space: &SpaceName, collection: &CollectionName) -> String {
+        format!("{space}/{collection}")
+    }
 }
 
 /// An administrative record.
