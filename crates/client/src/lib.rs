@@ -1,1 +1,3 @@
-//! Placeholder.
+//! The embedded database that works offline and syncs with a Syncline hub.
+
+pub mod filter;
