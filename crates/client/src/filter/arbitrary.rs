@@ -1,5 +1,6 @@
 //! Random documents and filters over few names and values, so that they often meet. Shared by the
-//! property tests of filters, sort orders, indexes and plans.
+//! property tests of filters, sort orders, indexes and plans. Strategies are boxed: as plain types, nested
+//! as they are, their state overflows the stack of a test thread.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -14,7 +15,7 @@ pub(crate) fn path() -> impl Strategy<Value = &'static str> {
 }
 
 /// Numbers that are small, or close to where floats lose integers.
-pub(crate) fn number() -> impl Strategy<Value = Value> {
+pub(crate) fn number() -> BoxedStrategy<Value> {
     prop_oneof![
         4 => (-2i64..4).prop_map(Value::from),
         2 => (-2i64..4).prop_map(|n| json!(n as f64 + 0.5)),
@@ -26,29 +27,32 @@ pub(crate) fn number() -> impl Strategy<Value = Value> {
         1 => (0i64..3).prop_map(|n| json!(i64::MAX - n)),
         1 => prop::sample::select(vec![json!(u64::MAX as f64), json!(i64::MIN as f64), json!(i64::MAX as f64)]),
     ]
+    .boxed()
 }
 
-fn scalar() -> impl Strategy<Value = Value> {
+fn scalar() -> BoxedStrategy<Value> {
     prop_oneof![
         1 => Just(Value::Null),
         1 => any::<bool>().prop_map(Value::from),
         4 => number(),
         2 => prop::sample::select(&["", "a", "ab", "b", "a\0", "a\u{1}", "é", "1", "a.b"][..]).prop_map(Value::from),
     ]
+    .boxed()
 }
 
 /// Any value, nested up to three levels.
-pub(crate) fn value() -> impl Strategy<Value = Value> {
+pub(crate) fn value() -> BoxedStrategy<Value> {
     scalar().prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             vec(inner.clone(), 0..3).prop_map(Value::from),
             vec((prop::sample::select(&KEYS[..]), inner), 0..3).prop_map(object),
         ]
     })
+    .boxed()
 }
 
 /// A document with `_id`, and now and then a top-level key that looks like a path.
-pub(crate) fn document() -> impl Strategy<Value = Value> {
+pub(crate) fn document() -> BoxedStrategy<Value> {
     let literal = prop::option::weighted(0.2, (path(), value()));
     (vec((prop::sample::select(&KEYS[..3]), value()), 0..4), literal).prop_map(|(fields, literal)| {
         let mut document = object(fields);
@@ -58,6 +62,7 @@ pub(crate) fn document() -> impl Strategy<Value = Value> {
         }
         document
     })
+    .boxed()
 }
 
 fn object(fields: Vec<(&'static str, Value)>) -> Value {
@@ -65,7 +70,7 @@ fn object(fields: Vec<(&'static str, Value)>) -> Value {
 }
 
 /// A filter of up to three levels, in its JSON form.
-pub(crate) fn filter() -> impl Strategy<Value = Value> {
+pub(crate) fn filter() -> BoxedStrategy<Value> {
     let field = (path(), condition()).prop_map(|(path, condition)| json!({ path: condition }));
     field.prop_recursive(3, 8, 3, |inner| {
         prop_oneof![
@@ -78,9 +83,10 @@ pub(crate) fn filter() -> impl Strategy<Value = Value> {
             }),
         ]
     })
+    .boxed()
 }
 
-fn condition() -> impl Strategy<Value = Value> {
+fn condition() -> BoxedStrategy<Value> {
     prop_oneof![
         2 => value(),
         4 => operator(),
@@ -91,9 +97,10 @@ fn condition() -> impl Strategy<Value = Value> {
         }),
         1 => operator().prop_map(|inner| json!({ "$not": inner })),
     ]
+    .boxed()
 }
 
-fn operator() -> impl Strategy<Value = Value> {
+fn operator() -> BoxedStrategy<Value> {
     let equality = (prop::sample::select(&["$eq", "$ne"][..]), value());
     let comparison = (prop::sample::select(&["$gt", "$gte", "$lt", "$lte"][..]), scalar());
     let list = (prop::sample::select(&["$in", "$nin"][..]), vec(value(), 0..4).prop_map(Value::from));
@@ -103,4 +110,5 @@ fn operator() -> impl Strategy<Value = Value> {
         2 => list.prop_map(|(name, operand)| json!({ name: operand })),
         1 => any::<bool>().prop_map(|wanted| json!({ "$exists": wanted })),
     ]
+    .boxed()
 }

@@ -5,7 +5,7 @@
 //! filter about each candidate. Conditions on absence, and negations, find nothing in an index.
 
 use super::QueryError;
-use crate::filter::{Comparison, Filter, Node, Path, Test};
+use crate::filter::{Comparison, Filter, Node, Test};
 use crate::index::{IndexDef, IndexId, key, key_bytes_max};
 use rusqlite::{Connection, params};
 use serde_json::Value;
