@@ -42,27 +42,29 @@ fn scalar() -> BoxedStrategy<Value> {
 
 /// Any value, nested up to three levels.
 pub(crate) fn value() -> BoxedStrategy<Value> {
-    scalar().prop_recursive(3, 12, 3, |inner| {
-        prop_oneof![
-            vec(inner.clone(), 0..3).prop_map(Value::from),
-            vec((prop::sample::select(&KEYS[..]), inner), 0..3).prop_map(object),
-        ]
-    })
-    .boxed()
+    scalar()
+        .prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..3).prop_map(Value::from),
+                vec((prop::sample::select(&KEYS[..]), inner), 0..3).prop_map(object),
+            ]
+        })
+        .boxed()
 }
 
 /// A document with `_id`, and now and then a top-level key that looks like a path.
 pub(crate) fn document() -> BoxedStrategy<Value> {
     let literal = prop::option::weighted(0.2, (path(), value()));
-    (vec((prop::sample::select(&KEYS[..3]), value()), 0..4), literal).prop_map(|(fields, literal)| {
-        let mut document = object(fields);
-        document["_id"] = json!("d");
-        if let Some((key, value)) = literal {
-            document[key] = value;
-        }
-        document
-    })
-    .boxed()
+    (vec((prop::sample::select(&KEYS[..3]), value()), 0..4), literal)
+        .prop_map(|(fields, literal)| {
+            let mut document = object(fields);
+            document["_id"] = json!("d");
+            if let Some((key, value)) = literal {
+                document[key] = value;
+            }
+            document
+        })
+        .boxed()
 }
 
 fn object(fields: Vec<(&'static str, Value)>) -> Value {
@@ -72,18 +74,19 @@ fn object(fields: Vec<(&'static str, Value)>) -> Value {
 /// A filter of up to three levels, in its JSON form.
 pub(crate) fn filter() -> BoxedStrategy<Value> {
     let field = (path(), condition()).prop_map(|(path, condition)| json!({ path: condition }));
-    field.prop_recursive(3, 8, 3, |inner| {
-        prop_oneof![
-            vec(inner.clone(), 1..3).prop_map(|branches| json!({ "$and": branches })),
-            vec(inner.clone(), 1..3).prop_map(|branches| json!({ "$or": branches })),
-            inner.clone().prop_map(|branch| json!({ "$not": branch })),
-            (inner, path(), condition()).prop_map(|(mut first, path, condition)| {
-                first[path] = condition;
-                first
-            }),
-        ]
-    })
-    .boxed()
+    field
+        .prop_recursive(3, 8, 3, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 1..3).prop_map(|branches| json!({ "$and": branches })),
+                vec(inner.clone(), 1..3).prop_map(|branches| json!({ "$or": branches })),
+                inner.clone().prop_map(|branch| json!({ "$not": branch })),
+                (inner, path(), condition()).prop_map(|(mut first, path, condition)| {
+                    first[path] = condition;
+                    first
+                }),
+            ]
+        })
+        .boxed()
 }
 
 fn condition() -> BoxedStrategy<Value> {

@@ -37,7 +37,9 @@ pub enum FilterError {
         found: &'static str,
     },
     /// Operators and plain fields in one object.
-    #[error("`{path}` mixes operators with the plain field `{field}`; write {{\"{path}.{field}\": …}} for the field, or `$eq` for a whole object")]
+    #[error(
+        "`{path}` mixes operators with the plain field `{field}`; write {{\"{path}.{field}\": …}} for the field, or `$eq` for a whole object"
+    )]
     Mixed {
         /// The field.
         path: String,

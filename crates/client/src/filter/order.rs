@@ -26,8 +26,9 @@ pub(crate) fn compare(left: &Value, right: &Value) -> Ordering {
         (Value::Number(l), Value::Number(r)) => NumberKey::of(l).cmp(&NumberKey::of(r)),
         (Value::String(l), Value::String(r)) => l.cmp(r),
         (Value::Bool(l), Value::Bool(r)) => l.cmp(r),
-        (Value::Array(l), Value::Array(r)) => first_difference(l.iter().zip(r).map(|(l, r)| compare(l, r)))
-            .unwrap_or_else(|| l.len().cmp(&r.len())),
+        (Value::Array(l), Value::Array(r)) => {
+            first_difference(l.iter().zip(r).map(|(l, r)| compare(l, r))).unwrap_or_else(|| l.len().cmp(&r.len()))
+        }
         (Value::Object(l), Value::Object(r)) => {
             let pairs = sorted(l).into_iter().zip(sorted(r));
             first_difference(pairs.map(|(l, r)| l.0.cmp(r.0).then_with(|| compare(l.1, r.1))))
@@ -83,7 +84,6 @@ impl NumberKey {
         }
     }
 
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation)]
     fn of_integer(integer: i128) -> NumberKey {
         let mut floor = integer as f64;
         if floor as i128 > integer {

@@ -80,7 +80,9 @@ fn a_literal_top_level_key_wins_over_the_path() {
 
 #[test]
 fn null_equals_absence_but_not_in_arrays_of_scalars() {
-    for present in [json!({"a": [{}]}), json!({"a": [{"b": 5}, {}]}), json!({"a": 4}), json!({}), json!({"a": {"b": null}})] {
+    for present in
+        [json!({"a": [{}]}), json!({"a": [{"b": 5}, {}]}), json!({"a": 4}), json!({}), json!({"a": {"b": null}})]
+    {
         assert!(matches(json!({"a.b": null}), present.clone()), "{present}");
         assert!(matches(json!({"a.b": {"$in": [1, null]}}), present));
     }
@@ -115,7 +117,10 @@ fn refusals_name_the_operator_the_path_and_what_is_known() {
     assert!(message.contains("`$nor`") && message.contains("$and, $or"), "{message}");
     assert_eq!(refusal(json!({"a": {"$in": 5}})), "`$in` in `a` takes a list of values, not a number");
     assert_eq!(refusal(json!({"a": {"$exists": 1}})), "`$exists` in `a` takes true or false, not a number");
-    assert_eq!(refusal(json!({"$or": []})), "`$or` in the filter takes a list of at least one filter, not an empty list");
+    assert_eq!(
+        refusal(json!({"$or": []})),
+        "`$or` in the filter takes a list of at least one filter, not an empty list"
+    );
     assert!(refusal(json!({"a": {"$gt": {"b": 1}}})).contains("`$gt` in `a` takes a number"));
     assert!(refusal(json!({"a": {"$not": 5}})).contains("`$not` in `a` takes an object of operators"));
     assert!(refusal(json!({"a": {"$gt": 1, "b": 1}})).contains("mixes operators with the plain field `b`"));

@@ -80,8 +80,8 @@ pub fn drop(conn: &Connection, cid: i64, name: &str) -> Result<bool, IndexError>
 /// # Errors
 /// [`IndexError::Sqlite`].
 pub fn list(conn: &Connection, cid: i64) -> Result<Vec<IndexDef>, IndexError> {
-    let mut statement = conn
-        .prepare_cached("SELECT index_id, name, path, is_unique FROM indexes WHERE cid = ?1 ORDER BY index_id")?;
+    let mut statement =
+        conn.prepare_cached("SELECT index_id, name, path, is_unique FROM indexes WHERE cid = ?1 ORDER BY index_id")?;
     let mut rows = statement.query([cid])?;
     let mut defs = Vec::new();
     while let Some(row) = rows.next()? {

@@ -22,8 +22,8 @@ pub(crate) mod key;
 mod tests;
 
 pub use definition::{Created, INDEXES_MAX, IndexDef, IndexId, NAME_BYTES_MAX, create, drop, list};
-pub use entries::{ENTRIES_MAX, UniqueConflict, unique_conflict, write};
 pub(crate) use entries::key_bytes_max;
+pub use entries::{ENTRIES_MAX, UniqueConflict, unique_conflict, write};
 pub use error::IndexError;
 pub use key::KEY_BYTES_MAX;
 

@@ -29,7 +29,7 @@ fn definitions_are_created_listed_and_dropped_with_their_entries() {
     let conn = database();
     let city = defined(&conn, "address.city", false);
     let email = defined(&conn, "email", true);
-    write(&conn, &[city.clone()], 1, None, Some(&json!({"address": {"city": "Oslo"}}))).unwrap();
+    write(&conn, std::slice::from_ref(&city), 1, None, Some(&json!({"address": {"city": "Oslo"}}))).unwrap();
 
     assert_eq!(list(&conn, 1).unwrap(), vec![city.clone(), email.clone()]);
     assert_eq!(list(&conn, 2).unwrap(), vec![]);

@@ -161,6 +161,10 @@ fn count(part: &'static str, value: &Value) -> Result<usize, QueryError> {
 }
 
 /// The object of a part's JSON form.
-fn object<'v>(part: &'static str, expected: &'static str, value: &'v Value) -> Result<&'v Map<String, Value>, QueryError> {
+fn object<'v>(
+    part: &'static str,
+    expected: &'static str,
+    value: &'v Value,
+) -> Result<&'v Map<String, Value>, QueryError> {
     value.as_object().ok_or(QueryError::Part { part, expected })
 }

@@ -65,8 +65,8 @@ impl Plan {
             return Ok(Candidates::All);
         };
         let mut docs: Vec<i64> = Vec::new();
-        let mut statement = conn
-            .prepare_cached("SELECT doc FROM index_entries WHERE index_id = ?1 AND key >= ?2 AND key <= ?3")?;
+        let mut statement =
+            conn.prepare_cached("SELECT doc FROM index_entries WHERE index_id = ?1 AND key >= ?2 AND key <= ?3")?;
         for scan in scans {
             let mut rows = statement.query(params![scan.index.0, scan.first, scan.last])?;
             while let Some(row) = rows.next()? {

@@ -76,8 +76,7 @@ impl Projection {
 
     /// What remains of the field `name`, if anything.
     fn follow(&self, name: &str, value: Value, routes: &[&[String]]) -> Option<Value> {
-        let inner: Vec<&[String]> =
-            routes.iter().filter(|route| route[0] == name).map(|route| &route[1..]).collect();
+        let inner: Vec<&[String]> = routes.iter().filter(|route| route[0] == name).map(|route| &route[1..]).collect();
         if inner.is_empty() {
             return (!self.include).then_some(value);
         }

@@ -46,9 +46,20 @@ fn sorting_is_stable_and_puts_absence_first() {
 
 #[test]
 fn kinds_sort_in_the_documented_order() {
-    let values = [json!(null), json!(2), json!(2.5), json!(""), json!("z"), json!({}), json!({"a": 1}), json!(false), json!(true)];
+    let values = [
+        json!(null),
+        json!(2),
+        json!(2.5),
+        json!(""),
+        json!("z"),
+        json!({}),
+        json!({"a": 1}),
+        json!(false),
+        json!(true),
+    ];
     let documents = values.iter().rev().map(|value| json!({ "v": value }));
-    let sorted: Vec<Value> = query(json!({"sort": {"v": 1}})).run(documents).into_iter().map(|d| d["v"].clone()).collect();
+    let sorted: Vec<Value> =
+        query(json!({"sort": {"v": 1}})).run(documents).into_iter().map(|d| d["v"].clone()).collect();
     assert_eq!(sorted, values);
 }
 
@@ -95,7 +106,10 @@ fn projections_include_or_exclude() {
     assert_eq!(project(json!({"_id": 0, "a": 0, "l": 0})), json!({"s": 5}));
     assert_eq!(project(json!({"a.x": 1, "s.x": 1})), json!({"_id": 1, "a": {"x": 1}}));
     assert_eq!(project(json!({"l.x": 1})), json!({"_id": 1, "l": [{"x": 1}, [{"x": 3}]]}));
-    assert_eq!(project(json!({"l.x": 0, "a.y": 0})), json!({"_id": 1, "a": {"x": 1}, "l": [{"y": 2}, 7, [{}]], "s": 5}));
+    assert_eq!(
+        project(json!({"l.x": 0, "a.y": 0})),
+        json!({"_id": 1, "a": {"x": 1}, "l": [{"y": 2}, 7, [{}]], "s": 5})
+    );
 }
 
 #[test]
@@ -108,7 +122,10 @@ fn a_literal_key_wins_over_a_projected_path() {
 
 #[test]
 fn refusals_name_the_part_and_what_it_takes() {
-    assert_eq!(refusal(json!({"where": {}})), "unknown part `where` of a query; known: filter, sort, skip, limit, projection");
+    assert_eq!(
+        refusal(json!({"where": {}})),
+        "unknown part `where` of a query; known: filter, sort, skip, limit, projection"
+    );
     assert_eq!(refusal(json!({"skip": -1})), "`skip` takes a whole number from 0");
     assert_eq!(refusal(json!({"limit": 1.5})), "`limit` takes a whole number from 0");
     assert_eq!(refusal(json!({"sort": {"a": 2}})), "`sort` by `a` takes 1 (ascending) or -1 (descending)");
@@ -124,7 +141,10 @@ fn refusals_name_the_part_and_what_it_takes() {
 fn sizes_are_limited() {
     let paths = |n: usize| (0..n).map(|i| (format!("p{i}"), json!(1))).collect::<Map<_, _>>();
     assert_eq!(refusal(json!({ "sort": paths(SORT_PATHS_MAX + 1) })), "a query sorts by at most 32 paths");
-    assert_eq!(refusal(json!({ "projection": paths(PROJECTION_PATHS_MAX + 1) })), "`projection` names more than 256 paths");
+    assert_eq!(
+        refusal(json!({ "projection": paths(PROJECTION_PATHS_MAX + 1) })),
+        "`projection` names more than 256 paths"
+    );
 }
 
 /// A database with documents in rows 0, 1, 2 … and an index on each path.
@@ -162,7 +182,9 @@ fn plans_look_at_few_documents() {
     assert_eq!(count(json!({"$or": [{"id": 1}, {"n": 2}]})), 11);
     assert_eq!(rows(json!({"id": {"$in": []}})), Candidates::Rows(vec![]));
     assert_eq!(rows(json!({"$or": [{"id": 1}, {"other": 2}]})), Candidates::All);
-    for unfit in [json!({}), json!({"n": null}), json!({"n": {"$ne": 1}}), json!({"n": {"$exists": true}}), json!({"other": 1})] {
+    for unfit in
+        [json!({}), json!({"n": null}), json!({"n": {"$ne": 1}}), json!({"n": {"$exists": true}}), json!({"other": 1})]
+    {
         assert_eq!(rows(unfit), Candidates::All);
     }
 }
@@ -182,7 +204,8 @@ fn plans_give_up_on_too_many_candidates_or_scans() {
 fn plans_find_long_and_numerous_values() {
     let long = "x".repeat(index::KEY_BYTES_MAX);
     let many: Vec<usize> = (0..=index::ENTRIES_MAX).collect();
-    let documents = [json!({"v": long.clone() + "1"}), json!({"v": long.clone() + "2"}), json!({"v": many}), json!({"v": [1, 9]})];
+    let documents =
+        [json!({"v": long.clone() + "1"}), json!({"v": long.clone() + "2"}), json!({"v": many}), json!({"v": [1, 9]})];
     let (conn, defs) = indexed(&["v"], &documents);
     assert_eq!(rows(&conn, &defs, json!({"v": long.clone() + "2"})), Candidates::Rows(vec![0, 1, 2]));
     assert_eq!(rows(&conn, &defs, json!({"v": {"$gt": long + "1"}})), Candidates::Rows(vec![0, 1, 2]));
