@@ -1,7 +1,8 @@
 //! The modules of each crate and which of them import which.
 //!
 //! Owns the resolution of paths to modules, through re-exports. Must never say what is allowed:
-//! `arrows` does. Imports of tests are left out.
+//! `arrows` does. Imports of tests are left out. A module and what is inside of it are one unit:
+//! only siblings import each other.
 
 use super::imports;
 use super::source::Source;
