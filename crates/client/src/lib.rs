@@ -3,3 +3,4 @@
 pub mod filter;
 pub mod index;
 pub mod query;
+pub mod transfer;
