@@ -115,9 +115,8 @@ fn packages(needs: &[&Need]) -> Vec<&'static str> {
 /// What a person types, as another user than root or with another package manager at hand.
 fn by_hand(packages: &[&str]) -> String {
     let packages = packages.join(" ");
-    format!(
-        "sudo apt-get update && sudo apt-get install --yes {packages}   (elsewhere: the packages of these names in your package manager)"
-    )
+    let elsewhere = "elsewhere: what your package manager has under these names";
+    format!("sudo apt-get update && sudo apt-get install --yes {packages}   ({elsewhere})")
 }
 
 #[cfg(test)]

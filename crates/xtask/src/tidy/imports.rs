@@ -21,6 +21,14 @@ pub fn heads(source: &Source, head: &str) -> Vec<(usize, Vec<String>)> {
     .collect()
 }
 
+/// Every path into the own crate, with its head and its line.
+pub fn inside(source: &Source) -> Vec<(usize, Vec<String>)> {
+    let with_head = |head: &'static str| {
+        heads(source, head).into_iter().map(move |(line, path)| (line, [vec![head.to_owned()], path].concat()))
+    };
+    ["crate", "super", "self"].into_iter().flat_map(with_head).collect()
+}
+
 /// Every path of a `use` line as written, with its line.
 pub fn uses(source: &Source) -> Vec<(usize, Vec<String>)> {
     let all = scan::words(&source.code, "use").filter(|at| source.code[at + 3..].starts_with(' '));

@@ -14,14 +14,12 @@ const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 pub fn accepted(deny: &Table, packages: &[Package]) -> Vec<Violation> {
     let allowed: BTreeSet<&str> = list(deny, "licenses", "allow").iter().filter_map(Value::as_str).collect();
     let unacceptable = packages.iter().filter_map(|package| {
-        let advice = match &package.license {
-            None => format!("`{}` {} states no licence: replace it", package.name, package.version),
-            Some(license) if !allows(license, &allowed) => format!(
-                "`{}` {} has the licence `{license}`, which [licenses] does not allow: replace the package, or allow the licence with the reason",
-                package.name, package.version
-            ),
+        let what = match &package.license {
+            None => "states no licence".to_owned(),
+            Some(license) if !allows(license, &allowed) => format!("is `{license}`, which [licenses] does not allow"),
             Some(_) => return None,
         };
+        let advice = format!("`{}` {} {what}: replace it, or allow it with the reason", package.name, package.version);
         Some(Violation::new("deny.toml", 1, "licence", advice))
     });
     unacceptable.collect()

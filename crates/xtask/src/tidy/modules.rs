@@ -47,7 +47,8 @@ fn imports(files: &[(Module, &Source)]) -> Vec<Import> {
     let names = Names::of(files);
     let mut found = Vec::new();
     for (module, source) in files {
-        for (line, path) in names.absolute(module, source) {
+        for (line, path) in imports::inside(source).into_iter().filter(|(line, _)| !source.is_test(*line)) {
+            let Some(path) = names.in_full(module, path) else { continue };
             let target = names.resolve(path);
             let shared = module.iter().zip(&target).take_while(|(a, b)| a == b).count();
             if shared < module.len() && shared < target.len() {
@@ -71,36 +72,27 @@ impl Names {
         let modules: BTreeSet<Module> = files.iter().map(|(module, _)| module.clone()).collect();
         let mut names = Self { modules, taken_in: BTreeMap::new() };
         for (module, source) in files {
-            for (_, path) in names.absolute(module, source) {
-                if let Some(name) = path.last().cloned() {
-                    names.taken_in.entry((module.clone(), name)).or_insert(path);
+            for (_, path) in imports::uses(source).into_iter().filter(|(line, _)| !source.is_test(*line)) {
+                let (name, target) = (path.last().cloned(), names.in_full(module, path));
+                if let (Some(name), Some(target)) = (name, target) {
+                    names.taken_in.insert((module.clone(), name), target);
                 }
             }
         }
         names
     }
 
-    /// The paths that `module` names outside of tests, from the root of the crate.
-    fn absolute(&self, module: &Module, source: &Source) -> Vec<(usize, Module)> {
-        let mut found = Vec::new();
-        let from_root = imports::heads(source, "crate");
-        found.extend(from_root);
-        for (line, mut path) in imports::heads(source, "super") {
-            let more = path.iter().take_while(|part| *part == "super").count();
-            let base = module.len().saturating_sub(1 + more);
-            path.drain(..more);
-            found.push((line, [&module[..base], &path].concat()));
+    /// A path that `module` names, from the root of the crate; `None` for those of other crates.
+    fn in_full(&self, module: &Module, path: Module) -> Option<Module> {
+        let head = path.first()?.as_str();
+        let above = path.iter().take_while(|part| *part == "super").count();
+        match head {
+            "crate" => Some(path[1..].to_vec()),
+            "super" => Some([&module[..module.len().saturating_sub(above)], &path[above..]].concat()),
+            "self" => Some([module, &path[1..]].concat()),
+            // Anything else means a child where there is one.
+            _ => Some([&module[..], &path].concat()).filter(|path| self.modules.contains(&path[..=module.len()])),
         }
-        for head in ["self", ""] {
-            let paths = if head.is_empty() { imports::uses(source) } else { imports::heads(source, head) };
-            let inside = paths.into_iter().map(|(line, path)| (line, [&module[..], &path].concat()));
-            // `use name::…` means a child only where there is one.
-            found.extend(
-                inside.filter(|(_, path)| path.len() > module.len() && self.modules.contains(&path[..=module.len()])),
-            );
-        }
-        found.retain(|(line, _)| !source.is_test(*line));
-        found
     }
 
     /// The module that a path leads to.
@@ -154,6 +146,16 @@ pub mod tests {
             ("b.rs", "use crate::Thing;"),
         ];
         assert_eq!(arrows(&files), ["b -> a"]);
+    }
+
+    #[test]
+    fn a_name_of_its_own_is_not_taken_for_one_from_elsewhere() {
+        let files = [
+            ("a.rs", "pub struct Thing;\nfn f() -> crate::b::Thing { todo() }"),
+            ("b.rs", "pub struct Thing;"),
+            ("c.rs", "use crate::a::Thing;"),
+        ];
+        assert_eq!(arrows(&files), ["a -> b", "c -> a"]);
     }
 
     #[test]
