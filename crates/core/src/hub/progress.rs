@@ -35,7 +35,8 @@ pub(super) struct Attempt<'a> {
 
 impl Progress {
     pub fn new(loaded: Loaded, rules: Rules) -> Progress {
-        Progress { loaded, writes: WriteSet::default(), rules, undo: Vec::new() }
+        let writes = WriteSet { at: rules.now, ..WriteSet::default() };
+        Progress { loaded, writes, rules, undo: Vec::new() }
     }
 
     pub fn into_writes(self) -> WriteSet {

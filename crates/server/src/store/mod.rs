@@ -4,20 +4,21 @@
 //! passes in ([`Store::commit`]), so that loading, deciding and writing share one transaction under
 //! the space's lock. No method assumes that the engine is embedded.
 
+mod feed;
+mod ledger;
 mod memory;
 mod rows;
-mod sqlite;
 
 pub use memory::MemoryStore;
 pub use rows::{
     CollectionRule, ConflictRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan, Scanned, Trim,
     Trimmed,
 };
-pub use sqlite::SqliteStore;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use syncline_core::hub::{Loaded, Touch, WriteSet};
+use syncline_core::merge::Strategy;
 use syncline_core::model::{Kind, Lsn, Millis, NodeId, SpaceName};
 use tokio::sync::mpsc;
 
@@ -188,4 +189,37 @@ impl StoreError {
     {
         move |source| StoreError::Engine { action, source: source.into() }
     }
+}
+
+/// What the record of a collection says of its strategy; a record that cannot be read says nothing.
+fn strategy_of(record: &str) -> Option<Strategy> {
+    serde_json::from_str::<CollectionRule>(record).ok()?.strategy
+}
+
+/// The error for a decision that panicked.
+fn undecided() -> StoreError {
+    StoreError::Engine { action: "deciding a group of pushes", source: "it panicked; nothing was written".into() }
+}
+
+/// LSNs continue the head without a gap: a broken decision must not reach the log.
+fn check_order(head: Lsn, writes: &WriteSet) -> Result<(), StoreError> {
+    let mut last = head;
+    for entry in &writes.entries {
+        if entry.lsn() != last.next() {
+            let source = format!("LSN {} follows {last}; nothing was written", entry.lsn()).into();
+            return Err(StoreError::Engine { action: "checking a write set", source });
+        }
+        last = entry.lsn();
+    }
+    Ok(())
+}
+
+/// Refuses a scan that would miss changes.
+fn behind_horizon(scan: &Scan, head: &Head) -> Result<(), StoreError> {
+    let refused = match scan {
+        Scan::Log { after, .. } => *after < head.horizon,
+        Scan::Net { after, .. } => *after < head.horizon && *after > Lsn::ZERO,
+        Scan::Snapshot { .. } | Scan::Ticket { .. } => false,
+    };
+    if refused { Err(StoreError::BehindHorizon { horizon: head.horizon, asked: scan.after() }) } else { Ok(()) }
 }

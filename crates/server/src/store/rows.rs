@@ -58,6 +58,17 @@ pub enum Scan {
     },
 }
 
+impl Scan {
+    /// The position that its rows come after.
+    #[must_use]
+    pub fn after(&self) -> Lsn {
+        match self {
+            Scan::Log { after, .. } | Scan::Net { after, .. } | Scan::Snapshot { after, .. } => *after,
+            Scan::Ticket { lsn } => Lsn(lsn.0.saturating_sub(1)),
+        }
+    }
+}
+
 /// One row, borrowed from the engine for as long as the encoder looks at it.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {

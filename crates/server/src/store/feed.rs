@@ -1,0 +1,75 @@
+//! Carries rows from an engine through the encoder into chunks for the reader (step 8 of the life of
+//! a change), and knows when a page is full. Decides nothing about which rows there are.
+
+use super::{Encoder, Head, Row, Scan, Scanned};
+use bytes::Bytes;
+use syncline_core::model::Lsn;
+
+/// Chunks are handed on as soon as they hold this many bytes.
+const CHUNK_BYTES: usize = 128 << 10;
+
+/// One scan on its way to its reader.
+pub(super) struct Feed {
+    encoder: Box<dyn Encoder>,
+    chunk: Vec<u8>,
+    scanned: Scanned,
+    row_bytes: usize,
+    max_rows: usize,
+    max_bytes: usize,
+}
+
+impl Feed {
+    /// Starts with the limits that the scan names.
+    pub fn new(encoder: Box<dyn Encoder>, scan: &Scan) -> Feed {
+        let (max_rows, max_bytes) = match scan {
+            Scan::Log { max_rows, max_bytes, .. } => (*max_rows, *max_bytes),
+            Scan::Net { .. } | Scan::Snapshot { .. } | Scan::Ticket { .. } => (usize::MAX, usize::MAX),
+        };
+        Feed { encoder, chunk: Vec::new(), scanned: Scanned::default(), row_bytes: 0, max_rows, max_bytes }
+    }
+
+    /// Tells the encoder where the rows come from.
+    pub fn begin(&mut self, head: &Head, after: Lsn) {
+        self.scanned.upto = after;
+        self.encoder.begin(head, &mut self.chunk);
+    }
+
+    /// Offers a row. `false`: the page is full, and this row is the first of the next one.
+    pub fn offer(&mut self, row: &Row<'_>) -> bool {
+        let taken = usize::try_from(self.scanned.rows).unwrap_or(usize::MAX);
+        if taken >= self.max_rows || (taken > 0 && self.row_bytes >= self.max_bytes) {
+            self.scanned.more = true;
+            return false;
+        }
+        if self.encoder.row(row, &mut self.chunk) {
+            self.scanned.rows += 1;
+            self.row_bytes += row.body.len() + row.id.len() + row.meta.len();
+        }
+        self.scanned.upto = row.lsn;
+        true
+    }
+
+    /// A chunk, once enough has come together.
+    pub fn full_chunk(&mut self) -> Option<Bytes> {
+        (self.chunk.len() >= CHUNK_BYTES).then(|| self.take_chunk())
+    }
+
+    /// Ends the scan and returns the last chunk. Without `more`, everything up to `complete` was offered.
+    pub fn end(&mut self, complete: Lsn) -> (Scanned, Option<Bytes>) {
+        if !self.scanned.more {
+            self.scanned.upto = self.scanned.upto.max(complete);
+        }
+        self.encoder.end(&self.scanned, &mut self.chunk);
+        (self.scanned, (!self.chunk.is_empty()).then(|| self.take_chunk()))
+    }
+
+    /// Ends the scan because nobody listens any more.
+    pub fn abandon(self) -> Scanned {
+        Scanned { more: true, ..self.scanned }
+    }
+
+    fn take_chunk(&mut self) -> Bytes {
+        let next = Vec::with_capacity(self.chunk.len());
+        std::mem::replace(&mut self.chunk, next).into()
+    }
+}

@@ -1,5 +1,0 @@
-//! The store in memory: for tests and simulations.
-
-/// Keeps spaces in memory.
-#[derive(Debug, Default)]
-pub struct MemoryStore;

@@ -1,0 +1,191 @@
+//! The store in memory, for tests and simulations: plain maps behind one lock, as simple as the
+//! contract allows, so that it can serve as the model of the other engines. Needs no async runtime.
+
+mod read;
+mod space;
+mod trim;
+
+use super::{
+    ConflictRow, Decide, Encoder, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Scan, Scanned, Store,
+    StoreError, Trim, Trimmed,
+};
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt, ready};
+use space::Space;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use syncline_core::hub::Touch;
+use syncline_core::merge::Strategy;
+use syncline_core::model::{CollectionName, Lsn, Millis, NodeId, SpaceName};
+use tokio::sync::mpsc;
+
+/// Keeps spaces in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    spaces: BTreeMap<SpaceName, Space>,
+    records: BTreeMap<(RecordKind, String), String>,
+    closed: bool,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    /// A panic leaves the maps as they were: everything fallible happens before the first change.
+    fn lock(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.closed { Err(StoreError::Closed) } else { Ok(state) }
+    }
+
+    fn with<T>(
+        &self,
+        space: &SpaceName,
+        work: impl FnOnce(&mut Space) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        work(self.lock()?.space(space)?)
+    }
+}
+
+impl State {
+    fn space(&mut self, name: &SpaceName) -> Result<&mut Space, StoreError> {
+        self.spaces.get_mut(name).ok_or_else(|| StoreError::UnknownSpace(name.clone()))
+    }
+
+    fn strategies(&self, space: &SpaceName, touch: &Touch) -> BTreeMap<CollectionName, Strategy> {
+        let rule = |name: &CollectionName| {
+            let key = (RecordKind::Collection, super::CollectionRule::key(space, name));
+            super::strategy_of(self.records.get(&key)?)
+        };
+        touch.collections.iter().filter_map(|name| Some((name.clone(), rule(name)?))).collect()
+    }
+
+    fn commit(&mut self, name: &SpaceName, touch: &Touch, mut decide: Decide) -> Result<Head, StoreError> {
+        let strategies = self.strategies(name, touch);
+        let space = self.space(name)?;
+        let loaded = space.load(touch, strategies);
+        let writes = catch_unwind(AssertUnwindSafe(|| decide(loaded))).map_err(|_| super::undecided())?;
+        super::check_order(space.head.lsn, &writes)?;
+        space.write(touch, writes);
+        Ok(space.head.clone())
+    }
+}
+
+impl Store for MemoryStore {
+    fn open_space<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Head, StoreError>> {
+        let opened =
+            self.lock().map(|mut state| state.spaces.entry(space.clone()).or_insert_with(Space::new).head.clone());
+        ready(opened).boxed()
+    }
+
+    fn spaces(&self) -> BoxFuture<'_, Result<Vec<SpaceName>, StoreError>> {
+        ready(self.lock().map(|state| state.spaces.keys().cloned().collect())).boxed()
+    }
+
+    fn head<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Head, StoreError>> {
+        ready(self.with(space, |space| Ok(space.head.clone()))).boxed()
+    }
+
+    fn commit<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        touch: Touch,
+        decide: Decide,
+    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+        async move { self.lock()?.commit(space, &touch, decide) }.boxed()
+    }
+
+    fn scan<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        scan: Scan,
+        encoder: Box<dyn Encoder>,
+        out: mpsc::Sender<Bytes>,
+    ) -> BoxFuture<'a, Result<Scanned, StoreError>> {
+        async move {
+            let (scanned, chunks) = self.with(space, |space| space.scan(&scan, encoder))?;
+            for chunk in chunks {
+                if out.send(chunk).await.is_err() {
+                    return Ok(Scanned { more: true, ..scanned });
+                }
+            }
+            Ok(scanned)
+        }
+        .boxed()
+    }
+
+    fn trim<'a>(&'a self, space: &'a SpaceName, trim: Trim) -> BoxFuture<'a, Result<Trimmed, StoreError>> {
+        ready(self.with(space, |space| Ok(space.trim(trim)))).boxed()
+    }
+
+    fn conflicts<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        query: ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<ConflictRow>, StoreError>> {
+        ready(self.with(space, |space| Ok(space.conflicts(&query)))).boxed()
+    }
+
+    fn quarantine<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        query: ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<QuarantineRow>, StoreError>> {
+        ready(self.with(space, |space| Ok(space.quarantine(&query)))).boxed()
+    }
+
+    fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>> {
+        ready(self.with(space, |space| Ok(space.nodes.values().cloned().collect()))).boxed()
+    }
+
+    fn note_cursors<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        cursors: Vec<(NodeId, Lsn, Millis)>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        let noted = self.with(space, |space| {
+            for (node, cursor, at) in cursors {
+                let row = space.node(&node);
+                (row.cursor, row.seen_at) = (cursor, at);
+            }
+            Ok(())
+        });
+        ready(noted).boxed()
+    }
+
+    fn records(&self, kind: RecordKind) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
+        let records = self.lock().map(|state| {
+            let of_kind = state.records.iter().filter(|((k, _), _)| *k == kind);
+            of_kind.map(|((_, key), value)| Record { key: key.clone(), value: value.clone() }).collect()
+        });
+        ready(records).boxed()
+    }
+
+    fn put_record(
+        &self,
+        kind: RecordKind,
+        key: String,
+        value: Option<String>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        let put = self.lock().map(|mut state| {
+            match value {
+                Some(value) => state.records.insert((kind, key), value),
+                None => state.records.remove(&(kind, key)),
+            };
+        });
+        ready(put).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        ready(Ok(())).boxed()
+    }
+}

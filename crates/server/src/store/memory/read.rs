@@ -1,0 +1,113 @@
+//! Reading a space in memory.
+
+use super::space::Space;
+use crate::store::feed::Feed;
+use crate::store::{ConflictRow, Encoder, ListQuery, QuarantineRow, Row, Scan, Scanned, StoreError, behind_horizon};
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use std::ops::Bound::{Excluded, Unbounded};
+use syncline_core::hub::{Change, Entry, Ticket};
+use syncline_core::model::{CollectionName, Lsn, Mark, Meta, Millis, Stamp};
+
+impl Space {
+    pub fn scan(&self, scan: &Scan, encoder: Box<dyn Encoder>) -> Result<(Scanned, Vec<Bytes>), StoreError> {
+        behind_horizon(scan, &self.head)?;
+        let mut feed = Feed::new(encoder, scan);
+        let mut chunks = Vec::new();
+        let after = scan.after();
+        feed.begin(&self.head, after);
+        for (lsn, (at, entry)) in self.log.range((Excluded(after), Unbounded)) {
+            let taken = match entry {
+                Entry::Change(change) if self.selects(scan, change) => offer_change(&mut feed, *at, change),
+                Entry::Ticket(ticket) if matches!(scan, Scan::Ticket { lsn: asked } if asked == lsn) => {
+                    offer_ticket(&mut feed, *at, ticket)
+                }
+                Entry::Change(_) | Entry::Ticket(_) => true,
+            };
+            chunks.extend(feed.full_chunk());
+            if !taken {
+                break;
+            }
+        }
+        let (scanned, last) = feed.end(self.head.last_change);
+        chunks.extend(last);
+        Ok((scanned, chunks))
+    }
+
+    fn selects(&self, scan: &Scan, change: &Change) -> bool {
+        let among = |names: &Option<BTreeSet<CollectionName>>| {
+            names.as_ref().is_none_or(|names| names.contains(&change.collection))
+        };
+        let key = (change.collection.clone(), change.id.clone());
+        let newest = self.heads.get(&key) == Some(&change.version.lsn);
+        match scan {
+            Scan::Log { collections, .. } => among(collections),
+            Scan::Net { collection, .. } => *collection == change.collection && newest,
+            Scan::Snapshot { collections, expired_by, .. } => {
+                let expired = change.facts.expires.is_some_and(|at| expired_by.is_some_and(|now| at <= now));
+                among(collections) && newest && change.version.meta.is_live() && !expired
+            }
+            Scan::Ticket { .. } => false,
+        }
+    }
+
+    pub fn conflicts(&self, query: &ListQuery) -> Vec<ConflictRow> {
+        let wanted = |row: &&ConflictRow| {
+            query.before.is_none_or(|before| row.n < before)
+                && query.collection.as_ref().is_none_or(|name| name.as_str() == row.collection)
+                && query.id.as_ref().is_none_or(|id| id.as_str() == row.id)
+        };
+        self.ledger.iter().rev().filter(wanted).take(query.limit).cloned().collect()
+    }
+
+    pub fn quarantine(&self, query: &ListQuery) -> Vec<QuarantineRow> {
+        let wanted = |row: &&QuarantineRow| {
+            query.before.is_none_or(|before| row.n < before)
+                && query.collection.as_ref().is_none_or(|name| Some(name.as_str()) == row.collection.as_deref())
+                && query.id.as_ref().is_none_or(|id| Some(id.as_str()) == row.id.as_deref())
+        };
+        self.quarantine.iter().rev().filter(wanted).take(query.limit).cloned().collect()
+    }
+}
+
+fn offer_change(feed: &mut Feed, at: Millis, change: &Change) -> bool {
+    let version = &change.version;
+    let mark = Mark { stamp: version.meta.stamp(), lsn: version.lsn, author: version.author };
+    let meta = if version.meta == Meta::inserted(mark) {
+        String::new()
+    } else {
+        serde_json::to_string(&version.meta).expect("a meta serializes")
+    };
+    feed.offer(&Row {
+        lsn: version.lsn,
+        at,
+        collection: change.collection.as_str(),
+        id: change.id.as_str(),
+        live: version.meta.is_live(),
+        author: version.author,
+        stamp: version.meta.stamp(),
+        meta: &meta,
+        created: version.meta.created,
+        timed: change.facts.created_at.is_some() && change.facts.updated_at.is_some(),
+        expires: change.facts.expires,
+        body: version.body.text(),
+    })
+}
+
+fn offer_ticket(feed: &mut Feed, at: Millis, ticket: &Ticket) -> bool {
+    let body = serde_json::to_string(ticket).expect("a ticket serializes");
+    feed.offer(&Row {
+        lsn: ticket.lsn,
+        at,
+        collection: ticket.collection.as_str(),
+        id: "",
+        live: false,
+        author: ticket.author,
+        stamp: Stamp::ZERO,
+        meta: "",
+        created: Lsn::ZERO,
+        timed: false,
+        expires: None,
+        body: &body,
+    })
+}

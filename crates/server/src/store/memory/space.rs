@@ -1,0 +1,154 @@
+//! One space in memory: what a commit loads and writes.
+
+use crate::store::ledger::{json, side};
+use crate::store::{ConflictRow, Head, NodeRow, QuarantineRow};
+use std::collections::BTreeMap;
+use syncline_core::hub::{
+    AuthorState, Change, Conflict, DocKey, Entry, Loaded, Quarantined, StoredBatch, Touch, WriteSet,
+};
+use syncline_core::merge::Strategy;
+use syncline_core::model::{Author, BatchId, CollectionName, Epoch, Lsn, Millis, NodeId, Receipt, Seq};
+
+#[derive(Debug, Default)]
+pub(super) struct Space {
+    pub head: Head,
+    pub log: BTreeMap<Lsn, (Millis, Entry)>,
+    pub heads: BTreeMap<DocKey, Lsn>,
+    pub nodes: BTreeMap<NodeId, NodeRow>,
+    pub batches: BTreeMap<(Author, BatchId), (Millis, StoredBatch)>,
+    pub seen: BTreeMap<[u8; 16], Millis>,
+    pub receipts: BTreeMap<(Author, Seq), (Millis, Receipt)>,
+    pub forgotten: BTreeMap<Author, Seq>,
+    pub ledger: Vec<ConflictRow>,
+    pub quarantine: Vec<QuarantineRow>,
+}
+
+impl Space {
+    pub fn new() -> Space {
+        let epoch = Epoch::new(uuid::Uuid::new_v4().to_string()).expect("a UUID is an epoch");
+        Space { head: Head { epoch, ..Head::default() }, ..Space::default() }
+    }
+
+    /// The node's row, made when it is new.
+    pub fn node(&mut self, node: &NodeId) -> &mut NodeRow {
+        let author = Author(u32::try_from(self.nodes.len() + 1).expect("fewer than 2^32 nodes"));
+        let fresh = || NodeRow { author, node: node.to_string(), ..NodeRow::default() };
+        self.nodes.entry(node.clone()).or_insert_with(fresh)
+    }
+
+    /// The change that stands at a position.
+    pub fn change(&self, lsn: Lsn) -> Option<&Change> {
+        match self.log.get(&lsn)? {
+            (_, Entry::Change(change)) => Some(change),
+            (_, Entry::Ticket(_)) => None,
+        }
+    }
+
+    pub fn load(&self, touch: &Touch, strategies: BTreeMap<CollectionName, Strategy>) -> Loaded {
+        let mut loaded = Loaded { head: self.head.lsn, strategies, ..Loaded::default() };
+        let mut next = self.nodes.len();
+        for node in &touch.nodes {
+            let author = self.nodes.get(node).map(|n| n.author).unwrap_or_else(|| {
+                next += 1;
+                Author(u32::try_from(next).expect("fewer than 2^32 nodes"))
+            });
+            let forgotten = self.forgotten.get(&author).copied().unwrap_or_default();
+            loaded.nodes.insert(node.clone(), AuthorState { author, forgotten });
+        }
+        for key in &touch.batches {
+            if let Some((_, batch)) = self.nodes.get(&key.0).and_then(|n| self.batches.get(&(n.author, key.1.clone())))
+            {
+                loaded.batches.insert(key.clone(), *batch);
+            }
+        }
+        loaded.seen = touch.keys.iter().filter(|key| self.seen.contains_key(*key)).copied().collect();
+        for (node, (first, last)) in &touch.seqs {
+            let Some(author) = self.nodes.get(node).map(|n| n.author) else { continue };
+            let kept = self.receipts.range((author, *first)..=(author, *last));
+            loaded.receipts.extend(kept.map(|((_, seq), (_, receipt))| ((node.clone(), *seq), receipt.clone())));
+        }
+        for (key, lsn) in &self.heads {
+            let change = self.change(*lsn).expect("a head points to a change");
+            if touch.docs.contains(key) || (touch.whole.contains(&key.0) && change.version.meta.is_live()) {
+                loaded.docs.insert(key.clone(), change.version.clone());
+            }
+        }
+        loaded
+    }
+
+    pub fn write(&mut self, touch: &Touch, writes: WriteSet) {
+        let at = writes.at;
+        for node in &touch.nodes {
+            self.node(node);
+        }
+        for entry in writes.entries {
+            self.head.lsn = entry.lsn();
+            if let Entry::Change(change) = &entry {
+                self.head.last_change = change.version.lsn;
+                self.heads.insert((change.collection.clone(), change.id.clone()), change.version.lsn);
+            }
+            self.log.insert(entry.lsn(), (at, entry));
+        }
+        for ((node, batch), stored) in writes.batches {
+            let author = self.node(&node).author;
+            self.batches.entry((author, batch)).or_insert((at, stored));
+        }
+        for key in writes.seen {
+            self.seen.entry(key).or_insert(at);
+        }
+        for (node, receipts) in writes.receipts {
+            let row = self.node(&node);
+            row.seen_at = at;
+            for receipt in &receipts {
+                row.last_seq = row.last_seq.max(receipt.seq.0);
+            }
+            let author = row.author;
+            for receipt in receipts {
+                self.receipts.entry((author, receipt.seq)).or_insert((at, receipt));
+            }
+        }
+        for conflict in writes.conflicts {
+            self.add_conflict(at, conflict);
+        }
+        for op in writes.quarantine {
+            self.add_quarantined(at, op);
+        }
+    }
+
+    fn add_conflict(&mut self, at: Millis, conflict: Conflict) {
+        let name = |author: Author| {
+            self.nodes.values().find(|n| n.author == author).map(|n| n.node.clone()).unwrap_or_default()
+        };
+        let (losing_kind, losing) = side(&conflict.losing);
+        let (_, winning) = side(&conflict.winning);
+        let row = ConflictRow {
+            n: self.ledger.last().map_or(1, |row| row.n + 1),
+            at,
+            collection: conflict.collection.to_string(),
+            id: conflict.id.to_string(),
+            lsn: conflict.lsn,
+            rule: conflict.rule.to_string(),
+            winner: name(conflict.winner),
+            loser: name(conflict.loser),
+            losing_kind: losing_kind.to_owned(),
+            losing: json(losing),
+            winning: json(winning),
+        };
+        self.ledger.push(row);
+    }
+
+    fn add_quarantined(&mut self, at: Millis, op: Quarantined) {
+        let row = QuarantineRow {
+            n: self.quarantine.last().map_or(1, |row| row.n + 1),
+            at,
+            collection: op.collection.map(String::from),
+            id: op.id.map(String::from),
+            node: op.node.to_string(),
+            seq: op.seq.map(|seq| seq.0),
+            code: op.code,
+            reason: op.reason,
+            op: op.op,
+        };
+        self.quarantine.push(row);
+    }
+}

@@ -1,0 +1,46 @@
+//! What a space in memory may forget.
+
+use super::space::Space;
+use crate::store::{Trim, Trimmed};
+use syncline_core::hub::Entry;
+
+impl Space {
+    pub fn trim(&mut self, trim: Trim) -> Trimmed {
+        let horizon = trim.horizon.min(self.head.last_change).max(self.head.horizon);
+        self.head.horizon = horizon;
+        let mut trimmed = Trimmed::default();
+        let heads = &mut self.heads;
+        self.log.retain(|lsn, (_, entry)| {
+            let Entry::Change(change) = entry else {
+                trimmed.changes += u64::from(*lsn <= horizon);
+                return *lsn > horizon;
+            };
+            let key = (change.collection.clone(), change.id.clone());
+            let newest = heads.get(&key) == Some(lsn);
+            if *lsn > horizon || (newest && change.version.meta.is_live()) {
+                return true;
+            }
+            if newest {
+                heads.remove(&key);
+                trimmed.tombstones += 1;
+            } else {
+                trimmed.changes += 1;
+            }
+            false
+        });
+        let before = self.batches.len() + self.seen.len() + self.receipts.len();
+        self.batches.retain(|_, (at, _)| *at >= trim.receipts_before);
+        self.seen.retain(|_, at| *at >= trim.receipts_before);
+        let forgotten = &mut self.forgotten;
+        self.receipts.retain(|(author, seq), (at, _)| {
+            let kept = *at >= trim.receipts_before;
+            if !kept {
+                let last = forgotten.entry(*author).or_default();
+                *last = (*last).max(*seq);
+            }
+            kept
+        });
+        trimmed.receipts = (before - self.batches.len() - self.seen.len() - self.receipts.len()) as u64;
+        trimmed
+    }
+}
