@@ -1,0 +1,188 @@
+//! Every key of the configuration: its name, what it takes, its default and what it is for. The
+//! file, the variables, the flags, `syncline config` and the error messages all read this table,
+//! so a key that is not here exists nowhere.
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// Text that is never shown.
+    Secret,
+    /// A file or directory; relative ones start at the working directory.
+    Path,
+    /// The name of a space or collection.
+    Name,
+    /// A whole number above zero.
+    Count,
+    /// Bytes: a whole number, or text such as `64 MiB`.
+    Bytes,
+    /// Milliseconds: a whole number, or text such as `15s`.
+    Millis,
+    /// A duration with its unit: `15s`, `90d`.
+    Duration,
+    /// A list of texts; in variables and flags with commas between.
+    List,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+impl Kind {
+    /// What an error message says that the key takes.
+    pub fn expectation(self) -> String {
+        match self {
+            Kind::Text | Kind::Secret => "a text in quotes".into(),
+            Kind::Path => "a path in quotes".into(),
+            Kind::Name => "a name (letters, digits, `_`, `-`, `.`; at most 128 bytes; not starting with `.`)".into(),
+            Kind::Count => "a whole number above zero".into(),
+            Kind::Bytes => "a number of bytes, e.g. 1048576 or \"1 MiB\"".into(),
+            Kind::Millis => "a number of milliseconds, e.g. 15000 or \"15s\"".into(),
+            Kind::Duration => "a duration in quotes with its unit (ms, s, m, h, d, w), e.g. \"15s\" or \"90d\"".into(),
+            Kind::List => "a list of texts, e.g. [\"a\", \"b\"]".into(),
+            Kind::Choice(words) => format!("one of {}", words.join(", ")),
+        }
+    }
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// Its name, with its table: `limits.page_changes`.
+    pub name: &'static str,
+    /// What it takes.
+    pub kind: Kind,
+    /// Its value when nothing sets it; empty: unset.
+    pub default: &'static str,
+    /// One sentence for a person.
+    pub about: &'static str,
+}
+
+impl Key {
+    /// `SYNCLINE_` and the name in capitals: `SYNCLINE_LIMITS_PAGE_CHANGES`.
+    pub fn variable(&self) -> String {
+        format!("SYNCLINE_{}", self.name.replace('.', "_").to_uppercase())
+    }
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'static str) -> Key {
+    Key { name, kind, default, about }
+}
+
+/// Levels of the log.
+pub const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
+
+/// The keys that stand once, in the order of `syncline config`.
+pub const KEYS: &[Key] = &[
+    key("data", Kind::Path, "./syncline-data", "The directory that holds the hub's store."),
+    key("listen", Kind::Text, "127.0.0.1:7070", "Address and port that the hub listens on; port 0 picks a free one."),
+    key("space", Kind::Name, "main", "The space of requests that name none."),
+    key("collection", Kind::Name, "default", "The collection of bare /sync/… paths whose token names none."),
+    key("admin_token", Kind::Secret, "", "An admin token of at least 16 characters, valid while it is configured."),
+    key("admin_token_file", Kind::Path, "", "A file that holds such an admin token."),
+    key("tls.cert", Kind::Path, "", "Certificate chain (PEM); with tls.key the hub speaks HTTPS."),
+    key("tls.key", Kind::Path, "", "Private key of the certificate (PEM)."),
+    key("cors.origins", Kind::List, "", "Origins whose pages may call the hub; \"*\" allows all."),
+    key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines look."),
+    key("log.level", Kind::Choice(LEVELS), "info", "The least important log lines that are written."),
+    key("limits.body_bytes", Kind::Bytes, "64 MiB", "Bytes of a request body."),
+    key("limits.batch_ops", Kind::Count, "10000", "Ops in one push."),
+    key("limits.document_bytes", Kind::Bytes, "16 MiB", "Bytes of one document as JSON text."),
+    key("limits.depth", Kind::Count, "64", "Nesting of objects and arrays in one document."),
+    key("limits.page_changes", Kind::Count, "1000", "Changes in one page of a pull."),
+    key("limits.page_bytes", Kind::Bytes, "4 MiB", "Bytes of one page of a pull."),
+    key("limits.clock_drift_ms", Kind::Millis, "60s", "How far ahead of the hub's clock an edit may be dated."),
+    key("limits.connections", Kind::Count, "10000", "Open connections; further ones are closed at once."),
+    key("limits.requests", Kind::Count, "1024", "Pushes, pages and snapshots in work at once."),
+    key("limits.waiting_polls", Kind::Count, "10000", "Pulls that wait for a change at once."),
+    key("limits.inflight_body_bytes", Kind::Bytes, "512 MiB", "Bytes of request bodies in memory at once."),
+    key("limits.queued_pushes", Kind::Count, "1024", "Pushes that wait for their commit, per space."),
+    key("limits.group_pushes", Kind::Count, "64", "Pushes that share one commit."),
+    key("limits.group_ops", Kind::Count, "4000", "Ops after which a commit takes no further push."),
+    key("limits.wait", Kind::Duration, "60s", "Longest time that a pull waits for a change."),
+    key("limits.request_timeout", Kind::Duration, "15s", "From the complete body of a push to its reply."),
+    key("limits.body_idle", Kind::Duration, "15s", "Longest pause inside a request body."),
+    key("limits.reader_stall", Kind::Duration, "30s", "A reader that takes nothing for so long is cut off."),
+    key("limits.header_timeout", Kind::Duration, "75s", "Until a request's headers are there, idle time included."),
+    key("limits.shutdown_grace", Kind::Duration, "30s", "How long a stop waits for accepted requests."),
+    key("retention.log", Kind::Duration, "90d", "How long superseded changes and tombstones are kept."),
+    key("retention.receipts", Kind::Duration, "90d", "How long receipts are kept to answer repeats."),
+    key("retention.nodes", Kind::Duration, "90d", "A node that is silent for longer holds nothing back."),
+    key("retention.trim_every", Kind::Duration, "1h", "Pause between two rounds of trimming."),
+    key("hub", Kind::Text, "", "URL of the hub that commands talk to, e.g. http://127.0.0.1:7070."),
+    key("token", Kind::Secret, "", "The token that commands show to the hub."),
+    key("client.batch", Kind::Count, "100", "Ops that `db sync` pushes at once."),
+    key("client.interval", Kind::Duration, "5s", "Pause of `db sync --watch` between rounds after activity."),
+    key("client.max_interval", Kind::Duration, "60s", "Longest pause of `db sync --watch` between idle rounds."),
+    key("client.heartbeat", Kind::Duration, "30s", "Silence after which `db sync --watch` checks the hub's health."),
+];
+
+/// The keys of one `[[tokens]]` entry.
+pub const TOKEN_KEYS: &[Key] = &[
+    key("name", Kind::Text, "", "The token's name."),
+    key("secret", Kind::Secret, "", "The token itself."),
+    key("secret_file", Kind::Path, "", "A file that holds the token itself."),
+    key("access", Kind::Choice(&["read", "write", "admin"]), "write", "What it may do."),
+    key("space", Kind::Name, "", "The one space that it opens; every space when it names none."),
+    key("collections", Kind::List, "", "The collections it may use; all when it names none."),
+    key("collection", Kind::Name, "", "Its collection on bare /sync/… paths."),
+    key("node", Kind::Text, "", "The one node that may use it."),
+    key("expires", Kind::Text, "", "When it ends, e.g. \"2027-01-31T00:00:00Z\"."),
+];
+
+/// The keys of one `[[collections]]` entry.
+pub const COLLECTION_KEYS: &[Key] = &[
+    key("name", Kind::Name, "", "The collection's name."),
+    key("space", Kind::Name, "", "Its space; the default space when it names none."),
+    key(
+        "strategy",
+        Kind::Choice(&["last-write-wins", "server-wins", "client-wins", "merge"]),
+        "",
+        "How concurrent edits are decided.",
+    ),
+];
+
+/// The known name that is most like `wrong`, when one is alike at all.
+pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|name| (distance(wrong, name), name))
+        .filter(|(distance, name)| *distance * 2 <= name.chars().count().max(4))
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// How many letters must be put in, taken out or exchanged to get from one word to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, letter) in from.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, other) in to.iter().enumerate() {
+            let exchange = diagonal + usize::from(letter != *other);
+            diagonal = row[j + 1];
+            row[j + 1] = exchange.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_key_is_found_and_a_strange_one_has_none() {
+        let names = || KEYS.iter().map(|key| key.name);
+        assert_eq!(nearest("limits.page_change", names()), Some("limits.page_changes"));
+        assert_eq!(nearest("lisen", names()), Some("listen"));
+        assert_eq!(nearest("xylophone_orchestra", names()), None);
+    }
+
+    #[test]
+    fn every_default_is_a_value_of_its_kind() {
+        for key in KEYS.iter().chain(TOKEN_KEYS).chain(COLLECTION_KEYS).filter(|key| !key.default.is_empty()) {
+            assert!(super::super::value::read(key.kind, key.default).is_some(), "{}", key.name);
+        }
+    }
+}
