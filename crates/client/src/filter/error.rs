@@ -47,13 +47,13 @@ pub enum FilterError {
         field: String,
     },
     /// Branches nested too deep.
-    #[error("the filter nests `$and`, `$or` and `$not` more than {DEPTH} levels deep; flatten it", DEPTH = super::DEPTH_MAX)]
+    #[error("the filter nests `$and`, `$or` and `$not` more than {DEPTH} levels deep; flatten it", DEPTH = super::limits::DEPTH_MAX)]
     TooDeep,
     /// Too many conditions.
-    #[error("the filter has more than {LIMIT} conditions; use `$in`, or ask in parts", LIMIT = super::CONDITIONS_MAX)]
+    #[error("the filter has more than {LIMIT} conditions; use `$in`, or ask in parts", LIMIT = super::limits::CONDITIONS_MAX)]
     TooManyConditions,
     /// A list with too many values.
-    #[error("`{operator}` in {place} lists {found} values; the limit is {LIMIT}, ask in parts", LIMIT = super::IN_VALUES_MAX)]
+    #[error("`{operator}` in {place} lists {found} values; the limit is {LIMIT}, ask in parts", LIMIT = super::limits::IN_VALUES_MAX)]
     TooManyValues {
         /// `$in` or `$nin`.
         operator: &'static str,
@@ -63,7 +63,7 @@ pub enum FilterError {
         found: usize,
     },
     /// A value nested too deep.
-    #[error("`{operator}` in {place} has a value nested more than {LIMIT} levels deep", LIMIT = super::OPERAND_DEPTH_MAX)]
+    #[error("`{operator}` in {place} has a value nested more than {LIMIT} levels deep", LIMIT = super::limits::OPERAND_DEPTH_MAX)]
     OperandTooDeep {
         /// The operator.
         operator: &'static str,
@@ -71,7 +71,7 @@ pub enum FilterError {
         place: String,
     },
     /// A path over a limit.
-    #[error("the path `{shown}…` is too long; the limits are {BYTES} bytes and {SEGMENTS} segments", BYTES = super::PATH_BYTES_MAX, SEGMENTS = super::PATH_SEGMENTS_MAX)]
+    #[error("the path `{shown}…` is too long; the limits are {BYTES} bytes and {SEGMENTS} segments", BYTES = super::limits::PATH_BYTES_MAX, SEGMENTS = super::limits::PATH_SEGMENTS_MAX)]
     PathTooLong {
         /// Its beginning.
         shown: String,

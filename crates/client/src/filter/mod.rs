@@ -28,6 +28,7 @@
 //! times the size of the document (times the logarithm of a `$in` list).
 
 mod error;
+mod limits;
 mod matching;
 mod order;
 mod parse;
@@ -39,8 +40,8 @@ pub(crate) mod arbitrary;
 mod tests;
 
 pub use error::FilterError;
-pub use parse::{CONDITIONS_MAX, DEPTH_MAX, IN_VALUES_MAX, OPERAND_DEPTH_MAX};
-pub use path::{PATH_BYTES_MAX, PATH_SEGMENTS_MAX, Path};
+pub use limits::{CONDITIONS_MAX, DEPTH_MAX, IN_VALUES_MAX, OPERAND_DEPTH_MAX, PATH_BYTES_MAX, PATH_SEGMENTS_MAX};
+pub use path::Path;
 
 pub(crate) use order::{NumberKey, compare};
 

@@ -1,16 +1,8 @@
 //! From the JSON form of a filter to its conditions, within limits.
 
+use super::limits::{CONDITIONS_MAX, DEPTH_MAX, IN_VALUES_MAX, OPERAND_DEPTH_MAX};
 use super::{Comparison, FilterError, Node, Path, Test, compare};
 use serde_json::{Map, Value};
-
-/// Levels of `$and`, `$or` and `$not` inside one another.
-pub const DEPTH_MAX: usize = 32;
-/// Conditions in one filter, in all its branches.
-pub const CONDITIONS_MAX: usize = 1_000;
-/// Values in one `$in` or `$nin`.
-pub const IN_VALUES_MAX: usize = 10_000;
-/// Nesting of arrays and objects in one operand.
-pub const OPERAND_DEPTH_MAX: usize = 64;
 
 const FIELD_OPERATORS: &str = "$eq, $ne, $gt, $gte, $lt, $lte, $in, $nin, $exists, $not";
 const LOGICAL_OPERATORS: &str = "$and, $or, $not (all others stand inside a field: {\"age\": {\"$gt\": 30}})";

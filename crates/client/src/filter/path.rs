@@ -5,13 +5,9 @@
 //! once.
 
 use super::FilterError;
+use super::limits::{PATH_BYTES_MAX, PATH_SEGMENTS_MAX};
 use serde_json::Value;
 use std::fmt;
-
-/// Bytes of a path.
-pub const PATH_BYTES_MAX: usize = 1024;
-/// Segments of a path: names between dots.
-pub const PATH_SEGMENTS_MAX: usize = 64;
 
 /// Where a value stands in a document: names and positions between dots.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

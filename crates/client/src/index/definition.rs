@@ -2,13 +2,9 @@
 //! [`write`](super::write) for every document, in the same transaction.
 
 use super::IndexError;
+use super::limits::{INDEXES_MAX, NAME_BYTES_MAX};
 use crate::filter::Path;
 use rusqlite::{Connection, OptionalExtension, params};
-
-/// Indexes of one collection.
-pub const INDEXES_MAX: usize = 64;
-/// Bytes of an index's name.
-pub const NAME_BYTES_MAX: usize = 256;
 
 /// An index's number in its database file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,13 +1,10 @@
 //! The entries of documents: which keys a document has, and keeping the table to it.
 
-use super::{IndexDef, IndexError, IndexId, KEY_BYTES_MAX, key};
+use super::limits::{ENTRIES_MAX, KEY_BYTES_MAX};
+use super::{IndexDef, IndexError, IndexId, key};
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use std::collections::BTreeSet;
-
-/// Entries of one document in an index that is not unique. A document with more has the single
-/// entry [`key::ANY`], and every query looks at it.
-pub const ENTRIES_MAX: usize = 1_000;
 
 /// A value that another document holds already in a unique index.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ pub enum IndexError {
         unique: bool,
     },
     /// A name that is empty or too long.
-    #[error("an index name has 1 to {LIMIT} bytes; `{shown}` has {bytes}", LIMIT = super::NAME_BYTES_MAX)]
+    #[error("an index name has 1 to {LIMIT} bytes; `{shown}` has {bytes}", LIMIT = super::limits::NAME_BYTES_MAX)]
     Name {
         /// The name's beginning.
         shown: String,
@@ -24,7 +24,7 @@ pub enum IndexError {
         bytes: usize,
     },
     /// The collection has as many indexes as it may.
-    #[error("the collection has {LIMIT} indexes already, which is the limit; drop one first", LIMIT = super::INDEXES_MAX)]
+    #[error("the collection has {LIMIT} indexes already, which is the limit; drop one first", LIMIT = super::limits::INDEXES_MAX)]
     TooMany,
     /// A path that cannot be one.
     #[error("index `{name}`: {source}")]

@@ -19,11 +19,6 @@
 use crate::filter::NumberKey;
 use serde_json::Value;
 
-/// Bytes of a key in an index that is not unique; longer ones are cut there. Cutting keeps the
-/// order, though not its strictness. Keys of unique indexes are never cut: equal keys must mean
-/// equal values.
-pub const KEY_BYTES_MAX: usize = 256;
-
 const NULL: u8 = 0x10;
 const NUMBER: u8 = 0x20;
 const STRING: u8 = 0x30;

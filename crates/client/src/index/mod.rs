@@ -9,23 +9,24 @@
 //!
 //! A document has one entry for each distinct value under the index's path: the value itself, and
 //! for an array each distinct element and the array as a whole. Absent values and null have none.
-//! Two marks tell what keys alone cannot: [`key::MANY`] stands beside the entries of a document
-//! with several values, and [`key::ANY`] alone stands for a document with more than
-//! [`ENTRIES_MAX`] entries.
+//! Two marks tell what keys alone cannot: one (`FF`) stands beside the entries of a document with
+//! several values, the other (`FE`) alone stands for a document with more than [`ENTRIES_MAX`]
+//! entries.
 
 mod definition;
 mod entries;
 mod error;
 pub(crate) mod key;
+mod limits;
 
 #[cfg(test)]
 mod tests;
 
-pub use definition::{Created, INDEXES_MAX, IndexDef, IndexId, NAME_BYTES_MAX, create, drop, list};
+pub use definition::{Created, IndexDef, IndexId, create, drop, list};
 pub(crate) use entries::key_bytes_max;
-pub use entries::{ENTRIES_MAX, UniqueConflict, unique_conflict, write};
+pub use entries::{UniqueConflict, unique_conflict, write};
 pub use error::IndexError;
-pub use key::KEY_BYTES_MAX;
+pub use limits::{ENTRIES_MAX, INDEXES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX};
 
 /// The tables of all indexes. `doc` is the rowid of the document in the table `docs`.
 pub const SCHEMA: &str = "

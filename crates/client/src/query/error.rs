@@ -27,7 +27,7 @@ pub enum QueryError {
         path: String,
     },
     /// Too many paths to sort by.
-    #[error("a query sorts by at most {LIMIT} paths", LIMIT = super::SORT_PATHS_MAX)]
+    #[error("a query sorts by at most {LIMIT} paths", LIMIT = super::limits::SORT_PATHS_MAX)]
     TooManyOrders,
     /// A path in `projection` with something else than a choice.
     #[error("`projection` of `{path}` takes 1 or true (include), or 0 or false (exclude)")]
@@ -50,7 +50,7 @@ pub enum QueryError {
         inner: String,
     },
     /// Too many paths in a projection.
-    #[error("`projection` names more than {LIMIT} paths", LIMIT = super::PROJECTION_PATHS_MAX)]
+    #[error("`projection` names more than {LIMIT} paths", LIMIT = super::limits::PROJECTION_PATHS_MAX)]
     TooManyFields,
     /// The filter, or a path, is refused.
     #[error(transparent)]

@@ -5,6 +5,7 @@
 //! rowid order, and rows come back. Serves every `find` and step 10 of a change (live queries).
 
 mod error;
+mod limits;
 mod plan;
 mod projection;
 mod selection;
@@ -13,9 +14,10 @@ mod selection;
 mod tests;
 
 pub use error::QueryError;
-pub use plan::{CANDIDATES_MAX, Candidates, Plan, SCANS_MAX, Scan, plan};
-pub use projection::{PROJECTION_PATHS_MAX, Projection};
-pub use selection::{Order, SORT_PATHS_MAX, Selection};
+pub use limits::{CANDIDATES_MAX, PROJECTION_PATHS_MAX, SCANS_MAX, SORT_PATHS_MAX};
+pub use plan::{Candidates, Plan, Scan, plan};
+pub use projection::Projection;
+pub use selection::{Order, Selection};
 
 use crate::filter::{Filter, Path};
 use serde_json::{Map, Value};

@@ -5,16 +5,11 @@
 //! filter about each candidate. Conditions on absence, and negations, find nothing in an index.
 
 use super::QueryError;
+use super::limits::SCANS_MAX;
 use crate::filter::{Comparison, Filter, Node, Test};
 use crate::index::{IndexDef, IndexId, key, key_bytes_max};
 use rusqlite::{Connection, params};
 use serde_json::Value;
-
-/// Scans in one plan; a filter that needs more looks at the whole collection.
-pub const SCANS_MAX: usize = 1_000;
-/// Candidates by index above which looking at the whole collection is the better way, and bounded in
-/// memory.
-pub const CANDIDATES_MAX: usize = 250_000;
 
 /// A way to the documents of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +51,7 @@ pub fn plan(filter: &Filter, defs: &[IndexDef]) -> Plan {
 
 impl Plan {
     /// Reads the rows from the index, and gives up for [`Candidates::All`] when there are more than
-    /// `candidates_max` (see [`CANDIDATES_MAX`]).
+    /// `candidates_max` (see [`CANDIDATES_MAX`](super::CANDIDATES_MAX)).
     ///
     /// # Errors
     /// [`QueryError::Sqlite`].

@@ -5,12 +5,10 @@
 //! objects and into every element of arrays; numbers in them are names, not positions. Fields keep
 //! the document's order. A top-level key spelt exactly like a path wins over the path.
 
+use super::limits::PROJECTION_PATHS_MAX;
 use super::{QueryError, object};
 use crate::filter::Path;
 use serde_json::{Map, Value};
-
-/// Paths that one projection names.
-pub const PROJECTION_PATHS_MAX: usize = 256;
 
 /// A choice of fields.
 #[derive(Clone, Debug, PartialEq)]

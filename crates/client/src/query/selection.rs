@@ -12,9 +12,6 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::ops::ControlFlow;
 
-/// Paths that one query sorts by.
-pub const SORT_PATHS_MAX: usize = 32;
-
 /// The direction of an order.
 ///
 /// Values are ordered as in MongoDB: null and absent < numbers < strings < objects < arrays <
