@@ -1,12 +1,32 @@
-//! Pushes of foreign clients: no bases, some ops without a time, replies that move cursors.
+//! Pushes of foreign clients (steps 4 and 5 of the life of a change): no bases, some ops without a
+//! time, transactions out of order, replies that move cursors. Gives every op its place and its
+//! stamp; what an edit does to a document is the merge rule's business.
 
 use super::decide::Reply;
 use super::loaded::{DocKey, StoredBatch};
 use super::progress::{Attempt, Progress};
+use super::weave::weave;
 use super::write_set::{Entry, Quarantined, Ticket};
-use crate::model::{Author, Base, DocId, Edit, Lsn, Stamp};
-use crate::model::{ForeignBatch, ForeignEdit, ForeignOp};
-use std::collections::BTreeSet;
+use crate::model::{Author, Base, DocId, Edit, Lsn, Mark, Millis, Stamp, Version};
+use crate::model::{ForeignBatch, ForeignEdit, ForeignOp, Rejection};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A client stamps the documents of a transaction when it commits, a little after the times that
+/// it sends. Without this allowance it would take the merged document for older than its own.
+const COMMIT_DELAY: Millis = Millis(20);
+
+/// A push while it is decided.
+struct Push<'a> {
+    batch: &'a ForeignBatch,
+    author: Author,
+    /// The stamp of the last op on each document: ops of one client take effect in their order.
+    last: BTreeMap<DocId, Stamp>,
+    /// For each document the times of its edits that are still to come, last one first.
+    ahead: BTreeMap<DocId, Vec<Millis>>,
+    /// Updates of documents that were unknown when their turn came.
+    waiting: Vec<usize>,
+    created: bool,
+}
 
 impl Progress {
     /// Decides one push of a foreign client.
@@ -18,14 +38,7 @@ impl Progress {
         }
         let author = self.author(&batch.node).author;
         let first = self.loaded.head.next();
-        let mut created = false;
-        for op in &batch.ops {
-            if op.key.is_some_and(|key| !self.loaded.seen.insert(key)) {
-                continue;
-            }
-            self.writes.seen.extend(op.key);
-            created |= self.foreign_op(batch, author, op);
-        }
+        let created = self.foreign_ops(batch, author);
         let fresh = created.then_some((first, self.loaded.head));
         let Some(key) = batch_key else { return Reply::Foreign { lsn: self.loaded.head, fresh } };
         let lsn = self.issue_ticket(batch, author, fresh);
@@ -44,66 +57,155 @@ impl Progress {
         lsn
     }
 
-    /// Applies one op; tells whether it created a document that had never been there.
-    fn foreign_op(&mut self, batch: &ForeignBatch, author: Author, op: &ForeignOp) -> bool {
+    /// Applies the ops in the order in which they were made; tells whether documents came into being.
+    fn foreign_ops(&mut self, batch: &ForeignBatch, author: Author) -> bool {
         let at = |id: &DocId| (batch.collection.clone(), id.clone());
-        let time = op.time.unwrap_or(self.rules.now);
+        let order = weave(&batch.ops, |id| self.loaded.docs.get(&at(id)).is_some_and(|v| v.meta.is_live()));
+        let (last, waiting) = (BTreeMap::new(), Vec::new());
+        let mut push = Push { batch, author, last, ahead: BTreeMap::new(), waiting, created: false };
+        let fresh: Vec<usize> =
+            (order.into_iter()).filter(|n| batch.ops[*n].key.is_none_or(|key| self.loaded.seen.insert(key))).collect();
+        for n in fresh.iter().rev() {
+            push.foresee(&batch.ops[*n]);
+        }
+        for n in fresh {
+            self.writes.seen.extend(batch.ops[n].key);
+            self.foreign_op(&mut push, n);
+        }
+        for n in push.waiting {
+            self.still_unknown(batch, &batch.ops[n]);
+        }
+        push.created
+    }
+
+    fn foreign_op(&mut self, push: &mut Push<'_>, n: usize) {
+        let op = &push.batch.ops[n];
+        push.pass(op);
         match &op.edit {
-            ForeignEdit::Insert(id, body) => {
-                let known = self.loaded.docs.get(&at(id)).map(|version| version.meta.clone());
-                // An insert says that its client has no such document: a removal before it was known.
-                let after = known.as_ref().and_then(|meta| meta.removed).map_or(Stamp::ZERO, |r| r.stamp.next());
-                let stamp = Stamp::at(time).max(after);
-                self.foreign_edit(batch, author, at(id), &Edit::Insert(body.clone()), stamp);
-                known.is_none()
-            }
+            ForeignEdit::Insert(id, body) => self.foreign_insert(push, op, id, &Edit::Insert(body.clone())),
             ForeignEdit::Update(id, set) => {
-                let unborn = self.loaded.docs.get(&at(id)).is_none_or(|v| v.meta.born == Stamp::ZERO);
                 let edit = Edit::Update { set: set.clone(), unset: BTreeSet::new() };
-                self.foreign_edit(batch, author, at(id), &edit, Stamp::at(time));
-                if unborn {
-                    self.wait_for_insert(batch, id, op);
+                let stamp = self.stamp_of(push, op, id);
+                self.foreign_edit(push, id, &edit, stamp);
+                if self.version(push, id).is_some_and(|v| v.meta.born == Stamp::ZERO) {
+                    push.waiting.push(n);
                 }
-                false
             }
-            ForeignEdit::Remove(id) => {
-                self.foreign_remove(batch, author, at(id), op);
-                false
-            }
+            ForeignEdit::Remove(id) => self.foreign_remove(push, op, id),
             ForeignEdit::Clear => {
-                for (key, _, _) in self.live(&batch.collection) {
-                    self.foreign_remove(batch, author, key, op);
+                for ((_, id), _, _) in self.live(&push.batch.collection) {
+                    self.foreign_remove(push, op, &id);
                 }
-                false
             }
+            ForeignEdit::Unusable(why) => self.set_foreign_aside(push.batch, None, op, why.clone()),
         }
     }
 
-    /// Foreign removals carry no time and are unconditional at their client.
-    fn foreign_remove(&mut self, batch: &ForeignBatch, author: Author, key: DocKey, op: &ForeignOp) {
-        let newest = self.loaded.docs.get(&key).map_or(Stamp::ZERO, |version| version.meta.stamp());
-        let stamp = Stamp::at(op.time.unwrap_or(self.rules.now)).max(newest);
-        self.foreign_edit(batch, author, key, &Edit::Remove, stamp);
+    /// An insert says that its client had no such document, so a removal that it finds was earlier.
+    /// One case is the other way round: a removal that found nothing proves an insert before it,
+    /// which a transaction brings in later.
+    fn foreign_insert(&mut self, push: &mut Push<'_>, op: &ForeignOp, id: &DocId, edit: &Edit) {
+        let mut stamp = self.stamp_of(push, op, id);
+        let known = self.version(push, id);
+        push.created |= known.is_none();
+        let missed = known.is_some_and(|v| v.meta.born == Stamp::ZERO) && op.txn.is_some();
+        if let (Some(removed), false) = (known.and_then(|v| v.meta.removed), missed) {
+            stamp = stamp.max(removed.stamp.next());
+        }
+        self.foreign_edit(push, id, edit, stamp);
     }
 
-    fn foreign_edit(&mut self, batch: &ForeignBatch, author: Author, key: DocKey, edit: &Edit, stamp: Stamp) {
-        let base = Base::ReadUpTo(batch.served);
+    /// Plain removals carry no time and are unconditional at their client: they count as made now,
+    /// unless the same push goes on with the document.
+    fn foreign_remove(&mut self, push: &mut Push<'_>, op: &ForeignOp, id: &DocId) {
+        let newest = self.version(push, id).map_or(Stamp::ZERO, |version| version.meta.stamp());
+        let now = self.rules.now;
+        let time =
+            op.time.unwrap_or_else(|| push.next_time(id).map_or(now, |t| now.min(Millis(t.0.saturating_sub(1)))));
+        let stamp = self.clamp(Stamp::at(time)).max(newest).max(push.after_last(id));
+        self.foreign_edit(push, id, &Edit::Remove, stamp);
+    }
+
+    /// The op's time; later than this client's earlier ops on the document, whatever was done to their stamps.
+    fn stamp_of(&self, push: &Push<'_>, op: &ForeignOp, id: &DocId) -> Stamp {
+        let stamp = self.clamp(Stamp::at(op.time.unwrap_or(self.rules.now))).max(push.after_last(id));
+        let Some(version) = self.version(push, id) else { return stamp };
+        let mine = || marks(version).filter(|mark| mark.author == push.author).map(|mark| mark.stamp);
+        if op.txn.is_none() {
+            let earlier = if push.batch.sole { mine().max() } else { None };
+            return stamp.max(earlier.map_or(Stamp::ZERO, Stamp::next));
+        }
+        let late = Stamp::at(Millis(stamp.millis().0 + COMMIT_DELAY.0));
+        let edits = matches!(op.edit, ForeignEdit::Update(..));
+        if edits && !mine().any(|m| m >= stamp && m <= late) { late } else { stamp }
+    }
+
+    fn foreign_edit(&mut self, push: &mut Push<'_>, id: &DocId, edit: &Edit, stamp: Stamp) {
+        push.last.insert(id.clone(), stamp);
+        let (key, author) = (push.at(id), push.author);
+        let base = Base::ReadUpTo(push.batch.served);
         self.apply(Attempt { key, edit, author, base, stamp, strategy: None });
     }
 
+    fn version(&self, push: &Push<'_>, id: &DocId) -> Option<&Version> {
+        self.loaded.docs.get(&push.at(id))
+    }
+
     /// The fields are kept out of sight and appear with the insert; until then a person can see why.
-    fn wait_for_insert(&mut self, batch: &ForeignBatch, id: &DocId, op: &ForeignOp) {
+    fn still_unknown(&mut self, batch: &ForeignBatch, op: &ForeignOp) {
+        let ForeignEdit::Update(id, _) = &op.edit else { return };
+        let key: DocKey = (batch.collection.clone(), id.clone());
+        if self.loaded.docs.get(&key).is_some_and(|v| v.meta.born > Stamp::ZERO) {
+            return;
+        }
+        let reason =
+            format!("document `{id}` does not exist in `{}`; the update waits out of sight for its insert", key.0);
+        let why = Rejection { code: "unknown_document".into(), reason };
+        self.set_foreign_aside(batch, Some(id.clone()), op, why);
+    }
+
+    fn set_foreign_aside(&mut self, batch: &ForeignBatch, id: Option<DocId>, op: &ForeignOp, why: Rejection) {
         self.quarantine(Quarantined {
             collection: Some(batch.collection.clone()),
-            id: Some(id.clone()),
+            id,
             node: batch.node.clone(),
             seq: None,
-            code: "unknown_document".into(),
-            reason: format!(
-                "document `{id}` does not exist in `{}`; the update waits out of sight for its insert",
-                batch.collection
-            ),
+            code: why.code,
+            reason: why.reason,
             op: op.raw.clone(),
         });
     }
+}
+
+impl Push<'_> {
+    fn at(&self, id: &DocId) -> DocKey {
+        (self.batch.collection.clone(), id.clone())
+    }
+
+    fn after_last(&self, id: &DocId) -> Stamp {
+        self.last.get(id).map_or(Stamp::ZERO, |stamp| stamp.next())
+    }
+
+    /// Notes an edit that is still to come; called from the last op to the first.
+    fn foresee(&mut self, op: &ForeignOp) {
+        if let (ForeignEdit::Insert(id, _) | ForeignEdit::Update(id, _), Some(time)) = (&op.edit, op.time) {
+            self.ahead.entry(id.clone()).or_default().push(time);
+        }
+    }
+
+    /// The edit's turn has come.
+    fn pass(&mut self, op: &ForeignOp) {
+        if let (ForeignEdit::Insert(id, _) | ForeignEdit::Update(id, _), Some(_)) = (&op.edit, op.time) {
+            self.ahead.get_mut(id).map(Vec::pop);
+        }
+    }
+
+    fn next_time(&self, id: &DocId) -> Option<Millis> {
+        self.ahead.get(id)?.last().copied()
+    }
+}
+
+fn marks(version: &Version) -> impl Iterator<Item = Mark> + '_ {
+    let meta = &version.meta;
+    meta.fields.values().copied().chain([meta.whole]).chain(meta.removed)
 }

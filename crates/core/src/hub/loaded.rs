@@ -131,6 +131,7 @@ impl Touch {
                 ForeignEdit::Clear => {
                     self.whole.insert(batch.collection.clone());
                 }
+                ForeignEdit::Unusable(_) => {}
             }
         }
     }

@@ -9,6 +9,7 @@ mod foreign;
 mod loaded;
 mod own;
 mod progress;
+mod weave;
 mod write_set;
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ impl Progress {
             edit: &op.edit,
             author: state.author,
             base: op.base,
-            stamp: op.stamp,
+            stamp: self.clamp(op.stamp),
             strategy: batch.strategy,
         });
         Ok(Receipt { seq: op.seq(), result, lsn, rejection: None })
@@ -95,6 +95,7 @@ impl Progress {
         state: AuthorState,
         (seq, collection, read_up_to, stamp): (Seq, &CollectionName, Lsn, Stamp),
     ) -> Receipt {
+        let stamp = self.clamp(stamp);
         for (key, lsn, author) in self.live(collection) {
             if lsn <= read_up_to || author == state.author {
                 let (edit, base) = (&Edit::Remove, Base::At(read_up_to));

@@ -29,6 +29,7 @@ pub(super) struct Attempt<'a> {
     pub edit: &'a Edit,
     pub author: Author,
     pub base: Base,
+    /// Already within the limit of [`Progress::clamp`].
     pub stamp: Stamp,
     pub strategy: Option<Strategy>,
 }
@@ -68,7 +69,7 @@ impl Progress {
     pub fn apply(&mut self, attempt: Attempt<'_>) -> (Verdict, Lsn) {
         let Attempt { key, edit, author, base, stamp, strategy } = attempt;
         let lsn = self.loaded.head.next();
-        let party = Party { author, stamp: self.clamp(stamp), base, lsn };
+        let party = Party { author, stamp, base, lsn };
         let rule = self.loaded.strategies.get(&key.0).copied().or(strategy).unwrap_or_default();
         let current = self.loaded.docs.get(&key);
         let Merged { version, verdict, losses } = merge::apply(current, edit, party, rule);

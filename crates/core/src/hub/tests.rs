@@ -183,6 +183,7 @@ fn foreign(batch: &str, ops: Vec<ForeignOp>) -> Intake {
         ops,
         served: Lsn(0),
         own: Vec::new(),
+        sole: true,
     })
 }
 

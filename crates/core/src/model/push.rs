@@ -100,8 +100,11 @@ pub struct ForeignBatch {
     pub ops: Vec<ForeignOp>,
     /// Every client that may have sent this has been served at least up to here; 0: unknown.
     pub served: Lsn,
-    /// LSN ranges whose new documents the sender has made itself (known only when it is the sole user of its key).
+    /// LSN ranges of earlier pushes that the sender certainly made itself.
     pub own: Vec<(Lsn, Lsn)>,
+    /// Whether, as far as the hub can tell, one device alone uses the key: then its plain ops come in
+    /// the order in which they were made.
+    pub sole: bool,
 }
 
 /// One element of a foreign push, taken apart.
@@ -115,7 +118,7 @@ pub struct ForeignOp {
     pub time: Option<Millis>,
     /// Number of the transaction inside this batch, for elements of a transaction.
     pub txn: Option<u32>,
-    /// The element as it was sent, for quarantine.
+    /// The element as it was sent, for quarantine; empty for elements that never end there.
     pub raw: String,
 }
 
@@ -130,4 +133,6 @@ pub enum ForeignEdit {
     Remove(DocId),
     /// Every document goes away.
     Clear,
+    /// Well formed, but over a limit of this hub: set aside, so that nothing behind it waits.
+    Unusable(Rejection),
 }
