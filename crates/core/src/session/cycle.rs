@@ -7,7 +7,7 @@ use super::notice::SyncEvent;
 use super::positions::SnapshotProgress;
 use super::state::{Cycle, Flight, PageFacts, Rest, Session, Stage, Step, Stream};
 use crate::model::{CollectionName, Cursor, Lsn};
-use crate::wire::own::{Page, PushReply, SnapshotHead};
+use crate::model::{Page, PushReply, SnapshotHead};
 use std::collections::BTreeSet;
 
 impl Session {

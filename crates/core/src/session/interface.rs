@@ -9,7 +9,7 @@
 use super::notice::{Conflict, Quarantined, SyncEvent};
 use super::positions::Positions;
 use crate::model::{BatchId, CollectionName, Cursor, Lsn, Millis};
-use crate::wire::own::{Page, PageOp, PushReply, SnapshotEnd, SnapshotHead};
+use crate::model::{Page, PageOp, PushReply, SnapshotEnd, SnapshotHead};
 use std::collections::BTreeSet;
 
 /// Names one request or write. Never used twice in the life of a session.

@@ -4,8 +4,8 @@ use super::interface::{Backlog, Batch, Effect, Report, Request, RequestId, Setti
 use super::notice::SyncEvent;
 use super::pace::Pace;
 use super::positions::{Positions, SnapshotProgress};
+use crate::model::Page;
 use crate::model::{BatchId, CollectionName, Cursor, Epoch, Lsn, Millis};
-use crate::wire::own::Page;
 use std::collections::BTreeSet;
 
 /// The client's side of a dialogue with one hub over a set of collections.

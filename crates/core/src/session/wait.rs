@@ -4,7 +4,7 @@
 use super::interface::{Answer, Effect, Failure, Request, Write};
 use super::notice::SyncEvent;
 use super::state::{Cycle, PageFacts, Session, Wait};
-use crate::wire::own::Page;
+use crate::model::Page;
 
 impl Session {
     pub(super) fn open_wait(&mut self, wait_s: u64) {

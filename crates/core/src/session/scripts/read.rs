@@ -1,10 +1,10 @@
 //! Event lines of a story.
 
 use crate::model::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, Lsn, Millis, Stamp};
+use crate::model::{Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
 use crate::session::{
     Answer, Backlog, Batch, Enable, Event, Failure, Positions, RequestId, SnapshotProgress, Stored, Ticket,
 };
-use crate::wire::own::{Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Words of a line: plain ones in order, and `key=value`.

@@ -1,0 +1,96 @@
+//! What a hub tells our own client: pages, snapshots and the answer to a push, shaped as they stand on
+//! the wire (`spec/lsn.md`), because the session decides by the same fields that the codec reads.
+
+use super::{Author, CollectionName, DocId, Epoch, Lsn, Mark, Meta, Receipt, Stamp};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// The answer to a push.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct PushReply {
+    /// `ok`.
+    pub status: String,
+    /// The head of the log. Never a cursor: only pages and snapshots move cursors.
+    pub server_lsn: Lsn,
+    /// The history that LSNs count in.
+    pub epoch: Epoch,
+    /// The node's number in this space.
+    #[serde(default)]
+    pub author: Author,
+    /// One for each op, in order.
+    pub receipts: Vec<Receipt>,
+}
+
+/// A pulled page, or a line of a snapshot after its first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Page {
+    /// The page is complete up to here: the reader's next cursor.
+    pub server_lsn: Lsn,
+    /// The history that LSNs count in.
+    pub epoch: Epoch,
+    /// Whether another page follows at once.
+    #[serde(default)]
+    pub has_more: bool,
+    /// The changes in LSN order.
+    pub ops: Vec<PageOp>,
+}
+
+/// One change of a page, or one document of a snapshot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PageOp {
+    /// `put` or `remove`.
+    pub op: PageEdit,
+    /// Its position.
+    pub lsn: Lsn,
+    /// Where.
+    pub collection: CollectionName,
+    /// Which document.
+    pub id: DocId,
+    /// Newest stamp of the version.
+    pub stamp: Stamp,
+    /// Who made the change.
+    pub author: Author,
+    /// Who wrote what when; absent for a document that one insert wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Meta>,
+    /// The document after the change; absent for `remove`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doc: Option<Box<RawValue>>,
+}
+
+impl PageOp {
+    /// The version's meta, spelled out.
+    #[must_use]
+    pub fn meta(&self) -> Meta {
+        let mark = Mark { stamp: self.stamp, lsn: self.lsn, author: self.author };
+        self.meta.clone().unwrap_or_else(|| Meta::inserted(mark))
+    }
+}
+
+/// Whether readers see the document after a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PageEdit {
+    /// The document stands as given.
+    Put,
+    /// The document is gone.
+    Remove,
+}
+
+/// First line of a snapshot.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SnapshotHead {
+    /// Pull from here once the snapshot is complete. When resuming: from that of the *first* part.
+    pub server_lsn: Lsn,
+    /// The history that LSNs count in.
+    pub epoch: Epoch,
+}
+
+/// Last line of a snapshot; without it the snapshot was cut and is resumed after its last document.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SnapshotEnd {
+    /// Always true.
+    pub end: bool,
+    /// Documents in this part.
+    pub documents: u64,
+}
