@@ -35,6 +35,9 @@ impl Body {
     /// # Errors
     /// [`Malformed`] naming the document and the limit or the place.
     pub fn parse(text: &str, limits: &Limits) -> Result<(Body, Facts), Malformed> {
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(Malformed::json("document", "must be an object"));
+        }
         let facts = Facts::of(text).map_err(|e| Malformed::json("document", e))?;
         check_size(text, facts.id.as_deref().unwrap_or("?"), limits)?;
         Ok((Body(text.into()), facts))
@@ -255,6 +258,13 @@ mod tests {
             Some(Millis(1005))
         );
         assert_eq!(facts(r#"{"ttl":5}"#).expires, None);
+    }
+
+    #[test]
+    fn only_an_object_is_a_document() {
+        for text in ["[1]", "[]", "7", "null", "\"x\"", ""] {
+            assert!(Body::parse(text, &Limits::default()).is_err(), "{text}");
+        }
     }
 
     #[test]

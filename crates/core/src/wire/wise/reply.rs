@@ -1,0 +1,252 @@
+//! What a WiseJSON client is sent about one document. The client ignores inserts of what it has and
+//! updates of what it has not, compares times, and never takes fields away: so every document comes
+//! as the fewest ops that lead from whatever the client may have to the merged state.
+
+use super::splice::{self, Times};
+use crate::model::{Body, Lsn, Meta, Stamp};
+use std::borrow::Cow;
+
+/// The newest version of a document, as a store has it.
+#[derive(Clone, Copy, Debug)]
+pub struct NetDoc<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The change that made this version.
+    pub lsn: Lsn,
+    /// Whether readers see it.
+    pub live: bool,
+    /// Newest stamp of the version.
+    pub stamp: Stamp,
+    /// Its `Meta` as JSON; empty for a document that one insert wrote.
+    pub meta: &'a str,
+    /// From which LSN on it exists for readers.
+    pub created: Lsn,
+    /// Whether the text has both `createdAt` and `updatedAt`.
+    pub timed: bool,
+    /// Its text.
+    pub body: &'a str,
+}
+
+/// What the reader has, as far as the hub knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holding {
+    /// Everything up to here.
+    pub after: Lsn,
+    /// LSN ranges of pushes that it made itself.
+    pub own: Vec<(Lsn, Lsn)>,
+}
+
+/// Writes the ops for a document that changed after `holding.after`, separated by commas, preceded
+/// by one where `first` is false. Returns how many there are: none when there is nothing to tell.
+pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bool) -> usize {
+    let meta = (!doc.meta.is_empty()).then(|| serde_json::from_str::<Meta>(doc.meta).ok()).flatten();
+    let mut writer = Writer { out, doc, born: meta.as_ref().map_or(doc.stamp, |m| m.born), first, ops: 0 };
+    if !doc.live {
+        if meta.is_none_or(|meta| meta.removed.is_some()) {
+            writer.remove(doc.stamp);
+        }
+        return writer.ops;
+    }
+    let known = doc.created <= holding.after;
+    let made = holding.made(doc.created) && meta.as_ref().is_none_or(|m| !m.again);
+    if holding.holds(doc, meta.as_ref()) {
+        return 0;
+    }
+    if known || made {
+        writer.update();
+        return writer.ops;
+    }
+    if let Some(removed) = meta.as_ref().filter(|m| m.again).and_then(|m| m.removed) {
+        writer.remove(removed.stamp);
+    }
+    writer.insert();
+    if meta.is_some() {
+        // Whoever has the document ignores the insert and gets the rest from this.
+        writer.update();
+    }
+    writer.ops
+}
+
+/// Writes a live document as a snapshot has it.
+pub fn document(out: &mut Vec<u8>, doc: &NetDoc<'_>) {
+    let born = || serde_json::from_str::<Meta>(doc.meta).map_or(doc.stamp, |meta| meta.born);
+    let lacking = (!doc.timed).then(|| Times { born: born(), changed: doc.stamp });
+    splice::document(out, &named_by_string(doc), lacking);
+}
+
+impl Holding {
+    fn made(&self, lsn: Lsn) -> bool {
+        self.own.iter().any(|(first, last)| (*first..=*last).contains(&lsn))
+    }
+
+    /// Whether the reader itself wrote everything that stands in the document, as new, and the hub
+    /// did not have to move its time past a removal.
+    fn holds(&self, doc: &NetDoc<'_>, meta: Option<&Meta>) -> bool {
+        if !self.made(doc.lsn) {
+            return false;
+        }
+        let Some(meta) = meta else { return true };
+        let written = [&meta.whole].into_iter().chain(meta.fields.values()).all(|mark| self.made(mark.lsn));
+        let undisputed = meta.removed.is_none_or(|r| r.stamp.millis() < meta.born.millis());
+        written && undisputed && self.made(meta.created)
+    }
+}
+
+struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+    doc: &'a NetDoc<'a>,
+    born: Stamp,
+    first: bool,
+    ops: usize,
+}
+
+impl Writer<'_> {
+    fn insert(&mut self) {
+        self.begin();
+        self.text(r#"{"op":"INSERT","doc":"#);
+        self.body();
+        self.end(self.doc.stamp);
+    }
+
+    fn update(&mut self) {
+        self.begin();
+        self.text(r#"{"op":"UPDATE","id":"#);
+        self.id();
+        self.text(r#","data":"#);
+        self.body();
+        self.end(self.doc.stamp);
+    }
+
+    fn remove(&mut self, stamp: Stamp) {
+        self.begin();
+        self.text(r#"{"op":"REMOVE","id":"#);
+        self.id();
+        self.end(stamp);
+    }
+
+    fn begin(&mut self) {
+        if !self.first {
+            self.out.push(b',');
+        }
+        self.first = false;
+        self.ops += 1;
+    }
+
+    fn id(&mut self) {
+        serde_json::to_writer(&mut *self.out, self.doc.id).expect("text is a JSON value");
+    }
+
+    fn body(&mut self) {
+        let lacking = (!self.doc.timed).then_some(Times { born: self.born, changed: self.doc.stamp });
+        splice::document(self.out, &named_by_string(self.doc), lacking);
+    }
+
+    /// Without `ts` the client would apply it blindly and forget it in a crash.
+    fn end(&mut self, stamp: Stamp) {
+        self.text(r#","ts":""#);
+        self.text(&stamp.millis().iso());
+        self.text("\"}");
+    }
+
+    fn text(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+}
+
+/// Other dialects may have stored a number for `_id`; this client tells 7 from "7".
+fn named_by_string<'a>(doc: &NetDoc<'a>) -> Cow<'a, str> {
+    let numeric = doc.id.as_bytes().first().is_some_and(|b| *b == b'-' || b.is_ascii_digit());
+    if !numeric {
+        return Cow::Borrowed(doc.body);
+    }
+    let mut fields = Body::trusted(doc.body).fields();
+    if fields.get("_id").is_some_and(|raw| raw.get().starts_with('"')) {
+        return Cow::Borrowed(doc.body);
+    }
+    fields.set("_id", splice::string(doc.id));
+    Cow::Owned(fields.to_body().text().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Author, Mark, Millis};
+    use std::collections::BTreeMap;
+
+    fn stamp(ms: u64) -> Stamp {
+        Stamp::at(Millis(ms))
+    }
+    fn mark(ms: u64, lsn: u64) -> Mark {
+        Mark { stamp: stamp(ms), lsn: Lsn(lsn), author: Author(1) }
+    }
+    fn doc<'a>(lsn: u64, created: u64, meta: &'a str, body: &'a str) -> NetDoc<'a> {
+        let (lsn, created) = (Lsn(lsn), Lsn(created));
+        NetDoc { id: "x", lsn, live: true, stamp: stamp(2000), meta, created, timed: true, body }
+    }
+    fn ops(doc: &NetDoc<'_>, after: u64, own: &[(u64, u64)]) -> String {
+        let own = own.iter().map(|(a, b)| (Lsn(*a), Lsn(*b))).collect();
+        let mut out = Vec::new();
+        net_ops(&mut out, doc, &Holding { after: Lsn(after), own }, true);
+        String::from_utf8(out).unwrap()
+    }
+    /// Only the kinds of the ops.
+    fn kinds(doc: &NetDoc<'_>, after: u64, own: &[(u64, u64)]) -> String {
+        let list: Vec<serde_json::Value> = serde_json::from_str(&format!("[{}]", ops(doc, after, own))).unwrap();
+        assert!(list.iter().all(|op| op["ts"].is_string()), "{list:?}");
+        list.iter().map(|op| op["op"].as_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_new_document_is_one_insert_and_its_maker_is_spared_it() {
+        let new = doc(5, 5, "", r#"{"_id":"x"}"#);
+        assert_eq!(ops(&new, 4, &[]), r#"{"op":"INSERT","doc":{"_id":"x"},"ts":"1970-01-01T00:00:02.000Z"}"#);
+        assert_eq!(kinds(&new, 4, &[(3, 6)]), "");
+        assert_eq!(kinds(&doc(9, 5, "", "{}"), 4, &[(3, 6)]), "UPDATE");
+    }
+
+    #[test]
+    fn what_others_changed_comes_back_as_an_update_to_its_maker() {
+        let meta = Meta { fields: BTreeMap::from([("f".to_owned(), mark(2000, 8))]), ..Meta::inserted(mark(1000, 5)) };
+        let meta = serde_json::to_string(&meta).unwrap();
+        let changed = doc(8, 5, &meta, r#"{"_id":"x","f":1}"#);
+        assert_eq!(kinds(&changed, 4, &[]), "INSERT UPDATE");
+        assert_eq!(kinds(&changed, 5, &[]), "UPDATE");
+        assert_eq!(kinds(&changed, 4, &[(5, 6)]), "UPDATE");
+        assert_eq!(kinds(&changed, 4, &[(5, 8)]), "", "its own insert and its own update");
+    }
+
+    #[test]
+    fn a_document_created_again_is_removed_first() {
+        let again = Meta { again: true, removed: Some(mark(1500, 6)), ..Meta::inserted(mark(2000, 7)) };
+        let text = serde_json::to_string(&again).unwrap();
+        assert_eq!(kinds(&doc(7, 7, &text, r#"{"_id":"x"}"#), 4, &[]), "REMOVE INSERT UPDATE");
+        assert_eq!(kinds(&doc(7, 7, &text, r#"{"_id":"x"}"#), 4, &[(7, 7)]), "", "later than the removal by itself");
+        let moved = Meta { removed: Some(mark(2000, 6)), ..again };
+        let text = serde_json::to_string(&moved).unwrap();
+        assert_eq!(kinds(&doc(7, 7, &text, r#"{"_id":"x"}"#), 4, &[(7, 7)]), "REMOVE INSERT UPDATE");
+    }
+
+    #[test]
+    fn a_removed_document_is_a_removal_and_an_unborn_one_is_nothing() {
+        let removed = Meta { removed: Some(mark(2000, 7)), ..Meta::inserted(mark(1000, 5)) };
+        let text = serde_json::to_string(&removed).unwrap();
+        let gone = NetDoc { live: false, ..doc(7, 5, &text, "{}") };
+        assert_eq!(ops(&gone, 4, &[(5, 7)]), r#"{"op":"REMOVE","id":"x","ts":"1970-01-01T00:00:02.000Z"}"#);
+        let unborn = serde_json::to_string(&Meta { whole: mark(1, 7), ..Meta::default() }).unwrap();
+        assert_eq!(kinds(&NetDoc { live: false, ..doc(7, 0, &unborn, "{}") }, 4, &[]), "");
+    }
+
+    #[test]
+    fn missing_times_and_numeric_ids_are_made_good() {
+        let bare = NetDoc { id: "7", timed: false, ..doc(5, 5, "", r#"{"_id":7,"v":1.0}"#) };
+        let mut out = Vec::new();
+        document(&mut out, &bare);
+        let time = "1970-01-01T00:00:02.000Z";
+        let whole = format!(r#"{{"_id":"7","v":1.0,"createdAt":"{time}","updatedAt":"{time}"}}"#);
+        assert_eq!(String::from_utf8(out).unwrap(), whole);
+        let half = NetDoc { timed: false, ..doc(5, 5, "", r#"{"updatedAt":"u"}"#) };
+        let mut out = Vec::new();
+        document(&mut out, &half);
+        assert_eq!(String::from_utf8(out).unwrap(), format!(r#"{{"updatedAt":"u","createdAt":"{time}"}}"#));
+    }
+}
