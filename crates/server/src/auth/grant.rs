@@ -1,0 +1,110 @@
+//! What a token allows, asked by everything that touches data.
+
+use super::tokens::TokenSpec;
+use crate::error::ServerError;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use syncline_core::model::{CollectionName, NodeId, SpaceName};
+
+/// What a request wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Pull, snapshot.
+    Read,
+    /// Push.
+    Write,
+}
+
+/// An accepted token.
+#[derive(Clone, Debug)]
+pub struct Grant(pub(super) Arc<TokenSpec>);
+
+impl Grant {
+    /// The token's name: the identity of foreign clients.
+    #[must_use]
+    pub fn token_name(&self) -> &NodeId {
+        &self.0.name
+    }
+
+    /// The token's default collection for bare paths.
+    #[must_use]
+    pub fn default_collection(&self) -> Option<&CollectionName> {
+        self.0.collection.as_ref()
+    }
+
+    /// The only space that the token opens; `None`: every space.
+    #[must_use]
+    pub fn space(&self) -> Option<&SpaceName> {
+        self.0.space.as_ref()
+    }
+
+    /// The only collections that the token opens; `None`: all of its space.
+    #[must_use]
+    pub fn collections(&self) -> Option<&BTreeSet<CollectionName>> {
+        self.0.collections.as_ref()
+    }
+
+    /// Whether a collection is among those that the token opens.
+    #[must_use]
+    pub fn covers(&self, collection: &CollectionName) -> bool {
+        self.0.collections.as_ref().is_none_or(|names| names.contains(collection))
+    }
+
+    /// Checks a space.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`] naming the space.
+    pub fn check_space(&self, space: &SpaceName) -> Result<(), ServerError> {
+        match &self.0.space {
+            Some(own) if own != space => Err(self.refuse(format!("it is for space `{own}`, not `{space}`"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks reading or writing as such.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`] naming the missing right.
+    pub fn check_access(&self, access: Access) -> Result<(), ServerError> {
+        match access {
+            Access::Read if !self.0.read => Err(self.refuse("it has no right to read".to_owned())),
+            Access::Write if !self.0.write => Err(self.refuse("it has no right to write".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks a collection.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`] naming the collection.
+    pub fn check_collection(&self, collection: &CollectionName) -> Result<(), ServerError> {
+        if self.covers(collection) {
+            Ok(())
+        } else {
+            Err(self.refuse(format!("collection `{collection}` is not among its collections")))
+        }
+    }
+
+    /// Checks who the request says it is.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`] when the token belongs to another node.
+    pub fn check_node(&self, node: &NodeId) -> Result<(), ServerError> {
+        match &self.0.node {
+            Some(own) if own != node => Err(self.refuse(format!("it belongs to node `{own}`, not `{node}`"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the right to administer the hub.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`].
+    pub fn check_admin(&self) -> Result<(), ServerError> {
+        if self.0.admin { Ok(()) } else { Err(self.refuse("it is not an admin token".to_owned())) }
+    }
+
+    fn refuse(&self, missing: String) -> ServerError {
+        ServerError::Forbidden { token: self.0.name.to_string(), missing }
+    }
+}

@@ -1,0 +1,10 @@
+//! Who may do what (step 3 of the life of a change): tokens, their secrets and their grants.
+//! Never keeps or logs a secret; only its SHA-256.
+
+mod grant;
+mod secret;
+mod tokens;
+
+pub use grant::{Access, Grant};
+pub use secret::Secret;
+pub use tokens::{TokenSpec, TokenView, Tokens};

@@ -1,0 +1,200 @@
+//! The tokens of a hub: declared by the configuration or kept in the store, cached by hash.
+
+use super::grant::Grant;
+use super::secret::{Secret, digest, fingerprint, parse_fingerprint};
+use crate::clock;
+use crate::error::ServerError;
+use crate::options::DeclaredToken;
+use crate::store::{RecordKind, Store};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+use syncline_core::model::{CollectionName, Millis, NodeId, SpaceName};
+
+/// What a token is called and grants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenSpec {
+    /// Its name, unique in the hub; foreign clients are known by it.
+    pub name: NodeId,
+    /// The only space that it opens; `None`: every space.
+    #[serde(default)]
+    pub space: Option<SpaceName>,
+    /// The only collections that it opens; `None`: all.
+    #[serde(default)]
+    pub collections: Option<BTreeSet<CollectionName>>,
+    /// The collection of foreign requests on the bare paths.
+    #[serde(default)]
+    pub collection: Option<CollectionName>,
+    /// Whether it may pull.
+    #[serde(default = "yes")]
+    pub read: bool,
+    /// Whether it may push.
+    #[serde(default = "yes")]
+    pub write: bool,
+    /// Whether it may administer the hub.
+    #[serde(default)]
+    pub admin: bool,
+    /// Refused from this time on.
+    #[serde(default)]
+    pub expires_at: Option<Millis>,
+    /// The only node that may use it.
+    #[serde(default)]
+    pub node: Option<NodeId>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A token as the store keeps it.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    hash: String,
+    created_at: Millis,
+    spec: TokenSpec,
+}
+
+/// A token as it is listed: everything but its secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenView {
+    /// What it grants.
+    #[serde(flatten)]
+    pub spec: TokenSpec,
+    /// Whether the configuration declares it; such a token is changed there.
+    pub declared: bool,
+    /// When it was made; absent for declared ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Millis>,
+}
+
+/// All tokens of a hub.
+pub struct Tokens {
+    store: Arc<dyn Store>,
+    declared: HashMap<[u8; 32], Grant>,
+    stored: RwLock<HashMap<[u8; 32], Grant>>,
+}
+
+impl Tokens {
+    /// Reads the stored tokens and adds the declared ones.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn open(store: Arc<dyn Store>, declared: &[DeclaredToken]) -> Result<Tokens, ServerError> {
+        let declared = declared.iter().map(|t| (digest(&t.secret), Grant(Arc::new(t.spec.clone())))).collect();
+        let tokens = Tokens { store, declared, stored: RwLock::default() };
+        tokens.refresh().await?;
+        Ok(tokens)
+    }
+
+    /// Finds the grant of an `Authorization` header.
+    ///
+    /// # Errors
+    /// [`ServerError::Unauthorized`].
+    pub fn authenticate(&self, header: Option<&[u8]>) -> Result<Grant, ServerError> {
+        let refuse = |reason| Err(ServerError::Unauthorized { reason });
+        let Some(header) = header else { return refuse("the request has no token") };
+        let Some(secret) = bearer(header) else { return refuse("the authorization is not `Bearer <token>`") };
+        let hash = digest(secret);
+        let stored = || self.stored.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
+        let Some(grant) = self.declared.get(&hash).cloned().or_else(stored) else {
+            return refuse("the token is unknown");
+        };
+        if grant.0.expires_at.is_some_and(|end| end <= clock::now()) {
+            return refuse("the token has expired");
+        }
+        Ok(grant)
+    }
+
+    /// Makes a token. The secret is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// [`ServerError::Taken`] for a name in use.
+    pub async fn add(&self, spec: TokenSpec) -> Result<Secret, ServerError> {
+        if self.list().await?.iter().any(|t| t.spec.name == spec.name) {
+            let reason = format!("a token named `{}` exists; rotate it, remove it or take another name", spec.name);
+            return Err(ServerError::Taken { code: "token_exists", reason });
+        }
+        if let Some(space) = &spec.space {
+            self.store.open_space(space).await?;
+        }
+        self.write(spec, clock::now()).await
+    }
+
+    /// Replaces a token's secret.
+    ///
+    /// # Errors
+    /// [`ServerError::NotFound`], or [`ServerError::Taken`] for a declared token.
+    pub async fn rotate(&self, name: &NodeId) -> Result<Secret, ServerError> {
+        let old = self.find_stored(name).await?;
+        self.write(old.spec, old.created_at).await
+    }
+
+    /// Removes a token.
+    ///
+    /// # Errors
+    /// [`ServerError::NotFound`], or [`ServerError::Taken`] for a declared token.
+    pub async fn remove(&self, name: &NodeId) -> Result<(), ServerError> {
+        self.find_stored(name).await?;
+        self.store.put_record(RecordKind::Token, name.to_string(), None).await?;
+        self.refresh().await
+    }
+
+    /// All tokens by name.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn list(&self) -> Result<Vec<TokenView>, ServerError> {
+        let stored = self.read_all().await?.into_iter();
+        let stored = stored.map(|t| TokenView { spec: t.spec, declared: false, created_at: Some(t.created_at) });
+        let declared = self.declared.values();
+        let declared =
+            declared.map(|g| TokenView { spec: g.0.as_ref().clone(), declared: true, created_at: None });
+        let mut all: Vec<_> = stored.chain(declared).collect();
+        all.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
+        Ok(all)
+    }
+
+    async fn find_stored(&self, name: &NodeId) -> Result<Stored, ServerError> {
+        if self.declared.values().any(|g| g.token_name() == name) {
+            let reason = format!("token `{name}` is declared in the configuration; change it there");
+            return Err(ServerError::Taken { code: "token_declared", reason });
+        }
+        let found = self.read_all().await?.into_iter().find(|t| t.spec.name == *name);
+        found.ok_or_else(|| ServerError::NotFound(format!("there is no token named `{name}`")))
+    }
+
+    async fn write(&self, spec: TokenSpec, created_at: Millis) -> Result<Secret, ServerError> {
+        let secret = Secret::generate()
+            .map_err(|source| ServerError::Io { action: "drawing a secret".to_owned(), source })?;
+        let key = spec.name.to_string();
+        let stored = Stored { hash: fingerprint(secret.reveal()), created_at, spec };
+        let value = serde_json::to_string(&stored).expect("a token serializes");
+        self.store.put_record(RecordKind::Token, key, Some(value)).await?;
+        self.refresh().await?;
+        Ok(secret)
+    }
+
+    async fn refresh(&self) -> Result<(), ServerError> {
+        let all = self.read_all().await?.into_iter();
+        let fresh = all.filter_map(|t| Some((parse_fingerprint(&t.hash)?, Grant(Arc::new(t.spec))))).collect();
+        *self.stored.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        Ok(())
+    }
+
+    async fn read_all(&self) -> Result<Vec<Stored>, ServerError> {
+        let records = self.store.records(RecordKind::Token).await?.into_iter();
+        let read = |r: crate::store::Record| {
+            serde_json::from_str(&r.value)
+                .map_err(|e| ServerError::Bug(format!("the stored token `{}` cannot be read: {e}", r.key)))
+        };
+        records.map(read).collect()
+    }
+}
+
+/// The secret in `Bearer <secret>`; the scheme's case does not matter.
+fn bearer(header: &[u8]) -> Option<&str> {
+    let (scheme, secret) = std::str::from_utf8(header).ok()?.split_once(' ')?;
+    let secret = secret.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
+}

@@ -1,0 +1,162 @@
+//! Everything that a hub refuses or fails at, each with its kind. Dialects turn these into their
+//! own wire codes, each in one function; nothing here knows HTTP.
+
+use crate::store::StoreError;
+use syncline_core::model::{Epoch, Kind, Lsn, Malformed};
+
+/// Why a request was not served. Messages name the thing, the rule or limit, and the next step.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// A value that breaks a rule of the model.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A request that cannot be read.
+    #[error("{reason}")]
+    BadRequest {
+        /// A short, stable word.
+        code: &'static str,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// No valid token.
+    #[error("{reason}; send `Authorization: Bearer <token>` with a token of this hub")]
+    Unauthorized {
+        /// What is wrong with the token, without telling whether it was close.
+        reason: &'static str,
+    },
+    /// The token is valid and does not allow this.
+    #[error("token `{token}` does not allow this: {missing}")]
+    Forbidden {
+        /// The token's name.
+        token: String,
+        /// The grant that is missing.
+        missing: String,
+    },
+    /// Nothing has this name.
+    #[error("{0}")]
+    NotFound(String),
+    /// The path exists, the method does not.
+    #[error("`{method}` is not for this path; use {allowed}")]
+    Method {
+        /// What was asked.
+        method: String,
+        /// What is allowed, as the `Allow` header lists it.
+        allowed: &'static str,
+    },
+    /// A name that is taken, or a batch id that was used for other content.
+    #[error("{reason}")]
+    Taken {
+        /// A short, stable word.
+        code: &'static str,
+        /// What is taken and what to do.
+        reason: String,
+    },
+    /// More than a limit allows; asking again does not help.
+    #[error("{what} is over the limit of {value} (`{limit}`); {advice}")]
+    TooMuch {
+        /// What is too much.
+        what: String,
+        /// The option that sets the limit.
+        limit: &'static str,
+        /// Its value.
+        value: usize,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A content coding that is not understood.
+    #[error("content encoding `{0}` is not supported; send `gzip`, `zstd` or none")]
+    Encoding(String),
+    /// A limit of the moment is reached; the same request may succeed later.
+    #[error("the hub is busy: {what} (`{limit}`); try again after the time in `Retry-After`")]
+    Overloaded {
+        /// What is used up or too slow.
+        what: &'static str,
+        /// The option that sets the limit.
+        limit: &'static str,
+    },
+    /// The reader's position is not one of this log's.
+    #[error("{why}: start from a snapshot and keep the outbox")]
+    Resync {
+        /// What is wrong with the position.
+        why: String,
+        /// The log's history.
+        epoch: Epoch,
+        /// Changes after this can be read.
+        horizon: Lsn,
+    },
+    /// The hub is going down.
+    #[error("the hub is shutting down; try again after the time in `Retry-After`")]
+    Closing,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A commit failed; nothing of the push was applied.
+    #[error("the push was not committed: {0}")]
+    CommitFailed(String),
+    /// What the configuration asks for cannot be done.
+    #[error("{0}")]
+    Config(String),
+    /// A system call failed.
+    #[error("{action}: {source}")]
+    Io {
+        /// What was being done.
+        action: String,
+        /// The system's own error.
+        source: std::io::Error,
+    },
+    /// A broken invariant on this side.
+    #[error("internal error: {0}; please report it with the request id")]
+    Bug(String),
+}
+
+impl ServerError {
+    /// What the other side should do about it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            ServerError::Unauthorized { .. } | ServerError::Forbidden { .. } => Kind::Reauthenticate,
+            ServerError::Overloaded { .. }
+            | ServerError::Closing
+            | ServerError::CommitFailed(_)
+            | ServerError::Io { .. } => Kind::Retry,
+            ServerError::Resync { .. } => Kind::Resync,
+            ServerError::Store(error) => error.kind(),
+            ServerError::Bug(_) => Kind::Bug,
+            ServerError::Malformed(_)
+            | ServerError::BadRequest { .. }
+            | ServerError::NotFound(_)
+            | ServerError::Method { .. }
+            | ServerError::Taken { .. }
+            | ServerError::TooMuch { .. }
+            | ServerError::Encoding(_)
+            | ServerError::Config(_) => Kind::Reject,
+        }
+    }
+
+    /// A short, stable word for wire replies and metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            ServerError::Malformed(why) => why.code(),
+            ServerError::BadRequest { code, .. } | ServerError::Taken { code, .. } => code,
+            ServerError::Unauthorized { .. } => "unauthorized",
+            ServerError::Forbidden { .. } => "forbidden",
+            ServerError::NotFound(_) => "not_found",
+            ServerError::Method { .. } => "method_not_allowed",
+            ServerError::TooMuch { .. } => "limit_exceeded",
+            ServerError::Encoding(_) => "unsupported_encoding",
+            ServerError::Overloaded { .. } => "overloaded",
+            ServerError::Resync { .. } | ServerError::Store(StoreError::BehindHorizon { .. }) => "resync",
+            ServerError::Closing | ServerError::Store(StoreError::Closed) => "shutting_down",
+            ServerError::Store(StoreError::UnknownSpace(_)) => "unknown_space",
+            ServerError::Store(_) | ServerError::CommitFailed(_) | ServerError::Io { .. } => "store_failed",
+            ServerError::Config(_) => "bad_configuration",
+            ServerError::Bug(_) => "internal",
+        }
+    }
+
+    /// A request that cannot be read.
+    pub(crate) fn bad(code: &'static str, reason: impl Into<String>) -> ServerError {
+        ServerError::BadRequest { code, reason: reason.into() }
+    }
+}

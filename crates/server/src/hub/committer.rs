@@ -1,0 +1,166 @@
+//! The one writer of a space (steps 4 to 7 of the life of a change): drains the queue into groups,
+//! commits each group with one store call, then wakes readers and answers.
+
+use super::Settings;
+use super::space::{LogState, Pushed};
+use crate::clock;
+use crate::error::ServerError;
+use crate::meters::Meters;
+use crate::store::{Store, StoreError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use syncline_core::hub::{Decision, Entry, Intake, Loaded, Reply, Rules, WriteSet, decide, touch};
+use syncline_core::model::{Author, CollectionName, Lsn, NodeId, SpaceName};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A push on its way to its commit.
+pub(super) struct Job {
+    pub(super) intake: Intake,
+    pub(super) answer: oneshot::Sender<Result<Pushed, ServerError>>,
+}
+
+pub(super) struct Committer {
+    pub(super) space: SpaceName,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) settings: Settings,
+    pub(super) meters: Arc<Meters>,
+    pub(super) log: Arc<LogState>,
+}
+
+/// What the decision leaves behind beside the rows.
+#[derive(Default)]
+struct Outcome {
+    replies: Vec<Reply>,
+    authors: BTreeMap<NodeId, Author>,
+    touched: BTreeMap<CollectionName, Lsn>,
+}
+
+impl Committer {
+    /// Runs until the queue is closed and empty. After `closing` nothing new is taken in.
+    pub(super) async fn run(self, mut jobs: mpsc::Receiver<Job>, mut closing: watch::Receiver<bool>) {
+        let mut open = true;
+        loop {
+            let first = tokio::select! {
+                biased;
+                _ = closing.wait_for(|closing| *closing), if open => {
+                    open = false;
+                    jobs.close();
+                    continue;
+                }
+                job = jobs.recv() => job,
+            };
+            let Some(first) = first else { return };
+            let group = self.group(first, &mut jobs);
+            self.commit_apart_if_needed(group).await;
+        }
+    }
+
+    /// Takes what else is waiting, within the limits of a group. Pushes whose sender has given up
+    /// are dropped: they will be repeated.
+    fn group(&self, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+        let bounds = &self.settings.bounds;
+        let mut ops = weight(&first.intake);
+        let mut group = vec![first];
+        while group.len() < bounds.group_pushes && ops < bounds.group_ops {
+            let Ok(job) = jobs.try_recv() else { break };
+            ops += weight(&job.intake);
+            group.push(job);
+        }
+        group.retain(|job| !job.answer.is_closed());
+        group
+    }
+
+    /// Commits a group; when that fails, each push alone, so that one bad push fails by itself.
+    async fn commit_apart_if_needed(&self, group: Vec<Job>) {
+        let (intakes, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|j| (j.intake, j.answer)).unzip();
+        if intakes.is_empty() {
+            return;
+        }
+        let intakes: Arc<[Intake]> = intakes.into();
+        let error = match self.commit(Arc::clone(&intakes)).await {
+            Ok(pushed) => return answer_all(answers, pushed),
+            Err(error) => error,
+        };
+        tracing::error!(space = %self.space, %error, pushes = intakes.len(), "a commit failed");
+        let stopped = matches!(error, StoreError::Poisoned { .. } | StoreError::Closed);
+        if intakes.len() == 1 || stopped {
+            return answer_failed(answers, &error);
+        }
+        for (intake, answer) in intakes.iter().zip(answers) {
+            let alone = self.commit(Arc::from([intake.clone()])).await;
+            match alone {
+                Ok(pushed) => answer_all(vec![answer], pushed),
+                Err(error) => answer_failed(vec![answer], &error),
+            }
+        }
+    }
+
+    async fn commit(&self, group: Arc<[Intake]>) -> Result<Vec<Pushed>, StoreError> {
+        let started = Instant::now();
+        let outcome = Arc::new(Mutex::new(Outcome::default()));
+        let rules = Rules { now: clock::now(), limits: self.settings.limits };
+        let (seen, members) = (Arc::clone(&outcome), Arc::clone(&group));
+        let decide = Box::new(move |loaded: Loaded| {
+            let authors = loaded.nodes.iter().map(|(node, state)| (node.clone(), state.author)).collect();
+            let Decision { writes, replies } = decide(loaded, &members, rules);
+            let touched = touched_by(&writes);
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Outcome { replies, authors, touched };
+            writes
+        });
+        let head = self.store.commit(&self.space, touch(&group), decide).await?;
+
+        let outcome = std::mem::take(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner));
+        let author = |intake: &Intake| outcome.authors.get(node_of(intake)).copied().unwrap_or_default();
+        let pushed: Vec<_> = group
+            .iter()
+            .zip(&outcome.replies)
+            .map(|(intake, reply)| Pushed { head: head.clone(), reply: reply.clone(), author: author(intake) })
+            .collect();
+        self.meters.committed(group.len(), started.elapsed(), &outcome.replies);
+        self.log.advance(head, outcome.touched, outcome.authors);
+        Ok(pushed)
+    }
+}
+
+fn touched_by(writes: &WriteSet) -> BTreeMap<CollectionName, Lsn> {
+    let mut touched = BTreeMap::new();
+    for entry in &writes.entries {
+        if let Entry::Change(change) = entry {
+            match touched.get_mut(&change.collection) {
+                Some(lsn) => *lsn = change.version.lsn,
+                None => drop(touched.insert(change.collection.clone(), change.version.lsn)),
+            }
+        }
+    }
+    touched
+}
+
+fn weight(intake: &Intake) -> usize {
+    match intake {
+        Intake::Own(batch) => batch.steps.len(),
+        Intake::Foreign(batch) => batch.ops.len(),
+    }
+}
+
+fn node_of(intake: &Intake) -> &NodeId {
+    match intake {
+        Intake::Own(batch) => &batch.node,
+        Intake::Foreign(batch) => &batch.node,
+    }
+}
+
+/// A sender that has gone away meanwhile is answered from the receipts when it asks again.
+fn answer_all(answers: Vec<oneshot::Sender<Result<Pushed, ServerError>>>, pushed: Vec<Pushed>) {
+    let mut pushed = pushed.into_iter();
+    for answer in answers {
+        let result = pushed.next().ok_or_else(|| ServerError::Bug("a push was decided without a reply".to_owned()));
+        drop(answer.send(result));
+    }
+}
+
+fn answer_failed(answers: Vec<oneshot::Sender<Result<Pushed, ServerError>>>, error: &StoreError) {
+    for answer in answers {
+        drop(answer.send(Err(ServerError::CommitFailed(error.to_string()))));
+    }
+}

@@ -1,0 +1,129 @@
+//! The hub (steps 4 to 8 of the life of a change): one store, its spaces, and for each space a
+//! committer that puts concurrent pushes into one commit. Dialects call it; it knows none of them
+//! and holds no rule about data: those are `syncline_core::hub`.
+
+mod committer;
+mod reading;
+mod space;
+mod upkeep;
+
+pub use reading::Reading;
+pub use space::{Pushed, Space};
+
+use crate::error::ServerError;
+use crate::meters::Meters;
+use crate::options::{Bounds, Retention};
+use crate::store::Store;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use syncline_core::model::{Limits, SpaceName};
+use tokio::sync::watch;
+
+/// What a hub needs to know to run its spaces.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Limits on what one request may weigh.
+    pub limits: Limits,
+    /// Limits on what all requests together may use.
+    pub bounds: Bounds,
+    /// How long history is kept.
+    pub retention: Retention,
+}
+
+/// The spaces of one store.
+pub struct Hub {
+    store: Arc<dyn Store>,
+    settings: Settings,
+    meters: Arc<Meters>,
+    spaces: RwLock<BTreeMap<SpaceName, Arc<Space>>>,
+    closing: watch::Sender<bool>,
+}
+
+impl Hub {
+    /// Takes over a store. Must be called inside a Tokio runtime, which then also runs the upkeep.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, settings: Settings, meters: Arc<Meters>) -> Arc<Hub> {
+        let (closing, _) = watch::channel(false);
+        let hub = Arc::new(Hub { store, settings, meters, spaces: RwLock::default(), closing });
+        tokio::spawn(upkeep::run(Arc::downgrade(&hub), hub.closing.subscribe()));
+        hub
+    }
+
+    /// The store below.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    /// The hub's settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A space that exists.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownSpace`](crate::store::StoreError::UnknownSpace).
+    pub async fn space(&self, name: &SpaceName) -> Result<Arc<Space>, ServerError> {
+        if let Some(space) = self.opened(name) {
+            return Ok(space);
+        }
+        self.store.head(name).await?;
+        self.create_space(name).await
+    }
+
+    /// A space, made when it is missing.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn create_space(&self, name: &SpaceName) -> Result<Arc<Space>, ServerError> {
+        if let Some(space) = self.opened(name) {
+            return Ok(space);
+        }
+        if *self.closing.borrow() {
+            return Err(ServerError::Closing);
+        }
+        let head = self.store.open_space(name).await?;
+        let nodes = self.store.nodes(name).await?;
+        let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
+        let open = || {
+            let (store, meters) = (Arc::clone(&self.store), Arc::clone(&self.meters));
+            Space::start(name.clone(), store, self.settings, meters, (head, nodes), self.closing.subscribe())
+        };
+        Ok(Arc::clone(spaces.entry(name.clone()).or_insert_with(open)))
+    }
+
+    /// The spaces in use since the hub started.
+    #[must_use]
+    pub fn open_spaces(&self) -> Vec<Arc<Space>> {
+        self.spaces.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Becomes true when the hub goes down; waiting polls then answer at once.
+    #[must_use]
+    pub fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
+    }
+
+    /// Tells everything that waits to come to its end.
+    pub fn begin_close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Commits what was accepted, writes what was put off, and closes the store.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn close(&self) -> Result<(), ServerError> {
+        self.begin_close();
+        for space in self.open_spaces() {
+            space.finish().await;
+        }
+        Ok(self.store.close().await?)
+    }
+
+    fn opened(&self, name: &SpaceName) -> Option<Arc<Space>> {
+        self.spaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+}

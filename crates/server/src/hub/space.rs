@@ -1,0 +1,215 @@
+//! One open space: its queue of pushes, its readers, and what is known of its log right now.
+
+use super::Settings;
+use super::committer::{self, Job};
+use super::reading::Reading;
+use crate::clock;
+use crate::error::ServerError;
+use crate::meters::Meters;
+use crate::store::{Encoder, Head, NodeRow, Scan, Store, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use syncline_core::hub::{ForeignBatch, Intake, OwnBatch, Reply};
+use syncline_core::model::{Author, CollectionName, Lsn, Millis, NodeId, SpaceName};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+/// What a committed push is answered with.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// Where the log stands after the commit.
+    pub head: Head,
+    /// The decision.
+    pub reply: Reply,
+    /// The pushing node's number in this space.
+    pub author: Author,
+}
+
+/// A space that is open for pushes and readers.
+pub struct Space {
+    name: SpaceName,
+    store: Arc<dyn Store>,
+    settings: Settings,
+    queue: mpsc::Sender<Job>,
+    drained: watch::Receiver<bool>,
+    pub(super) log: Arc<LogState>,
+    cursors: Mutex<BTreeMap<NodeId, (Lsn, Millis)>>,
+}
+
+/// What the committer knows and readers ask, without a store round trip.
+pub(super) struct LogState {
+    pub(super) head: watch::Sender<Head>,
+    opened_at: Lsn,
+    touched: RwLock<BTreeMap<CollectionName, Lsn>>,
+    authors: RwLock<BTreeMap<NodeId, Author>>,
+}
+
+impl LogState {
+    /// Takes over what a commit changed. The head comes last: it wakes readers, who ask for the rest.
+    pub(super) fn advance(
+        &self,
+        head: Head,
+        touched: BTreeMap<CollectionName, Lsn>,
+        authors: BTreeMap<NodeId, Author>,
+    ) {
+        self.touched.write().unwrap_or_else(PoisonError::into_inner).extend(touched);
+        self.authors.write().unwrap_or_else(PoisonError::into_inner).extend(authors);
+        self.head.send_replace(head);
+    }
+}
+
+impl Space {
+    pub(super) fn start(
+        name: SpaceName,
+        store: Arc<dyn Store>,
+        settings: Settings,
+        meters: Arc<Meters>,
+        (head, nodes): (Head, Vec<NodeRow>),
+        closing: watch::Receiver<bool>,
+    ) -> Arc<Space> {
+        let (queue, jobs) = mpsc::channel(settings.bounds.queued_pushes.max(1));
+        let (drained_tx, drained) = watch::channel(false);
+        let known = nodes.into_iter().filter_map(|n| Some((NodeId::new(n.node).ok()?, n.author))).collect();
+        let log = Arc::new(LogState {
+            opened_at: head.last_change,
+            head: watch::channel(head).0,
+            touched: RwLock::default(),
+            authors: RwLock::new(known),
+        });
+        let committer = committer::Committer {
+            space: name.clone(),
+            store: Arc::clone(&store),
+            settings,
+            meters,
+            log: Arc::clone(&log),
+        };
+        tokio::spawn(async move {
+            committer.run(jobs, closing).await;
+            drained_tx.send_replace(true);
+        });
+        Arc::new(Space { name, store, settings, queue, drained, log, cursors: Mutex::default() })
+    }
+
+    /// The space's name.
+    #[must_use]
+    pub fn name(&self) -> &SpaceName {
+        &self.name
+    }
+
+    /// Where the log stands, as of the last commit through this hub.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        self.log.head.borrow().clone()
+    }
+
+    /// Changes with every commit.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Head> {
+        self.log.head.subscribe()
+    }
+
+    /// Whether there may be changes of these collections (`None`: any) after a position.
+    #[must_use]
+    pub fn may_have_news(&self, collections: Option<&BTreeSet<CollectionName>>, after: Lsn) -> bool {
+        if after < self.log.opened_at {
+            return true;
+        }
+        let Some(names) = collections else { return self.log.head.borrow().last_change > after };
+        let touched = self.log.touched.read().unwrap_or_else(PoisonError::into_inner);
+        names.iter().any(|name| touched.get(name).is_some_and(|lsn| *lsn > after))
+    }
+
+    /// The number of a node that has pushed.
+    #[must_use]
+    pub fn author(&self, node: &NodeId) -> Option<Author> {
+        self.log.authors.read().unwrap_or_else(PoisonError::into_inner).get(node).copied()
+    }
+
+    /// Pushes that wait for their commit.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    /// Commits a push of our own client and answers it after that.
+    ///
+    /// # Errors
+    /// [`ServerError::Overloaded`] when the queue is full or the commit takes too long (it may still
+    /// happen; a repeat is answered from its receipts), or the store's error.
+    pub async fn push_own(&self, batch: OwnBatch) -> Result<Pushed, ServerError> {
+        self.push(Intake::Own(batch)).await
+    }
+
+    /// Commits a push of a foreign client and answers it after that.
+    ///
+    /// # Errors
+    /// As [`Space::push_own`].
+    pub async fn push_foreign(&self, batch: ForeignBatch) -> Result<Pushed, ServerError> {
+        self.push(Intake::Foreign(batch)).await
+    }
+
+    async fn push(&self, intake: Intake) -> Result<Pushed, ServerError> {
+        let (answer, answered) = oneshot::channel();
+        self.queue.try_send(Job { intake, answer }).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => {
+                ServerError::Overloaded { what: "too many pushes wait for their commit", limit: "limits.queued_pushes" }
+            }
+            mpsc::error::TrySendError::Closed(_) => ServerError::Closing,
+        })?;
+        match timeout(self.settings.bounds.request_timeout, answered).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(ServerError::Closing),
+            Err(_) => {
+                Err(ServerError::Overloaded { what: "the commit takes too long", limit: "limits.request_timeout" })
+            }
+        }
+    }
+
+    /// Starts to read rows; returns once the first bytes (or all of them) are there.
+    ///
+    /// # Errors
+    /// [`ServerError::Resync`] behind the horizon, or the store's error.
+    pub async fn read(&self, scan: Scan, encoder: Box<dyn Encoder>) -> Result<Reading, ServerError> {
+        Reading::start(Arc::clone(&self.store), self.name.clone(), scan, encoder).await.map_err(|e| match e {
+            StoreError::BehindHorizon { .. } => self.resync(e.to_string()),
+            other => ServerError::Store(other),
+        })
+    }
+
+    /// The refusal for a reader whose position is not one of this log's.
+    #[must_use]
+    pub fn resync(&self, why: impl Into<String>) -> ServerError {
+        let head = self.head();
+        ServerError::Resync { why: why.into(), epoch: head.epoch, horizon: head.horizon }
+    }
+
+    /// Notes how far a node has read; written to the store later, together with others.
+    pub fn note_cursor(&self, node: &NodeId, lsn: Lsn) {
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        cursors.insert(node.clone(), (lsn, clock::now()));
+    }
+
+    /// Writes the noted cursors.
+    ///
+    /// # Errors
+    /// Those of the store; the notes are then lost, which is harmless.
+    pub async fn write_cursors(&self) -> Result<(), ServerError> {
+        let noted = std::mem::take(&mut *self.cursors.lock().unwrap_or_else(PoisonError::into_inner));
+        if noted.is_empty() {
+            return Ok(());
+        }
+        let rows = noted.into_iter().map(|(node, (lsn, at))| (node, lsn, at)).collect();
+        Ok(self.store.note_cursors(&self.name, rows).await?)
+    }
+
+    /// Waits until every accepted push is answered, then writes the noted cursors.
+    pub(super) async fn finish(&self) {
+        let mut drained = self.drained.clone();
+        if drained.wait_for(|done| *done).await.is_err() {
+            tracing::error!(space = %self.name, "the committer ended before its queue was empty");
+        }
+        if let Err(error) = self.write_cursors().await {
+            tracing::warn!(space = %self.name, %error, "the last cursor notes were not written");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Background work of a hub: writes noted cursors and trims what its retention no longer asks for.
+
+use super::{Hub, Space};
+use crate::clock;
+use crate::error::ServerError;
+use crate::store::{Encoder, Head, NodeRow, Row, Scan, Scanned, Trim, Trimmed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use syncline_core::model::{Lsn, Millis};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+const CURSORS_EVERY: Duration = Duration::from_secs(5);
+const ROWS_PER_LOOK: usize = 10_000;
+
+/// Runs until the hub closes or is gone.
+pub(super) async fn run(hub: Weak<Hub>, mut closing: watch::Receiver<bool>) {
+    let mut tick = interval(CURSORS_EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut trimmed_at = Instant::now();
+    loop {
+        tokio::select! {
+            _ = closing.wait_for(|closing| *closing) => return,
+            _ = tick.tick() => {}
+        }
+        let Some(hub) = hub.upgrade() else { return };
+        let trim = trimmed_at.elapsed() >= hub.settings.retention.trim_every;
+        if trim {
+            trimmed_at = Instant::now();
+        }
+        for space in hub.open_spaces() {
+            let done = async {
+                space.write_cursors().await?;
+                if trim {
+                    space.trim().await?;
+                }
+                Ok::<_, ServerError>(())
+            };
+            if let Err(error) = done.await {
+                tracing::warn!(space = %space.name(), %error, "upkeep failed and is tried again later");
+            }
+        }
+    }
+}
+
+impl Space {
+    /// Forgets what the retention no longer asks for. Changes stay that a live node has not read.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn trim(&self) -> Result<Trimmed, ServerError> {
+        let (now, keep) = (clock::now(), self.settings.retention);
+        let ago = |age: Duration| Millis(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
+        let old = self.last_before(ago(keep.log)).await?;
+        let nodes = self.store.nodes(&self.name).await?;
+        let horizon = nodes
+            .iter()
+            .filter(|node: &&NodeRow| node.seen_at > ago(keep.nodes))
+            .map(|node| node.cursor)
+            .fold(old, Lsn::min);
+        let trimmed = self.store.trim(&self.name, Trim { horizon, receipts_before: ago(keep.receipts) }).await?;
+        let head = self.store.head(&self.name).await?;
+        self.log.head.send_if_modified(|known| {
+            let moved = known.horizon < head.horizon;
+            known.horizon = known.horizon.max(head.horizon);
+            moved
+        });
+        Ok(trimmed)
+    }
+
+    /// The last change that was committed before a time, found by looking from the horizon on.
+    async fn last_before(&self, cutoff: Millis) -> Result<Lsn, ServerError> {
+        let mut found = self.head().horizon;
+        loop {
+            let seen = Arc::new(Seen { last_old: AtomicU64::new(found.0), met_newer: AtomicBool::new(false) });
+            let look = Scan::Log { after: found, collections: None, max_rows: ROWS_PER_LOOK, max_bytes: usize::MAX };
+            let reading = self.read(look, Box::new(Look { cutoff, seen: Arc::clone(&seen) })).await?;
+            let last = Lsn(seen.last_old.load(Ordering::Acquire));
+            let more = matches!(reading, super::Reading::Whole(_, Scanned { more: true, .. }));
+            if last == found || !more || seen.met_newer.load(Ordering::Acquire) {
+                return Ok(last);
+            }
+            found = last;
+        }
+    }
+}
+
+struct Seen {
+    last_old: AtomicU64,
+    met_newer: AtomicBool,
+}
+
+/// Reads commit times and writes nothing.
+struct Look {
+    cutoff: Millis,
+    seen: Arc<Seen>,
+}
+
+impl Encoder for Look {
+    fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
+
+    fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {
+        if row.at < self.cutoff && !self.seen.met_newer.load(Ordering::Acquire) {
+            self.seen.last_old.store(row.lsn.0, Ordering::Release);
+        } else {
+            self.seen.met_newer.store(true, Ordering::Release);
+        }
+        true
+    }
+
+    fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
+}

@@ -1,0 +1,152 @@
+//! Everything that can be set on a hub, with its defaults. Owns no parsing: files, variables and
+//! flags are the business of whoever embeds the hub.
+
+use crate::auth::TokenSpec;
+use std::path::PathBuf;
+use std::time::Duration;
+use syncline_core::merge::Strategy;
+use syncline_core::model::{CollectionName, Limits, SpaceName};
+
+/// How a hub listens, whom it lets in and what it bounds.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Address and port; port 0 takes a free one.
+    pub listen: String,
+    /// The space of requests whose path and token name none.
+    pub default_space: SpaceName,
+    /// The collection of foreign requests whose path, query and token name none.
+    pub default_collection: CollectionName,
+    /// Limits on what one request may weigh.
+    pub limits: Limits,
+    /// Limits on what all requests together may use.
+    pub bounds: Bounds,
+    /// How long history is kept.
+    pub retention: Retention,
+    /// Tokens that the configuration declares; they live as long as the process.
+    pub tokens: Vec<DeclaredToken>,
+    /// Rules that the configuration declares; they are written to the store at start.
+    pub collections: Vec<DeclaredRule>,
+    /// Origins whose pages may call the hub; `*` alone: every origin. Empty: no CORS headers.
+    pub cors_origins: Vec<String>,
+    /// Serve HTTPS with these files.
+    pub tls: Option<TlsFiles>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            listen: "127.0.0.1:7460".to_owned(),
+            default_space: SpaceName::new("main").expect("a valid name"),
+            default_collection: CollectionName::new("default").expect("a valid name"),
+            limits: Limits::default(),
+            bounds: Bounds::default(),
+            retention: Retention::default(),
+            tokens: Vec::new(),
+            collections: Vec::new(),
+            cors_origins: Vec::new(),
+            tls: None,
+        }
+    }
+}
+
+/// A token with its secret, as a configuration gives it.
+#[derive(Clone, Debug)]
+pub struct DeclaredToken {
+    /// What clients send.
+    pub secret: String,
+    /// What it grants.
+    pub spec: TokenSpec,
+}
+
+/// A collection's rule, as a configuration gives it.
+#[derive(Clone, Debug)]
+pub struct DeclaredRule {
+    /// The space; created when missing.
+    pub space: SpaceName,
+    /// The collection.
+    pub collection: CollectionName,
+    /// How concurrent edits are decided there.
+    pub strategy: Strategy,
+}
+
+/// PEM files for HTTPS.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// Certificate chain.
+    pub cert: PathBuf,
+    /// Private key.
+    pub key: PathBuf,
+}
+
+/// Limits on what all requests together may use. Each refusal names its option.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Open connections (`limits.connections`); further ones are closed at once.
+    pub connections: usize,
+    /// Pushes, pages and snapshots in work (`limits.requests`), waiting polls not counted.
+    pub requests: usize,
+    /// Long polls that wait (`limits.waiting_polls`).
+    pub waiting_polls: usize,
+    /// Bytes of request bodies in memory (`limits.inflight_body_bytes`).
+    pub inflight_body_bytes: usize,
+    /// Pushes that wait for their commit, per space (`limits.queued_pushes`).
+    pub queued_pushes: usize,
+    /// Pushes in one commit (`limits.group_pushes`).
+    pub group_pushes: usize,
+    /// Ops after which a commit takes no further push (`limits.group_ops`).
+    pub group_ops: usize,
+    /// Longest wait of a poll (`limits.wait`).
+    pub wait: Duration,
+    /// From the complete body to the reply of a push (`limits.request_timeout`).
+    pub request_timeout: Duration,
+    /// Between two pieces of a request body (`limits.body_idle`).
+    pub body_idle: Duration,
+    /// A reader that takes no byte for so long is cut off (`limits.reader_stall`).
+    pub reader_stall: Duration,
+    /// Until a request's headers are complete, idle time of the connection included (`limits.header_timeout`).
+    pub header_timeout: Duration,
+    /// How long a shutdown waits for accepted requests (`limits.shutdown_grace`).
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Bounds {
+            connections: 10_000,
+            requests: 1_024,
+            waiting_polls: 10_000,
+            inflight_body_bytes: 512 << 20,
+            queued_pushes: 1_024,
+            group_pushes: 64,
+            group_ops: 4_000,
+            wait: Duration::from_secs(60),
+            request_timeout: Duration::from_secs(15),
+            body_idle: Duration::from_secs(15),
+            reader_stall: Duration::from_secs(30),
+            // Longer than the 60 s between two requests of an idle client, so that kept-alive
+            // connections are not closed under its feet.
+            header_timeout: Duration::from_secs(75),
+            shutdown_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// How long history is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Superseded changes and tombstones.
+    pub log: Duration,
+    /// Receipts, batch ids and foreign op ids.
+    pub receipts: Duration,
+    /// A node that was silent for longer no longer holds the log back.
+    pub nodes: Duration,
+    /// Between two rounds of trimming.
+    pub trim_every: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+        Retention { log: 90 * DAY, receipts: 90 * DAY, nodes: 90 * DAY, trim_every: DAY / 24 }
+    }
+}
