@@ -54,6 +54,8 @@ pub enum ServerError {
     /// More than a limit allows; asking again does not help.
     #[error("{what} is over the limit of {value} (`{limit}`); {advice}")]
     TooMuch {
+        /// A short, stable word.
+        code: &'static str,
         /// What is too much.
         what: String,
         /// The option that sets the limit.
@@ -138,12 +140,13 @@ impl ServerError {
     pub fn code(&self) -> &'static str {
         match self {
             ServerError::Malformed(why) => why.code(),
-            ServerError::BadRequest { code, .. } | ServerError::Taken { code, .. } => code,
+            ServerError::BadRequest { code, .. }
+            | ServerError::Taken { code, .. }
+            | ServerError::TooMuch { code, .. } => code,
             ServerError::Unauthorized { .. } => "unauthorized",
             ServerError::Forbidden { .. } => "forbidden",
             ServerError::NotFound(_) => "not_found",
             ServerError::Method { .. } => "method_not_allowed",
-            ServerError::TooMuch { .. } => "limit_exceeded",
             ServerError::Encoding(_) => "unsupported_encoding",
             ServerError::Overloaded { .. } => "overloaded",
             ServerError::Resync { .. } | ServerError::Store(StoreError::BehindHorizon { .. }) => "resync",

@@ -1,3 +1,36 @@
-//! The Syncline hub as a library.
+//! The Syncline hub as a library: a store, a hub over it, and an axum router to mount anywhere.
+//!
+//! In reading order, which is also the life of a change:
+//!
+//! 1. [`http`]: listens, frames requests, and serves what is not the dialect: health, metrics,
+//!    documentation, administration.
+//! 2. [`dialect`]: decodes, authenticates by [`auth`], checks limits.
+//! 3. [`hub`]: groups pushes, decides them by `syncline_core::hub`, commits, wakes readers.
+//! 4. [`store`]: keeps everything; one small trait, an implementation per engine.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), syncline_server::ServerError> {
+//! use std::sync::Arc;
+//! use syncline_server::{Options, Server, store::MemoryStore};
+//!
+//! let server = Server::bind(Arc::new(MemoryStore::default()), Options::default()).await?;
+//! println!("listening on {}", server.url());
+//! server.run(std::future::pending()).await
+//! # }
+//! ```
 
+mod answer;
+pub mod app;
+pub mod auth;
+pub mod clock;
+pub mod dialect;
+mod error;
+pub mod http;
+pub mod hub;
+pub mod meters;
+mod options;
 pub mod store;
+
+pub use error::ServerError;
+pub use http::{Server, open, router};
+pub use options::{Bounds, DeclaredRule, Options, Retention, Settings, TlsFiles};

@@ -1,7 +1,7 @@
 //! Everything that can be set on a hub, with its defaults. Owns no parsing: files, variables and
 //! flags are the business of whoever embeds the hub.
 
-use crate::auth::TokenSpec;
+use crate::auth::DeclaredToken;
 use std::path::PathBuf;
 use std::time::Duration;
 use syncline_core::merge::Strategy;
@@ -16,12 +16,8 @@ pub struct Options {
     pub default_space: SpaceName,
     /// The collection of foreign requests whose path, query and token name none.
     pub default_collection: CollectionName,
-    /// Limits on what one request may weigh.
-    pub limits: Limits,
-    /// Limits on what all requests together may use.
-    pub bounds: Bounds,
-    /// How long history is kept.
-    pub retention: Retention,
+    /// Limits and retention.
+    pub settings: Settings,
     /// Tokens that the configuration declares; they live as long as the process.
     pub tokens: Vec<DeclaredToken>,
     /// Rules that the configuration declares; they are written to the store at start.
@@ -38,9 +34,7 @@ impl Default for Options {
             listen: "127.0.0.1:7460".to_owned(),
             default_space: SpaceName::new("main").expect("a valid name"),
             default_collection: CollectionName::new("default").expect("a valid name"),
-            limits: Limits::default(),
-            bounds: Bounds::default(),
-            retention: Retention::default(),
+            settings: Settings::default(),
             tokens: Vec::new(),
             collections: Vec::new(),
             cors_origins: Vec::new(),
@@ -49,13 +43,15 @@ impl Default for Options {
     }
 }
 
-/// A token with its secret, as a configuration gives it.
-#[derive(Clone, Debug)]
-pub struct DeclaredToken {
-    /// What clients send.
-    pub secret: String,
-    /// What it grants.
-    pub spec: TokenSpec,
+/// Limits and retention.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Settings {
+    /// Limits on what one request may weigh.
+    pub limits: Limits,
+    /// Limits on what all requests together may use.
+    pub bounds: Bounds,
+    /// How long history is kept.
+    pub retention: Retention,
 }
 
 /// A collection's rule, as a configuration gives it.

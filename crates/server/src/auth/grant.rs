@@ -1,6 +1,6 @@
 //! What a token allows, asked by everything that touches data.
 
-use super::tokens::TokenSpec;
+use super::spec::TokenSpec;
 use crate::error::ServerError;
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -3,8 +3,10 @@
 
 mod grant;
 mod secret;
+mod spec;
 mod tokens;
 
 pub use grant::{Access, Grant};
 pub use secret::Secret;
-pub use tokens::{TokenSpec, TokenView, Tokens};
+pub use spec::{DeclaredToken, TokenSpec};
+pub use tokens::{TokenView, Tokens};

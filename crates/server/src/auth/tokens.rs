@@ -2,50 +2,14 @@
 
 use super::grant::Grant;
 use super::secret::{Secret, digest, fingerprint, parse_fingerprint};
+use super::spec::{DeclaredToken, TokenSpec};
 use crate::clock;
 use crate::error::ServerError;
-use crate::options::DeclaredToken;
 use crate::store::{RecordKind, Store};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use syncline_core::model::{CollectionName, Millis, NodeId, SpaceName};
-
-/// What a token is called and grants.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TokenSpec {
-    /// Its name, unique in the hub; foreign clients are known by it.
-    pub name: NodeId,
-    /// The only space that it opens; `None`: every space.
-    #[serde(default)]
-    pub space: Option<SpaceName>,
-    /// The only collections that it opens; `None`: all.
-    #[serde(default)]
-    pub collections: Option<BTreeSet<CollectionName>>,
-    /// The collection of foreign requests on the bare paths.
-    #[serde(default)]
-    pub collection: Option<CollectionName>,
-    /// Whether it may pull.
-    #[serde(default = "yes")]
-    pub read: bool,
-    /// Whether it may push.
-    #[serde(default = "yes")]
-    pub write: bool,
-    /// Whether it may administer the hub.
-    #[serde(default)]
-    pub admin: bool,
-    /// Refused from this time on.
-    #[serde(default)]
-    pub expires_at: Option<Millis>,
-    /// The only node that may use it.
-    #[serde(default)]
-    pub node: Option<NodeId>,
-}
-
-fn yes() -> bool {
-    true
-}
+use syncline_core::model::{Millis, NodeId};
 
 /// A token as the store keeps it.
 #[derive(Serialize, Deserialize)]
@@ -148,8 +112,7 @@ impl Tokens {
         let stored = self.read_all().await?.into_iter();
         let stored = stored.map(|t| TokenView { spec: t.spec, declared: false, created_at: Some(t.created_at) });
         let declared = self.declared.values();
-        let declared =
-            declared.map(|g| TokenView { spec: g.0.as_ref().clone(), declared: true, created_at: None });
+        let declared = declared.map(|g| TokenView { spec: g.0.as_ref().clone(), declared: true, created_at: None });
         let mut all: Vec<_> = stored.chain(declared).collect();
         all.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         Ok(all)
@@ -165,8 +128,8 @@ impl Tokens {
     }
 
     async fn write(&self, spec: TokenSpec, created_at: Millis) -> Result<Secret, ServerError> {
-        let secret = Secret::generate()
-            .map_err(|source| ServerError::Io { action: "drawing a secret".to_owned(), source })?;
+        let secret =
+            Secret::generate().map_err(|source| ServerError::Io { action: "drawing a secret".to_owned(), source })?;
         let key = spec.name.to_string();
         let stored = Stored { hash: fingerprint(secret.reveal()), created_at, spec };
         let value = serde_json::to_string(&stored).expect("a token serializes");

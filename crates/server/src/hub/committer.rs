@@ -1,18 +1,27 @@
 //! The one writer of a space (steps 4 to 7 of the life of a change): drains the queue into groups,
 //! commits each group with one store call, then wakes readers and answers.
 
-use super::Settings;
-use super::space::{LogState, Pushed};
+use super::log_state::LogState;
 use crate::clock;
 use crate::error::ServerError;
 use crate::meters::Meters;
-use crate::store::{Store, StoreError};
+use crate::options::Settings;
+use crate::store::{Head, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use syncline_core::hub::{Decision, Entry, Intake, Loaded, Reply, Rules, WriteSet, decide, touch};
-use syncline_core::model::{Author, CollectionName, Lsn, NodeId, SpaceName};
+use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, WriteSet, decide, touch};
+use syncline_core::model::{Author, CollectionName, Intake, Lsn, NodeId, SpaceName};
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// What a committed push is answered with.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// Where the log stands after the commit.
+    pub head: Head,
+    /// The decision.
+    pub reply: Reply,
+}
 
 /// A push on its way to its commit.
 pub(super) struct Job {
@@ -32,7 +41,7 @@ pub(super) struct Committer {
 #[derive(Default)]
 struct Outcome {
     replies: Vec<Reply>,
-    authors: BTreeMap<NodeId, Author>,
+    authors: Vec<(NodeId, Author)>,
     touched: BTreeMap<CollectionName, Lsn>,
 }
 
@@ -84,6 +93,9 @@ impl Committer {
         };
         tracing::error!(space = %self.space, %error, pushes = intakes.len(), "a commit failed");
         let stopped = matches!(error, StoreError::Poisoned { .. } | StoreError::Closed);
+        if matches!(error, StoreError::Poisoned { .. }) {
+            self.log.fail(error.to_string());
+        }
         if intakes.len() == 1 || stopped {
             return answer_failed(answers, &error);
         }
@@ -100,26 +112,21 @@ impl Committer {
         let started = Instant::now();
         let outcome = Arc::new(Mutex::new(Outcome::default()));
         let rules = Rules { now: clock::now(), limits: self.settings.limits };
-        let (seen, members) = (Arc::clone(&outcome), Arc::clone(&group));
+        let touch = touch(&group);
+        let seen = Arc::clone(&outcome);
         let decide = Box::new(move |loaded: Loaded| {
             let authors = loaded.nodes.iter().map(|(node, state)| (node.clone(), state.author)).collect();
-            let Decision { writes, replies } = decide(loaded, &members, rules);
+            let Decision { writes, replies } = decide(loaded, &group, rules);
             let touched = touched_by(&writes);
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = Outcome { replies, authors, touched };
             writes
         });
-        let head = self.store.commit(&self.space, touch(&group), decide).await?;
+        let head = self.store.commit(&self.space, touch, decide).await?;
 
         let outcome = std::mem::take(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner));
-        let author = |intake: &Intake| outcome.authors.get(node_of(intake)).copied().unwrap_or_default();
-        let pushed: Vec<_> = group
-            .iter()
-            .zip(&outcome.replies)
-            .map(|(intake, reply)| Pushed { head: head.clone(), reply: reply.clone(), author: author(intake) })
-            .collect();
-        self.meters.committed(group.len(), started.elapsed(), &outcome.replies);
-        self.log.advance(head, outcome.touched, outcome.authors);
-        Ok(pushed)
+        self.meters.committed(started.elapsed(), &outcome.replies);
+        self.log.advance(head.clone(), outcome.touched, outcome.authors);
+        Ok(outcome.replies.into_iter().map(|reply| Pushed { head: head.clone(), reply }).collect())
     }
 }
 
@@ -140,13 +147,6 @@ fn weight(intake: &Intake) -> usize {
     match intake {
         Intake::Own(batch) => batch.steps.len(),
         Intake::Foreign(batch) => batch.ops.len(),
-    }
-}
-
-fn node_of(intake: &Intake) -> &NodeId {
-    match intake {
-        Intake::Own(batch) => &batch.node,
-        Intake::Foreign(batch) => &batch.node,
     }
 }
 

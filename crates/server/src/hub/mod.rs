@@ -3,32 +3,23 @@
 //! and holds no rule about data: those are `syncline_core::hub`.
 
 mod committer;
+mod log_state;
 mod reading;
 mod space;
 mod upkeep;
 
+pub use committer::Pushed;
 pub use reading::Reading;
-pub use space::{Pushed, Space};
+pub use space::Space;
 
 use crate::error::ServerError;
 use crate::meters::Meters;
-use crate::options::{Bounds, Retention};
+use crate::options::Settings;
 use crate::store::Store;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use syncline_core::model::{Limits, SpaceName};
+use syncline_core::model::SpaceName;
 use tokio::sync::watch;
-
-/// What a hub needs to know to run its spaces.
-#[derive(Clone, Copy, Debug)]
-pub struct Settings {
-    /// Limits on what one request may weigh.
-    pub limits: Limits,
-    /// Limits on what all requests together may use.
-    pub bounds: Bounds,
-    /// How long history is kept.
-    pub retention: Retention,
-}
 
 /// The spaces of one store.
 pub struct Hub {
@@ -98,6 +89,16 @@ impl Hub {
     #[must_use]
     pub fn open_spaces(&self) -> Vec<Arc<Space>> {
         self.spaces.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Why the hub cannot do its work: a space whose store failed, or the shutdown.
+    #[must_use]
+    pub fn failure(&self) -> Option<ServerError> {
+        if *self.closing.borrow() {
+            return Some(ServerError::Closing);
+        }
+        let failed = |space: Arc<Space>| space.failure().map(|cause| ServerError::CommitFailed(cause.to_owned()));
+        self.open_spaces().into_iter().find_map(failed)
     }
 
     /// Becomes true when the hub goes down; waiting polls then answer at once.

@@ -1,61 +1,28 @@
 //! One open space: its queue of pushes, its readers, and what is known of its log right now.
 
-use super::Settings;
-use super::committer::{self, Job};
+use super::committer::{Committer, Job, Pushed};
+use super::log_state::LogState;
 use super::reading::Reading;
 use crate::clock;
 use crate::error::ServerError;
 use crate::meters::Meters;
+use crate::options::Settings;
 use crate::store::{Encoder, Head, NodeRow, Scan, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use syncline_core::hub::{ForeignBatch, Intake, OwnBatch, Reply};
-use syncline_core::model::{Author, CollectionName, Lsn, Millis, NodeId, SpaceName};
+use std::sync::{Arc, Mutex, PoisonError};
+use syncline_core::model::{Author, CollectionName, ForeignBatch, Intake, Lsn, Millis, NodeId, OwnBatch, SpaceName};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-/// What a committed push is answered with.
-#[derive(Clone, Debug)]
-pub struct Pushed {
-    /// Where the log stands after the commit.
-    pub head: Head,
-    /// The decision.
-    pub reply: Reply,
-    /// The pushing node's number in this space.
-    pub author: Author,
-}
-
 /// A space that is open for pushes and readers.
 pub struct Space {
-    name: SpaceName,
-    store: Arc<dyn Store>,
-    settings: Settings,
+    pub(super) name: SpaceName,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) settings: Settings,
     queue: mpsc::Sender<Job>,
     drained: watch::Receiver<bool>,
     pub(super) log: Arc<LogState>,
     cursors: Mutex<BTreeMap<NodeId, (Lsn, Millis)>>,
-}
-
-/// What the committer knows and readers ask, without a store round trip.
-pub(super) struct LogState {
-    pub(super) head: watch::Sender<Head>,
-    opened_at: Lsn,
-    touched: RwLock<BTreeMap<CollectionName, Lsn>>,
-    authors: RwLock<BTreeMap<NodeId, Author>>,
-}
-
-impl LogState {
-    /// Takes over what a commit changed. The head comes last: it wakes readers, who ask for the rest.
-    pub(super) fn advance(
-        &self,
-        head: Head,
-        touched: BTreeMap<CollectionName, Lsn>,
-        authors: BTreeMap<NodeId, Author>,
-    ) {
-        self.touched.write().unwrap_or_else(PoisonError::into_inner).extend(touched);
-        self.authors.write().unwrap_or_else(PoisonError::into_inner).extend(authors);
-        self.head.send_replace(head);
-    }
 }
 
 impl Space {
@@ -69,20 +36,9 @@ impl Space {
     ) -> Arc<Space> {
         let (queue, jobs) = mpsc::channel(settings.bounds.queued_pushes.max(1));
         let (drained_tx, drained) = watch::channel(false);
-        let known = nodes.into_iter().filter_map(|n| Some((NodeId::new(n.node).ok()?, n.author))).collect();
-        let log = Arc::new(LogState {
-            opened_at: head.last_change,
-            head: watch::channel(head).0,
-            touched: RwLock::default(),
-            authors: RwLock::new(known),
-        });
-        let committer = committer::Committer {
-            space: name.clone(),
-            store: Arc::clone(&store),
-            settings,
-            meters,
-            log: Arc::clone(&log),
-        };
+        let log = Arc::new(LogState::new(head, nodes));
+        let committer =
+            Committer { space: name.clone(), store: Arc::clone(&store), settings, meters, log: Arc::clone(&log) };
         tokio::spawn(async move {
             committer.run(jobs, closing).await;
             drained_tx.send_replace(true);
@@ -111,18 +67,19 @@ impl Space {
     /// Whether there may be changes of these collections (`None`: any) after a position.
     #[must_use]
     pub fn may_have_news(&self, collections: Option<&BTreeSet<CollectionName>>, after: Lsn) -> bool {
-        if after < self.log.opened_at {
-            return true;
-        }
-        let Some(names) = collections else { return self.log.head.borrow().last_change > after };
-        let touched = self.log.touched.read().unwrap_or_else(PoisonError::into_inner);
-        names.iter().any(|name| touched.get(name).is_some_and(|lsn| *lsn > after))
+        self.log.may_have_news(collections, after)
     }
 
     /// The number of a node that has pushed.
     #[must_use]
     pub fn author(&self, node: &NodeId) -> Option<Author> {
-        self.log.authors.read().unwrap_or_else(PoisonError::into_inner).get(node).copied()
+        self.log.author(node)
+    }
+
+    /// Why the space commits nothing any more, after a failed durable write.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.log.failure()
     }
 
     /// Pushes that wait for their commit.

@@ -1,0 +1,81 @@
+//! What a token is called and grants, as configurations, stores and the admin API write it.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+use syncline_core::model::{CollectionName, Millis, NodeId, SpaceName};
+
+/// What a token is called and grants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenSpec {
+    /// Its name, unique in the hub; foreign clients are known by it.
+    pub name: NodeId,
+    /// The only space that it opens; `None`: every space.
+    #[serde(default)]
+    pub space: Option<SpaceName>,
+    /// The only collections that it opens; `None`: all.
+    #[serde(default)]
+    pub collections: Option<BTreeSet<CollectionName>>,
+    /// The collection of foreign requests on the bare paths.
+    #[serde(default)]
+    pub collection: Option<CollectionName>,
+    /// Whether it may pull.
+    #[serde(default = "yes")]
+    pub read: bool,
+    /// Whether it may push.
+    #[serde(default = "yes")]
+    pub write: bool,
+    /// Whether it may administer the hub.
+    #[serde(default)]
+    pub admin: bool,
+    /// Refused from this time on.
+    #[serde(default)]
+    pub expires_at: Option<Millis>,
+    /// The only node that may use it.
+    #[serde(default)]
+    pub node: Option<NodeId>,
+}
+
+impl TokenSpec {
+    /// A token that may do everything, the administration of the hub included.
+    #[must_use]
+    pub fn admin(name: NodeId) -> TokenSpec {
+        TokenSpec { admin: true, ..TokenSpec::named(name) }
+    }
+
+    /// A token that reads and writes every space.
+    #[must_use]
+    pub fn named(name: NodeId) -> TokenSpec {
+        TokenSpec {
+            name,
+            space: None,
+            collections: None,
+            collection: None,
+            read: true,
+            write: true,
+            admin: false,
+            expires_at: None,
+            node: None,
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// A token with its secret, as a configuration gives it.
+#[derive(Clone)]
+pub struct DeclaredToken {
+    /// What clients send.
+    pub secret: String,
+    /// What it grants.
+    pub spec: TokenSpec,
+}
+
+impl fmt::Debug for DeclaredToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeclaredToken").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! The `lsn` dialect over HTTP (steps 3 and 8 of the life of a change): finds out what is asked,
+//! by whom and for which space and collection, and hands it to the own or the foreign part. Holds
+//! no rule about data.
+
+mod body;
+mod own;
+mod place;
+mod query;
+pub mod wise;
+
+pub use body::read_body;
+pub use place::{Base, Verb, parse_path};
+pub use query::Query;
+
+use crate::answer;
+use crate::app::{App, Slot};
+use crate::auth::{Access, Grant};
+use crate::error::ServerError;
+use crate::hub::Space;
+use axum::extract::Request;
+use axum::http::Method;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use std::sync::Arc;
+use syncline_core::model::CollectionName;
+
+/// A request that may go on: its token allows the space and the kind of access.
+pub struct Asked {
+    /// The hub.
+    pub app: Arc<App>,
+    /// Who asks.
+    pub grant: Grant,
+    /// Where.
+    pub space: Arc<Space>,
+    /// The collection in the path or in `?collection=`. The grant does cover it.
+    pub named: Option<CollectionName>,
+    /// The query parameters.
+    pub query: Query,
+    /// The right to work; dropped when the answer is complete.
+    pub slot: Slot,
+}
+
+impl Asked {
+    /// The collection of a foreign request: named, or the token's default, or the hub's.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`] when the default is outside the grant.
+    pub fn collection(&self) -> Result<CollectionName, ServerError> {
+        let default = || self.grant.default_collection().unwrap_or(&self.app.options.default_collection);
+        let collection = self.named.as_ref().unwrap_or_else(default);
+        self.grant.check_collection(collection)?;
+        Ok(collection.clone())
+    }
+}
+
+/// Answers a request below `…/sync/`, or says that there is no such path.
+pub async fn serve(app: Arc<App>, request: Request) -> Response {
+    dispatch(app, request).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn dispatch(app: Arc<App>, request: Request) -> Result<Response, ServerError> {
+    let (verb, base) = parse_path(request.uri().path())?;
+    check_method(verb, request.method())?;
+    let access = match verb {
+        Verb::Health => return Ok(health(&app)),
+        Verb::Push => Access::Write,
+        Verb::Pull | Verb::Snapshot => Access::Read,
+    };
+    let grant = app.authenticate(request.headers())?;
+    let space = app.space(&grant, base.space.as_ref(), access).await?;
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let named = match base.collection {
+        Some(name) => Some(name),
+        None => query.get("collection").map(CollectionName::new).transpose()?,
+    };
+    if let Some(name) = &named {
+        grant.check_collection(name)?;
+    }
+    let slot = app.slot()?;
+    let asked = Asked { app, grant, space, named, query, slot };
+    match verb {
+        Verb::Push => push(asked, request).await,
+        Verb::Pull if asked.query.get("node").is_some() => own::pull(asked).await,
+        Verb::Snapshot if asked.query.get("node").is_some() => own::snapshot(asked).await,
+        Verb::Pull => wise::pull(asked).await,
+        Verb::Snapshot | Verb::Health => wise::snapshot(asked).await,
+    }
+}
+
+/// The permit for the body's bytes is held until the push is answered.
+async fn push(asked: Asked, request: Request) -> Result<Response, ServerError> {
+    let body = read_body(&asked.app, request).await?;
+    if body.is_own().await? { own::push(asked, body).await } else { wise::push(asked, body).await }
+}
+
+fn check_method(verb: Verb, method: &Method) -> Result<(), ServerError> {
+    let (fits, allowed) = match verb {
+        Verb::Push => (method == Method::POST, "POST"),
+        _ => (method == Method::GET || method == Method::HEAD, "GET, HEAD"),
+    };
+    if fits { Ok(()) } else { Err(ServerError::Method { method: method.to_string(), allowed }) }
+}
+
+/// Needs no token: foreign clients ask it to learn whether the hub is there at all.
+fn health(app: &App) -> Response {
+    match app.hub.failure() {
+        None => answer::json(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })),
+        Some(failure) => failure.into_response(),
+    }
+}

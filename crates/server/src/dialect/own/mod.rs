@@ -1,0 +1,11 @@
+//! Own clients: pages, snapshots and pushes as `spec/lsn.md` describes them.
+
+mod encode;
+mod pull;
+mod push;
+mod reader;
+mod snapshot;
+
+pub(super) use pull::pull;
+pub(super) use push::push;
+pub(super) use snapshot::snapshot;

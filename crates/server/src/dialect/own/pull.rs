@@ -1,0 +1,108 @@
+//! Pages of changes, at once or when there are some.
+
+use super::super::Asked;
+use super::super::query::malformed;
+use super::encode::PageEncoder;
+use super::reader::{Reader, position};
+use crate::answer;
+use crate::app::Slot;
+use crate::error::ServerError;
+use crate::hub::Reading;
+use crate::store::{Scan, Scanned};
+use axum::body::Body;
+use axum::response::Response;
+use std::time::Duration;
+use syncline_core::model::Lsn;
+use tokio::time::{Instant, timeout_at};
+
+/// `GET …/sync/pull?node=…`
+pub(in super::super) async fn pull(mut asked: Asked) -> Result<Response, ServerError> {
+    let reader = Reader::of(&asked)?;
+    let limits = &asked.app.options.settings.limits;
+    let limit = asked.query.read("limit", limits.page_changes, "a whole number, 1 or more")?;
+    if limit == 0 {
+        return Err(malformed("limit", "0", "a whole number, 1 or more"));
+    }
+    let (max_rows, max_bytes) = (limit.min(limits.page_changes), limits.page_bytes);
+    let until = Instant::now() + wait(&asked)?;
+    let mut after = position(&asked, "since_lsn")?;
+    check_position(&asked, after)?;
+    asked.space.note_cursor(&reader.node, after);
+
+    let mut heads = asked.space.watch();
+    loop {
+        heads.mark_unchanged();
+        let collections = reader.collections.clone();
+        let scan = Scan::Log { after, collections, max_rows, max_bytes };
+        let encoder = Box::new(PageEncoder::new(asked.space.author(&reader.node)));
+        let page = asked.space.read(scan, encoder).await?;
+        let nothing = matches!(page, Reading::Whole(_, Scanned { rows: 0, more: false, .. }));
+        if !nothing || !news(&mut asked, &reader, &mut heads, until).await? {
+            asked.app.meters.pages.increment(1);
+            return Ok(answer(page, asked.slot));
+        }
+        if let Reading::Whole(_, scanned) = page {
+            after = after.max(scanned.upto);
+        }
+    }
+}
+
+/// Waits for changes in the reader's collections, without a slot or a store connection.
+/// `false`: the time is over, or the hub goes down.
+async fn news(
+    asked: &mut Asked,
+    reader: &Reader,
+    heads: &mut tokio::sync::watch::Receiver<crate::store::Head>,
+    until: Instant,
+) -> Result<bool, ServerError> {
+    if until <= Instant::now() {
+        return Ok(false);
+    }
+    let seen = heads.borrow().last_change;
+    let waiting = asked.app.waiting_slot()?;
+    let working = std::mem::replace(&mut asked.slot, waiting);
+    drop(working);
+    asked.app.meters.waiting_polls.increment(1.0);
+    let collections = reader.collections.as_ref();
+    let space = std::sync::Arc::clone(&asked.space);
+    let mut closing = asked.app.hub.closing();
+    let came = tokio::select! {
+        woken = timeout_at(until, heads.wait_for(|_| space.may_have_news(collections, seen))) => {
+            matches!(woken, Ok(Ok(_)))
+        }
+        _ = closing.wait_for(|closing| *closing) => false,
+    };
+    asked.app.meters.waiting_polls.decrement(1.0);
+    asked.slot = asked.app.slot()?;
+    Ok(came)
+}
+
+fn wait(asked: &Asked) -> Result<Duration, ServerError> {
+    let rule = "seconds, 0 or more";
+    let seconds: f64 = asked.query.read("wait", 0.0, rule)?;
+    let longest = asked.app.options.settings.bounds.wait;
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(malformed("wait", &seconds.to_string(), rule));
+    }
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or(longest).min(longest))
+}
+
+/// A cursor that this history cannot have handed out, or that it has forgotten.
+fn check_position(asked: &Asked, after: Lsn) -> Result<(), ServerError> {
+    let head = asked.space.head();
+    if after > head.lsn {
+        return Err(asked.space.resync(format!("position {after} is ahead of the log, which ends at {}", head.lsn)));
+    }
+    if after < head.horizon {
+        let horizon = head.horizon;
+        return Err(asked.space.resync(format!("position {after} is behind the horizon {horizon}")));
+    }
+    Ok(())
+}
+
+fn answer(page: Reading, slot: Slot) -> Response {
+    match page {
+        Reading::Whole(bytes, _) => answer::json_text(bytes),
+        Reading::Parts(parts) => answer::with_type(Body::from_stream(parts.into_stream(slot)), "application/json"),
+    }
+}

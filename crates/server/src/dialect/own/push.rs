@@ -1,0 +1,71 @@
+//! Ops in, receipts out.
+
+use super::super::Asked;
+use super::super::body::Held;
+use crate::answer;
+use crate::auth::Grant;
+use crate::error::ServerError;
+use axum::response::Response;
+use syncline_core::hub::Reply;
+use syncline_core::model::{Malformed, Op, OpKey, Poison, Rejection, Step};
+use syncline_core::wire::own::{PushReply, PushRequest, decode_push};
+
+/// `POST …/sync/push` with a `node` in the body.
+pub(in super::super) async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
+    let limits = asked.app.options.settings.limits;
+    let mut push = body.parse(move |text| Ok(decode_push(text, &limits)?)).await?;
+    asked.grant.check_node(&push.batch.node)?;
+    let known = asked.space.head().epoch;
+    if push.epoch.as_ref().is_some_and(|epoch| !epoch.as_str().is_empty() && *epoch != known) {
+        return Err(asked.space.resync("the ops were made on another history"));
+    }
+    if push.batch.steps.len() > limits.batch_ops {
+        return Err(ServerError::TooMuch {
+            code: "batch_too_large",
+            what: format!("a push of {} ops", push.batch.steps.len()),
+            limit: "limits.batch_ops",
+            value: limits.batch_ops,
+            advice: "send smaller batches",
+        });
+    }
+    set_aside_forbidden(&asked.grant, &mut push.batch.steps, &body)?;
+    let pushed = asked.space.push_own(push.batch).await?;
+    match pushed.reply {
+        Reply::Own { author, receipts } => Ok(answer::json(&PushReply {
+            status: "ok".to_owned(),
+            server_lsn: pushed.head.lsn,
+            epoch: pushed.head.epoch,
+            author,
+            receipts,
+        })),
+        Reply::BatchReused => Err(ServerError::Taken {
+            code: "batch_reused",
+            reason: "this batch id was used before with other content; send the ops under a new batch id".to_owned(),
+        }),
+        Reply::Foreign { .. } => Err(ServerError::Bug("an own push got a foreign answer".to_owned())),
+    }
+}
+
+/// An op outside the token's collections is rejected by its receipt and holds up nothing else.
+fn set_aside_forbidden(grant: &Grant, steps: &mut [Step], body: &Held) -> Result<(), ServerError> {
+    let refused = |step: &Step| match step {
+        Step::Edit(Op { collection, .. }) | Step::Clear { collection, .. } => grant.check_collection(collection).err(),
+        Step::Poison(_) => None,
+    };
+    if !steps.iter().any(|step| refused(step).is_some()) {
+        return Ok(());
+    }
+    let sent: PushRequest<'_> = serde_json::from_slice(&body.bytes).map_err(|e| Malformed::json("push", e))?;
+    for (step, raw) in steps.iter_mut().zip(sent.ops) {
+        let Some(refusal) = refused(step) else { continue };
+        let (seq, txn, collection) = match step {
+            Step::Edit(Op { key: OpKey::Seq(seq), txn, collection, .. }) | Step::Clear { seq, txn, collection, .. } => {
+                (*seq, *txn, Some(collection.clone()))
+            }
+            Step::Edit(_) | Step::Poison(_) => continue,
+        };
+        let rejection = Rejection { code: refusal.code().to_owned(), reason: refusal.to_string() };
+        *step = Step::Poison(Poison { seq, txn, collection, raw: raw.get().to_owned(), rejection });
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! What pull and snapshot have in common: who reads, which collections, in which history.
+
+use super::super::Asked;
+use super::super::query::malformed;
+use crate::error::ServerError;
+use std::collections::BTreeSet;
+use syncline_core::model::{CollectionName, Lsn, NodeId};
+
+/// An own client that reads.
+pub(super) struct Reader {
+    pub(super) node: NodeId,
+    /// `None`: everything in the space.
+    pub(super) collections: Option<BTreeSet<CollectionName>>,
+}
+
+impl Reader {
+    pub(super) fn of(asked: &Asked) -> Result<Reader, ServerError> {
+        let node = NodeId::new(asked.query.get("node").unwrap_or_default())?;
+        asked.grant.check_node(&node)?;
+        let known = asked.space.head().epoch;
+        match asked.query.get("epoch") {
+            Some(epoch) if !epoch.is_empty() && epoch != known.as_str() => {
+                return Err(asked.space.resync(format!("epoch `{}` is not this log's", shown(epoch))));
+            }
+            _ => {}
+        }
+        Ok(Reader { node, collections: collections(asked)? })
+    }
+}
+
+/// `collections=a,b`, or the collection of the path, or all that the token may read.
+fn collections(asked: &Asked) -> Result<Option<BTreeSet<CollectionName>>, ServerError> {
+    let Some(list) = asked.query.get("collections") else {
+        let named = asked.named.clone().map(|name| BTreeSet::from([name]));
+        return Ok(named.or_else(|| asked.grant.collections().cloned()));
+    };
+    let names: BTreeSet<_> =
+        list.split(',').filter(|name| !name.is_empty()).map(CollectionName::new).collect::<Result<_, _>>()?;
+    if names.is_empty() {
+        return Err(malformed("collections", list, "a list of names, or absent for all"));
+    }
+    for name in &names {
+        asked.grant.check_collection(name)?;
+    }
+    Ok(Some(names))
+}
+
+/// A position in the log.
+pub(super) fn position(asked: &Asked, name: &str) -> Result<Lsn, ServerError> {
+    Ok(Lsn(asked.query.read(name, 0, "a whole number, 0 or more")?))
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(40).collect()
+}

@@ -1,0 +1,27 @@
+//! Every live document, as lines, from one consistent state.
+
+use super::super::Asked;
+use super::encode::SnapshotEncoder;
+use super::reader::{Reader, position};
+use crate::answer;
+use crate::clock;
+use crate::error::ServerError;
+use crate::hub::Reading;
+use crate::store::Scan;
+use axum::body::Body;
+use axum::response::Response;
+
+const LINES: &str = "application/x-ndjson";
+
+/// `GET …/sync/snapshot?node=…`
+pub(in super::super) async fn snapshot(asked: Asked) -> Result<Response, ServerError> {
+    let reader = Reader::of(&asked)?;
+    let after = position(&asked, "after")?;
+    let scan = Scan::Snapshot { collections: reader.collections, after, expired_by: Some(clock::now()) };
+    let reading = asked.space.read(scan, Box::new(SnapshotEncoder)).await?;
+    asked.app.meters.snapshots.increment(1);
+    Ok(match reading {
+        Reading::Whole(bytes, _) => answer::with_type(Body::from(bytes), LINES),
+        Reading::Parts(parts) => answer::with_type(Body::from_stream(parts.into_stream(asked.slot)), LINES),
+    })
+}

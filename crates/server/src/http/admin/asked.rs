@@ -1,0 +1,40 @@
+//! Admin requests: who asks, and the parts of the request, with every refusal as JSON.
+
+use crate::app::App;
+use crate::dialect::read_body;
+use crate::error::ServerError;
+use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use syncline_core::model::Malformed;
+
+/// Proof that the request carries an admin token.
+pub(in crate::http) struct Admin {
+    params: Vec<(String, String)>,
+}
+
+impl FromRequestParts<Arc<App>> for Admin {
+    type Rejection = ServerError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Admin, ServerError> {
+        app.authenticate(&parts.headers)?.check_admin()?;
+        let broken = |_| ServerError::bad("malformed_path", "the path is not percent-encoded UTF-8");
+        let params = RawPathParams::from_request_parts(parts, app).await.map_err(broken)?;
+        Ok(Admin { params: params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect() })
+    }
+}
+
+impl Admin {
+    /// A name in the path.
+    pub(super) fn name<T>(&self, part: &str, read: impl Fn(&str) -> Result<T, Malformed>) -> Result<T, ServerError> {
+        let value = self.params.iter().find(|(name, _)| name == part).map_or("", |(_, value)| value.as_str());
+        Ok(read(value)?)
+    }
+}
+
+/// The body of an admin request.
+pub(super) async fn body<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, ServerError> {
+    let held = read_body(app, request).await?;
+    serde_json::from_slice(&held.bytes).map_err(|e| Malformed::json("the body", e).into())
+}

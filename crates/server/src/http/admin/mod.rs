@@ -1,0 +1,6 @@
+//! Administration over HTTP, for tokens with the admin flag. The command line uses it when a hub
+//! runs on the data.
+
+mod asked;
+pub(super) mod spaces;
+pub(super) mod tokens;

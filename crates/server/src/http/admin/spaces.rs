@@ -1,0 +1,117 @@
+//! Spaces: where their logs stand, who reads them, their rules, ledger and quarantine.
+
+use super::asked::{Admin, body};
+use crate::answer;
+use crate::app::App;
+use crate::dialect::Query;
+use crate::error::ServerError;
+use crate::hub::Space;
+use crate::store::{CollectionRule, ListQuery, RecordKind};
+use axum::extract::{Request, State};
+use axum::http::Uri;
+use axum::response::Response;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use syncline_core::model::{CollectionName, DocId, SpaceName};
+
+const LIST_DEFAULT: usize = 100;
+const LIST_MAX: usize = 1_000;
+
+type Answer = Result<Response, ServerError>;
+type Shared = State<Arc<App>>;
+
+pub(in crate::http) async fn status(_: Admin, State(app): Shared) -> Answer {
+    let mut spaces = Vec::new();
+    for name in app.hub.store().spaces().await? {
+        spaces.push(status_of(app.hub.space(&name).await?.as_ref(), &app).await?);
+    }
+    Ok(answer::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "spaces": spaces })))
+}
+
+async fn status_of(space: &Space, app: &App) -> Result<Value, ServerError> {
+    let (store, name, head) = (app.hub.store(), space.name(), space.head());
+    let newest = || ListQuery { limit: 1, ..ListQuery::default() };
+    let conflicts = store.conflicts(name, newest()).await?;
+    let quarantined = store.quarantine(name, newest()).await?;
+    Ok(json!({
+        "space": name,
+        "epoch": head.epoch,
+        "head": head.lsn,
+        "last_change": head.last_change,
+        "horizon": head.horizon,
+        "nodes": store.nodes(name).await?.len(),
+        "queued_pushes": space.queued(),
+        "newest_conflict": conflicts.first().map_or(0, |row| row.n),
+        "newest_quarantined": quarantined.first().map_or(0, |row| row.n),
+        "failure": space.failure(),
+    }))
+}
+
+pub(in crate::http) async fn nodes(admin: Admin, State(app): Shared) -> Answer {
+    let space = space(&admin, &app).await?;
+    let head = space.head();
+    let nodes = app.hub.store().nodes(space.name()).await?;
+    Ok(answer::json(&json!({ "head": head.lsn, "nodes": nodes })))
+}
+
+pub(in crate::http) async fn collections(admin: Admin, State(app): Shared) -> Answer {
+    let space = space(&admin, &app).await?;
+    let prefix = format!("{}/", space.name());
+    let records = app.hub.store().records(RecordKind::Collection).await?.into_iter();
+    let rules: Vec<Value> = records
+        .filter_map(|record| {
+            let name = record.key.strip_prefix(&prefix)?;
+            let rule: CollectionRule = serde_json::from_str(&record.value).unwrap_or_default();
+            Some(json!({ "collection": name, "strategy": rule.strategy }))
+        })
+        .collect();
+    Ok(answer::json(&json!({ "collections": rules })))
+}
+
+/// Makes the space when it is missing, so that a rule can stand before the first document.
+pub(in crate::http) async fn put_collection(admin: Admin, State(app): Shared, request: Request) -> Answer {
+    let space = admin.name("space", |text| SpaceName::new(text))?;
+    let collection = admin.name("collection", |text| CollectionName::new(text))?;
+    let rule: CollectionRule = body(&app, request).await?;
+    app.hub.create_space(&space).await?;
+    let value = serde_json::to_string(&rule).expect("a rule serializes");
+    let key = CollectionRule::key(&space, &collection);
+    app.hub.store().put_record(RecordKind::Collection, key, Some(value)).await?;
+    Ok(answer::json(&json!({ "collection": collection, "strategy": rule.strategy })))
+}
+
+pub(in crate::http) async fn conflicts(admin: Admin, State(app): Shared, uri: Uri) -> Answer {
+    let space = space(&admin, &app).await?;
+    let rows = app.hub.store().conflicts(space.name(), list_query(&uri)?).await?;
+    Ok(answer::json(&json!({ "conflicts": rows })))
+}
+
+pub(in crate::http) async fn quarantine(admin: Admin, State(app): Shared, uri: Uri) -> Answer {
+    let space = space(&admin, &app).await?;
+    let rows = app.hub.store().quarantine(space.name(), list_query(&uri)?).await?;
+    Ok(answer::json(&json!({ "quarantine": rows })))
+}
+
+pub(in crate::http) async fn trim(admin: Admin, State(app): Shared) -> Answer {
+    let space = space(&admin, &app).await?;
+    let trimmed = space.trim().await?;
+    Ok(answer::json(&json!({ "trimmed": trimmed, "horizon": space.head().horizon })))
+}
+
+async fn space(admin: &Admin, app: &App) -> Result<Arc<Space>, ServerError> {
+    app.hub.space(&admin.name("space", |text| SpaceName::new(text))?).await
+}
+
+fn list_query(uri: &Uri) -> Result<ListQuery, ServerError> {
+    let query = Query::parse(uri.query().unwrap_or_default());
+    let before = match query.get("before") {
+        Some(_) => Some(query.read("before", 0, "the number of a row")?),
+        None => None,
+    };
+    Ok(ListQuery {
+        collection: query.get("collection").map(CollectionName::new).transpose()?,
+        id: query.get("id").map(DocId::new).transpose()?,
+        before,
+        limit: query.read("limit", LIST_DEFAULT, "a whole number")?.min(LIST_MAX),
+    })
+}

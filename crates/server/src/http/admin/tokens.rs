@@ -1,0 +1,41 @@
+//! Tokens: list, add, remove, rotate. A secret is shown once, in the answer that makes it.
+
+use super::asked::{Admin, body};
+use crate::answer;
+use crate::app::App;
+use crate::auth::{Secret, TokenSpec};
+use crate::error::ServerError;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde_json::json;
+use std::sync::Arc;
+use syncline_core::model::NodeId;
+
+type Answer = Result<Response, ServerError>;
+
+pub(in crate::http) async fn list(_: Admin, State(app): State<Arc<App>>) -> Answer {
+    Ok(answer::json(&json!({ "tokens": app.tokens.list().await? })))
+}
+
+pub(in crate::http) async fn add(_: Admin, State(app): State<Arc<App>>, request: Request) -> Answer {
+    let spec: TokenSpec = body(&app, request).await?;
+    let name = spec.name.clone();
+    let secret = app.tokens.add(spec).await?;
+    Ok(shown(&name, &secret))
+}
+
+pub(in crate::http) async fn rotate(admin: Admin, State(app): State<Arc<App>>) -> Answer {
+    let name = admin.name("name", |text| NodeId::new(text))?;
+    let secret = app.tokens.rotate(&name).await?;
+    Ok(shown(&name, &secret))
+}
+
+pub(in crate::http) async fn remove(admin: Admin, State(app): State<Arc<App>>) -> Answer {
+    let name = admin.name("name", |text| NodeId::new(text))?;
+    app.tokens.remove(&name).await?;
+    Ok(answer::json(&json!({ "removed": name })))
+}
+
+fn shown(name: &NodeId, secret: &Secret) -> Response {
+    answer::json(&json!({ "name": name, "token": secret.reveal() }))
+}

@@ -1,0 +1,16 @@
+//! The hub's door: listening, framing of requests, and everything that is not the dialect. Holds
+//! no rule about data.
+
+mod accept;
+mod admin;
+mod cors;
+mod docs;
+mod frame;
+mod listen;
+mod open;
+mod router;
+mod state;
+
+pub use listen::Server;
+pub use open::open;
+pub use router::{ROUTES, router};

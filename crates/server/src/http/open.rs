@@ -1,0 +1,38 @@
+//! From a store and options to a hub that is ready to serve.
+
+use crate::app::App;
+use crate::auth::Tokens;
+use crate::error::ServerError;
+use crate::hub::Hub;
+use crate::meters::Meters;
+use crate::options::Options;
+use crate::store::{CollectionRule, RecordKind, Store};
+use std::sync::Arc;
+
+/// Opens the default space and those that the options declare, and takes over their rules and tokens.
+///
+/// # Errors
+/// Those of the store, or [`ServerError::Config`].
+pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<App>, ServerError> {
+    let meters = Arc::new(Meters::default());
+    let hub = Hub::new(Arc::clone(&store), options.settings, Arc::clone(&meters));
+    hub.create_space(&options.default_space).await?;
+    for rule in &options.collections {
+        hub.create_space(&rule.space).await?;
+        let record = CollectionRule { strategy: Some(rule.strategy) };
+        let value = serde_json::to_string(&record).expect("a rule serializes");
+        let key = CollectionRule::key(&rule.space, &rule.collection);
+        store.put_record(RecordKind::Collection, key, Some(value)).await?;
+    }
+    for token in &options.tokens {
+        if token.secret.len() < 8 {
+            let name = &token.spec.name;
+            return Err(ServerError::Config(format!("the secret of token `{name}` is shorter than 8 characters")));
+        }
+        if let Some(space) = &token.spec.space {
+            hub.create_space(space).await?;
+        }
+    }
+    let tokens = Tokens::open(store, &options.tokens).await?;
+    Ok(App::new(hub, tokens, options, meters))
+}

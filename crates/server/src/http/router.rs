@@ -1,0 +1,107 @@
+//! Every route of the hub, in one table.
+
+use super::{admin, cors, docs, frame, state};
+use crate::app::App;
+use crate::dialect;
+use crate::error::ServerError;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post, put};
+use std::sync::Arc;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
+use tower_http::decompression::RequestDecompressionLayer;
+
+/// Answers smaller than this are not worth compressing.
+const COMPRESS_FROM_BYTES: u16 = 1024;
+
+/// Every method and path that the router answers; the OpenAPI document lists the same.
+/// Other paths that end in `/sync/…` name a collection by their last segment.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("get", "/sync/snapshot"),
+    ("get", "/sync/pull"),
+    ("post", "/sync/push"),
+    ("get", "/sync/health"),
+    ("get", "/c/{collection}/sync/snapshot"),
+    ("get", "/c/{collection}/sync/pull"),
+    ("post", "/c/{collection}/sync/push"),
+    ("get", "/c/{collection}/sync/health"),
+    ("get", "/s/{space}/sync/snapshot"),
+    ("get", "/s/{space}/sync/pull"),
+    ("post", "/s/{space}/sync/push"),
+    ("get", "/s/{space}/sync/health"),
+    ("get", "/s/{space}/c/{collection}/sync/snapshot"),
+    ("get", "/s/{space}/c/{collection}/sync/pull"),
+    ("post", "/s/{space}/c/{collection}/sync/push"),
+    ("get", "/s/{space}/c/{collection}/sync/health"),
+    ("get", "/health/live"),
+    ("get", "/health/ready"),
+    ("get", "/metrics"),
+    ("get", "/openapi.json"),
+    ("get", "/docs"),
+    ("get", "/admin/tokens"),
+    ("post", "/admin/tokens"),
+    ("delete", "/admin/tokens/{name}"),
+    ("post", "/admin/tokens/{name}/rotate"),
+    ("get", "/admin/status"),
+    ("get", "/admin/spaces/{space}/nodes"),
+    ("get", "/admin/spaces/{space}/collections"),
+    ("put", "/admin/spaces/{space}/collections/{collection}"),
+    ("get", "/admin/spaces/{space}/conflicts"),
+    ("get", "/admin/spaces/{space}/quarantine"),
+    ("post", "/admin/spaces/{space}/trim"),
+];
+
+/// The hub as an axum router, to serve alone or to mount below another one.
+pub fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new();
+    for (_, path) in ROUTES {
+        // The paths of the dialect have open prefixes: the fallback takes them.
+        if let Some(handlers) = handlers(path) {
+            router = router.route(path, handlers.fallback(wrong_method));
+        }
+        // `route` would refuse a path that is listed for two methods twice.
+    }
+    let compression = CompressionLayer::new().no_br().no_deflate().compress_when(SizeAbove::new(COMPRESS_FROM_BYTES));
+    let cors = cors::layer(&app.options.cors_origins);
+    router
+        .fallback(sync)
+        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true).no_br().no_deflate())
+        .layer(compression)
+        .layer(tower::util::option_layer(cors))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), frame::frame))
+        .with_state(app)
+}
+
+fn handlers(path: &str) -> Option<MethodRouter<Arc<App>>> {
+    Some(match path {
+        "/health/live" => get(state::live),
+        "/health/ready" => get(state::ready),
+        "/metrics" => get(state::metrics),
+        "/openapi.json" => get(docs::openapi),
+        "/docs" => get(docs::page),
+        "/admin/tokens" => get(admin::tokens::list).post(admin::tokens::add),
+        "/admin/tokens/{name}" => delete(admin::tokens::remove),
+        "/admin/tokens/{name}/rotate" => post(admin::tokens::rotate),
+        "/admin/status" => get(admin::spaces::status),
+        "/admin/spaces/{space}/nodes" => get(admin::spaces::nodes),
+        "/admin/spaces/{space}/collections" => get(admin::spaces::collections),
+        "/admin/spaces/{space}/collections/{collection}" => put(admin::spaces::put_collection),
+        "/admin/spaces/{space}/conflicts" => get(admin::spaces::conflicts),
+        "/admin/spaces/{space}/quarantine" => get(admin::spaces::quarantine),
+        "/admin/spaces/{space}/trim" => post(admin::spaces::trim),
+        _ => return None,
+    })
+}
+
+async fn sync(State(app): State<Arc<App>>, request: Request) -> Response {
+    dialect::serve(app, request).await
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let path = request.uri().path();
+    let allowed = "the methods that `/docs` lists for this path";
+    let method = format!("{} {path}", request.method());
+    ServerError::Method { method, allowed }.into_response()
+}

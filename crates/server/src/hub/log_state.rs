@@ -1,0 +1,62 @@
+//! What is known of a space's log without asking the store. Written by the committer, read by all.
+
+use crate::store::{Head, NodeRow};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{OnceLock, PoisonError, RwLock};
+use syncline_core::model::{Author, CollectionName, Lsn, NodeId};
+use tokio::sync::watch;
+
+pub(super) struct LogState {
+    pub(super) head: watch::Sender<Head>,
+    opened_at: Lsn,
+    touched: RwLock<BTreeMap<CollectionName, Lsn>>,
+    authors: RwLock<BTreeMap<NodeId, Author>>,
+    failure: OnceLock<String>,
+}
+
+impl LogState {
+    pub(super) fn new(head: Head, nodes: Vec<NodeRow>) -> LogState {
+        let known = nodes.into_iter().filter_map(|n| Some((NodeId::new(n.node).ok()?, n.author))).collect();
+        LogState {
+            opened_at: head.last_change,
+            head: watch::channel(head).0,
+            touched: RwLock::default(),
+            authors: RwLock::new(known),
+            failure: OnceLock::new(),
+        }
+    }
+
+    /// Takes over what a commit changed. The head comes last: it wakes readers, who ask for the rest.
+    pub(super) fn advance(&self, head: Head, touched: BTreeMap<CollectionName, Lsn>, authors: Vec<(NodeId, Author)>) {
+        self.touched.write().unwrap_or_else(PoisonError::into_inner).extend(touched);
+        let new = |(node, author): &(NodeId, Author)| self.author(node) != Some(*author);
+        let fresh: Vec<_> = authors.into_iter().filter(new).collect();
+        if !fresh.is_empty() {
+            self.authors.write().unwrap_or_else(PoisonError::into_inner).extend(fresh);
+        }
+        self.head.send_replace(head);
+    }
+
+    /// Whether there may be changes of these collections (`None`: any) after a position.
+    pub(super) fn may_have_news(&self, collections: Option<&BTreeSet<CollectionName>>, after: Lsn) -> bool {
+        if after < self.opened_at {
+            return true;
+        }
+        let Some(names) = collections else { return self.head.borrow().last_change > after };
+        let touched = self.touched.read().unwrap_or_else(PoisonError::into_inner);
+        names.iter().any(|name| touched.get(name).is_some_and(|lsn| *lsn > after))
+    }
+
+    /// Notes that the store has stopped; it does not come back without a restart.
+    pub(super) fn fail(&self, cause: String) {
+        drop(self.failure.set(cause));
+    }
+
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.failure.get().map(String::as_str)
+    }
+
+    pub(super) fn author(&self, node: &NodeId) -> Option<Author> {
+        self.authors.read().unwrap_or_else(PoisonError::into_inner).get(node).copied()
+    }
+}
