@@ -94,7 +94,7 @@ impl Progress {
 
     fn append(&mut self, key: DocKey, version: Version) {
         self.loaded.head = version.lsn;
-        let facts = version.body.facts();
+        let facts = version.body.facts().clone();
         let change = Change { collection: key.0.clone(), id: key.1.clone(), version: version.clone(), facts };
         self.writes.entries.push(Entry::Change(change));
         let before = self.loaded.docs.insert(key.clone(), version);

@@ -7,14 +7,26 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// One JSON value as text.
 pub type Value = Box<RawValue>;
 
-/// The text of a JSON object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Body(Arc<str>);
+/// The text of a JSON object. Two are equal when their texts are.
+#[derive(Clone, Debug)]
+pub struct Body {
+    text: Arc<str>,
+    /// Read once, at the latest when first asked for.
+    facts: OnceLock<Facts>,
+}
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Body {}
 
 /// What Syncline itself reads of a document's top level.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,19 +52,19 @@ impl Body {
         }
         let facts = Facts::of(text).map_err(|e| Malformed::json("document", e))?;
         check_size(text, facts.id.as_deref().unwrap_or("?"), limits)?;
-        Ok((Body(text.into()), facts))
+        Ok((Body { text: text.into(), facts: OnceLock::from(facts.clone()) }, facts))
     }
 
     /// Takes over text that a store or an earlier check vouches for.
     #[must_use]
     pub fn trusted(text: impl Into<Arc<str>>) -> Body {
-        Body(text.into())
+        Body { text: text.into(), facts: OnceLock::new() }
     }
 
     /// The JSON text.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The top-level fields, in their order.
@@ -61,7 +73,7 @@ impl Body {
     /// When the text is not a JSON object, which the constructors exclude.
     #[must_use]
     pub fn fields(&self) -> Fields {
-        serde_json::from_str(&self.0).expect("a body is a JSON object")
+        serde_json::from_str(&self.text).expect("a body is a JSON object")
     }
 
     /// What Syncline itself reads of the document.
@@ -69,8 +81,8 @@ impl Body {
     /// # Panics
     /// When the text is not a JSON object, which the constructors exclude.
     #[must_use]
-    pub fn facts(&self) -> Facts {
-        Facts::of(&self.0).expect("a body is a JSON object")
+    pub fn facts(&self) -> &Facts {
+        self.facts.get_or_init(|| Facts::of(&self.text).expect("a body is a JSON object"))
     }
 }
 
@@ -223,7 +235,7 @@ impl Fields {
     /// Never: names and raw values always serialize.
     #[must_use]
     pub fn to_body(&self) -> Body {
-        Body(serde_json::to_string(self).expect("fields serialize").into())
+        Body::trusted(serde_json::to_string(self).expect("fields serialize"))
     }
 }
 
