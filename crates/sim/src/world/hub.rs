@@ -1,0 +1,188 @@
+//! The hub of a world: the real decisions over a real store, without sockets. It answers requests of
+//! the session as the HTTP dialect would. Its memory (waiting polls) is lost when it restarts; what it
+//! committed is not.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, decide, touch};
+use syncline_core::model::{
+    CollectionName, Cursor, Intake, Limits, Lsn, Millis, NodeId, Page, PageEdit, PageOp, PushReply, SnapshotEnd,
+    SnapshotHead, SpaceName,
+};
+use syncline_core::session::{Answer, Failure, Request};
+use syncline_core::wire::own;
+use syncline_server::store::{Encoder, Head, ListQuery, MemoryStore, Row, Scan, Scanned, Store};
+use tokio::sync::mpsc;
+
+/// Documents in one part of a snapshot: small, so that snapshots are cut in the middle.
+const SNAPSHOT_PART: usize = 3;
+
+/// One hub with one space.
+pub struct Hub {
+    store: MemoryStore,
+    space: SpaceName,
+    limits: Limits,
+    log: Vec<Entry>,
+}
+
+impl Hub {
+    /// A hub with an empty space.
+    ///
+    /// # Panics
+    /// Never: the memory store always opens a space.
+    #[must_use]
+    pub fn new() -> Hub {
+        let (store, space) = (MemoryStore::default(), SpaceName::new("main").expect("a valid name"));
+        pollster::block_on(store.open_space(&space)).expect("a memory store opens spaces");
+        // Small pages, so that worlds of a few dozen documents have several.
+        let limits = Limits { page_changes: 5, ..Limits::default() };
+        Hub { store, space, limits, log: Vec::new() }
+    }
+
+    /// Where the log stands.
+    ///
+    /// # Panics
+    /// Never: the space was opened.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        pollster::block_on(self.store.head(&self.space)).expect("the space was opened")
+    }
+
+    /// Everything that was ever committed, in order.
+    #[must_use]
+    pub fn log(&self) -> &[Entry] {
+        &self.log
+    }
+
+    /// Losing values of the conflict ledger and ops of the quarantine, as text.
+    ///
+    /// # Panics
+    /// Never: the space was opened.
+    #[must_use]
+    pub fn set_aside(&self) -> String {
+        let query = || ListQuery { limit: usize::MAX, ..ListQuery::default() };
+        let conflicts = pollster::block_on(self.store.conflicts(&self.space, query())).expect("the space was opened");
+        let quarantine = pollster::block_on(self.store.quarantine(&self.space, query())).expect("the space was opened");
+        let losing = conflicts.into_iter().map(|row| row.losing.to_string());
+        losing.chain(quarantine.into_iter().map(|row| row.op)).collect()
+    }
+
+    /// Whether a pull with these words would find something.
+    #[must_use]
+    pub fn has_news(&self, scope: &BTreeSet<CollectionName>, since: Lsn) -> bool {
+        self.log.iter().rev().take_while(|entry| entry.lsn() > since).any(|entry| match entry {
+            Entry::Change(change) => scope.contains(&change.collection),
+            Entry::Ticket(_) => false,
+        })
+    }
+
+    /// Carries a request out and returns the answers in order.
+    ///
+    /// # Errors
+    /// [`Failure`] as the dialect's status would be read.
+    pub fn answer(&mut self, node: &NodeId, request: &Request, now: Millis) -> Result<Vec<Answer>, Failure> {
+        match request {
+            Request::Health => Ok(vec![Answer::Healthy]),
+            Request::Pull { scope, since, limit, .. } => self.page(scope, since, *limit as usize),
+            Request::Snapshot { scope, after } => Ok(self.snapshot(scope, after.unwrap_or_default())),
+            Request::Push(batch) => self.push(node, batch.body.as_bytes(), now),
+        }
+    }
+
+    fn push(&mut self, node: &NodeId, body: &[u8], now: Millis) -> Result<Vec<Answer>, Failure> {
+        let push = own::decode_push(body, &self.limits).map_err(|e| Failure::Refused(e.to_string()))?;
+        assert_eq!(&push.batch.node, node, "a device pushes under its own name");
+        let epoch = self.head().epoch;
+        if push.epoch.is_some_and(|known| known != epoch) {
+            return Err(Failure::Resync("another epoch".to_owned()));
+        }
+        let group = [Intake::Own(push.batch)];
+        let outcome: Arc<Mutex<Option<Decision>>> = Arc::default();
+        let (seen, rules) = (Arc::clone(&outcome), Rules { now, limits: self.limits });
+        let wanted = touch(&group);
+        let deciding = move |loaded: Loaded| {
+            let decision = decide(loaded, &group, rules);
+            let writes = decision.writes.clone();
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision);
+            writes
+        };
+        let head = pollster::block_on(self.store.commit(&self.space, wanted, Box::new(deciding)))
+            .map_err(|e| Failure::Server(e.to_string()))?;
+        let decided = outcome.lock().unwrap_or_else(PoisonError::into_inner).take().expect("the commit has decided");
+        self.log.extend(decided.writes.entries);
+        match decided.replies.into_iter().next() {
+            Some(Reply::Own { author, receipts }) => {
+                let reply = PushReply { status: "ok".into(), server_lsn: head.lsn, epoch, author, receipts };
+                Ok(vec![Answer::Pushed(reply)])
+            }
+            other => Err(Failure::Refused(format!("{other:?}"))),
+        }
+    }
+
+    fn page(&self, scope: &BTreeSet<CollectionName>, since: &Cursor, limit: usize) -> Result<Vec<Answer>, Failure> {
+        let head = self.head();
+        let other_history = since.epoch != head.epoch && since.lsn > Lsn::ZERO;
+        if other_history || since.lsn > head.lsn || since.lsn < head.horizon {
+            return Err(Failure::Resync("the position is gone".to_owned()));
+        }
+        let scan = Scan::Log {
+            after: since.lsn,
+            collections: Some(scope.clone()),
+            max_rows: limit.min(self.limits.page_changes),
+            max_bytes: self.limits.page_bytes,
+        };
+        let (ops, scanned) = self.scan(scan);
+        let page = Page { server_lsn: scanned.upto, epoch: head.epoch, has_more: scanned.more, ops };
+        Ok(vec![Answer::Page(page)])
+    }
+
+    fn snapshot(&self, scope: &BTreeSet<CollectionName>, after: Lsn) -> Vec<Answer> {
+        let head = self.head();
+        let scan = Scan::Snapshot { collections: Some(scope.clone()), after, expired_by: None };
+        let (ops, scanned) = self.scan(scan);
+        let first = Answer::SnapshotHead(SnapshotHead { server_lsn: head.last_change, epoch: head.epoch });
+        let parts = ops.chunks(SNAPSHOT_PART).map(|part| Answer::SnapshotPart(part.to_vec()));
+        let last = Answer::SnapshotEnd(SnapshotEnd { end: true, documents: scanned.rows });
+        std::iter::once(first).chain(parts).chain([last]).collect()
+    }
+
+    fn scan(&self, scan: Scan) -> (Vec<PageOp>, Scanned) {
+        let rows: Arc<Mutex<Vec<PageOp>>> = Arc::default();
+        let (out, _chunks) = mpsc::channel(64);
+        let encoder = Box::new(Collect(Arc::clone(&rows)));
+        let scanned = pollster::block_on(self.store.scan(&self.space, scan, encoder, out));
+        let ops = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
+        (ops, scanned.expect("the space was opened and the position checked"))
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Hub::new()
+    }
+}
+
+/// Gathers rows as the words that a client reads.
+struct Collect(Arc<Mutex<Vec<PageOp>>>);
+
+impl Encoder for Collect {
+    fn begin(&mut self, _: &Head, _: &mut Vec<u8>) {}
+
+    fn row(&mut self, row: &Row<'_>, _: &mut Vec<u8>) -> bool {
+        let text = |body: &str| serde_json::value::RawValue::from_string(body.to_owned()).expect("bodies are JSON");
+        let op = PageOp {
+            op: if row.live { PageEdit::Put } else { PageEdit::Remove },
+            lsn: row.lsn,
+            collection: CollectionName::new(row.collection).expect("names were checked"),
+            id: syncline_core::model::DocId::new(row.id).expect("ids were checked"),
+            stamp: row.stamp,
+            author: row.author,
+            meta: (!row.meta.is_empty()).then(|| serde_json::from_str(row.meta).expect("metas are well formed")),
+            doc: row.live.then(|| text(row.body)),
+        };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(op);
+        true
+    }
+
+    fn end(&mut self, _: &Scanned, _: &mut Vec<u8>) {}
+}
