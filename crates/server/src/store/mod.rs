@@ -8,12 +8,15 @@ mod feed;
 mod ledger;
 mod memory;
 mod rows;
+mod sqlite;
 
 pub use memory::MemoryStore;
 pub use rows::{
     CollectionRule, ConflictRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan, Scanned, Trim,
     Trimmed,
 };
+
+pub use sqlite::{Options as SqliteOptions, SqliteStore};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;

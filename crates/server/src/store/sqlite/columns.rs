@@ -1,0 +1,56 @@
+//! How positions, times and kinds stand in SQLite's columns.
+
+use crate::store::{Head, RecordKind};
+use rusqlite::{Connection, Row};
+use syncline_core::model::{Epoch, Lsn};
+
+/// A live document.
+pub(super) const LIVE: i64 = 0;
+/// A removed document: its last text with the removal in its meta.
+pub(super) const REMOVED: i64 = 1;
+/// A ticket.
+pub(super) const TICKET: i64 = 2;
+
+/// Flag: `createdAt` and `updatedAt` are both among the fields.
+pub(super) const TIMED: i64 = 1;
+
+/// A count or position as SQLite's signed integer. Positions stay below 2^53.
+pub(super) fn int(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+/// Back again.
+pub(super) fn nat(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
+
+/// A position column.
+pub(super) fn lsn(row: &Row<'_>, column: usize) -> rusqlite::Result<Lsn> {
+    Ok(Lsn(nat(row.get(column)?)))
+}
+
+/// Where the log stands, as the current transaction sees it.
+pub(super) fn head(conn: &Connection) -> rusqlite::Result<Head> {
+    let mut read = conn.prepare_cached("SELECT epoch, lsn, last_change, horizon FROM state")?;
+    read.query_row([], |row| {
+        let epoch: String = row.get(0)?;
+        let epoch = Epoch::new(epoch).map_err(|e| wrong_text(0, e))?;
+        Ok(Head { epoch, lsn: lsn(row, 1)?, last_change: lsn(row, 2)?, horizon: lsn(row, 3)? })
+    })
+}
+
+/// Text in the file that breaks a rule of the model: the file is damaged.
+pub(super) fn wrong_text<E>(column: usize, error: E) -> rusqlite::Error
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+}
+
+/// The name of a kind of record.
+pub(super) fn record_kind(kind: RecordKind) -> &'static str {
+    match kind {
+        RecordKind::Token => "token",
+        RecordKind::Collection => "collection",
+    }
+}

@@ -1,0 +1,82 @@
+//! Lists for people: the conflict ledger, the quarantine, the nodes of a space.
+
+use super::columns::{int, lsn, nat};
+use crate::store::ledger::json;
+use crate::store::{ConflictRow, ListQuery, NodeRow, QuarantineRow};
+use rusqlite::{Connection, params};
+use syncline_core::model::{Author, Millis};
+
+/// Rows of the conflict ledger, newest first.
+pub(super) fn conflicts(conn: &Connection, query: &ListQuery) -> rusqlite::Result<Vec<ConflictRow>> {
+    let mut find = conn.prepare_cached(
+        "SELECT l.n, l.at, c.name, l.id, l.lsn, l.rule, coalesce(w.node, ''), coalesce(o.node, ''),
+                l.losing_kind, l.losing, l.winning
+         FROM ledger l JOIN collections c ON c.cid = l.cid
+         LEFT JOIN authors w ON w.author = l.winner LEFT JOIN authors o ON o.author = l.loser
+         WHERE l.n < ?1 AND (?2 IS NULL OR c.name = ?2) AND (?3 IS NULL OR l.id = ?3)
+         ORDER BY l.n DESC LIMIT ?4",
+    )?;
+    let rows = find.query_map(bounds(query), |row| {
+        Ok(ConflictRow {
+            n: nat(row.get(0)?),
+            at: Millis(nat(row.get(1)?)),
+            collection: row.get(2)?,
+            id: row.get(3)?,
+            lsn: lsn(row, 4)?,
+            rule: row.get(5)?,
+            winner: row.get(6)?,
+            loser: row.get(7)?,
+            losing_kind: row.get(8)?,
+            losing: json(row.get_ref(9)?.as_str_or_null()?),
+            winning: json(row.get_ref(10)?.as_str_or_null()?),
+        })
+    })?;
+    rows.collect()
+}
+
+/// Rows of the quarantine, newest first.
+pub(super) fn quarantine(conn: &Connection, query: &ListQuery) -> rusqlite::Result<Vec<QuarantineRow>> {
+    let mut find = conn.prepare_cached(
+        "SELECT n, at, collection, id, node, seq, code, reason, op FROM quarantine
+         WHERE n < ?1 AND (?2 IS NULL OR collection = ?2) AND (?3 IS NULL OR id = ?3)
+         ORDER BY n DESC LIMIT ?4",
+    )?;
+    let rows = find.query_map(bounds(query), |row| {
+        Ok(QuarantineRow {
+            n: nat(row.get(0)?),
+            at: Millis(nat(row.get(1)?)),
+            collection: row.get(2)?,
+            id: row.get(3)?,
+            node: row.get(4)?,
+            seq: row.get::<_, Option<i64>>(5)?.map(nat),
+            code: row.get(6)?,
+            reason: row.get(7)?,
+            op: row.get(8)?,
+        })
+    })?;
+    rows.collect()
+}
+
+/// The nodes and tokens that the space knows, by their id.
+pub(super) fn nodes(conn: &Connection) -> rusqlite::Result<Vec<NodeRow>> {
+    let mut find = conn.prepare_cached("SELECT author, node, last_seq, cursor, seen_at FROM authors ORDER BY node")?;
+    let rows = find.query_map(params![], |row| {
+        Ok(NodeRow {
+            author: Author(row.get(0)?),
+            node: row.get(1)?,
+            last_seq: nat(row.get(2)?),
+            cursor: lsn(row, 3)?,
+            seen_at: Millis(nat(row.get(4)?)),
+        })
+    })?;
+    rows.collect()
+}
+
+fn bounds(query: &ListQuery) -> (i64, Option<&str>, Option<&str>, i64) {
+    (
+        query.before.map_or(i64::MAX, int),
+        query.collection.as_ref().map(|name| name.as_str()),
+        query.id.as_ref().map(|id| id.as_str()),
+        i64::try_from(query.limit).unwrap_or(i64::MAX),
+    )
+}

@@ -1,0 +1,119 @@
+//! What a group of pushes needs to know, read inside its transaction (steps 4 and 5 of the life of a
+//! change). Prepared point lookups in key order: for an embedded engine this is one round trip.
+
+use super::columns::{LIVE, int, lsn, nat, wrong_text};
+use super::known::Known;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use syncline_core::hub::{AuthorState, Loaded, StoredBatch, Touch};
+use syncline_core::model::{Author, Body, CollectionName, DocId, Mark, Meta, NodeId, Receipt, Seq, Stamp, Version};
+
+/// Reads what `touch` names; new nodes get their number here.
+pub(super) fn load(conn: &Connection, known: &mut Known, touch: &Touch) -> rusqlite::Result<Loaded> {
+    let mut loaded = Loaded { head: known.head.lsn, ..Loaded::default() };
+    for node in &touch.nodes {
+        let row = known.author(conn, node)?;
+        loaded.nodes.insert(node.clone(), AuthorState { author: row.author, forgotten: row.forgotten });
+    }
+    load_batches(conn, known, touch, &mut loaded)?;
+    load_seen(conn, touch, &mut loaded)?;
+    load_receipts(conn, known, touch, &mut loaded)?;
+    load_docs(conn, known, touch, &mut loaded)?;
+    load_whole(conn, known, touch, &mut loaded)?;
+    Ok(loaded)
+}
+
+fn load_batches(conn: &Connection, known: &mut Known, touch: &Touch, loaded: &mut Loaded) -> rusqlite::Result<()> {
+    let mut find = conn.prepare_cached("SELECT digest, lsn FROM batches WHERE author = ?1 AND id = ?2")?;
+    for key in &touch.batches {
+        let row = known.author(conn, &key.0)?;
+        let stored = find.query_row(params![row.author.0, key.1.as_str()], |row| {
+            Ok(StoredBatch { digest: row.get::<_, i64>(0)?.cast_unsigned(), lsn: lsn(row, 1)? })
+        });
+        if let Some(stored) = stored.optional()? {
+            loaded.batches.insert(key.clone(), stored);
+        }
+    }
+    Ok(())
+}
+
+fn load_seen(conn: &Connection, touch: &Touch, loaded: &mut Loaded) -> rusqlite::Result<()> {
+    let mut find = conn.prepare_cached("SELECT 1 FROM seen WHERE key = ?1")?;
+    for key in &touch.keys {
+        if find.exists([key.as_slice()])? {
+            loaded.seen.insert(*key);
+        }
+    }
+    Ok(())
+}
+
+fn load_receipts(conn: &Connection, known: &mut Known, touch: &Touch, loaded: &mut Loaded) -> rusqlite::Result<()> {
+    for (node, (first, last)) in &touch.seqs {
+        let row = known.author(conn, node)?;
+        if *first <= row.last_seq {
+            load_range(conn, node, row.author, (*first, *last), loaded)?;
+        }
+    }
+    Ok(())
+}
+
+/// Receipts of one node; where a number was answered twice, the first answer counts.
+fn load_range(
+    conn: &Connection,
+    node: &NodeId,
+    author: Author,
+    (first, last): (Seq, Seq),
+    loaded: &mut Loaded,
+) -> rusqlite::Result<()> {
+    let mut find = conn.prepare_cached(
+        "SELECT body FROM receipts WHERE author = ?1 AND last_seq >= ?2 AND first_seq <= ?3 ORDER BY n",
+    )?;
+    let mut rows = find.query(params![author.0, int(first.0), int(last.0)])?;
+    while let Some(row) = rows.next()? {
+        let text = row.get_ref(0)?.as_str()?;
+        let receipts: Vec<Receipt> = serde_json::from_str(text).map_err(|e| wrong_text(0, e))?;
+        for receipt in receipts.into_iter().filter(|r| (first..=last).contains(&r.seq)) {
+            loaded.receipts.entry((node.clone(), receipt.seq)).or_insert(receipt);
+        }
+    }
+    Ok(())
+}
+
+fn load_docs(conn: &Connection, known: &Known, touch: &Touch, loaded: &mut Loaded) -> rusqlite::Result<()> {
+    let mut find = conn.prepare_cached(
+        "SELECT l.lsn, l.author, l.stamp, l.meta, l.body
+         FROM heads h CROSS JOIN log l ON l.lsn = h.lsn WHERE h.cid = ?1 AND h.id = ?2",
+    )?;
+    for key in &touch.docs {
+        let Some(cid) = known.collection(&key.0) else { continue };
+        if let Some(version) = find.query_row(params![cid, key.1.as_str()], version_of).optional()? {
+            loaded.docs.insert(key.clone(), version);
+        }
+    }
+    Ok(())
+}
+
+fn load_whole(conn: &Connection, known: &Known, touch: &Touch, loaded: &mut Loaded) -> rusqlite::Result<()> {
+    let mut find = conn.prepare_cached(
+        "SELECT l.lsn, l.author, l.stamp, l.meta, l.body, h.id
+         FROM heads h CROSS JOIN log l ON l.lsn = h.lsn WHERE h.cid = ?1 AND l.kind = ?2",
+    )?;
+    for name in &touch.whole {
+        let Some(cid) = known.collection(name) else { continue };
+        let mut rows = find.query(params![cid, LIVE])?;
+        while let Some(row) = rows.next()? {
+            let id = DocId::new(row.get_ref(5)?.as_str()?).map_err(|e| wrong_text(5, e))?;
+            loaded.docs.insert((CollectionName::clone(name), id), version_of(row)?);
+        }
+    }
+    Ok(())
+}
+
+/// Columns: lsn, author, stamp, meta, body.
+fn version_of(row: &Row<'_>) -> rusqlite::Result<Version> {
+    let (lsn, author, stamp) = (lsn(row, 0)?, Author(row.get(1)?), Stamp(nat(row.get(2)?)));
+    let meta = match row.get_ref(3)?.as_str_or_null()? {
+        Some(text) => serde_json::from_str(text).map_err(|e| wrong_text(3, e))?,
+        None => Meta::inserted(Mark { stamp, lsn, author }),
+    };
+    Ok(Version { lsn, author, body: Body::trusted(row.get_ref(4)?.as_str()?), meta })
+}

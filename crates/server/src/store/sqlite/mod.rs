@@ -1,0 +1,284 @@
+//! The embedded store: a directory with one SQLite file per space and one for the hub itself. One
+//! writer per space, readers beside it, and a lock on the directory so that two hubs never share it.
+
+mod checkpoint;
+mod columns;
+mod known;
+mod list;
+mod load;
+mod reader;
+mod registry;
+mod scan;
+mod schema;
+mod space;
+
+mod trim;
+mod write;
+mod writer;
+
+use super::feed::Feed;
+use super::{
+    ConflictRow, Decide, Encoder, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Scan, Scanned, Store,
+    StoreError, Trim, Trimmed,
+};
+use bytes::Bytes;
+use checkpoint::Checkpointer;
+use futures_util::future::{BoxFuture, FutureExt};
+use registry::Registry;
+use scan::Gone;
+use space::SpaceFile;
+use std::collections::HashMap;
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use syncline_core::hub::Touch;
+use syncline_core::model::{Lsn, Millis, NodeId, SpaceName};
+use tokio::runtime::Handle;
+use tokio::sync::{OnceCell, mpsc};
+use trim::Stage;
+
+/// What can be chosen about the embedded store.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Memory that the writer of a space may use to hold pages.
+    pub cache_bytes: u64,
+    /// A scan whose reader takes nothing for so long is cut off: it holds back the log's clean-up.
+    pub reader_stall: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { cache_bytes: 32 << 20, reader_stall: Duration::from_secs(30) }
+    }
+}
+
+/// Keeps spaces in SQLite files. Needs a tokio runtime with time.
+pub struct SqliteStore {
+    dir: PathBuf,
+    options: Options,
+    registry: Arc<Registry>,
+    checkpointer: Checkpointer,
+    open: Mutex<Open>,
+}
+
+/// What is open. `lock` is gone once the store is closed.
+struct Open {
+    lock: Option<Arc<File>>,
+    spaces: HashMap<SpaceName, Arc<OnceCell<Arc<SpaceFile>>>>,
+}
+
+impl SqliteStore {
+    /// Opens the directory, which is made when it is missing. Blocks shortly.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`], [`StoreError::NewerSchema`], or the engine's own.
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<SqliteStore, StoreError> {
+        let dir = dir.as_ref().to_path_buf();
+        fs::create_dir_all(dir.join("spaces")).map_err(StoreError::engine("making the data directory"))?;
+        let lock = lock(&dir)?;
+        let registry = Registry::open(&dir.join("hub.db"))?;
+        let checkpointer = Checkpointer::start().map_err(StoreError::engine("starting the checkpoint thread"))?;
+        let open = Mutex::new(Open { lock: Some(Arc::new(lock)), spaces: HashMap::new() });
+        Ok(SqliteStore { dir, options, registry: Arc::new(registry), checkpointer, open })
+    }
+
+    fn lock_open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_open(&self) -> Result<(), StoreError> {
+        if self.lock_open().lock.is_some() { Ok(()) } else { Err(StoreError::Closed) }
+    }
+
+    /// A space that exists; its file is opened at first use.
+    async fn space(&self, name: &SpaceName) -> Result<Arc<SpaceFile>, StoreError> {
+        self.check_open()?;
+        if self.registry.has(name) { self.file(name).await } else { Err(StoreError::UnknownSpace(name.clone())) }
+    }
+
+    async fn file(&self, name: &SpaceName) -> Result<Arc<SpaceFile>, StoreError> {
+        let (cell, lock) = {
+            let mut open = self.lock_open();
+            let lock = open.lock.clone().ok_or(StoreError::Closed)?;
+            (Arc::clone(open.spaces.entry(name.clone()).or_default()), lock)
+        };
+        let path = self.dir.join("spaces").join(format!("{name}.db"));
+        let (options, checkpointer) = (self.options, self.checkpointer.clone());
+        let opening = || blocking(move || SpaceFile::open(path, &options, &checkpointer, lock).map(Arc::new));
+        cell.get_or_try_init(opening).await.cloned()
+    }
+
+    async fn registry<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Registry) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.check_open()?;
+        let registry = Arc::clone(&self.registry);
+        blocking(move || work(&registry)).await
+    }
+
+    async fn trim_space(&self, space: &SpaceName, trim: Trim) -> Result<Trimmed, StoreError> {
+        let space = self.space(space).await?;
+        let (mut stage, mut trimmed) = (Stage::Horizon, Trimmed::default());
+        while !matches!(stage, Stage::Done) {
+            let mut counted = trimmed;
+            (stage, trimmed) = space
+                .write(move |writer| writer.trim_step(stage, trim, &mut counted).map(|next| (next, counted)))
+                .await?;
+        }
+        Ok(trimmed)
+    }
+}
+
+/// Takes the directory for this process; the lock ends with the file handle.
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let action = "locking the data directory";
+    let file = File::create(dir.join("lock")).map_err(StoreError::engine(action))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.display().to_string())),
+        Err(TryLockError::Error(error)) => Err(StoreError::engine(action)(error)),
+    }
+}
+
+/// Runs work that blocks on a thread made for it.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work).await.map_err(StoreError::engine("running blocking work"))?
+}
+
+/// Hands chunks to a reader from a blocking thread, for as long as it takes them.
+fn sender(out: mpsc::Sender<Bytes>, stall: Duration) -> impl FnMut(Bytes) -> Result<(), Gone> {
+    move |chunk| match out.try_send(chunk) {
+        Ok(()) => Ok(()),
+        Err(mpsc::error::TrySendError::Closed(_)) => Err(Gone::Away),
+        Err(mpsc::error::TrySendError::Full(chunk)) => {
+            match Handle::current().block_on(async { tokio::time::timeout(stall, out.send(chunk)).await }) {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(_)) => Err(Gone::Away),
+                Err(_) => Err(Gone::Slow(StoreError::SlowReader { waited_s: stall.as_secs() })),
+            }
+        }
+    }
+}
+
+impl Store for SqliteStore {
+    fn open_space<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Head, StoreError>> {
+        async move {
+            let file = self.file(space).await?;
+            let name = space.clone();
+            self.registry(move |registry| registry.add(&name)).await?;
+            Ok(file.head())
+        }
+        .boxed()
+    }
+
+    fn spaces(&self) -> BoxFuture<'_, Result<Vec<SpaceName>, StoreError>> {
+        self.registry(|registry| Ok(registry.spaces())).boxed()
+    }
+
+    fn head<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Head, StoreError>> {
+        async move { Ok(self.space(space).await?.head()) }.boxed()
+    }
+
+    fn commit<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        touch: Touch,
+        mut decide: Decide,
+    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+        async move {
+            let file = self.space(space).await?;
+            let (registry, name) = (Arc::clone(&self.registry), space.clone());
+            file.write(move |writer| writer.commit(&touch, registry.strategies(&name, &touch), &mut decide)).await
+        }
+        .boxed()
+    }
+
+    fn scan<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        scan: Scan,
+        encoder: Box<dyn Encoder>,
+        out: mpsc::Sender<Bytes>,
+    ) -> BoxFuture<'a, Result<Scanned, StoreError>> {
+        async move {
+            let file = self.space(space).await?;
+            let send = sender(out, self.options.reader_stall);
+            let feed = Feed::new(encoder, &scan);
+            file.read(move |reader| scan::run(reader, &scan, feed, send)).await
+        }
+        .boxed()
+    }
+
+    fn trim<'a>(&'a self, space: &'a SpaceName, trim: Trim) -> BoxFuture<'a, Result<Trimmed, StoreError>> {
+        self.trim_space(space, trim).boxed()
+    }
+
+    fn conflicts<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        query: ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<ConflictRow>, StoreError>> {
+        let read = move |reader: &mut reader::Reader| {
+            list::conflicts(reader.connection(), &query).map_err(StoreError::engine("reading the conflict ledger"))
+        };
+        async move { self.space(space).await?.read(read).await }.boxed()
+    }
+
+    fn quarantine<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        query: ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<QuarantineRow>, StoreError>> {
+        let read = move |reader: &mut reader::Reader| {
+            list::quarantine(reader.connection(), &query).map_err(StoreError::engine("reading the quarantine"))
+        };
+        async move { self.space(space).await?.read(read).await }.boxed()
+    }
+
+    fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>> {
+        let read = |reader: &mut reader::Reader| {
+            list::nodes(reader.connection()).map_err(StoreError::engine("reading the nodes"))
+        };
+        async move { self.space(space).await?.read(read).await }.boxed()
+    }
+
+    fn note_cursors<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        cursors: Vec<(NodeId, Lsn, Millis)>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move { self.space(space).await?.write(move |writer| writer.note_cursors(&cursors)).await }.boxed()
+    }
+
+    fn records(&self, kind: RecordKind) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
+        self.registry(move |registry| registry.records(kind)).boxed()
+    }
+
+    fn put_record(
+        &self,
+        kind: RecordKind,
+        key: String,
+        value: Option<String>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.registry(move |registry| registry.put(kind, key, value.as_deref())).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let (lock, spaces) = {
+                let mut open = self.lock_open();
+                (open.lock.take(), std::mem::take(&mut open.spaces))
+            };
+            for file in spaces.values().filter_map(|cell| cell.get()) {
+                Arc::clone(file).close().await;
+            }
+            drop(lock);
+            Ok(())
+        }
+        .boxed()
+    }
+}

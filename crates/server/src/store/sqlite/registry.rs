@@ -1,0 +1,107 @@
+//! The hub's own file: which spaces exist, and the administrative records.
+
+use super::columns::record_kind;
+use super::schema;
+use crate::store::{CollectionRule, Record, RecordKind, StoreError, strategy_of};
+use rusqlite::{Connection, params};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use syncline_core::hub::Touch;
+use syncline_core::merge::Strategy;
+use syncline_core::model::{CollectionName, SpaceName};
+
+/// SQLite's cache for this small file.
+const CACHE_BYTES: u64 = 1 << 20;
+
+/// The registry; what pushes ask of it is also in memory.
+pub(super) struct Registry {
+    state: Mutex<State>,
+}
+
+struct State {
+    conn: Connection,
+    spaces: BTreeSet<SpaceName>,
+    strategies: BTreeMap<String, Strategy>,
+}
+
+impl Registry {
+    pub fn open(path: &Path) -> Result<Registry, StoreError> {
+        let conn = schema::open_to_write(path, schema::HUB, CACHE_BYTES)?;
+        conn.pragma_update(None, "wal_autocheckpoint", 100).map_err(StoreError::engine("opening the registry"))?;
+        let spaces = read_spaces(&conn).map_err(StoreError::engine("reading the list of spaces"))?;
+        let rules = read_records(&conn, RecordKind::Collection).map_err(StoreError::engine("reading records"))?;
+        let strategies = rules.into_iter().filter_map(|rule| Some((rule.key, strategy_of(&rule.value)?))).collect();
+        Ok(Registry { state: Mutex::new(State { conn, spaces, strategies }) })
+    }
+
+    pub fn spaces(&self) -> Vec<SpaceName> {
+        self.lock().spaces.iter().cloned().collect()
+    }
+
+    pub fn has(&self, space: &SpaceName) -> bool {
+        self.lock().spaces.contains(space)
+    }
+
+    /// Adds a space whose file exists.
+    pub fn add(&self, space: &SpaceName) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        if !state.spaces.contains(space) {
+            let sql = "INSERT INTO spaces VALUES (?1) ON CONFLICT DO NOTHING";
+            state.conn.execute(sql, [space.as_str()]).map_err(StoreError::engine("listing a space"))?;
+            state.spaces.insert(space.clone());
+        }
+        Ok(())
+    }
+
+    /// The strategies that the hub sets for the touched collections.
+    pub fn strategies(&self, space: &SpaceName, touch: &Touch) -> BTreeMap<CollectionName, Strategy> {
+        let state = self.lock();
+        if state.strategies.is_empty() {
+            return BTreeMap::new();
+        }
+        let rule = |name: &CollectionName| state.strategies.get(&CollectionRule::key(space, name)).copied();
+        touch.collections.iter().filter_map(|name| Some((name.clone(), rule(name)?))).collect()
+    }
+
+    pub fn records(&self, kind: RecordKind) -> Result<Vec<Record>, StoreError> {
+        read_records(&self.lock().conn, kind).map_err(StoreError::engine("reading records"))
+    }
+
+    pub fn put(&self, kind: RecordKind, key: String, value: Option<&str>) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let name = record_kind(kind);
+        let done = match value {
+            Some(value) => state.conn.execute(
+                "INSERT INTO records VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET value = excluded.value",
+                params![name, key, value],
+            ),
+            None => state.conn.execute("DELETE FROM records WHERE kind = ?1 AND key = ?2", params![name, key]),
+        };
+        done.map_err(StoreError::engine("writing a record"))?;
+        if kind == RecordKind::Collection {
+            match value.and_then(strategy_of) {
+                Some(strategy) => state.strategies.insert(key, strategy),
+                None => state.strategies.remove(&key),
+            };
+        }
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_spaces(conn: &Connection) -> rusqlite::Result<BTreeSet<SpaceName>> {
+    let mut find = conn.prepare("SELECT name FROM spaces")?;
+    let names = find
+        .query_map([], |row| SpaceName::new(row.get::<_, String>(0)?).map_err(|e| super::columns::wrong_text(0, e)))?;
+    names.collect()
+}
+
+fn read_records(conn: &Connection, kind: RecordKind) -> rusqlite::Result<Vec<Record>> {
+    let mut find = conn.prepare_cached("SELECT key, value FROM records WHERE kind = ?1 ORDER BY key")?;
+    let records = find.query_map([record_kind(kind)], |row| Ok(Record { key: row.get(0)?, value: row.get(1)? }))?;
+    records.collect()
+}

@@ -1,0 +1,216 @@
+//! Streams rows out of one read transaction (step 8 of the life of a change). Rows are borrowed from
+//! SQLite and never collected, so memory stays flat however many there are.
+
+use super::columns::{self, LIVE, REMOVED, TICKET, TIMED, int, nat};
+use super::reader::Reader;
+use crate::store::feed::Feed;
+use crate::store::{Head, Row, Scan, Scanned, StoreError, behind_horizon};
+use bytes::Bytes;
+use rusqlite::{Connection, Rows};
+use std::collections::BTreeSet;
+use syncline_core::model::{Author, CollectionName, Lsn, Millis, Stamp};
+
+const COLUMNS: &str = "lsn, cid, kind, author, at, stamp, created, flags, expires, id, meta, body";
+
+/// Below this many positions, listing the heads first never pays.
+const WORTH_LISTING: u64 = 4_096;
+/// Heads are listed when there are at most this many positions for each of them.
+const POSITIONS_PER_HEAD: u64 = 16;
+/// At most so many positions are held in memory (8 MiB).
+const MAX_LISTED: u64 = 1 << 20;
+
+/// How a scan went on the way to its reader.
+pub(super) enum Gone {
+    /// Nobody listens any more.
+    Away,
+    /// The reader took nothing for too long.
+    Slow(StoreError),
+}
+
+/// What a scan selects, in terms of the file.
+struct Selection {
+    cids: Option<BTreeSet<i64>>,
+    kinds: (i64, i64),
+    newest_only: bool,
+    expired_by: i64,
+    after: i64,
+}
+
+/// Runs a scan; `send` hands a chunk to the reader.
+pub(super) fn run(
+    reader: &mut Reader,
+    scan: &Scan,
+    mut feed: Feed,
+    mut send: impl FnMut(Bytes) -> Result<(), Gone>,
+) -> Result<Scanned, StoreError> {
+    let action = "reading the log";
+    let (conn, names) = reader.begin().map_err(StoreError::engine(action))?;
+    let head = columns::head(&conn).map_err(StoreError::engine(action))?;
+    behind_horizon(scan, &head)?;
+    feed.begin(&head, scan.after());
+    let mut pass = Pass { names, feed, send: &mut send, gone: None };
+    let selection = select(scan, names);
+    pass.rows(&conn, &selection, scan, &head).map_err(StoreError::engine(action))?;
+    let Pass { mut feed, gone, .. } = pass;
+    match gone {
+        Some(Gone::Away) => return Ok(feed.abandon()),
+        Some(Gone::Slow(error)) => return Err(error),
+        None => {}
+    }
+    let (scanned, last) = feed.end(head.last_change);
+    match last.map_or(Ok(()), send) {
+        Ok(()) => Ok(scanned),
+        Err(Gone::Away) => Ok(Scanned { more: true, ..scanned }),
+        Err(Gone::Slow(error)) => Err(error),
+    }
+}
+
+fn select(scan: &Scan, names: &[String]) -> Selection {
+    let number = |name: &CollectionName| names.iter().position(|n| n == name.as_str()).map(|n| int(n as u64 + 1));
+    let numbers = |names: &BTreeSet<CollectionName>| names.iter().filter_map(number).collect();
+    let after = int(scan.after().0);
+    let base = Selection { cids: None, kinds: (LIVE, REMOVED), newest_only: false, expired_by: i64::MIN, after };
+    match scan {
+        Scan::Log { collections, .. } => Selection { cids: collections.as_ref().map(numbers), ..base },
+        Scan::Net { collection, .. } => {
+            Selection { cids: Some(number(collection).into_iter().collect()), newest_only: true, ..base }
+        }
+        Scan::Snapshot { collections, expired_by, .. } => Selection {
+            cids: collections.as_ref().map(numbers),
+            kinds: (LIVE, LIVE),
+            newest_only: true,
+            expired_by: expired_by.map_or(i64::MIN, |at| int(at.0)),
+            ..base
+        },
+        Scan::Ticket { .. } => Selection { kinds: (TICKET, TICKET), ..base },
+    }
+}
+
+struct Pass<'a, S> {
+    names: &'a [String],
+    feed: Feed,
+    send: &'a mut S,
+    gone: Option<Gone>,
+}
+
+impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
+    fn rows(&mut self, conn: &Connection, wanted: &Selection, scan: &Scan, head: &Head) -> rusqlite::Result<()> {
+        if wanted.cids.as_ref().is_some_and(BTreeSet::is_empty) {
+            return Ok(());
+        }
+        if let Scan::Ticket { lsn } = scan {
+            return self.listed(conn, wanted, &[int(lsn.0)]);
+        }
+        match list_heads(conn, wanted, head)? {
+            Some(list) => self.listed(conn, wanted, &list),
+            None => self.in_one_pass(conn, wanted),
+        }
+    }
+
+    /// Reads the log from front to back beside the list of what is superseded in it.
+    fn in_one_pass(&mut self, conn: &Connection, wanted: &Selection) -> rusqlite::Result<()> {
+        let among = wanted.cids.as_ref().map_or(String::new(), |cids| format!(" AND cid IN ({})", sql_list(cids)));
+        let mut log = conn.prepare(&format!(
+            "SELECT {COLUMNS} FROM log WHERE lsn > ?1 AND kind BETWEEN ?2 AND ?3{among} ORDER BY lsn"
+        ))?;
+        let mut dead = conn.prepare_cached("SELECT lsn FROM superseded WHERE lsn > ?1 ORDER BY lsn")?;
+        let mut dead = Superseded { rows: dead.query([wanted.after])?, next: Some(i64::MIN) };
+        let mut rows = log.query([wanted.after, wanted.kinds.0, wanted.kinds.1])?;
+        while let Some(row) = rows.next()? {
+            if wanted.newest_only && dead.contains(row.get(0)?)? {
+                continue;
+            }
+            if !self.offer(row, wanted)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads only the listed positions.
+    fn listed(&mut self, conn: &Connection, wanted: &Selection, list: &[i64]) -> rusqlite::Result<()> {
+        let sql = format!("SELECT {COLUMNS} FROM log WHERE lsn = ?1 AND kind BETWEEN ?2 AND ?3");
+        let mut log = conn.prepare_cached(&sql)?;
+        for lsn in list {
+            let mut rows = log.query([*lsn, wanted.kinds.0, wanted.kinds.1])?;
+            let Some(row) = rows.next()? else { continue };
+            if !self.offer(row, wanted)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// `false`: the scan ends here.
+    fn offer(&mut self, row: &rusqlite::Row<'_>, wanted: &Selection) -> rusqlite::Result<bool> {
+        let expires: Option<i64> = row.get(8)?;
+        if expires.is_some_and(|at| at <= wanted.expired_by) {
+            return Ok(true);
+        }
+        let cid: u32 = row.get(1)?;
+        let name = (cid as usize).checked_sub(1).and_then(|n| self.names.get(n));
+        let name = name.ok_or(rusqlite::Error::IntegralValueOutOfRange(1, i64::from(cid)))?;
+        let taken = self.feed.offer(&Row {
+            lsn: columns::lsn(row, 0)?,
+            at: Millis(nat(row.get(4)?)),
+            collection: name,
+            id: row.get_ref(9)?.as_str()?,
+            live: row.get::<_, i64>(2)? == LIVE,
+            author: Author(row.get(3)?),
+            stamp: Stamp(nat(row.get(5)?)),
+            meta: row.get_ref(10)?.as_str_or_null()?.unwrap_or_default(),
+            created: Lsn(nat(row.get(6)?)),
+            timed: row.get::<_, i64>(7)? & TIMED != 0,
+            expires: expires.map(|at| Millis(nat(at))),
+            body: row.get_ref(11)?.as_str()?,
+        });
+        if let Some(chunk) = self.feed.full_chunk() {
+            self.gone = (self.send)(chunk).err();
+        }
+        Ok(taken && self.gone.is_none())
+    }
+}
+
+/// Positions of the wanted heads in log order, where they are few beside what one pass would read.
+fn list_heads(conn: &Connection, wanted: &Selection, head: &Head) -> rusqlite::Result<Option<Vec<i64>>> {
+    let positions = head.lsn.0.saturating_sub(nat(wanted.after));
+    if !wanted.newest_only || positions < WORTH_LISTING {
+        return Ok(None);
+    }
+    let limit = (positions / POSITIONS_PER_HEAD).min(MAX_LISTED);
+    let among = wanted.cids.as_ref().map_or(String::new(), |cids| format!(" WHERE cid IN ({})", sql_list(cids)));
+    let mut heads = conn.prepare(&format!("SELECT lsn FROM heads{among}"))?;
+    let mut rows = heads.query([])?;
+    let (mut list, mut seen) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        seen += 1;
+        if seen > limit {
+            return Ok(None);
+        }
+        let lsn: i64 = row.get(0)?;
+        if lsn > wanted.after {
+            list.push(lsn);
+        }
+    }
+    list.sort_unstable();
+    Ok(Some(list))
+}
+
+fn sql_list(cids: &BTreeSet<i64>) -> String {
+    cids.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// The superseded positions, met in the same order as the log's rows.
+struct Superseded<'s> {
+    rows: Rows<'s>,
+    next: Option<i64>,
+}
+
+impl Superseded<'_> {
+    fn contains(&mut self, lsn: i64) -> rusqlite::Result<bool> {
+        while self.next.is_some_and(|next| next < lsn) {
+            self.next = self.rows.next()?.map(|row| row.get(0)).transpose()?;
+        }
+        Ok(self.next == Some(lsn))
+    }
+}

@@ -1,0 +1,105 @@
+//! What the files look like, how they are opened and how older ones are brought forward. A file with
+//! a newer schema is refused, never touched.
+
+use crate::store::StoreError;
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+
+/// Steps from an empty space file to the newest schema; `user_version` counts the steps taken.
+///
+/// Bodies stand once, in the append-only log. Heads are narrow and point into it. `superseded` lists
+/// the log rows that are no longer anybody's head, in log order, so that a snapshot is one pass over
+/// two ordered tables and trimming finds what may go. Meta is null for a document that one insert wrote.
+pub(super) const SPACE: &[&str] = &["
+    CREATE TABLE state (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        epoch TEXT NOT NULL, lsn INTEGER NOT NULL, last_change INTEGER NOT NULL,
+        horizon INTEGER NOT NULL, swept INTEGER NOT NULL);
+    CREATE TABLE log (
+        lsn INTEGER PRIMARY KEY, cid INTEGER NOT NULL, kind INTEGER NOT NULL, author INTEGER NOT NULL,
+        at INTEGER NOT NULL, stamp INTEGER NOT NULL, created INTEGER NOT NULL, flags INTEGER NOT NULL,
+        expires INTEGER, id TEXT NOT NULL, meta TEXT, body TEXT NOT NULL);
+    CREATE TABLE heads (
+        cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL, PRIMARY KEY (cid, id)) WITHOUT ROWID;
+    CREATE TABLE superseded (lsn INTEGER PRIMARY KEY);
+    CREATE TABLE collections (cid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+    CREATE TABLE authors (
+        author INTEGER PRIMARY KEY, node TEXT NOT NULL UNIQUE, last_seq INTEGER NOT NULL,
+        forgotten INTEGER NOT NULL, cursor INTEGER NOT NULL, seen_at INTEGER NOT NULL);
+    CREATE TABLE batches (
+        n INTEGER PRIMARY KEY, author INTEGER NOT NULL, id TEXT NOT NULL, digest INTEGER NOT NULL,
+        lsn INTEGER NOT NULL, at INTEGER NOT NULL, UNIQUE (author, id));
+    CREATE TABLE receipts (
+        n INTEGER PRIMARY KEY, author INTEGER NOT NULL, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,
+        at INTEGER NOT NULL, body TEXT NOT NULL);
+    CREATE INDEX receipts_by_seq ON receipts (author, last_seq, first_seq);
+    CREATE TABLE seen (key BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE ledger (
+        n INTEGER PRIMARY KEY, at INTEGER NOT NULL, cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL,
+        rule TEXT NOT NULL, winner INTEGER NOT NULL, loser INTEGER NOT NULL, losing_kind TEXT NOT NULL,
+        losing TEXT, winning TEXT);
+    CREATE TABLE quarantine (
+        n INTEGER PRIMARY KEY, at INTEGER NOT NULL, collection TEXT, id TEXT, node TEXT NOT NULL, seq INTEGER,
+        code TEXT NOT NULL, reason TEXT NOT NULL, op TEXT NOT NULL);
+"];
+
+/// The same for the hub's own file: administrative records and the list of spaces.
+pub(super) const HUB: &[&str] = &["
+    CREATE TABLE spaces (name TEXT PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE records (
+        kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+"];
+
+/// Statements that one connection keeps prepared.
+const PREPARED_STATEMENTS: usize = 64;
+/// A log file that grew past this in a burst is cut back to it once it starts over.
+const WAL_KEPT_BYTES: u64 = 64 << 20;
+/// How long SQLite's own short locks are waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Opens a file for writing and brings it to the newest schema. Its commits are durable; nobody
+/// checkpoints unasked.
+pub(super) fn open_to_write(path: &Path, steps: &[&str], cache_bytes: u64) -> Result<Connection, StoreError> {
+    let action = "opening a data file";
+    let conn = Connection::open(path).map_err(StoreError::engine(action))?;
+    let set_up = format!(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+         PRAGMA journal_size_limit = {WAL_KEPT_BYTES}; PRAGMA cache_size = -{}; PRAGMA temp_store = MEMORY;",
+        cache_bytes / 1024
+    );
+    conn.busy_timeout(BUSY_TIMEOUT).map_err(StoreError::engine(action))?;
+    let version = version_of(&conn)?;
+    let known = i64::try_from(steps.len()).expect("few steps");
+    if version > known {
+        return Err(StoreError::NewerSchema { place: path.display().to_string(), found: version, known });
+    }
+    conn.execute_batch(&set_up).map_err(StoreError::engine(action))?;
+    conn.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    migrate(&conn, steps, version)?;
+    Ok(conn)
+}
+
+/// Opens a file for reading only.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    let action = "opening a data file to read";
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(StoreError::engine(action))?;
+    conn.busy_timeout(BUSY_TIMEOUT).map_err(StoreError::engine(action))?;
+    conn.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+    Ok(conn)
+}
+
+fn version_of(conn: &Connection) -> Result<i64, StoreError> {
+    let read = conn.query_row("PRAGMA user_version", [], |row| row.get(0));
+    read.map_err(StoreError::engine("reading the schema version"))
+}
+
+/// Each step and its number move in one transaction.
+fn migrate(conn: &Connection, steps: &[&str], version: i64) -> Result<(), StoreError> {
+    for (done, step) in (0i64..).zip(steps).skip_while(|(done, _)| *done < version) {
+        let sql = format!("BEGIN IMMEDIATE; {step}; PRAGMA user_version = {}; COMMIT;", done + 1);
+        conn.execute_batch(&sql).map_err(StoreError::engine("bringing the schema forward"))?;
+    }
+    Ok(())
+}

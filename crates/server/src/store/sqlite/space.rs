@@ -1,0 +1,96 @@
+//! One space's file: its writer thread, its readers, and the way to them from async code.
+
+use super::checkpoint::Checkpointer;
+use super::reader::{Reader, Readers};
+use super::writer::{Job, SharedHead, Writer};
+use super::{Options, schema};
+use crate::store::{Head, StoreError};
+use rusqlite::params;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use tokio::sync::{mpsc, oneshot};
+
+/// Jobs that may wait for the writer; more wait in their callers.
+const QUEUE: usize = 256;
+
+pub(super) struct SpaceFile {
+    path: PathBuf,
+    jobs: mpsc::Sender<Job>,
+    head: SharedHead,
+    readers: Readers,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl SpaceFile {
+    /// Opens the file, makes it when it is missing, and starts its writer. The writer holds on to
+    /// `lock`, so that the data directory stays ours until the last byte is written.
+    pub fn open(
+        path: PathBuf,
+        options: &Options,
+        checkpointer: &Checkpointer,
+        lock: Arc<File>,
+    ) -> Result<SpaceFile, StoreError> {
+        let action = "opening a space";
+        let conn = schema::open_to_write(&path, schema::SPACE, options.cache_bytes)?;
+        let epoch = uuid::Uuid::new_v4().to_string();
+        conn.execute("INSERT INTO state VALUES (1, ?1, 0, 0, 0, 0) ON CONFLICT DO NOTHING", params![epoch])
+            .map_err(StoreError::engine(action))?;
+        let writer = Writer::new(conn, checkpointer.watch(path.clone()))?;
+        let head = writer.shared_head();
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let thread = thread::Builder::new()
+            .name("space-writer".into())
+            .spawn(move || {
+                writer.serve(queue);
+                drop(lock);
+            })
+            .map_err(StoreError::engine(action))?;
+        Ok(SpaceFile { path, jobs, head, readers: Readers::default(), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Where the log stands as of the last commit.
+    pub fn head(&self) -> Head {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives the writer a job and waits for its result. Once it is queued it runs, even if the caller
+    /// goes away.
+    pub async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Run(Box::new(move |writer| drop(reply.send(work(writer)))));
+        self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Runs `work` with a connection for reading, on a thread that may block.
+    pub async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let space = Arc::clone(self);
+        super::blocking(move || space.readers.with(&space.path, work)).await
+    }
+
+    /// Lets the writer finish its queue and end, and closes the file.
+    pub async fn close(self: Arc<Self>) {
+        // A send that fails means that the writer has ended already.
+        let _ended = self.jobs.send(Job::Stop).await;
+        let space = Arc::clone(&self);
+        let joined = super::blocking(move || {
+            space.readers.clear();
+            let thread = space.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if thread.is_some_and(|thread| thread.join().is_err()) {
+                tracing::error!(path = %space.path.display(), "the writer of a space panicked");
+            }
+            Ok(())
+        });
+        if let Err(error) = joined.await {
+            tracing::error!(%error, "closing a space");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Forgetting what retention no longer asks for, in steps small enough that pushes get their turn
+//! between them. The horizon moves first, so that no reader starts where rows are going.
+
+use super::columns::{REMOVED, TICKET, int};
+use super::known::Known;
+use super::writer::Writer;
+use crate::store::{StoreError, Trim, Trimmed};
+use rusqlite::{Connection, params};
+
+/// Rows that one step takes.
+const STEP_ROWS: i64 = 2_000;
+/// Positions that one step looks at for tickets and tombstones.
+const STEP_POSITIONS: i64 = 5_000;
+
+/// Where a trim stands. Lost in a crash, it starts again and finds what is left.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Stage {
+    /// Moving the horizon.
+    Horizon,
+    /// Rows that are nobody's head.
+    Superseded,
+    /// Tickets and tombstones.
+    Sweep,
+    /// Receipts, oldest first.
+    Receipts,
+    /// Batch ids, oldest first.
+    Batches,
+    /// Foreign op ids, after this key.
+    Seen(Option<[u8; 16]>),
+    /// Nothing is left.
+    Done,
+}
+
+impl Writer {
+    /// One bounded step; returns where to go on.
+    pub fn trim_step(&mut self, stage: Stage, trim: Trim, trimmed: &mut Trimmed) -> Result<Stage, StoreError> {
+        let action = "trimming";
+        let mut counted = *trimmed;
+        let next = self.transaction(action, |conn, known| {
+            step(conn, known, stage, trim, &mut counted).map_err(StoreError::engine(action))
+        })?;
+        *trimmed = counted;
+        Ok(next)
+    }
+}
+
+fn step(
+    conn: &Connection,
+    known: &mut Known,
+    stage: Stage,
+    trim: Trim,
+    trimmed: &mut Trimmed,
+) -> rusqlite::Result<Stage> {
+    let before = int(trim.receipts_before.0);
+    match stage {
+        Stage::Horizon => {
+            let horizon = trim.horizon.min(known.head.last_change).max(known.head.horizon);
+            conn.execute("UPDATE state SET horizon = ?1", [int(horizon.0)])?;
+            known.head.horizon = horizon;
+            Ok(Stage::Superseded)
+        }
+        Stage::Superseded => superseded(conn, int(known.head.horizon.0), trimmed),
+        Stage::Sweep => sweep(conn, int(known.head.horizon.0), trimmed),
+        Stage::Receipts => receipts(conn, known, before, trimmed),
+        Stage::Batches => batches(conn, before, trimmed),
+        Stage::Seen(after) => seen(conn, after, before, trimmed),
+        Stage::Done => Ok(Stage::Done),
+    }
+}
+
+fn superseded(conn: &Connection, horizon: i64, trimmed: &mut Trimmed) -> rusqlite::Result<Stage> {
+    let last: Option<i64> = conn.query_row(
+        "SELECT max(lsn) FROM (SELECT lsn FROM superseded WHERE lsn <= ?1 ORDER BY lsn LIMIT ?2)",
+        [horizon, STEP_ROWS],
+        |row| row.get(0),
+    )?;
+    let Some(last) = last else { return Ok(Stage::Sweep) };
+    conn.execute("DELETE FROM log WHERE lsn IN (SELECT lsn FROM superseded WHERE lsn <= ?1)", [last])?;
+    trimmed.changes += conn.execute("DELETE FROM superseded WHERE lsn <= ?1", [last])? as u64;
+    Ok(Stage::Superseded)
+}
+
+/// Looks at each position once in the life of a space: `swept` remembers how far.
+fn sweep(conn: &Connection, horizon: i64, trimmed: &mut Trimmed) -> rusqlite::Result<Stage> {
+    let swept: i64 = conn.query_row("SELECT swept FROM state", [], |row| row.get(0))?;
+    if swept >= horizon {
+        return Ok(Stage::Receipts);
+    }
+    let upto = horizon.min(swept + STEP_POSITIONS);
+    let tickets = conn.execute("DELETE FROM log WHERE lsn > ?1 AND lsn <= ?2 AND kind = ?3", [swept, upto, TICKET])?;
+    trimmed.changes += tickets as u64;
+    let mut find = conn.prepare_cached("SELECT lsn, cid, id FROM log WHERE lsn > ?1 AND lsn <= ?2 AND kind = ?3")?;
+    let mut rows = find.query([swept, upto, REMOVED])?;
+    let mut gone = Vec::new();
+    while let Some(row) = rows.next()? {
+        gone.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?));
+    }
+    for (lsn, cid, id) in gone {
+        let was_head = conn
+            .prepare_cached("DELETE FROM heads WHERE cid = ?1 AND id = ?2 AND lsn = ?3")?
+            .execute(params![cid, id, lsn])?;
+        if was_head == 1 {
+            trimmed.tombstones += 1;
+        } else {
+            // A push brought the document back since the step before.
+            trimmed.changes += 1;
+            conn.prepare_cached("DELETE FROM superseded WHERE lsn = ?1")?.execute([lsn])?;
+        }
+        conn.prepare_cached("DELETE FROM log WHERE lsn = ?1")?.execute([lsn])?;
+    }
+    conn.execute("UPDATE state SET swept = ?1", [upto])?;
+    Ok(Stage::Sweep)
+}
+
+/// A node's receipts that go leave the number up to which they are forgotten.
+fn receipts(conn: &Connection, known: &mut Known, before: i64, trimmed: &mut Trimmed) -> rusqlite::Result<Stage> {
+    let mut oldest = conn
+        .prepare_cached("SELECT n, at, author, last_seq, json_array_length(body) FROM receipts ORDER BY n LIMIT ?1")?;
+    let mut rows = oldest.query([STEP_ROWS])?;
+    let mut last = None;
+    let mut more = 0;
+    while let Some(row) = rows.next()? {
+        if row.get::<_, i64>(1)? >= before {
+            break;
+        }
+        last = Some(row.get::<_, i64>(0)?);
+        conn.prepare_cached("UPDATE authors SET forgotten = max(forgotten, ?2) WHERE author = ?1")?
+            .execute([row.get::<_, i64>(2)?, row.get::<_, i64>(3)?])?;
+        trimmed.receipts += row.get::<_, u32>(4)? as u64;
+        more += 1;
+    }
+    let Some(last) = last else { return Ok(Stage::Batches) };
+    conn.execute("DELETE FROM receipts WHERE n <= ?1", [last])?;
+    *known = Known::read(conn)?;
+    Ok(if more == STEP_ROWS { Stage::Receipts } else { Stage::Batches })
+}
+
+fn batches(conn: &Connection, before: i64, trimmed: &mut Trimmed) -> rusqlite::Result<Stage> {
+    // Rows stand in the order of their time, so the first young one ends the search.
+    let gone = conn.execute(
+        "DELETE FROM batches WHERE at < ?1 AND n IN (SELECT n FROM batches ORDER BY n LIMIT ?2)",
+        [before, STEP_ROWS],
+    )?;
+    trimmed.receipts += gone as u64;
+    Ok(if gone == 0 { Stage::Seen(None) } else { Stage::Batches })
+}
+
+/// Keys are random, so this walks over all of them, a stretch at a time.
+fn seen(conn: &Connection, after: Option<[u8; 16]>, before: i64, trimmed: &mut Trimmed) -> rusqlite::Result<Stage> {
+    let from: &[u8] = after.as_ref().map_or(&[], |key| key.as_slice());
+    let last: Option<[u8; 16]> = conn.query_row(
+        "SELECT max(key) FROM (SELECT key FROM seen WHERE key > ?1 ORDER BY key LIMIT ?2)",
+        params![from, STEP_POSITIONS],
+        |row| row.get(0),
+    )?;
+    let Some(last) = last else { return Ok(Stage::Done) };
+    let gone = conn
+        .execute("DELETE FROM seen WHERE key > ?1 AND key <= ?2 AND at < ?3", params![from, last.as_slice(), before])?;
+    trimmed.receipts += gone as u64;
+    Ok(Stage::Seen(Some(last)))
+}

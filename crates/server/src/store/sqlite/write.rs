@@ -1,0 +1,179 @@
+//! The rows of a decided group, written inside its transaction (step 6 of the life of a change).
+
+use super::columns::{LIVE, REMOVED, TICKET, TIMED, int};
+use super::known::Known;
+use crate::store::ledger::side;
+use rusqlite::{CachedStatement, Connection, params};
+use syncline_core::hub::{Change, Conflict, Entry, Quarantined, Ticket, WriteSet};
+use syncline_core::model::{Mark, Meta, Millis, NodeId, Receipt, Seq};
+
+/// Writes all rows and moves the remembered head along.
+pub(super) fn write(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlite::Result<()> {
+    write_log(conn, known, writes)?;
+    write_batches(conn, known, writes)?;
+    write_seen(conn, writes)?;
+    for (node, receipts) in &writes.receipts {
+        write_receipts(conn, known, node, receipts, writes.at)?;
+    }
+    for conflict in &writes.conflicts {
+        write_conflict(conn, known, conflict, writes.at)?;
+    }
+    for op in &writes.quarantine {
+        write_quarantined(conn, op, writes.at)?;
+    }
+    Ok(())
+}
+
+struct Statements<'c> {
+    log: CachedStatement<'c>,
+    new_head: CachedStatement<'c>,
+    old_head: CachedStatement<'c>,
+    move_head: CachedStatement<'c>,
+    supersede: CachedStatement<'c>,
+}
+
+fn write_log(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlite::Result<()> {
+    if writes.entries.is_empty() {
+        return Ok(());
+    }
+    let mut statements = Statements {
+        log: conn.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?,
+        new_head: conn.prepare_cached("INSERT INTO heads VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?,
+        old_head: conn.prepare_cached("SELECT lsn FROM heads WHERE cid = ?1 AND id = ?2")?,
+        move_head: conn.prepare_cached("UPDATE heads SET lsn = ?3 WHERE cid = ?1 AND id = ?2")?,
+        supersede: conn.prepare_cached("INSERT INTO superseded VALUES (?1)")?,
+    };
+    for entry in &writes.entries {
+        match entry {
+            Entry::Change(change) => {
+                let cid = known.collection_or_new(conn, &change.collection)?;
+                write_change(&mut statements, cid, change, writes.at)?;
+                known.head.last_change = change.version.lsn;
+            }
+            Entry::Ticket(ticket) => {
+                let cid = known.collection_or_new(conn, &ticket.collection)?;
+                write_ticket(&mut statements.log, cid, ticket, writes.at)?;
+            }
+        }
+        known.head.lsn = entry.lsn();
+    }
+    let mut state = conn.prepare_cached("UPDATE state SET lsn = ?1, last_change = ?2")?;
+    state.execute(params![int(known.head.lsn.0), int(known.head.last_change.0)])?;
+    Ok(())
+}
+
+fn write_change(statements: &mut Statements<'_>, cid: i64, change: &Change, at: Millis) -> rusqlite::Result<()> {
+    let (version, facts, id) = (&change.version, &change.facts, change.id.as_str());
+    let (lsn, meta) = (int(version.lsn.0), &version.meta);
+    let mark = Mark { stamp: meta.stamp(), lsn: version.lsn, author: version.author };
+    let meta_text = (*meta != Meta::inserted(mark)).then(|| serde_json::to_string(meta).expect("a meta serializes"));
+    let timed = facts.created_at.is_some() && facts.updated_at.is_some();
+    statements.log.execute(params![
+        lsn,
+        cid,
+        if meta.is_live() { LIVE } else { REMOVED },
+        version.author.0,
+        int(at.0),
+        int(mark.stamp.0),
+        int(meta.created.0),
+        if timed { TIMED } else { 0 },
+        facts.expires.map(|at| int(at.0)),
+        id,
+        meta_text,
+        version.body.text(),
+    ])?;
+    if statements.new_head.execute(params![cid, id, lsn])? == 0 {
+        let old: i64 = statements.old_head.query_row(params![cid, id], |row| row.get(0))?;
+        statements.move_head.execute(params![cid, id, lsn])?;
+        statements.supersede.execute([old])?;
+    }
+    Ok(())
+}
+
+fn write_ticket(log: &mut CachedStatement<'_>, cid: i64, ticket: &Ticket, at: Millis) -> rusqlite::Result<()> {
+    let body = serde_json::to_string(ticket).expect("a ticket serializes");
+    let none: Option<&str> = None;
+    log.execute(params![int(ticket.lsn.0), cid, TICKET, ticket.author.0, int(at.0), 0, 0, 0, none, "", none, body])?;
+    Ok(())
+}
+
+fn write_batches(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlite::Result<()> {
+    let mut add = conn.prepare_cached(
+        "INSERT INTO batches (author, id, digest, lsn, at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+    )?;
+    for ((node, batch), stored) in &writes.batches {
+        let row = known.author(conn, node)?;
+        let (digest, lsn) = (stored.digest.cast_signed(), int(stored.lsn.0));
+        add.execute(params![row.author.0, batch.as_str(), digest, lsn, int(writes.at.0)])?;
+    }
+    Ok(())
+}
+
+fn write_seen(conn: &Connection, writes: &WriteSet) -> rusqlite::Result<()> {
+    let mut add = conn.prepare_cached("INSERT INTO seen VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+    for key in &writes.seen {
+        add.execute(params![key.as_slice(), int(writes.at.0)])?;
+    }
+    Ok(())
+}
+
+/// One row for all receipts that a node gets in this group.
+fn write_receipts(
+    conn: &Connection,
+    known: &mut Known,
+    node: &NodeId,
+    receipts: &[Receipt],
+    at: Millis,
+) -> rusqlite::Result<()> {
+    let seqs = || receipts.iter().map(|receipt| receipt.seq);
+    let (Some(first), Some(last)) = (seqs().min(), seqs().max()) else { return Ok(()) };
+    let row = known.author(conn, node)?;
+    let body = serde_json::to_string(receipts).expect("receipts serialize");
+    conn.prepare_cached("INSERT INTO receipts (author, first_seq, last_seq, at, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![row.author.0, int(first.0), int(last.0), int(at.0), body])?;
+    conn.prepare_cached("UPDATE authors SET last_seq = max(last_seq, ?2), seen_at = ?3 WHERE author = ?1")?
+        .execute(params![row.author.0, int(last.0), int(at.0)])?;
+    known.answered(node, last);
+    Ok(())
+}
+
+fn write_conflict(conn: &Connection, known: &mut Known, conflict: &Conflict, at: Millis) -> rusqlite::Result<()> {
+    let cid = known.collection_or_new(conn, &conflict.collection)?;
+    let (losing_kind, losing) = side(&conflict.losing);
+    let (_, winning) = side(&conflict.winning);
+    let mut add = conn.prepare_cached(
+        "INSERT INTO ledger (at, cid, id, lsn, rule, winner, loser, losing_kind, losing, winning)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    add.execute(params![
+        int(at.0),
+        cid,
+        conflict.id.as_str(),
+        int(conflict.lsn.0),
+        conflict.rule.as_str(),
+        conflict.winner.0,
+        conflict.loser.0,
+        losing_kind,
+        losing,
+        winning,
+    ])?;
+    Ok(())
+}
+
+fn write_quarantined(conn: &Connection, op: &Quarantined, at: Millis) -> rusqlite::Result<()> {
+    let mut add = conn.prepare_cached(
+        "INSERT INTO quarantine (at, collection, id, node, seq, code, reason, op)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )?;
+    add.execute(params![
+        int(at.0),
+        op.collection.as_ref().map(|name| name.as_str()),
+        op.id.as_ref().map(|id| id.as_str()),
+        op.node.as_str(),
+        op.seq.map(|Seq(seq)| int(seq)),
+        op.code,
+        op.reason,
+        op.op,
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! The one writer of a space: a thread with its own connection, which takes jobs in order and makes
+//! each a durable transaction (step 6 of the life of a change). After a failure of which nobody can
+//! say what reached the disk, it refuses to write and keeps saying so.
+
+use super::checkpoint::WalWatch;
+use super::known::Known;
+use super::{load, write};
+use crate::store::{Decide, Head, StoreError, check_order, undecided};
+use rusqlite::{Connection, ErrorCode};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+use syncline_core::hub::Touch;
+use syncline_core::merge::Strategy;
+use syncline_core::model::{CollectionName, Lsn, Millis, NodeId};
+use tokio::sync::mpsc;
+
+/// A turn of the writer.
+pub(super) enum Job {
+    /// Work on the writer; it answers by its own channel.
+    Run(Box<dyn FnOnce(&mut Writer) + Send>),
+    /// The last turn.
+    Stop,
+}
+
+/// The head as of the last commit, for everybody else.
+pub(super) type SharedHead = Arc<Mutex<Head>>;
+
+/// A space's connection for writing and what it remembers.
+pub(super) struct Writer {
+    conn: Connection,
+    pub known: Known,
+    head: SharedHead,
+    wal: WalWatch,
+    poison: Option<String>,
+}
+
+impl Writer {
+    /// Takes over a connection whose schema is current.
+    pub fn new(conn: Connection, wal: WalWatch) -> Result<Writer, StoreError> {
+        let known = Known::read(&conn).map_err(StoreError::engine("opening a space"))?;
+        let head = Arc::new(Mutex::new(known.head.clone()));
+        Ok(Writer { conn, known, head, wal, poison: None })
+    }
+
+    /// Where others see the head.
+    pub fn shared_head(&self) -> SharedHead {
+        Arc::clone(&self.head)
+    }
+
+    /// Takes jobs until it is stopped or nobody can send any more.
+    pub fn serve(mut self, mut jobs: mpsc::Receiver<Job>) {
+        self.wal.attach(&self.conn);
+        while let Some(Job::Run(job)) = jobs.blocking_recv() {
+            job(&mut self);
+            self.wal.after_commit(&self.conn);
+        }
+    }
+
+    /// Loads, decides, writes and commits.
+    pub fn commit(
+        &mut self,
+        touch: &Touch,
+        strategies: BTreeMap<CollectionName, Strategy>,
+        decide: &mut Decide,
+    ) -> Result<Head, StoreError> {
+        self.transaction("writing a group of pushes", |conn, known| {
+            let mut loaded =
+                load::load(conn, known, touch).map_err(StoreError::engine("loading what a push touches"))?;
+            loaded.strategies = strategies;
+            let head = loaded.head;
+            let writes = catch_unwind(AssertUnwindSafe(|| decide(loaded))).map_err(|_| undecided())?;
+            check_order(head, &writes)?;
+            write::write(conn, known, &writes).map_err(StoreError::engine("writing a group of pushes"))
+        })?;
+        Ok(self.known.head.clone())
+    }
+
+    /// Notes how far nodes have read, without waiting for the disk.
+    pub fn note_cursors(&mut self, cursors: &[(NodeId, Lsn, Millis)]) -> Result<(), StoreError> {
+        let action = "noting cursors";
+        self.conn.pragma_update(None, "synchronous", "NORMAL").map_err(StoreError::engine(action))?;
+        let noted =
+            self.transaction(action, |conn, known| note(conn, known, cursors).map_err(StoreError::engine(action)));
+        self.conn.pragma_update(None, "synchronous", "FULL").map_err(StoreError::engine(action))?;
+        noted
+    }
+
+    /// Runs `work` in a transaction: afterwards all of it is durable, or nothing of it is there.
+    pub fn transaction<T>(
+        &mut self,
+        action: &'static str,
+        work: impl FnOnce(&Connection, &mut Known) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Some(cause) = &self.poison {
+            return Err(StoreError::Poisoned { cause: cause.clone() });
+        }
+        let done = execute(&self.conn, "BEGIN IMMEDIATE", action).and_then(|()| work(&self.conn, &mut self.known));
+        let committed = done.and_then(|value| execute(&self.conn, "COMMIT", action).map(|()| value));
+        match committed {
+            Ok(value) => {
+                self.head.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.known.head);
+                Ok(value)
+            }
+            Err(error) => Err(self.undo(error)),
+        }
+    }
+
+    /// Rolls back and forgets what was remembered of the failed transaction. What cannot be known to
+    /// be undone poisons the writer.
+    fn undo(&mut self, error: StoreError) -> StoreError {
+        let rolled_back = self.conn.is_autocommit() || self.conn.execute_batch("ROLLBACK").is_ok();
+        let again = Known::read(&self.conn);
+        match (rolled_back && is_harmless(&error), again) {
+            (true, Ok(known)) => {
+                self.known = known;
+                error
+            }
+            _ => {
+                let cause = match &error {
+                    StoreError::Engine { action, source } => format!("{action}: {source}"),
+                    other => other.to_string(),
+                };
+                self.poison = Some(cause.clone());
+                StoreError::Poisoned { cause }
+            }
+        }
+    }
+}
+
+fn execute(conn: &Connection, sql: &'static str, action: &'static str) -> Result<(), StoreError> {
+    let run = conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]).map(drop));
+    run.map_err(StoreError::engine(action))
+}
+
+/// Errors after which SQLite vouches that nothing was written: a full disk, a lock, a broken rule, or
+/// one of ours. Anything else (I/O, corruption, memory) leaves the file's state unknown.
+fn is_harmless(error: &StoreError) -> bool {
+    let StoreError::Engine { source, .. } = error else { return true };
+    match source.downcast_ref::<rusqlite::Error>() {
+        Some(rusqlite::Error::SqliteFailure(failure, _)) => matches!(
+            failure.code,
+            ErrorCode::DiskFull
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::ConstraintViolation
+                | ErrorCode::TooBig
+                | ErrorCode::TypeMismatch
+        ),
+        Some(_) | None => true,
+    }
+}
+
+fn note(conn: &Connection, known: &mut Known, cursors: &[(NodeId, Lsn, Millis)]) -> rusqlite::Result<()> {
+    for (node, cursor, at) in cursors {
+        let row = known.author(conn, node)?;
+        let mut update = conn.prepare_cached("UPDATE authors SET cursor = ?2, seen_at = ?3 WHERE author = ?1")?;
+        update.execute((row.author.0, super::columns::int(cursor.0), super::columns::int(at.0)))?;
+    }
+    Ok(())
+}
