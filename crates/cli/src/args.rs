@@ -4,8 +4,10 @@
 use crate::cmd;
 use crate::config::{Config, FlagValue};
 use crate::error::CliError;
+use crate::hub::{Admin, default_space};
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use syncline_core::model::SpaceName;
 
 /// Keeps documents in step between many devices and one hub.
 ///
@@ -21,7 +23,7 @@ use std::path::PathBuf;
   syncline serve                start a hub in this directory; prints its address and a first admin token
   syncline token add phone      let a device in
   syncline db insert notes.db notes '{\"title\": \"hello\"}'
-  syncline db sync notes.db --hub http://127.0.0.1:7070 --token TOKEN --collections notes
+  syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --collections notes
 
 Exit codes: 0 it worked, 1 it failed, 2 the command, its configuration or its input must be written differently."
 )]
@@ -37,6 +39,18 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Start a hub
+    Serve(cmd::serve::Args),
+    /// See it work: a hub and three devices, offline edits, a conflict, a crash, convergence
+    Demo(cmd::demo::Args),
+    /// Say who may use the hub
+    Token(cmd::token::Args),
+    /// Show the devices and apps that a space knows
+    Node(cmd::node::Args),
+    /// Show where the spaces of a hub stand
+    Status(cmd::status::Args),
+    /// Use an embedded database from the shell
+    Db(cmd::db::Args),
     /// Show the effective configuration and where each value came from
     Config(cmd::config::Args),
     /// Write a completion script for a shell
@@ -84,6 +98,26 @@ impl ConfigArgs {
             Some(FlagValue { key: key.into(), flag, text: text? })
         }));
         Config::load(self.config.as_deref(), &flags)
+    }
+}
+
+/// Which hub is administered: the one that is named, or the one of the data directory.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct AdminArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+impl AdminArgs {
+    /// Finds the way in, and the default space.
+    ///
+    /// # Errors
+    /// The configuration is wrong, or there is no way in.
+    pub async fn open(&self) -> Result<(Admin, SpaceName), CliError> {
+        let config = self.config.load_with(self.hub.flags())?;
+        Ok((Admin::open(&config).await?, default_space(&config)?))
     }
 }
 

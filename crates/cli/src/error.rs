@@ -5,6 +5,10 @@ use crate::output::Output;
 use serde_json::json;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use syncline_core::model::{Malformed, SpaceName};
+use syncline_server::ServerError;
+use syncline_server::store::StoreError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -70,6 +74,109 @@ pub enum CliError {
         /// Its reason.
         source: io::Error,
     },
+    /// A name that breaks its rule.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// The store of a hub.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The hub library.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// A hub runs on the data directory.
+    #[error("a hub runs on this data directory ({store} is in use)")]
+    HubRuns {
+        /// The store's file.
+        store: String,
+        /// Where the hub can be reached, when its address file says so.
+        url: Option<String>,
+    },
+    /// Another hub runs on the data directory.
+    #[error("another hub runs on this data directory ({store} is in use){}", .url.as_ref().map(|url| format!(" and listens on {url}")).unwrap_or_default())]
+    SecondHub {
+        /// The store's file.
+        store: String,
+        /// Where it can be reached, when its address file says so.
+        url: Option<String>,
+    },
+    /// The operating system does not hand over signals.
+    #[error("cannot listen for signals: {0}")]
+    Signal(io::Error),
+    /// No hub has kept its data there.
+    #[error("there is no hub data in {}", .data.display())]
+    NoHubData {
+        /// The directory.
+        data: PathBuf,
+    },
+    /// A hub is named and no token.
+    #[error("the hub at {url} needs a token")]
+    NoToken {
+        /// Its URL.
+        url: String,
+    },
+    /// No answer from a hub.
+    #[error("cannot reach the hub at {url}: {reason}")]
+    Unreachable {
+        /// Its URL.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A hub answers with an error.
+    #[error("the hub at {url} refused ({status}): {message}")]
+    Refused {
+        /// Its URL.
+        url: String,
+        /// The status.
+        status: u16,
+        /// Its words.
+        message: String,
+    },
+    /// Something answers that is no hub.
+    #[error("what answers at {url} is no Syncline hub of this version: {reason}")]
+    StrangeReply {
+        /// Its URL.
+        url: String,
+        /// What is strange.
+        reason: String,
+    },
+    /// A space has no such node.
+    #[error("space `{space}` knows no node `{node}`; `syncline node list` shows those it knows")]
+    NoSuchNode {
+        /// The name that was asked for.
+        node: String,
+        /// The space.
+        space: SpaceName,
+    },
+    /// The embedded database.
+    #[error(transparent)]
+    Database(#[from] syncline::Error),
+    /// A database file that does not exist.
+    #[error("there is no database at {}", .file.display())]
+    NoDatabase {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A document that does not exist.
+    #[error("document `{id}` does not exist in `{collection}`")]
+    NoSuchDocument {
+        /// Its id.
+        id: String,
+        /// Where.
+        collection: String,
+    },
+    /// A sync that did not get through.
+    #[error("the sync did not get through: {0}")]
+    Sync(String),
+    /// Replicas that should be equal and are not.
+    #[error("{0}")]
+    Diverged(String),
+    /// The program cannot start its threads.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+    /// Standard input cannot be read.
+    #[error("cannot read standard input: {0}")]
+    Input(io::Error),
     /// Standard output is closed.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
@@ -82,33 +189,57 @@ impl CliError {
     }
 
     /// 2 when the command line, the configuration or an input must be written differently, else 1.
-    pub fn exit_code(&self) -> u8 {
+    fn exit_code(&self) -> u8 {
         match self {
             CliError::UnknownKey { .. }
             | CliError::WrongValue { .. }
             | CliError::MissingKey { .. }
             | CliError::Syntax { .. }
             | CliError::Usage(_)
+            | CliError::Malformed(_)
+            | CliError::NoToken { .. }
             | CliError::NotJson { .. } => 2,
-            CliError::File { .. } | CliError::Output(_) => 1,
+            _ => 1,
         }
     }
 
     /// What to do next, where the message does not say it already.
-    pub fn next_step(&self) -> Option<&'static str> {
+    fn next_step(&self) -> Option<String> {
         match self {
             CliError::UnknownKey { .. } | CliError::WrongValue { .. } | CliError::MissingKey { .. } => {
-                Some("`syncline config` lists all keys; docs/configuration.md describes them")
+                Some("`syncline config` lists all keys; docs/configuration.md describes them".into())
+            }
+            CliError::HubRuns { url, .. } => {
+                let url = url.as_deref().unwrap_or("URL");
+                Some(format!("ask the running hub (add --hub {url} --token ADMIN_TOKEN), or stop it first"))
+            }
+            CliError::SecondHub { .. } => {
+                Some("use the running hub, stop it, or give this one a directory of its own (--data DIR)".into())
+            }
+            CliError::NoDatabase { .. } => {
+                Some("check the path; `syncline db insert`, `import` and `sync` make a database".into())
+            }
+            CliError::NoHubData { .. } => {
+                Some("name the hub's directory (--data DIR) or the running hub (--hub URL); `syncline serve` makes one".into())
+            }
+            CliError::NoToken { .. } => Some("add --token TOKEN, or set SYNCLINE_TOKEN".into()),
+            CliError::Unreachable { .. } => Some("check the URL and that the hub runs (`syncline serve`)".into()),
+            CliError::Refused { status: 401, .. } => {
+                Some("check the token; `syncline token rotate NAME` makes a new one for an old name".into())
+            }
+            CliError::Refused { status: 403, .. } => {
+                Some("use a token with more rights; `syncline token list` shows what each may do".into())
             }
             _ => None,
         }
     }
 
-    /// Tells a person, or with `--json` a program, on standard error. A reader that went away
+    /// Tells a person (or, with `--json`, a program) on standard error and gives the exit code. A reader that went away
     /// (`syncline … | head`) is nothing to tell.
-    pub fn report(&self, output: Output) {
+    pub fn report(&self, output: Output) -> ExitCode {
+        let code = ExitCode::from(self.exit_code());
         if matches!(self, CliError::Output(source) if source.kind() == io::ErrorKind::BrokenPipe) {
-            return;
+            return code;
         }
         let text = if output.json {
             json!({ "error": self.to_string(), "next_step": self.next_step(), "exit_code": self.exit_code() })
@@ -119,5 +250,6 @@ impl CliError {
         };
         // Standard error that is closed can tell nobody about it.
         let _ = writeln!(io::stderr(), "{text}");
+        code
     }
 }

@@ -1,13 +1,15 @@
 //! The binary `syncline`: the hub, its administration and a shell for embedded databases.
 //!
 //! In reading order: [`args`] (the tree of commands), [`config`] (file, variables, flags), [`cmd`]
-//! (one file per command), [`output`] (tables or JSON), [`error`] (what can fail and what to do
+//! (one file per command), [`hub`] (a hub from the administrator's side), [`log`], [`output`] (tables or JSON), [`error`] (what can fail and what to do
 //! next). Decides nothing about data: that is the libraries' work.
 
 mod args;
 mod cmd;
 mod config;
 mod error;
+mod hub;
+mod log;
 mod output;
 
 use args::{Cli, Command};
@@ -19,17 +21,22 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.json);
-    match run(&cli.command, output) {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(source) => return CliError::Runtime(source).report(output),
+    };
+    match runtime.block_on(run(&cli.command, output)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            error.report(output);
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => error.report(output),
     }
 }
 
-fn run(command: &Command, output: Output) -> Result<(), CliError> {
+async fn run(command: &Command, output: Output) -> Result<(), CliError> {
     match command {
+        Command::Serve(args) => cmd::serve::run(args, output).await,
+        Command::Token(args) => cmd::token::run(args, output).await,
+        Command::Node(args) => cmd::node::run(args, output).await,
+        Command::Status(args) => cmd::status::run(args, output).await,
         Command::Config(args) => cmd::config::run(args, output),
         Command::Completions(args) => cmd::completions::run(args, output),
     }

@@ -3,3 +3,7 @@
 
 pub mod completions;
 pub mod config;
+pub mod node;
+pub mod serve;
+pub mod status;
+pub mod token;

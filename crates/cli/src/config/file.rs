@@ -193,8 +193,8 @@ mod tests {
         let unknown = refused("[limits]\npage_change = 5\n");
         assert!(unknown.contains("limits.page_change") && unknown.contains("syncline.toml:2"), "{unknown}");
         assert!(unknown.contains("`limits.page_changes`"), "{unknown}");
-        let wrong = refused("listen = 7070\n");
-        assert!(wrong.contains("listen") && wrong.contains("7070 (integer)") && wrong.contains("a text"), "{wrong}");
+        let wrong = refused("listen = 7460\n");
+        assert!(wrong.contains("listen") && wrong.contains("7460 (integer)") && wrong.contains("a text"), "{wrong}");
         let entry = refused("[[tokens]]\nname = \"a\"\nacess = \"read\"\n");
         assert!(entry.contains("syncline.toml:3") && entry.contains("`access`"), "{entry}");
         assert!(refused("[tokens]\nname = \"a\"\n").contains("[[tokens]]"));

@@ -71,10 +71,13 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'sta
 /// Levels of the log.
 pub const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 
+/// What a token may do.
+pub const ACCESS: &[&str] = &["read", "write", "read-write", "admin"];
+
 /// The keys that stand once, in the order of `syncline config`.
 pub const KEYS: &[Key] = &[
     key("data", Kind::Path, "./syncline-data", "The directory that holds the hub's store."),
-    key("listen", Kind::Text, "127.0.0.1:7070", "Address and port that the hub listens on; port 0 picks a free one."),
+    key("listen", Kind::Text, "127.0.0.1:7460", "Address and port that the hub listens on; port 0 picks a free one."),
     key("space", Kind::Name, "main", "The space of requests that name none."),
     key("collection", Kind::Name, "default", "The collection of bare /sync/… paths whose token names none."),
     key("admin_token", Kind::Secret, "", "An admin token of at least 16 characters, valid while it is configured."),
@@ -108,7 +111,7 @@ pub const KEYS: &[Key] = &[
     key("retention.receipts", Kind::Duration, "90d", "How long receipts are kept to answer repeats."),
     key("retention.nodes", Kind::Duration, "90d", "A node that is silent for longer holds nothing back."),
     key("retention.trim_every", Kind::Duration, "1h", "Pause between two rounds of trimming."),
-    key("hub", Kind::Text, "", "URL of the hub that commands talk to, e.g. http://127.0.0.1:7070."),
+    key("hub", Kind::Text, "", "URL of the hub that commands talk to, e.g. http://127.0.0.1:7460."),
     key("token", Kind::Secret, "", "The token that commands show to the hub."),
     key("client.batch", Kind::Count, "100", "Ops that `db sync` pushes at once."),
     key("client.interval", Kind::Duration, "5s", "Pause of `db sync --watch` between rounds after activity."),
@@ -121,8 +124,8 @@ pub const TOKEN_KEYS: &[Key] = &[
     key("name", Kind::Text, "", "The token's name."),
     key("secret", Kind::Secret, "", "The token itself."),
     key("secret_file", Kind::Path, "", "A file that holds the token itself."),
-    key("access", Kind::Choice(&["read", "write", "admin"]), "write", "What it may do."),
-    key("space", Kind::Name, "", "The one space that it opens; every space when it names none."),
+    key("access", Kind::Choice(ACCESS), "read-write", "What it may do; admin includes reading and writing."),
+    key("space", Kind::Text, "", "The space that it opens, \"*\" for every one; the default space, for an admin every one."),
     key("collections", Kind::List, "", "The collections it may use; all when it names none."),
     key("collection", Kind::Name, "", "Its collection on bare /sync/… paths."),
     key("node", Kind::Text, "", "The one node that may use it."),

@@ -7,7 +7,7 @@ mod keys;
 mod value;
 
 pub use file::Entry;
-pub use keys::{KEYS, Key, Kind, nearest};
+pub use keys::{ACCESS, KEYS, Key, Kind, nearest};
 pub use value::{Value, read_millis, show_millis};
 
 use crate::error::CliError;

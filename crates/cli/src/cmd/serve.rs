@@ -1,0 +1,236 @@
+//! `syncline serve`: runs a hub until it is told to stop. Prints its address and, when it had to
+//! make one, the first admin token to standard output; the log goes to standard error and never
+//! holds a secret.
+
+use crate::args::ConfigArgs;
+use crate::config::Config;
+use crate::error::CliError;
+use crate::hub::{HubAddress, options, open_store};
+use crate::log;
+use crate::output::{Output, Style};
+use serde::Serialize;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use syncline_core::model::NodeId;
+use syncline_server::Server;
+use syncline_server::auth::{TokenSpec, TokenView, Tokens};
+use syncline_server::store::StoreError;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Arguments of `syncline serve`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Without arguments the hub keeps its data in ./syncline-data and listens on 127.0.0.1:7460.
+On its first start it makes an admin token and prints it, this once.
+
+Examples:
+  syncline serve
+  syncline serve --listen 0.0.0.0:7460 --data /var/lib/syncline --config /etc/syncline.toml
+  SYNCLINE_ADMIN_TOKEN=$(openssl rand -hex 32) syncline serve --log-format json
+  syncline serve --listen 127.0.0.1:0 --ready-file hub.ready     a free port; the file tells which
+  syncline serve --tls-cert cert.pem --tls-key key.pem --cors-origins https://app.example.com
+
+SIGTERM and Ctrl-C stop it after it has answered what it accepted.")]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Address and port to listen on; port 0 picks a free one [default: 127.0.0.1:7460]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// File that holds an admin token [default: the hub makes one]
+    #[arg(long, value_name = "FILE")]
+    admin_token_file: Option<String>,
+    /// Certificate chain (PEM) for HTTPS
+    #[arg(long, value_name = "FILE")]
+    tls_cert: Option<String>,
+    /// Private key (PEM) of the certificate
+    #[arg(long, value_name = "FILE")]
+    tls_key: Option<String>,
+    /// Origins whose pages may call the hub; * allows all
+    #[arg(long, value_name = "A,B")]
+    cors_origins: Option<String>,
+    /// How log lines look: text or json [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// The least important log lines: error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Write {\"url\", \"pid\", \"version\"} to this file once connections are accepted
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+/// What a started hub tells.
+#[derive(Serialize)]
+struct Started<'a> {
+    url: &'a str,
+    pid: u32,
+    data: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    admin_token: Option<&'a str>,
+}
+
+/// Runs the hub until a signal stops it.
+///
+/// # Errors
+/// The configuration is wrong, the data directory is in use, the address is taken.
+pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
+    let config = args.load()?;
+    let options = options(&config)?;
+    log::start(&config);
+    for name in &config.strange_variables {
+        tracing::warn!(variable = %name, "a variable begins with SYNCLINE_ and sets no key");
+    }
+    let data = config.data_dir();
+    let store = open_store(&data, &config).map_err(|error| in_use(error, &data))?;
+    let server = Server::bind(store, options).await?;
+    let first = first_admin(&server.app().tokens).await?;
+    let address = address(&server);
+    let mut stop = Stop::new()?;
+    let files = Announced::write(&address, &data, args.ready_file.as_deref())?;
+    tracing::info!(url = %address.url, data = %data.display(), "the hub accepts connections");
+    announce(&address, &data, first.as_ref(), output)?;
+    let stopped = server.run(async move {
+        let signal = stop.wait().await;
+        tracing::info!(signal, "the hub finishes what it accepted and stops");
+    });
+    stopped.await?;
+    files.remove();
+    tracing::info!("the hub has stopped");
+    Ok(())
+}
+
+impl Args {
+    fn load(&self) -> Result<Config, CliError> {
+        self.config.load_with(vec![
+            ("listen", self.listen.clone()),
+            ("admin_token_file", self.admin_token_file.clone()),
+            ("tls.cert", self.tls_cert.clone()),
+            ("tls.key", self.tls_key.clone()),
+            ("cors.origins", self.cors_origins.clone()),
+            ("log.format", self.log_format.clone()),
+            ("log.level", self.log_level.clone()),
+        ])
+    }
+}
+
+/// For `serve` another hub on the same data is the mistake itself.
+fn in_use(error: CliError, data: &Path) -> CliError {
+    match error {
+        CliError::Store(StoreError::InUse(store)) => CliError::SecondHub {
+            store,
+            url: HubAddress::read(&HubAddress::file_in(data)).map(|address| address.url),
+        },
+        other => other,
+    }
+}
+
+/// A token that was made because the hub had no admin.
+struct FirstAdmin {
+    name: NodeId,
+    secret: String,
+}
+
+async fn first_admin(tokens: &Tokens) -> Result<Option<FirstAdmin>, CliError> {
+    let known = tokens.list().await?;
+    if known.iter().any(|token| token.spec.admin) {
+        return Ok(None);
+    }
+    let name = free_name(&known)?;
+    let secret = tokens.add(TokenSpec::admin(name.clone())).await?;
+    Ok(Some(FirstAdmin { name, secret: secret.reveal().to_owned() }))
+}
+
+/// `admin`, or `admin-2` and so on where that is the name of an ordinary token.
+fn free_name(known: &[TokenView]) -> Result<NodeId, CliError> {
+    let taken = |name: &NodeId| known.iter().any(|token| token.spec.name == *name);
+    let mut name = NodeId::new("admin")?;
+    let mut number = 2;
+    while taken(&name) {
+        name = NodeId::new(format!("admin-{number}"))?;
+        number += 1;
+    }
+    Ok(name)
+}
+
+/// Where others on this machine reach the hub.
+fn address(server: &Server) -> HubAddress {
+    let listen = server.addr();
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    HubAddress {
+        url: server.url().replace(&listen.to_string(), &SocketAddr::new(ip, listen.port()).to_string()),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}
+
+/// The files that tell others of the hub.
+struct Announced(Vec<PathBuf>);
+
+impl Announced {
+    fn write(address: &HubAddress, data: &Path, ready: Option<&Path>) -> Result<Announced, CliError> {
+        let files: Vec<PathBuf> = [HubAddress::file_in(data)].into_iter().chain(ready.map(Path::to_owned)).collect();
+        for file in &files {
+            address.write(file)?;
+        }
+        Ok(Announced(files))
+    }
+
+    /// A file that stays behind misleads nobody for long: the lock on the store is what counts.
+    fn remove(self) {
+        for file in self.0 {
+            if let Err(error) = std::fs::remove_file(&file) {
+                tracing::warn!(file = %file.display(), %error, "the address file stays behind");
+            }
+        }
+    }
+}
+
+fn announce(address: &HubAddress, data: &Path, first: Option<&FirstAdmin>, output: Output) -> Result<(), CliError> {
+    let started = Started {
+        url: &address.url,
+        pid: address.pid,
+        data: data.to_owned(),
+        admin_token: first.map(|first| first.secret.as_str()),
+    };
+    output.result(&started, || {
+        let mut text = format!(
+            "Syncline hub {} listens on {}\ndata: {}\n",
+            address.version,
+            output.paint(Style::Bold, &address.url),
+            data.display(),
+        );
+        if let Some(first) = first {
+            text.push_str(&format!(
+                "\nFirst admin token (`{}`):\n\n  {}\n\n{}\n",
+                first.name,
+                output.paint(Style::Bold, &first.secret),
+                output.paint(Style::Faint, "Keep it now: it is shown only once and cannot be read back."),
+            ));
+        }
+        text
+    })
+}
+
+/// The signals that stop a hub.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Stop, CliError> {
+        let listen = |kind| signal(kind).map_err(CliError::Signal);
+        Ok(Stop { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

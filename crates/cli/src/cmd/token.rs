@@ -1,0 +1,156 @@
+//! `syncline token`: who may use the hub. A token's secret is shown once, when it is made; the hub
+//! keeps only its hash.
+
+use crate::args::AdminArgs;
+use crate::config::ACCESS;
+use crate::error::CliError;
+use crate::hub::{Admin, NewToken, TokenWish, access_of};
+use crate::output::{Output, Style, Table};
+use clap::builder::PossibleValuesParser;
+use serde_json::json;
+use syncline_core::model::{Millis, NodeId};
+use syncline_server::auth::TokenView;
+
+/// Arguments of `syncline token`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Make a token and show it once
+    #[command(after_help = "Examples:
+  syncline token add phone                                   read and write everything in the default space
+  syncline token add kiosk --access read --collections menu --expires 30d
+  syncline token add shop-7 --space shop --collections orders,stock
+  syncline token add wise-app --collection notes             for apps that use the bare /sync/… paths
+  syncline token add ops --access admin")]
+    Add(AddArgs),
+    /// List the tokens (never their secrets)
+    #[command(after_help = "Examples:\n  syncline token list\n  syncline token list --json")]
+    List(ListArgs),
+    /// Take a token away; whoever uses it is refused from now on
+    #[command(after_help = "Examples:\n  syncline token remove phone")]
+    Remove(NamedArgs),
+    /// Give a token a new secret and show it once; the old one is refused from now on
+    #[command(after_help = "Examples:\n  syncline token rotate phone")]
+    Rotate(NamedArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct AddArgs {
+    /// The token's name; it says in lists and logs who made a change
+    name: String,
+    /// What it may do; admin includes reading and writing
+    #[arg(long, value_parser = PossibleValuesParser::new(ACCESS), default_value = "read-write")]
+    access: String,
+    /// The space that it opens, `*` for every one [default: the hub's default space; for an admin every one]
+    #[arg(long)]
+    space: Option<String>,
+    /// The only collections that it opens [default: all]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    collections: Vec<String>,
+    /// Its collection on the bare /sync/… paths [default: the hub's default collection]
+    #[arg(long, value_name = "NAME")]
+    collection: Option<String>,
+    /// When it ends: a duration (30d, 12h) or a time (2027-01-31T00:00:00Z) [default: never]
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
+    /// The only node (device id) that may use it [default: any]
+    #[arg(long, value_name = "ID")]
+    node: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct NamedArgs {
+    /// The token's name
+    name: String,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Administers tokens.
+///
+/// # Errors
+/// The hub refuses, or cannot be reached.
+pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
+    match &args.action {
+        Action::Add(args) => add(args, output).await,
+        Action::List(args) => list(args, output).await,
+        Action::Remove(args) => {
+            let (admin, _) = args.admin.open().await?;
+            admin.remove_token(&NodeId::new(&args.name)?).await?;
+            admin.close().await?;
+            output.result(&json!({ "removed": args.name }), || format!("Token `{}` is removed.", args.name))
+        }
+        Action::Rotate(args) => {
+            let (admin, _) = args.admin.open().await?;
+            let token = admin.rotate_token(&NodeId::new(&args.name)?).await?;
+            admin.close().await?;
+            show_once(&token, output)
+        }
+    }
+}
+
+async fn add(args: &AddArgs, output: Output) -> Result<(), CliError> {
+    let (admin, default_space) = args.admin.open().await?;
+    let wish = TokenWish {
+        name: args.name.clone(),
+        access: Some(args.access.clone()),
+        space: args.space.clone(),
+        collections: args.collections.clone(),
+        collection: args.collection.clone(),
+        node: args.node.clone(),
+        expires: args.expires.clone(),
+    };
+    let token = admin.add_token(wish.spec(&default_space)?).await?;
+    admin.close().await?;
+    show_once(&token, output)
+}
+
+async fn list(args: &ListArgs, output: Output) -> Result<(), CliError> {
+    let (admin, _) = args.admin.open().await?;
+    let tokens = admin.tokens().await?;
+    admin.close().await?;
+    output.result(&tokens, || {
+        if tokens.is_empty() {
+            return "There are no tokens. Make one: syncline token add NAME".into();
+        }
+        let mut table = Table::new(["NAME", "ACCESS", "SPACE", "COLLECTIONS", "NODE", "EXPIRES", "FROM"]);
+        tokens.iter().for_each(|token| table.row(row(token)));
+        table.render(output)
+    })
+}
+
+fn row(token: &TokenView) -> [String; 7] {
+    let spec = &token.spec;
+    let names = |names: &std::collections::BTreeSet<_>| {
+        names.iter().map(ToString::to_string).collect::<Vec<String>>().join(",")
+    };
+    [
+        spec.name.to_string(),
+        access_of(spec).into(),
+        spec.space.as_ref().map_or("*".into(), ToString::to_string),
+        spec.collections.as_ref().map_or("*".into(), names),
+        spec.node.as_ref().map_or("any".into(), ToString::to_string),
+        spec.expires_at.map_or("never".into(), Millis::iso),
+        if token.declared { "configuration".into() } else { "store".into() },
+    ]
+}
+
+fn show_once(token: &NewToken, output: Output) -> Result<(), CliError> {
+    output.result(token, || {
+        let hint = output.paint(Style::Faint, "Keep it now: it is shown only once and cannot be read back.");
+        format!("Token `{}`:\n\n  {}\n\n{hint}", token.name, output.paint(Style::Bold, &token.token))
+    })
+}

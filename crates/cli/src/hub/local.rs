@@ -1,0 +1,110 @@
+//! Administration in the data directory itself, while no hub runs on it.
+
+use super::{COUNT_MAX, NewToken, ROWS_AT_ONCE, SpaceStatus, declared_tokens};
+use crate::config::Config;
+use crate::error::CliError;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use syncline_core::model::{NodeId, SpaceName};
+use syncline_server::auth::{TokenSpec, TokenView, Tokens};
+use syncline_server::store::{ListQuery, SqliteOptions, SqliteStore, Store};
+
+/// A hub's store, opened by this process alone.
+pub struct LocalHub {
+    store: Arc<dyn Store>,
+    tokens: Tokens,
+}
+
+/// Opens the store in a data directory, which is made when it is missing.
+///
+/// # Errors
+/// Another process has it open; the directory cannot be used.
+pub fn open_store(data_dir: &Path, config: &Config) -> Result<Arc<dyn Store>, CliError> {
+    let reader_stall = Duration::from_millis(config.number("limits.reader_stall"));
+    let options = SqliteOptions { reader_stall, ..SqliteOptions::default() };
+    Ok(Arc::new(SqliteStore::open(data_dir, options)?))
+}
+
+impl LocalHub {
+    /// Opens the store of the configured data directory.
+    ///
+    /// # Errors
+    /// As [`open_store`].
+    pub async fn open(config: &Config) -> Result<LocalHub, CliError> {
+        let data = config.data_dir();
+        if !data.exists() {
+            return Err(CliError::NoHubData { data });
+        }
+        let store = open_store(&data, config)?;
+        let tokens = Tokens::open(Arc::clone(&store), &declared_tokens(config)?).await?;
+        Ok(LocalHub { store, tokens })
+    }
+
+    pub(super) async fn tokens(&self) -> Result<Vec<TokenView>, CliError> {
+        Ok(self.tokens.list().await?)
+    }
+
+    pub(super) async fn add_token(&self, spec: TokenSpec) -> Result<NewToken, CliError> {
+        let name = spec.name.clone();
+        let secret = self.tokens.add(spec).await?;
+        Ok(NewToken { name, token: secret.reveal().to_owned() })
+    }
+
+    pub(super) async fn rotate_token(&self, name: &NodeId) -> Result<NewToken, CliError> {
+        let secret = self.tokens.rotate(name).await?;
+        Ok(NewToken { name: name.clone(), token: secret.reveal().to_owned() })
+    }
+
+    pub(super) async fn remove_token(&self, name: &NodeId) -> Result<(), CliError> {
+        Ok(self.tokens.remove(name).await?)
+    }
+
+    pub(super) async fn spaces(&self) -> Result<Vec<SpaceName>, CliError> {
+        Ok(self.store.spaces().await?)
+    }
+
+    pub(super) async fn space(&self, space: &SpaceName) -> Result<SpaceStatus, CliError> {
+        let head = self.store.head(space).await?;
+        Ok(SpaceStatus {
+            space: space.clone(),
+            epoch: head.epoch,
+            head: head.lsn,
+            last_change: head.last_change,
+            horizon: head.horizon,
+            conflicts: self.count_conflicts(space).await?,
+            quarantined: self.count_quarantined(space).await?,
+            nodes: self.store.nodes(space).await?,
+        })
+    }
+
+    async fn count_conflicts(&self, space: &SpaceName) -> Result<u64, CliError> {
+        let (mut count, mut query) = (0, ListQuery { limit: ROWS_AT_ONCE, ..ListQuery::default() });
+        while count < COUNT_MAX {
+            let rows = self.store.conflicts(space, query.clone()).await?;
+            count += rows.len() as u64;
+            match rows.last() {
+                Some(last) if rows.len() == ROWS_AT_ONCE => query.before = Some(last.n),
+                _ => break,
+            }
+        }
+        Ok(count)
+    }
+
+    async fn count_quarantined(&self, space: &SpaceName) -> Result<u64, CliError> {
+        let (mut count, mut query) = (0, ListQuery { limit: ROWS_AT_ONCE, ..ListQuery::default() });
+        while count < COUNT_MAX {
+            let rows = self.store.quarantine(space, query.clone()).await?;
+            count += rows.len() as u64;
+            match rows.last() {
+                Some(last) if rows.len() == ROWS_AT_ONCE => query.before = Some(last.n),
+                _ => break,
+            }
+        }
+        Ok(count)
+    }
+
+    pub(super) async fn close(self) -> Result<(), CliError> {
+        Ok(self.store.close().await?)
+    }
+}

@@ -1,0 +1,189 @@
+//! A hub from the administrator's side: directly in its data directory while no hub runs on it,
+//! through the admin API of the running hub otherwise.
+//!
+//! In reading order: [`options`] (what the configuration means for a hub), [`wish`] (tokens in
+//! words), [`address`] (how a running hub is found), `local` and `remote` (the two ways in).
+
+mod address;
+mod local;
+mod options;
+mod remote;
+mod wish;
+
+pub use address::HubAddress;
+pub use local::{LocalHub, open_store};
+pub use options::{declared_tokens, default_space, options};
+pub use remote::RemoteHub;
+pub use wish::{TokenWish, access_of, now};
+
+use crate::config::Config;
+use crate::error::CliError;
+use serde::{Deserialize, Serialize};
+use syncline_core::model::{Epoch, Lsn, Millis, NodeId, SpaceName};
+use syncline_server::auth::{TokenSpec, TokenView};
+use syncline_server::store::{NodeRow, StoreError};
+
+/// Rows of the ledger or the quarantine that are looked at together while counting.
+const ROWS_AT_ONCE: usize = 1_000;
+
+/// Counting ends here: more tells a person nothing, and costs time.
+pub const COUNT_MAX: u64 = 10_000;
+
+/// A token that was just made.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct NewToken {
+    /// Its name.
+    pub name: NodeId,
+    /// The secret, shown this once.
+    pub token: String,
+}
+
+/// Where a space stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SpaceStatus {
+    /// Its name.
+    pub space: SpaceName,
+    /// Identity of its log's history.
+    pub epoch: Epoch,
+    /// The last LSN taken.
+    pub head: Lsn,
+    /// The last LSN that is a change of a document.
+    pub last_change: Lsn,
+    /// Changes after this LSN can be read.
+    pub horizon: Lsn,
+    /// Rows of the conflict ledger; [`COUNT_MAX`]: that many or more.
+    pub conflicts: u64,
+    /// Ops in quarantine; [`COUNT_MAX`]: that many or more.
+    pub quarantined: u64,
+    /// Its nodes.
+    pub nodes: Vec<NodeRow>,
+}
+
+impl SpaceStatus {
+    /// How many LSNs a node is behind the last change.
+    pub fn lag(&self, node: &NodeRow) -> u64 {
+        self.last_change.0.saturating_sub(node.cursor.0)
+    }
+}
+
+/// One of the two ways in.
+pub enum Admin {
+    /// The data directory, which no hub uses.
+    Local(LocalHub),
+    /// A running hub.
+    Remote(RemoteHub),
+}
+
+impl Admin {
+    /// The hub that the configuration names; else the data directory; else the hub that runs on it.
+    ///
+    /// # Errors
+    /// No hub there, or one that runs while no token is given.
+    pub async fn open(config: &Config) -> Result<Admin, CliError> {
+        if let Some(url) = config.text("hub") {
+            return Ok(Admin::Remote(RemoteHub::new(url, config.text("token"))?));
+        }
+        match LocalHub::open(config).await {
+            Err(CliError::Store(StoreError::InUse(store))) => {
+                let found = HubAddress::read(&HubAddress::file_in(&config.data_dir()));
+                match (found, config.text("token")) {
+                    (Some(address), Some(token)) => Ok(Admin::Remote(RemoteHub::new(&address.url, Some(token))?)),
+                    (found, _) => Err(CliError::HubRuns { store, url: found.map(|address| address.url) }),
+                }
+            }
+            opened => opened.map(Admin::Local),
+        }
+    }
+
+    /// All tokens by name.
+    ///
+    /// # Errors
+    /// The hub refuses, or cannot be reached.
+    pub async fn tokens(&self) -> Result<Vec<TokenView>, CliError> {
+        match self {
+            Admin::Local(hub) => hub.tokens().await,
+            Admin::Remote(hub) => hub.tokens().await,
+        }
+    }
+
+    /// Makes a token.
+    ///
+    /// # Errors
+    /// The name is taken; the hub refuses, or cannot be reached.
+    pub async fn add_token(&self, spec: TokenSpec) -> Result<NewToken, CliError> {
+        match self {
+            Admin::Local(hub) => hub.add_token(spec).await,
+            Admin::Remote(hub) => hub.add_token(&spec).await,
+        }
+    }
+
+    /// Gives a token a new secret.
+    ///
+    /// # Errors
+    /// No such token; the hub refuses, or cannot be reached.
+    pub async fn rotate_token(&self, name: &NodeId) -> Result<NewToken, CliError> {
+        match self {
+            Admin::Local(hub) => hub.rotate_token(name).await,
+            Admin::Remote(hub) => hub.rotate_token(name).await,
+        }
+    }
+
+    /// Takes a token away.
+    ///
+    /// # Errors
+    /// No such token; the hub refuses, or cannot be reached.
+    pub async fn remove_token(&self, name: &NodeId) -> Result<(), CliError> {
+        match self {
+            Admin::Local(hub) => hub.remove_token(name).await,
+            Admin::Remote(hub) => hub.remove_token(name).await,
+        }
+    }
+
+    /// The spaces that exist.
+    ///
+    /// # Errors
+    /// The hub refuses, or cannot be reached.
+    pub async fn spaces(&self) -> Result<Vec<SpaceName>, CliError> {
+        match self {
+            Admin::Local(hub) => hub.spaces().await,
+            Admin::Remote(hub) => hub.spaces().await,
+        }
+    }
+
+    /// Where a space stands.
+    ///
+    /// # Errors
+    /// No such space; the hub refuses, or cannot be reached.
+    pub async fn space(&self, space: &SpaceName) -> Result<SpaceStatus, CliError> {
+        match self {
+            Admin::Local(hub) => hub.space(space).await,
+            Admin::Remote(hub) => hub.space(space).await,
+        }
+    }
+
+    /// Lets go of the data directory.
+    ///
+    /// # Errors
+    /// The store cannot be flushed.
+    pub async fn close(self) -> Result<(), CliError> {
+        match self {
+            Admin::Local(hub) => hub.close().await,
+            Admin::Remote(_) => Ok(()),
+        }
+    }
+}
+
+/// How long ago, in the largest unit that fits.
+pub fn ago(then: Millis) -> String {
+    if then.0 == 0 {
+        return "never".into();
+    }
+    let seconds = now().0.saturating_sub(then.0) / 1_000;
+    match seconds {
+        0..=1 => "now".into(),
+        2..=119 => format!("{seconds} s ago"),
+        120..=7_199 => format!("{} min ago", seconds / 60),
+        7_200..=172_799 => format!("{} h ago", seconds / 3_600),
+        _ => format!("{} days ago", seconds / 86_400),
+    }
+}

@@ -1,0 +1,183 @@
+//! Administration through the admin API of a running hub. Speaks HTTP and reads JSON; decides
+//! nothing.
+
+use super::{COUNT_MAX, NewToken, ROWS_AT_ONCE, SpaceStatus};
+use crate::error::CliError;
+use reqwest::{Client, Method, Url};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use syncline_core::model::{Epoch, Lsn, NodeId, SpaceName};
+use syncline_server::auth::{TokenSpec, TokenView};
+use syncline_server::store::{NodeRow, StoreError};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A running hub and the token to show to it.
+pub struct RemoteHub {
+    base: Url,
+    token: String,
+    client: Client,
+}
+
+impl RemoteHub {
+    /// Checks the URL and the token's presence; connects later.
+    ///
+    /// # Errors
+    /// Not an http(s) URL, or no token.
+    pub fn new(url: &str, token: Option<&str>) -> Result<RemoteHub, CliError> {
+        let base = hub_url(url)?;
+        let token = token.ok_or_else(|| CliError::NoToken { url: url.to_owned() })?.to_owned();
+        let client = Client::builder().timeout(REQUEST_TIMEOUT).build().map_err(|source| unreachable(&base, source))?;
+        Ok(RemoteHub { base, token, client })
+    }
+
+    pub(super) async fn tokens(&self) -> Result<Vec<TokenView>, CliError> {
+        let answer: TokensAnswer = self.call(Method::GET, &["tokens"], &[], None::<&()>).await?;
+        Ok(answer.tokens)
+    }
+
+    pub(super) async fn add_token(&self, spec: &TokenSpec) -> Result<NewToken, CliError> {
+        self.call(Method::POST, &["tokens"], &[], Some(spec)).await
+    }
+
+    pub(super) async fn rotate_token(&self, name: &NodeId) -> Result<NewToken, CliError> {
+        self.call(Method::POST, &["tokens", name.as_str(), "rotate"], &[], None::<&()>).await
+    }
+
+    pub(super) async fn remove_token(&self, name: &NodeId) -> Result<(), CliError> {
+        let _: serde_json::Value = self.call(Method::DELETE, &["tokens", name.as_str()], &[], None::<&()>).await?;
+        Ok(())
+    }
+
+    pub(super) async fn spaces(&self) -> Result<Vec<SpaceName>, CliError> {
+        Ok(self.status().await?.spaces.into_iter().map(|space| space.space).collect())
+    }
+
+    pub(super) async fn space(&self, name: &SpaceName) -> Result<SpaceStatus, CliError> {
+        let known = self.status().await?.spaces.into_iter().find(|space| space.space == *name);
+        let space = known.ok_or_else(|| StoreError::UnknownSpace(name.clone()))?;
+        let path = ["spaces", name.as_str(), "nodes"];
+        let answer: NodesAnswer = self.call(Method::GET, &path, &[], None::<&()>).await?;
+        Ok(SpaceStatus {
+            space: space.space,
+            epoch: space.epoch,
+            head: space.head,
+            last_change: space.last_change,
+            horizon: space.horizon,
+            conflicts: self.count(name, "conflicts").await?,
+            quarantined: self.count(name, "quarantine").await?,
+            nodes: answer.nodes,
+        })
+    }
+
+    async fn status(&self) -> Result<StatusAnswer, CliError> {
+        self.call(Method::GET, &["status"], &[], None::<&()>).await
+    }
+
+    /// Counts the rows of a list, page by page.
+    async fn count(&self, space: &SpaceName, list: &str) -> Result<u64, CliError> {
+        let (mut count, mut before) = (0, None);
+        while count < COUNT_MAX {
+            let mut query = vec![("limit", ROWS_AT_ONCE.to_string())];
+            query.extend(before.map(|n: u64| ("before", n.to_string())));
+            let path = ["spaces", space.as_str(), list];
+            let mut page: BTreeMap<String, Vec<RowNumber>> =
+                self.call(Method::GET, &path, &query, None::<&()>).await?;
+            let rows = page.remove(list).unwrap_or_default();
+            count += rows.len() as u64;
+            match rows.last() {
+                Some(last) if rows.len() == ROWS_AT_ONCE => before = Some(last.n),
+                _ => break,
+            }
+        }
+        Ok(count)
+    }
+
+    /// One request under `/admin/`.
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&impl Serialize>,
+    ) -> Result<T, CliError> {
+        let mut url = self.base.clone();
+        // Segments are escaped here: a token's name may hold `/`.
+        url.path_segments_mut().expect("an http URL has a path").pop_if_empty().push("admin").extend(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let mut request = self.client.request(method, url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            let text = serde_json::to_string(body).expect("requests serialize");
+            request = request.header("content-type", "application/json").body(text);
+        }
+        let reply = request.send().await.map_err(|source| unreachable(&self.base, source))?;
+        let status = reply.status().as_u16();
+        let text = reply.text().await.map_err(|source| unreachable(&self.base, source))?;
+        if status >= 400 {
+            return Err(self.refusal(status, &text));
+        }
+        serde_json::from_str(&text).map_err(|error| CliError::StrangeReply {
+            url: self.base.to_string(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn refusal(&self, status: u16, text: &str) -> CliError {
+        let said: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+        let message = said.get("error").and_then(serde_json::Value::as_str).unwrap_or("it gave no reason");
+        CliError::Refused { url: self.base.to_string(), status, message: message.to_owned() }
+    }
+}
+
+#[derive(Deserialize)]
+struct TokensAnswer {
+    tokens: Vec<TokenView>,
+}
+
+#[derive(Deserialize)]
+struct StatusAnswer {
+    spaces: Vec<SpaceAnswer>,
+}
+
+#[derive(Deserialize)]
+struct SpaceAnswer {
+    space: SpaceName,
+    epoch: Epoch,
+    head: Lsn,
+    last_change: Lsn,
+    horizon: Lsn,
+}
+
+#[derive(Deserialize)]
+struct NodesAnswer {
+    nodes: Vec<NodeRow>,
+}
+
+/// A row of a list, of which only the number matters here.
+#[derive(Deserialize)]
+struct RowNumber {
+    n: u64,
+}
+
+/// A hub's URL.
+///
+/// # Errors
+/// Not an http(s) URL.
+pub fn hub_url(url: &str) -> Result<Url, CliError> {
+    Url::parse(url).ok().filter(|parsed| matches!(parsed.scheme(), "http" | "https")).ok_or_else(|| {
+        CliError::Usage(format!("the hub's URL `{url}` is not one; it looks like http://127.0.0.1:7460"))
+    })
+}
+
+fn unreachable(base: &Url, source: reqwest::Error) -> CliError {
+    // The innermost cause says what happened; the outer ones repeat the URL.
+    let mut cause: &dyn std::error::Error = &source;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    CliError::Unreachable { url: base.to_string(), reason: cause.to_string() }
+}
