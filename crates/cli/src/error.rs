@@ -148,29 +148,6 @@ pub enum CliError {
         /// The space.
         space: SpaceName,
     },
-    /// The embedded database.
-    #[error(transparent)]
-    Database(#[from] syncline::Error),
-    /// A database file that does not exist.
-    #[error("there is no database at {}", .file.display())]
-    NoDatabase {
-        /// The file.
-        file: PathBuf,
-    },
-    /// A document that does not exist.
-    #[error("document `{id}` does not exist in `{collection}`")]
-    NoSuchDocument {
-        /// Its id.
-        id: String,
-        /// Where.
-        collection: String,
-    },
-    /// A sync that did not get through.
-    #[error("the sync did not get through: {0}")]
-    Sync(String),
-    /// Replicas that should be equal and are not.
-    #[error("{0}")]
-    Diverged(String),
     /// The program cannot start its threads.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
@@ -216,12 +193,10 @@ impl CliError {
             CliError::SecondHub { .. } => {
                 Some("use the running hub, stop it, or give this one a directory of its own (--data DIR)".into())
             }
-            CliError::NoDatabase { .. } => {
-                Some("check the path; `syncline db insert`, `import` and `sync` make a database".into())
-            }
-            CliError::NoHubData { .. } => {
-                Some("name the hub's directory (--data DIR) or the running hub (--hub URL); `syncline serve` makes one".into())
-            }
+            CliError::NoHubData { .. } => Some(
+                "name the hub's directory (--data DIR) or the running hub (--hub URL); `syncline serve` makes one"
+                    .into(),
+            ),
             CliError::NoToken { .. } => Some("add --token TOKEN, or set SYNCLINE_TOKEN".into()),
             CliError::Unreachable { .. } => Some("check the URL and that the hub runs (`syncline serve`)".into()),
             CliError::Refused { status: 401, .. } => {

@@ -5,7 +5,7 @@
 use crate::args::ConfigArgs;
 use crate::config::Config;
 use crate::error::CliError;
-use crate::hub::{HubAddress, options, open_store};
+use crate::hub::{HubAddress, open_store, options};
 use crate::log;
 use crate::output::{Output, Style};
 use serde::Serialize;
@@ -116,10 +116,9 @@ impl Args {
 /// For `serve` another hub on the same data is the mistake itself.
 fn in_use(error: CliError, data: &Path) -> CliError {
     match error {
-        CliError::Store(StoreError::InUse(store)) => CliError::SecondHub {
-            store,
-            url: HubAddress::read(&HubAddress::file_in(data)).map(|address| address.url),
-        },
+        CliError::Store(StoreError::InUse(store)) => {
+            CliError::SecondHub { store, url: HubAddress::read(&HubAddress::file_in(data)).map(|address| address.url) }
+        }
         other => other,
     }
 }

@@ -4,7 +4,7 @@
 use crate::args::AdminArgs;
 use crate::config::ACCESS;
 use crate::error::CliError;
-use crate::hub::{Admin, NewToken, TokenWish, access_of};
+use crate::hub::{NewToken, TokenWish, access_of};
 use crate::output::{Output, Style, Table};
 use clap::builder::PossibleValuesParser;
 use serde_json::json;

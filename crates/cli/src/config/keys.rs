@@ -125,7 +125,12 @@ pub const TOKEN_KEYS: &[Key] = &[
     key("secret", Kind::Secret, "", "The token itself."),
     key("secret_file", Kind::Path, "", "A file that holds the token itself."),
     key("access", Kind::Choice(ACCESS), "read-write", "What it may do; admin includes reading and writing."),
-    key("space", Kind::Text, "", "The space that it opens, \"*\" for every one; the default space, for an admin every one."),
+    key(
+        "space",
+        Kind::Text,
+        "",
+        "The space that it opens, \"*\" for every one; the default space, for an admin every one.",
+    ),
     key("collections", Kind::List, "", "The collections it may use; all when it names none."),
     key("collection", Kind::Name, "", "Its collection on bare /sync/… paths."),
     key("node", Kind::Text, "", "The one node that may use it."),

@@ -104,7 +104,7 @@ fn show_bytes(bytes: u64) -> String {
 }
 
 /// `15s` for round numbers, else milliseconds.
-pub fn show_millis(ms: u64) -> String {
+fn show_millis(ms: u64) -> String {
     DURATIONS[1..5]
         .iter()
         .rev()

@@ -83,8 +83,7 @@ impl RemoteHub {
             let mut query = vec![("limit", ROWS_AT_ONCE.to_string())];
             query.extend(before.map(|n: u64| ("before", n.to_string())));
             let path = ["spaces", space.as_str(), list];
-            let mut page: BTreeMap<String, Vec<RowNumber>> =
-                self.call(Method::GET, &path, &query, None::<&()>).await?;
+            let mut page: BTreeMap<String, Vec<RowNumber>> = self.call(Method::GET, &path, &query, None::<&()>).await?;
             let rows = page.remove(list).unwrap_or_default();
             count += rows.len() as u64;
             match rows.last() {
@@ -120,10 +119,8 @@ impl RemoteHub {
         if status >= 400 {
             return Err(self.refusal(status, &text));
         }
-        serde_json::from_str(&text).map_err(|error| CliError::StrangeReply {
-            url: self.base.to_string(),
-            reason: error.to_string(),
-        })
+        serde_json::from_str(&text)
+            .map_err(|error| CliError::StrangeReply { url: self.base.to_string(), reason: error.to_string() })
     }
 
     fn refusal(&self, status: u16, text: &str) -> CliError {
