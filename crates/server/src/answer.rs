@@ -50,7 +50,11 @@ impl IntoResponse for ServerError {
         *response.status_mut() = self.status();
         let headers = response.headers_mut();
         match &self {
-            ServerError::Method { allowed, .. } => drop(headers.insert(ALLOW, HeaderValue::from_static(allowed))),
+            ServerError::Method { allowed, .. } => {
+                if let Ok(allowed) = HeaderValue::from_str(allowed) {
+                    headers.insert(ALLOW, allowed);
+                }
+            }
             ServerError::Unauthorized { .. } => {
                 headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }

@@ -41,7 +41,7 @@ pub enum ServerError {
         /// What was asked.
         method: String,
         /// What is allowed, as the `Allow` header lists it.
-        allowed: &'static str,
+        allowed: String,
     },
     /// A name that is taken, or a batch id that was used for other content.
     #[error("{reason}")]

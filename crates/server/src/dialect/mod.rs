@@ -98,7 +98,7 @@ fn check_method(verb: Verb, method: &Method) -> Result<(), ServerError> {
         Verb::Push => (method == Method::POST, "POST"),
         _ => (method == Method::GET || method == Method::HEAD, "GET, HEAD"),
     };
-    if fits { Ok(()) } else { Err(ServerError::Method { method: method.to_string(), allowed }) }
+    if fits { Ok(()) } else { Err(ServerError::Method { method: method.to_string(), allowed: allowed.to_owned() }) }
 }
 
 /// Needs no token: foreign clients ask it to learn whether the hub is there at all.

@@ -6,8 +6,10 @@ use crate::dialect;
 use crate::error::ServerError;
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
@@ -56,12 +58,12 @@ pub const ROUTES: &[(&str, &str)] = &[
 /// The hub as an axum router, to serve alone or to mount below another one.
 pub fn router(app: Arc<App>) -> Router {
     let mut router = Router::new();
-    for (_, path) in ROUTES {
+    let paths: BTreeSet<&str> = ROUTES.iter().map(|(_, path)| *path).collect();
+    for path in paths {
         // The paths of the dialect have open prefixes: the fallback takes them.
         if let Some(handlers) = handlers(path) {
-            router = router.route(path, handlers.fallback(wrong_method));
+            router = router.route(path, handlers.fallback(move |method| async move { wrong_method(path, &method) }));
         }
-        // `route` would refuse a path that is listed for two methods twice.
     }
     let compression = CompressionLayer::new().no_br().no_deflate().compress_when(SizeAbove::new(COMPRESS_FROM_BYTES));
     let cors = cors::layer(&app.options.cors_origins);
@@ -99,9 +101,8 @@ async fn sync(State(app): State<Arc<App>>, request: Request) -> Response {
     dialect::serve(app, request).await
 }
 
-async fn wrong_method(request: Request) -> Response {
-    let path = request.uri().path();
-    let allowed = "the methods that `/docs` lists for this path";
-    let method = format!("{} {path}", request.method());
-    ServerError::Method { method, allowed }.into_response()
+fn wrong_method(path: &str, method: &Method) -> Response {
+    let listed = ROUTES.iter().filter(|(_, listed)| *listed == path);
+    let allowed = listed.map(|(method, _)| method.to_uppercase()).collect::<Vec<_>>().join(", ");
+    ServerError::Method { method: method.to_string(), allowed }.into_response()
 }
