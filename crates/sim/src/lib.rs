@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Seeded worlds for Syncline and the contract that every store passes. For tests only.
+
+pub mod contract;

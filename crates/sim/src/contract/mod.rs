@@ -1,0 +1,91 @@
+//! What every store must do, as stories that each engine passes ([`store_contract!`](crate::store_contract)).
+//! Nothing here knows the engine: a store is opened, used and, where the engine keeps anything,
+//! closed and opened again. There are no capability flags and no story is skipped.
+
+mod commits;
+mod concurrency;
+mod lists;
+mod pen;
+mod repeats;
+mod scans;
+mod spaces;
+mod trims;
+
+pub use commits::*;
+pub use concurrency::*;
+pub use lists::*;
+pub use repeats::*;
+pub use scans::*;
+pub use spaces::*;
+pub use trims::*;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use syncline_server::store::Store;
+
+/// A store under test.
+pub type AnyStore = Arc<dyn Store>;
+
+/// How the suite gets at a store that starts out empty.
+pub trait Bench: Send + Sync {
+    /// The store, open.
+    fn store(&self) -> AnyStore;
+
+    /// Closes the store and opens what it left behind. Engines that keep nothing return themselves.
+    fn reopen(&self, store: AnyStore) -> Pin<Box<dyn Future<Output = AnyStore> + Send + '_>>;
+}
+
+/// Makes a test module that runs every story on an engine: `store_contract!(memory, MemoryBench::new())`.
+#[macro_export]
+macro_rules! store_contract {
+    ($engine:ident, $bench:expr) => {
+        $crate::store_contract!(@stories $engine, $bench,
+            lsns_are_in_order_without_gaps,
+            heads_follow_updates_removals_and_returns,
+            a_whole_collection_is_loaded_live,
+            a_panicking_decision_writes_nothing,
+            a_gap_in_the_write_set_writes_nothing,
+            versions_come_back_as_written,
+            strategies_are_loaded_from_collection_rules,
+            batches_are_known_by_node,
+            foreign_ops_are_known_by_key,
+            receipts_are_loaded_by_range,
+            nodes_keep_their_numbers,
+            a_log_scan_returns_every_change,
+            a_log_scan_stops_at_its_limits,
+            rows_left_out_do_not_count,
+            a_net_scan_returns_each_document_once,
+            a_snapshot_returns_live_documents,
+            a_snapshot_resumes_after_a_position,
+            tickets_are_seen_by_nobody_else,
+            scattered_documents_are_found,
+            a_scan_ends_when_nobody_listens,
+            a_trim_forgets_what_is_superseded,
+            a_trim_forgets_tombstones_and_tickets,
+            readers_behind_the_horizon_are_told,
+            the_horizon_never_passes_the_last_change,
+            receipts_are_kept_for_their_time,
+            the_ledger_is_listed_in_pages,
+            the_quarantine_is_listed_in_pages,
+            cursors_are_noted,
+            records_are_kept_by_kind,
+            unknown_spaces_are_refused,
+            spaces_are_isolated,
+            reopening_keeps_everything,
+            concurrent_commits_take_their_turns,
+            a_snapshot_is_one_moment_of_a_busy_space,
+        );
+    };
+    (@stories $engine:ident, $bench:expr, $($story:ident,)+) => {
+        mod $engine {
+            use super::*;
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $story() {
+                    $crate::contract::$story(&$bench).await;
+                }
+            )+
+        }
+    };
+}

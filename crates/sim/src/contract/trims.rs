@@ -1,0 +1,133 @@
+//! Forgetting, and what must never be forgotten.
+
+use super::Bench;
+use super::pen::{
+    self, Do, by, collection, commit, id, load, log_after, net_after, node, open, scan, seqs, snapshot_after, space,
+    write,
+};
+use syncline_core::hub::{StoredBatch, Touch, WriteSet};
+use syncline_core::model::{BatchId, Lsn, Millis, Receipt, Seq, Verdict};
+use syncline_server::store::{Scan, StoreError, Trim, Trimmed};
+
+fn upto(horizon: u64) -> Trim {
+    Trim { horizon: Lsn(horizon), receipts_before: Millis(0) }
+}
+
+/// Old versions go, the documents stay, and whoever reads from the horizon on notices nothing.
+pub async fn a_trim_forgets_what_is_superseded(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    write(&store, &[Do::Put("a", "x", 1), Do::Put("a", "y", 1), Do::Put("a", "x", 2), Do::Put("a", "x", 3)]).await;
+    write(&store, &[Do::Put("a", "y", 2)]).await;
+
+    let trimmed = store.trim(&space(), upto(3)).await.expect("trimmed");
+
+    assert_eq!(trimmed, Trimmed { changes: 3, ..Trimmed::default() }, "1, 2 and 3 are nobody's head");
+    let head = store.head(&space()).await.expect("the space exists");
+    assert_eq!((head.lsn, head.horizon), (Lsn(5), Lsn(3)));
+    assert_eq!(scan(&store, log_after(3)).await.expect("readable").words(), "4:x 5:y");
+    assert_eq!(scan(&store, snapshot_after(0)).await.expect("readable").words(), "4:x 5:y");
+
+    // A document that stood at the horizon and is written again becomes a row that the next trim takes.
+    write(&store, &[Do::Put("a", "x", 4), Do::Put("a", "z", 1)]).await;
+    let again = store.trim(&space(), upto(6)).await.expect("trimmed");
+    assert_eq!(again, Trimmed { changes: 1, ..Trimmed::default() });
+    assert_eq!(scan(&store, net_after("a", 0)).await.expect("readable").words(), "5:y 6:x 7:z");
+    assert_eq!(store.trim(&space(), upto(6)).await.expect("trimmed"), Trimmed::default(), "nothing is left to do");
+}
+
+/// After that, a removed id is as if it had never been.
+pub async fn a_trim_forgets_tombstones_and_tickets(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    write(&store, &[Do::Put("a", "x", 1), Do::Put("a", "y", 1), Do::Put("a", "z", 1)]).await;
+    write(&store, &[Do::Remove("a", "x"), Do::Ticket("a"), Do::Remove("a", "y"), Do::Put("a", "y", 2)]).await;
+    write(&store, &[Do::Remove("a", "z"), Do::Ticket("a")]).await;
+
+    let trimmed = store.trim(&space(), upto(7)).await.expect("trimmed");
+
+    assert_eq!(trimmed, Trimmed { changes: 5, tombstones: 1, receipts: 0 }, "1, 2, 3, 5, 6 and the tombstone 4");
+    let touch = Touch { docs: [(collection("a"), id("x")), (collection("a"), id("z"))].into(), ..Touch::default() };
+    let loaded = load(&store, touch).await;
+    assert_eq!(loaded.docs.into_keys().map(|(_, id)| String::from(id)).collect::<Vec<_>>(), ["z"]);
+    assert_eq!(scan(&store, net_after("a", 0)).await.expect("readable").words(), "7:y 8:-z");
+    assert!(scan(&store, Scan::Ticket { lsn: Lsn(5) }).await.expect("readable").rows.is_empty());
+    assert_eq!(scan(&store, Scan::Ticket { lsn: Lsn(9) }).await.expect("readable").rows.len(), 1);
+
+    let back = write(&store, &[Do::Put("a", "x", 2)]).await;
+    assert_eq!(back.lsn, Lsn(10), "LSNs are never used again");
+    assert_eq!(scan(&store, snapshot_after(0)).await.expect("readable").words(), "7:y 10:x");
+}
+
+/// Positions behind the horizon are refused before the first byte; a snapshot and a net scan from 0 are not.
+pub async fn readers_behind_the_horizon_are_told(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    write(&store, &[Do::Put("a", "x", 1), Do::Put("a", "x", 2), Do::Put("a", "y", 1)]).await;
+    store.trim(&space(), upto(2)).await.expect("trimmed");
+
+    for behind in [log_after(0), log_after(1), net_after("a", 1)] {
+        let asked = behind.after();
+        let refused = scan(&store, behind).await.expect_err("refused");
+        let expected = matches!(refused, StoreError::BehindHorizon { horizon: Lsn(2), asked: a } if a == asked);
+        assert!(expected, "{refused}");
+    }
+    for (answered, words) in [
+        (log_after(2), "3:y"),
+        (net_after("a", 2), "3:y"),
+        (net_after("a", 0), "2:x 3:y"),
+        (snapshot_after(1), "2:x 3:y"),
+    ] {
+        assert_eq!(scan(&store, answered).await.expect("answered").words(), words);
+    }
+}
+
+/// Readers at the end of the log stay ahead of the horizon, whatever is asked.
+pub async fn the_horizon_never_passes_the_last_change(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    write(&store, &[Do::Put("a", "x", 1), Do::Remove("a", "x"), Do::Ticket("a")]).await;
+
+    store.trim(&space(), upto(u64::MAX >> 1)).await.expect("trimmed");
+    let far = store.head(&space()).await.expect("the space exists");
+    store.trim(&space(), upto(1)).await.expect("trimmed");
+    let back = store.head(&space()).await.expect("the space exists");
+
+    assert_eq!((far.lsn, far.last_change, far.horizon), (Lsn(3), Lsn(2), Lsn(2)));
+    assert_eq!(back, far, "it never goes back");
+    let nothing = scan(&store, log_after(2)).await.expect("the last reader is not behind");
+    assert_eq!((nothing.words().as_str(), nothing.scanned.upto), ("", Lsn(2)));
+    assert_eq!(write(&store, &[Do::Put("a", "x", 1)]).await.lsn, Lsn(4), "LSNs are never used again");
+}
+
+/// Receipts, batch ids and foreign keys go by age; what went is remembered as one number.
+pub async fn receipts_are_kept_for_their_time(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    let batch = |n: u64| (node("n1"), BatchId::new(format!("b{n}")).expect("a good id"));
+    for n in 1..=3 {
+        let receipt = |seq| Receipt { seq: Seq(seq), result: Verdict::Applied, lsn: Lsn(1), rejection: None };
+        let writes = WriteSet {
+            at: Millis(n * 100),
+            batches: vec![(batch(n), StoredBatch { digest: n, lsn: Lsn(n) })],
+            seen: vec![[u8::try_from(n).expect("small"); 16]],
+            receipts: [(node("n1"), vec![receipt(2 * n - 1), receipt(2 * n)])].into(),
+            ..WriteSet::default()
+        };
+        commit(&store, by("n1"), writes).await.expect("written");
+    }
+
+    let trim = Trim { horizon: Lsn(0), receipts_before: Millis(300) };
+    let trimmed = store.trim(&space(), trim).await.expect("trimmed");
+
+    assert_eq!(trimmed, Trimmed { receipts: 8, ..Trimmed::default() }, "of each kind those at 100 and 200");
+    let touch =
+        Touch { batches: (1..=3).map(batch).collect(), keys: [[1; 16], [2; 16], [3; 16]].into(), ..seqs("n1", 1, 6) };
+    let loaded = load(&store, touch).await;
+    assert_eq!(loaded.nodes[&node("n1")].forgotten, Seq(4));
+    assert_eq!(loaded.receipts.keys().map(|(_, seq)| seq.0).collect::<Vec<_>>(), [5, 6]);
+    assert_eq!(loaded.batches.into_keys().collect::<Vec<_>>(), [batch(3)]);
+    assert_eq!(loaded.seen.into_iter().collect::<Vec<_>>(), [[3; 16]]);
+    let last_seq = store.nodes(&pen::space()).await.expect("readable")[0].last_seq;
+    assert_eq!(last_seq, 6, "what was answered stays answered");
+}
