@@ -245,4 +245,26 @@ mod tests {
         let refusal = config.lay_variables(variables(&[("SYNCLINE_LIMITS_DEPTH", "deep")])).unwrap_err().to_string();
         assert!(refusal.contains("SYNCLINE_LIMITS_DEPTH") && refusal.contains("`deep`"), "{refusal}");
     }
+
+    #[test]
+    fn the_example_file_and_the_document_hold_every_key_and_its_default() {
+        let example = include_str!("../../../../syncline.example.toml");
+        let document = include_str!("../../../../docs/configuration.md");
+        let mut config = Config::defaults();
+        config.lay_file("syncline.example.toml", example).unwrap();
+        for key in KEYS {
+            let default = Config::defaults().entry(key.name).0.clone();
+            assert_eq!(config.entry(key.name).0, &default, "{} in the example", key.name);
+            let last = key.name.rsplit('.').next().unwrap_or(key.name);
+            assert!(
+                example.contains(&format!("{last} = ")) || key.name == "admin_token",
+                "{} in the example",
+                key.name
+            );
+            let row =
+                document.lines().find(|line| line.starts_with("| `") && line.contains(&format!("`{}`", key.name)));
+            let row = row.unwrap_or_else(|| panic!("{} in the document", key.name));
+            assert!(key.default.is_empty() || row.contains(&format!("`{}`", key.default)), "{row}");
+        }
+    }
 }

@@ -1,0 +1,97 @@
+//! Administration: in the data directory while no hub runs, through the hub when one does.
+
+use crate::shell::{Hub, Shell};
+use serde_json::Value;
+
+fn names(tokens: &Value) -> Vec<&str> {
+    tokens.as_array().unwrap().iter().map(|token| token["name"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn tokens_are_made_used_rotated_and_removed_through_a_running_hub() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let admin = ["--hub", &hub.url, "--token", hub.admin()];
+    let with = |args: &[&str]| shell.json(&[args, &admin].concat());
+
+    let made = with(&["token", "add", "phone", "--access", "read", "--collections", "notes,tasks", "--expires", "30d"]);
+    assert_eq!(made["name"], "phone");
+    let listed = with(&["token", "list"]);
+    assert_eq!(names(&listed), ["admin", "phone"]);
+    assert_eq!(listed[1]["collections"], serde_json::json!(["notes", "tasks"]));
+    assert!(!listed.to_string().contains(made["token"].as_str().unwrap()), "a list never shows secrets");
+
+    let again = shell.fails(1, &[&["token", "add", "phone"], &admin[..]].concat());
+    assert!(again.contains("phone") && again.contains("rotate"), "{again}");
+
+    let second = with(&["token", "add", "ops", "--access", "admin"])["token"].as_str().unwrap().to_owned();
+    shell.ok(&["status", "--hub", &hub.url, "--token", &second]);
+    let rotated = with(&["token", "rotate", "ops"])["token"].as_str().unwrap().to_owned();
+    let refusal = shell.fails(1, &["status", "--hub", &hub.url, "--token", &second]);
+    assert!(refusal.contains("401") && refusal.contains("next:"), "{refusal}");
+    shell.ok(&["status", "--hub", &hub.url, "--token", &rotated]);
+
+    with(&["token", "remove", "ops"]);
+    assert_eq!(names(&with(&["token", "list"])), ["admin", "phone"]);
+}
+
+#[test]
+fn the_same_commands_work_in_the_data_directory_while_no_hub_runs() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    hub.stop("-TERM");
+
+    let made = shell.json(&["token", "add", "ops", "--access", "admin"]);
+    assert_eq!(names(&shell.json(&["token", "list"])), ["admin", "ops"]);
+    assert_eq!(shell.json(&["status"])[0]["space"], "main");
+    assert_eq!(shell.json(&["node", "list"]), serde_json::json!([]));
+    shell.ok(&["token", "rotate", "admin"]);
+    shell.ok(&["token", "remove", "admin"]);
+
+    let hub = Hub::start(&shell, &[]);
+    assert_eq!(hub.admin, None, "`ops` is an admin");
+    shell.ok(&["status", "--hub", &hub.url, "--token", made["token"].as_str().unwrap()]);
+}
+
+#[test]
+fn the_running_hub_of_a_data_directory_is_found_by_itself() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let refusal = shell.fails(1, &["token", "list"]);
+    assert!(refusal.contains("a hub runs on this data directory"), "{refusal}");
+    assert!(refusal.contains(&format!("--hub {}", hub.url)), "{refusal}");
+
+    let found = shell.run_with(&[("SYNCLINE_TOKEN", hub.admin())], &["token", "list"]);
+    assert_eq!(found.code, 0, "{}", found.stderr);
+    assert!(found.stdout.contains("admin"), "{}", found.stdout);
+}
+
+#[test]
+fn what_is_not_there_is_named_with_the_next_step() {
+    let shell = Shell::new();
+    let nothing = shell.fails(1, &["status"]);
+    assert!(nothing.contains("syncline-data") && nothing.contains("--hub"), "{nothing}");
+    let unreachable = shell.fails(1, &["status", "--hub", "http://127.0.0.1:9", "--token", "t"]);
+    assert!(unreachable.contains("127.0.0.1:9") && unreachable.contains("syncline serve"), "{unreachable}");
+    let no_token = shell.fails(2, &["status", "--hub", "http://127.0.0.1:9"]);
+    assert!(no_token.contains("SYNCLINE_TOKEN"), "{no_token}");
+    let no_url = shell.fails(2, &["status", "--hub", "localhost", "--token", "t"]);
+    assert!(no_url.contains("http://"), "{no_url}");
+
+    let hub = Hub::start(&shell, &[]);
+    let admin = ["--hub", &hub.url, "--token", hub.admin()];
+    let node = shell.fails(1, &[&["node", "show", "nobody"], &admin[..]].concat());
+    assert!(node.contains("nobody") && node.contains("node list"), "{node}");
+    let space = shell.fails(1, &[&["status", "--space", "nowhere"], &admin[..]].concat());
+    assert!(space.contains("nowhere"), "{space}");
+    let expiry = shell.fails(2, &[&["token", "add", "x", "--expires", "soon"], &admin[..]].concat());
+    assert!(expiry.contains("30d"), "{expiry}");
+}
+
+#[test]
+fn errors_are_json_for_programs() {
+    let shell = Shell::new();
+    let said: Value = serde_json::from_str(&shell.fails(1, &["--json", "status"])).unwrap();
+    assert_eq!(said["exit_code"], 1);
+    assert!(said["error"].as_str().unwrap().contains("syncline-data"), "{said}");
+}

@@ -1,0 +1,7 @@
+//! The real binary, used as a person or a script uses it.
+
+mod admin;
+mod config;
+mod docs_commands;
+mod serve;
+mod shell;
