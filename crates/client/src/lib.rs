@@ -3,4 +3,5 @@
 pub mod filter;
 pub mod index;
 pub mod query;
+pub mod sync;
 pub mod transfer;

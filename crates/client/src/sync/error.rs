@@ -1,0 +1,47 @@
+//! What can be wrong with the way sync is set up. What goes wrong while it runs is told by events.
+
+use thiserror::Error;
+
+/// Sync was not started.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SyncError {
+    /// Neither a hub nor a client for one.
+    #[error("sync needs the hub's address and a token (`SyncOptions::new(url, token)`), or an `api_client`")]
+    NoHub,
+    /// An address that is none.
+    #[error("`{url}` is not the address of a hub ({reason}); it should read like `https://hub.example.com`")]
+    BadUrl {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The HTTP client could not be made.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Http(String),
+    /// An option outside its limits.
+    #[error("`{option}` is {value}; {rule}")]
+    Option {
+        /// The option's name.
+        option: &'static str,
+        /// What it is set to.
+        value: u64,
+        /// What it may be.
+        rule: &'static str,
+    },
+    /// A database has one log position and one outbox, so it syncs with one hub.
+    #[error("{collections} of this database already sync with another hub or token; disable their sync first")]
+    OtherHub {
+        /// The collections that do.
+        collections: String,
+    },
+    /// A name that is none.
+    #[error(transparent)]
+    Name(#[from] syncline_core::model::Malformed),
+    /// The operating system gave no thread.
+    #[error("no thread for sync: {0}")]
+    Thread(String),
+    /// The local database cannot be read.
+    #[error("the local database cannot be read: {0}")]
+    Storage(String),
+}

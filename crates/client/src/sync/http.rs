@@ -1,0 +1,128 @@
+//! The library's own [`ApiClient`]: HTTP/1.1 or 2, rustls with the ring provider, compressed
+//! answers, a limit on silence (not on the length of an answer).
+
+use super::api::{ApiClient, ApiError, ApiReply, ApiStream};
+use super::error::SyncError;
+use futures_util::future::BoxFuture;
+use futures_util::stream::StreamExt;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use std::error::Error as _;
+use std::time::Duration;
+
+/// Speaks to the hub at one address with one token.
+#[derive(Clone, Debug)]
+pub struct HttpApiClient {
+    base: String,
+    client: reqwest::Client,
+}
+
+impl HttpApiClient {
+    /// `url` is the hub's address; its path is kept as a prefix (`https://h/s/shop` names a space).
+    /// `request_timeout` limits the time to connect and every silence after that.
+    ///
+    /// # Errors
+    /// [`SyncError::BadUrl`] and [`SyncError::Http`].
+    pub fn new(url: &str, token: &str, request_timeout: Duration) -> Result<HttpApiClient, SyncError> {
+        let bad = |reason: &str| SyncError::BadUrl { url: url.to_owned(), reason: reason.to_owned() };
+        let parsed = reqwest::Url::parse(url).map_err(|e| bad(&e.to_string()))?;
+        if !matches!(parsed.scheme(), "http" | "https") {
+            return Err(bad("neither http nor https"));
+        }
+        if parsed.query().is_some() || parsed.fragment().is_some() {
+            return Err(bad("it must not have a `?` or `#` part"));
+        }
+        let client = reqwest::Client::builder()
+            .default_headers(headers(token)?)
+            .connect_timeout(request_timeout)
+            .read_timeout(request_timeout)
+            .redirect(reqwest::redirect::Policy::none());
+        install_tls_provider();
+        let client = client.build().map_err(|e| SyncError::Http(spelled_out(&e)))?;
+        Ok(HttpApiClient { base: url.trim_end_matches('/').to_owned(), client })
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<ApiReply, ApiError> {
+        let response = request.send().await.map_err(|e| cut(&e))?;
+        let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
+        let body = response.bytes().await.map_err(|e| cut(&e))?;
+        Ok(ApiReply { status, retry_after, body })
+    }
+}
+
+impl ApiClient for HttpApiClient {
+    fn get<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<ApiReply, ApiError>> {
+        Box::pin(self.send(self.client.get(format!("{}{path}", self.base))))
+    }
+
+    fn post<'a>(&'a self, path: &'a str, body: String) -> BoxFuture<'a, Result<ApiReply, ApiError>> {
+        let request = self.client.post(format!("{}{path}", self.base));
+        Box::pin(self.send(request.header(CONTENT_TYPE, "application/json").body(body)))
+    }
+
+    fn stream<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<ApiStream, ApiError>> {
+        let request = self.client.get(format!("{}{path}", self.base));
+        Box::pin(async move {
+            let response = request.send().await.map_err(|e| cut(&e))?;
+            let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
+            let pieces = response.bytes_stream().map(|piece| piece.map_err(|e| cut(&e))).boxed();
+            Ok(ApiStream { status, retry_after, pieces })
+        })
+    }
+}
+
+fn headers(token: &str) -> Result<HeaderMap, SyncError> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, application/x-ndjson"));
+    if !token.is_empty() {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {token}"))
+            .map_err(|_| SyncError::Http("the token holds characters that no HTTP header can carry".into()))?;
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
+    Ok(headers)
+}
+
+/// The application's own choice of a provider stands, if it has made one.
+fn install_tls_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Losing the race against another thread leaves a provider in place all the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let seconds: f64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+fn cut(error: &reqwest::Error) -> ApiError {
+    ApiError::new(spelled_out(error))
+}
+
+/// An error with its causes, which hold what a person needs to know ("connection refused").
+fn spelled_out(error: &reqwest::Error) -> String {
+    let (mut text, mut cause) = (error.to_string(), error.source());
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(url: &str, token: &str) -> Result<HttpApiClient, SyncError> {
+        HttpApiClient::new(url, token, Duration::from_secs(15))
+    }
+
+    #[test]
+    fn addresses_are_checked_before_anything_starts() {
+        assert_eq!(made("http://localhost:8787/s/shop/", "t").unwrap().base, "http://localhost:8787/s/shop");
+        for url in ["hub.example.com", "ftp://hub", "http://hub/?a=b", ""] {
+            assert!(matches!(made(url, "t"), Err(SyncError::BadUrl { .. })), "{url}");
+        }
+        assert!(made("http://hub", "line\nbreak").unwrap_err().to_string().contains("token"));
+    }
+}

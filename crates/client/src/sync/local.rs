@@ -1,0 +1,21 @@
+//! What the engine needs of the local database. Implemented by the replica, and by a small one in
+//! memory that the engine's tests use.
+
+use std::collections::BTreeSet;
+use syncline_core::model::{CollectionName, NodeId};
+use syncline_core::session::{Backlog, Positions, Stored, Write};
+
+/// The local database as one session sees it. Errors are sentences for `sync:error`.
+pub(super) trait Local: Send {
+    /// Who this device is.
+    fn node(&self) -> NodeId;
+
+    /// How far the collections have got.
+    fn positions(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Positions, String>;
+
+    /// What waits for the hub.
+    fn backlog(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Backlog, String>;
+
+    /// Carries out one write in one transaction.
+    fn carry_out(&mut self, scope: &BTreeSet<CollectionName>, write: Write) -> Result<Stored, String>;
+}

@@ -1,0 +1,64 @@
+//! Requests of the session as paths, in the `lsn` dialect's form for own clients.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use syncline_core::model::{CollectionName, Cursor, Lsn, NodeId};
+
+pub(super) fn snapshot(node: &NodeId, scope: &BTreeSet<CollectionName>, after: Option<Lsn>) -> String {
+    let mut path = format!("/sync/snapshot?node={}&collections={}", encoded(node.as_str()), names(scope));
+    if let Some(lsn) = after {
+        path.push_str(&format!("&after={lsn}"));
+    }
+    path
+}
+
+pub(super) fn pull(node: &NodeId, scope: &BTreeSet<CollectionName>, since: &Cursor, limit: u32, wait_s: u64) -> String {
+    let (node, epoch) = (encoded(node.as_str()), encoded(since.epoch.as_str()));
+    let lsn = since.lsn;
+    let mut path =
+        format!("/sync/pull?node={node}&since_lsn={lsn}&epoch={epoch}&collections={}&limit={limit}", names(scope));
+    if wait_s > 0 {
+        path.push_str(&format!("&wait={wait_s}"));
+    }
+    path
+}
+
+pub(super) const PUSH: &str = "/sync/push";
+pub(super) const HEALTH: &str = "/sync/health";
+
+fn names(scope: &BTreeSet<CollectionName>) -> String {
+    let names: Vec<String> = scope.iter().map(|name| encoded(name.as_str())).collect();
+    names.join(",")
+}
+
+/// Percent-encoded, but for the characters that mean nothing in any part of a URL.
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            _ => write!(out, "%{byte:02X}").expect("a string takes everything"),
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncline_core::model::Epoch;
+
+    #[test]
+    fn paths_carry_everything_the_hub_needs() {
+        let node = NodeId::new("n/1").unwrap();
+        let scope = ["users", "größe"].map(|name| CollectionName::new(name).unwrap()).into();
+        let since = Cursor { epoch: Epoch::new("e&1").unwrap(), lsn: Lsn(7) };
+        assert_eq!(
+            pull(&node, &scope, &since, 100, 10),
+            "/sync/pull?node=n%2F1&since_lsn=7&epoch=e%261&collections=gr%C3%B6%C3%9Fe,users&limit=100&wait=10"
+        );
+        assert_eq!(
+            snapshot(&node, &scope, Some(Lsn(3))),
+            "/sync/snapshot?node=n%2F1&collections=gr%C3%B6%C3%9Fe,users&after=3"
+        );
+    }
+}
