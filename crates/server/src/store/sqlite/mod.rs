@@ -12,6 +12,8 @@ mod scan;
 mod schema;
 mod space;
 
+#[cfg(test)]
+mod tests;
 mod trim;
 mod write;
 mod writer;

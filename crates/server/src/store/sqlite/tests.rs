@@ -1,0 +1,203 @@
+//! What only the embedded store promises: its files, its lock, and what failures leave behind.
+
+use super::{Options, SqliteStore, schema};
+use crate::store::{Encoder, Head, Row, Scan, Scanned, Store, StoreError};
+use rusqlite::Connection;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use syncline_core::hub::{Change, Entry, Touch, WriteSet};
+use syncline_core::model::{
+    Author, Body, CollectionName, DocId, Facts, Lsn, Mark, Meta, NodeId, SpaceName, Stamp, Version,
+};
+use tempfile::tempdir;
+use tokio::sync::mpsc;
+
+fn main_space() -> SpaceName {
+    SpaceName::new("main").unwrap()
+}
+
+async fn open(dir: &Path) -> SqliteStore {
+    let store = SqliteStore::open(dir, Options::default()).unwrap();
+    store.open_space(&main_space()).await.unwrap();
+    store
+}
+
+/// Writes one document of about so many bytes.
+async fn write(store: &SqliteStore, bytes: usize) -> Result<Head, StoreError> {
+    let touch = Touch { nodes: [NodeId::new("n1").unwrap()].into(), ..Touch::default() };
+    let decide = move |loaded: syncline_core::hub::Loaded| {
+        let lsn = loaded.head.next();
+        let mark = Mark { stamp: Stamp(lsn.0), lsn, author: Author(1) };
+        let body = Body::trusted(format!(r#"{{"text":"{}"}}"#, "x".repeat(bytes)));
+        let change = Change {
+            collection: CollectionName::new("a").unwrap(),
+            id: DocId::new(format!("d{lsn}")).unwrap(),
+            version: Version { lsn, author: Author(1), body, meta: Meta::inserted(mark) },
+            facts: Facts::default(),
+        };
+        WriteSet { entries: vec![Entry::Change(change)], ..WriteSet::default() }
+    };
+    store.commit(&main_space(), touch, Box::new(decide)).await
+}
+
+struct Texts;
+
+impl Encoder for Texts {
+    fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
+    fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(row.body.as_bytes());
+        true
+    }
+    fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
+}
+
+fn snapshot() -> Scan {
+    Scan::Snapshot { collections: None, after: Lsn(0), expired_by: None }
+}
+
+async fn count(store: &SqliteStore) -> u64 {
+    let (out, mut chunks) = mpsc::channel(1);
+    let space = main_space();
+    let drain = async { while chunks.recv().await.is_some() {} };
+    let (scanned, ()) = tokio::join!(store.scan(&space, snapshot(), Box::new(Texts), out), drain);
+    scanned.unwrap().rows
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_left_alone() {
+    let dir = tempdir().unwrap();
+    open(dir.path()).await.close().await.unwrap();
+    let file = dir.path().join("spaces/main.db");
+    Connection::open(&file).unwrap().pragma_update(None, "user_version", 99).unwrap();
+
+    let store = SqliteStore::open(dir.path(), Options::default()).unwrap();
+    let refused = store.open_space(&main_space()).await.unwrap_err();
+
+    let known = i64::try_from(schema::SPACE.len()).unwrap();
+    assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: k, .. } if k == known), "{refused}");
+    assert!(refused.to_string().contains("main.db"), "{refused}");
+    let version: i64 = Connection::open(&file).unwrap().query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!(version, 99);
+}
+
+#[tokio::test]
+async fn an_older_schema_is_brought_forward() {
+    let dir = tempdir().unwrap();
+    let path = dir.path().join("x.db");
+    drop(schema::open_to_write(&path, &["CREATE TABLE one (a)"], 1 << 20).unwrap());
+
+    let steps = ["CREATE TABLE one (a)", "CREATE TABLE two (a)", "INSERT INTO two VALUES (7)"];
+    let conn = schema::open_to_write(&path, &steps, 1 << 20).unwrap();
+
+    assert_eq!(conn.query_row("SELECT a FROM two", [], |row| row.get::<_, i64>(0)).unwrap(), 7);
+    assert_eq!(conn.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0)).unwrap(), 3);
+}
+
+#[tokio::test]
+async fn a_second_opener_is_refused_until_the_first_has_closed() {
+    let dir = tempdir().unwrap();
+    let first = open(dir.path()).await;
+
+    let Err(refused) = SqliteStore::open(dir.path(), Options::default()) else { panic!("two hubs share a directory") };
+    assert!(matches!(refused, StoreError::InUse(_)), "{refused}");
+
+    first.close().await.unwrap();
+    let second = open(dir.path()).await;
+    write(&second, 10).await.unwrap();
+    assert!(matches!(first.head(&main_space()).await, Err(StoreError::Closed)));
+}
+
+#[tokio::test]
+async fn what_was_committed_is_on_the_disk() {
+    let (dir, copy) = (tempdir().unwrap(), tempdir().unwrap());
+    let store = open(dir.path()).await;
+    for _ in 0..20 {
+        write(&store, 100).await.unwrap();
+    }
+
+    // A crash leaves the files as they are at this moment; nothing is closed or flushed.
+    fs::create_dir(copy.path().join("spaces")).unwrap();
+    for file in ["hub.db", "hub.db-wal", "spaces/main.db", "spaces/main.db-wal"] {
+        fs::copy(dir.path().join(file), copy.path().join(file)).unwrap();
+    }
+
+    let found = SqliteStore::open(copy.path(), Options::default()).unwrap();
+    assert_eq!(found.head(&main_space()).await.unwrap(), store.head(&main_space()).await.unwrap());
+    assert_eq!(count(&found).await, 20);
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_one_commit_and_not_the_next() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path()).await;
+    write(&store, 100).await.unwrap();
+    let file = store.file(&main_space()).await.unwrap();
+    let limit_pages = |extra: i64| {
+        file.write(move |writer| {
+            writer.transaction("limiting the file", |conn, _| {
+                let pages: i64 = conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+                conn.query_row(&format!("PRAGMA max_page_count = {}", pages + extra), [], |_| Ok(())).unwrap();
+                Ok(())
+            })
+        })
+    };
+
+    limit_pages(2).await.unwrap();
+    let refused = write(&store, 1 << 20).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Engine { .. }), "{refused:?}");
+    assert_eq!((store.head(&main_space()).await.unwrap().lsn, count(&store).await), (Lsn(1), 1));
+
+    limit_pages(1_000).await.unwrap();
+    assert_eq!(write(&store, 1 << 20).await.unwrap().lsn, Lsn(2));
+}
+
+#[tokio::test]
+async fn a_failure_nobody_can_vouch_for_stops_writing_but_not_reading() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path()).await;
+    write(&store, 100).await.unwrap();
+    let file = store.file(&main_space()).await.unwrap();
+    let broken_disk = || {
+        let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+        StoreError::engine("committing")(rusqlite::Error::SqliteFailure(code, None))
+    };
+
+    let failed = file.write(move |writer| writer.transaction("committing", |_, _| Err::<(), _>(broken_disk()))).await;
+
+    assert!(matches!(failed, Err(StoreError::Poisoned { .. })), "{failed:?}");
+    assert!(matches!(write(&store, 100).await, Err(StoreError::Poisoned { .. })), "it does not guess");
+    assert_eq!(count(&store).await, 1, "reads go on");
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_cut_off() {
+    let dir = tempdir().unwrap();
+    let options = Options { reader_stall: Duration::from_millis(1), ..Options::default() };
+    let store = SqliteStore::open(dir.path(), options).unwrap();
+    store.open_space(&main_space()).await.unwrap();
+    for _ in 0..4 {
+        write(&store, 1 << 20).await.unwrap();
+    }
+    let (out, _chunks_that_nobody_takes) = mpsc::channel(1);
+
+    let cut = store.scan(&main_space(), snapshot(), Box::new(Texts), out).await;
+
+    assert!(matches!(cut, Err(StoreError::SlowReader { .. })), "{cut:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_write_ahead_log_starts_over_while_writing_goes_on() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path()).await;
+
+    // 200 MiB go through a log that is copied from 32 MiB on.
+    let mut largest = 0;
+    for _ in 0..200 {
+        write(&store, 1 << 20).await.unwrap();
+        largest = largest.max(fs::metadata(dir.path().join("spaces/main.db-wal")).unwrap().len());
+    }
+
+    assert!(largest < 160 << 20, "the log grew to {} MiB", largest >> 20);
+    assert_eq!(count(&store).await, 200);
+}
