@@ -7,7 +7,7 @@ use super::loaded::{DocKey, StoredBatch};
 use super::progress::{Attempt, Progress};
 use super::weave::weave;
 use super::write_set::{Entry, Quarantined, Ticket};
-use crate::model::{Author, Base, DocId, Edit, Lsn, Mark, Millis, Stamp, Version};
+use crate::model::{Author, Base, DocId, Edit, Mark, Millis, Stamp, Version};
 use crate::model::{ForeignBatch, ForeignEdit, ForeignOp, Rejection};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,24 +37,29 @@ impl Progress {
             return if same { Reply::Foreign { lsn: known.lsn, fresh: None } } else { Reply::BatchReused };
         }
         let author = self.author(&batch.node).author;
+        let ticket = batch.numbered.then(|| self.open_ticket(batch, author));
         let first = self.loaded.head.next();
         let created = self.foreign_ops(batch, author);
         let fresh = created.then_some((first, self.loaded.head));
-        let Some(key) = batch_key else { return Reply::Foreign { lsn: self.loaded.head, fresh } };
-        let lsn = self.issue_ticket(batch, author, fresh);
-        self.note_batch(key, StoredBatch { digest: batch.digest, lsn });
+        if let (Some(Entry::Ticket(ticket)), Some(range)) = (ticket.map(|n| &mut self.writes.entries[n]), fresh) {
+            ticket.own.push(range);
+        }
+        let lsn = ticket.map_or(self.loaded.head, |n| self.writes.entries[n].lsn());
+        if let Some(key) = batch_key {
+            self.note_batch(key, StoredBatch { digest: batch.digest, lsn });
+        }
         Reply::Foreign { lsn, fresh }
     }
 
     /// Such a client takes the number of the reply for its cursor, so the number must stand for what
-    /// it really has.
-    fn issue_ticket(&mut self, batch: &ForeignBatch, author: Author, fresh: Option<(Lsn, Lsn)>) -> Lsn {
+    /// it really has. It comes before the push's own changes: then pages that bring some of them
+    /// back end on a higher number, as clients expect. Returns the entry's index.
+    fn open_ticket(&mut self, batch: &ForeignBatch, author: Author) -> usize {
         let lsn = self.loaded.head.next();
-        let own = batch.own.iter().copied().chain(fresh).collect();
-        let (collection, from) = (batch.collection.clone(), batch.served);
+        let (collection, from, own) = (batch.collection.clone(), batch.served, batch.own.clone());
         self.writes.entries.push(Entry::Ticket(Ticket { lsn, collection, author, from, own }));
         self.loaded.head = lsn;
-        lsn
+        self.writes.entries.len() - 1
     }
 
     /// Applies the ops in the order in which they were made; tells whether documents came into being.

@@ -184,6 +184,7 @@ fn foreign(batch: &str, ops: Vec<ForeignOp>) -> Intake {
         served: Lsn(0),
         own: Vec::new(),
         sole: true,
+        numbered: true,
     })
 }
 
@@ -197,11 +198,11 @@ fn foreign_insert(key: u8, id: &str) -> ForeignOp {
 fn a_foreign_push_is_answered_with_a_ticket_and_its_repeat_with_the_same() {
     let mut space = Space::default();
     let reply = space.push(&[foreign("b1", vec![foreign_insert(1, "x")])]);
-    let fresh = Some((Lsn(1), Lsn(1)));
-    assert_eq!(reply, [Reply::Foreign { lsn: Lsn(2), fresh }]);
-    assert!(matches!(space.log[1], Entry::Ticket(_)));
+    let fresh = Some((Lsn(2), Lsn(2)));
+    assert_eq!(reply, [Reply::Foreign { lsn: Lsn(1), fresh }]);
+    assert!(matches!(&space.log[0], Entry::Ticket(ticket) if ticket.own == [(Lsn(2), Lsn(2))]));
     let again = space.push(&[foreign("b1", vec![foreign_insert(1, "x")])]);
-    assert_eq!(again, [Reply::Foreign { lsn: Lsn(2), fresh: None }]);
+    assert_eq!(again, [Reply::Foreign { lsn: Lsn(1), fresh: None }]);
     assert_eq!(space.log.len(), 2);
 }
 

@@ -105,6 +105,8 @@ pub struct ForeignBatch {
     /// Whether, as far as the hub can tell, one device alone uses the key: then its plain ops come in
     /// the order in which they were made.
     pub sole: bool,
+    /// Whether the sender takes the number of the reply for its cursor, so that it needs a ticket.
+    pub numbered: bool,
 }
 
 /// One element of a foreign push, taken apart.

@@ -22,6 +22,7 @@ use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Instant;
 use syncline_core::model::CollectionName;
 
 /// A request that may go on: its token allows the space and the kind of access.
@@ -38,6 +39,8 @@ pub struct Asked {
     pub query: Query,
     /// The right to work; dropped when the answer is complete.
     pub slot: Slot,
+    /// When the request began to arrive.
+    pub arrived: Instant,
 }
 
 impl Asked {
@@ -59,6 +62,7 @@ pub async fn serve(app: Arc<App>, request: Request) -> Response {
 }
 
 async fn dispatch(app: Arc<App>, request: Request) -> Result<Response, ServerError> {
+    let arrived = Instant::now();
     let (verb, base) = parse_path(request.uri().path())?;
     check_method(verb, request.method())?;
     let access = match verb {
@@ -77,7 +81,7 @@ async fn dispatch(app: Arc<App>, request: Request) -> Result<Response, ServerErr
         grant.check_collection(name)?;
     }
     let slot = app.slot()?;
-    let asked = Asked { app, grant, space, named, query, slot };
+    let asked = Asked { app, grant, space, named, query, slot, arrived };
     match verb {
         Verb::Push => push(asked, request).await,
         Verb::Pull if asked.query.get("node").is_some() => own::pull(asked).await,

@@ -1,26 +1,44 @@
-//! Foreign clients of the WiseJSON family.
+//! The `lsn` dialect as WiseJSON clients speak it (steps 3 and 8 of the life of a change): three
+//! generations, told apart by the shape of their requests. Holds no rule about data; what it adds is
+//! the guess which device stands behind a request, because no request says so.
+
+mod cursor;
+mod encode;
+mod lists;
+mod pull;
+mod push;
+mod readers;
+mod snapshot;
+
+pub use pull::pull;
+pub use push::push;
+pub use snapshot::snapshot;
 
 use super::Asked;
-use super::body::Held;
 use crate::error::ServerError;
-use axum::response::Response;
+use lists::Lists;
+use readers::Readers;
+use syncline_core::model::{CollectionName, NodeId, SpaceName};
 
-/// `GET …/sync/snapshot`
-pub async fn snapshot(asked: Asked) -> Result<Response, ServerError> {
-    Err(not_yet(&asked))
+/// One stream as one token sees it: all that is known of who asks.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct StreamKey {
+    space: SpaceName,
+    collection: CollectionName,
+    token: NodeId,
 }
 
-/// `GET …/sync/pull`
-pub async fn pull(asked: Asked) -> Result<Response, ServerError> {
-    Err(not_yet(&asked))
+impl StreamKey {
+    fn of(asked: &Asked) -> Result<StreamKey, ServerError> {
+        let (space, collection) = (asked.space.name().clone(), asked.collection()?);
+        Ok(StreamKey { space, collection, token: asked.grant.token_name().clone() })
+    }
 }
 
-/// `POST …/sync/push`
-pub async fn push(asked: Asked, _body: Held) -> Result<Response, ServerError> {
-    Err(not_yet(&asked))
-}
-
-fn not_yet(asked: &Asked) -> ServerError {
-    let collection = asked.collection().map_or_else(|e| e.to_string(), String::from);
-    ServerError::bad("foreign_client", format!("requests without `node` are not served yet (`{collection}`)"))
+/// What the hub remembers of foreign readers, in memory only: after a restart they get some
+/// changes once more, which is harmless.
+#[derive(Debug, Default)]
+pub(crate) struct Foreign {
+    readers: Readers,
+    lists: Lists,
 }

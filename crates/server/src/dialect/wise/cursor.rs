@@ -1,0 +1,75 @@
+//! What a foreign cursor stands for. Such a client takes the number of a push reply for its cursor;
+//! the hub then finds the ticket of that push, which says what its holder really has.
+
+use super::super::Asked;
+use super::super::query::malformed;
+use crate::error::ServerError;
+use crate::hub::Reading;
+use crate::store::{Encoder, Head, Row, Scan, Scanned};
+use syncline_core::hub::Ticket;
+use syncline_core::model::{CollectionName, Lsn};
+use syncline_core::wire::wise::Holding;
+
+/// A cursor, understood.
+#[derive(Clone, Debug)]
+pub(super) struct Position {
+    /// The number that the client came with; 0 when it is not one of this log's.
+    pub cursor: Lsn,
+    /// Whether it is the number of a push reply.
+    pub ticket: bool,
+    /// What its holder has.
+    pub holding: Holding,
+}
+
+/// Any JSON number: clients send back literally what they were given, by whatever server.
+pub(super) fn read(asked: &Asked) -> Result<Lsn, ServerError> {
+    let text = asked.query.get("since_lsn").unwrap_or_default();
+    let number: f64 = text.parse().map_err(|_| malformed("since_lsn", text, "a number"))?;
+    if !number.is_finite() {
+        return Err(malformed("since_lsn", text, "a number"));
+    }
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates, which is what is meant
+    Ok(Lsn(number.floor().max(0.0) as u64))
+}
+
+/// Finds out what the cursor stands for. One that is ahead of the log or behind its horizon starts anew.
+pub(super) async fn resolve(asked: &Asked, collection: &CollectionName, sent: Lsn) -> Result<Position, ServerError> {
+    let head = asked.space.head();
+    let anew = Position { cursor: Lsn::ZERO, ticket: false, holding: Holding::default() };
+    if sent == Lsn::ZERO || sent > head.lsn {
+        return Ok(anew);
+    }
+    let ticket = ticket(asked, sent).await?.filter(|ticket| ticket.collection == *collection);
+    let Some(ticket) = ticket else {
+        let forgotten = sent <= head.horizon && sent != head.last_change;
+        let after = if forgotten { Lsn::ZERO } else { sent };
+        return Ok(Position { cursor: sent, ticket: false, holding: Holding { after, own: Vec::new() } });
+    };
+    let after = if ticket.from < head.horizon { Lsn::ZERO } else { ticket.from };
+    Ok(Position { cursor: sent, ticket: true, holding: Holding { after, own: ticket.own } })
+}
+
+async fn ticket(asked: &Asked, lsn: Lsn) -> Result<Option<Ticket>, ServerError> {
+    let Reading::Whole(text, scanned) = asked.space.read(Scan::Ticket { lsn }, Box::new(Verbatim)).await? else {
+        return Err(ServerError::Bug(format!("the ticket {lsn} does not fit into one chunk")));
+    };
+    if scanned.rows == 0 || text.is_empty() {
+        return Ok(None);
+    }
+    let read = serde_json::from_slice(&text);
+    read.map(Some).map_err(|e| ServerError::Bug(format!("the ticket {lsn} cannot be read: {e}")))
+}
+
+/// The row's text as it is.
+struct Verbatim;
+
+impl Encoder for Verbatim {
+    fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
+
+    fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(row.body.as_bytes());
+        true
+    }
+
+    fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
+}

@@ -1,0 +1,92 @@
+//! Rows as WiseJSON clients take them. What one document becomes is the codec's business.
+
+use crate::store::{Encoder, Head, Row, Scanned};
+use syncline_core::model::Lsn;
+use syncline_core::wire::wise::{Holding, NetDoc, document, net_ops};
+
+use super::lists::time_of;
+
+/// What is called before the first byte and after the last row.
+pub(super) trait Watch: Send {
+    /// The reply will be complete up to here.
+    fn begins(&mut self, served: Lsn, head: Lsn);
+    /// It holds so many ops.
+    fn ends(&mut self, ops: u64);
+}
+
+/// The envelope of a pull's reply.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Envelope {
+    /// `{"ops": […], "server_lsn": n}`. The cursor that came: an empty reply never answers with less.
+    Object(Lsn),
+    /// `[…]`
+    List,
+}
+
+/// A pull.
+pub(super) struct PullEncoder<W> {
+    pub holding: Holding,
+    pub envelope: Envelope,
+    pub watch: W,
+    pub served: Lsn,
+    pub ops: u64,
+}
+
+impl<W: Watch> Encoder for PullEncoder<W> {
+    fn begin(&mut self, head: &Head, out: &mut Vec<u8>) {
+        self.served = head.last_change;
+        self.watch.begins(head.last_change, head.lsn);
+        out.extend_from_slice(match self.envelope {
+            Envelope::Object(_) => br#"{"ops":["#,
+            Envelope::List => b"[",
+        });
+    }
+
+    fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
+        let ops = net_ops(out, &net_doc(row), &self.holding, self.ops == 0);
+        self.ops += ops as u64;
+        ops > 0
+    }
+
+    fn end(&mut self, _scanned: &Scanned, out: &mut Vec<u8>) {
+        out.push(b']');
+        if let Envelope::Object(cursor) = self.envelope {
+            let lsn = if self.ops == 0 { self.served.max(cursor) } else { self.served };
+            out.extend_from_slice(format!(r#","server_lsn":{lsn}}}"#).as_bytes());
+        }
+        self.watch.ends(self.ops);
+    }
+}
+
+/// A snapshot.
+pub(super) struct SnapshotEncoder<W> {
+    pub watch: W,
+    pub documents: u64,
+}
+
+impl<W: Watch> Encoder for SnapshotEncoder<W> {
+    fn begin(&mut self, head: &Head, out: &mut Vec<u8>) {
+        self.watch.begins(head.last_change, head.lsn);
+        let (lsn, time) = (head.last_change, time_of(head.last_change).iso());
+        out.extend_from_slice(format!(r#"{{"server_lsn":{lsn},"timestamp":"{time}","documents":["#).as_bytes());
+    }
+
+    fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
+        if self.documents > 0 {
+            out.push(b',');
+        }
+        self.documents += 1;
+        document(out, &net_doc(row));
+        true
+    }
+
+    fn end(&mut self, _scanned: &Scanned, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"]}");
+        self.watch.ends(self.documents);
+    }
+}
+
+fn net_doc<'a>(row: &Row<'a>) -> NetDoc<'a> {
+    let Row { id, lsn, live, stamp, meta, created, timed, body, .. } = *row;
+    NetDoc { id, lsn, live, stamp, meta, created, timed, body }
+}

@@ -1,0 +1,144 @@
+//! What changed for one foreign client, as the fewest ops that bring it to the present state.
+
+use super::super::Asked;
+use super::super::query::malformed;
+use super::StreamKey;
+use super::cursor::{self, Position};
+use super::encode::{Envelope, PullEncoder, Watch};
+use super::lists::Since;
+use super::readers::Visit;
+use crate::app::{App, Slot};
+use crate::clock;
+use crate::error::ServerError;
+use crate::hub::Reading;
+use crate::store::Scan;
+use axum::body::Body;
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::future::Either;
+use futures_util::{Stream, StreamExt, stream};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use syncline_core::model::{Lsn, Millis};
+use syncline_core::wire::wise::Holding;
+
+/// `GET …/sync/pull`
+///
+/// # Errors
+/// An unreadable position, outside the grant, or those of the store.
+pub async fn pull(asked: Asked) -> Result<Response, ServerError> {
+    let key = StreamKey::of(&asked)?;
+    asked.app.meters.pages.increment(1);
+    match asked.query.get("since_lsn") {
+        Some(_) => by_position(asked, key).await,
+        None => as_list(asked, key).await,
+    }
+}
+
+/// 5.6.3 and later.
+async fn by_position(asked: Asked, key: StreamKey) -> Result<Response, ServerError> {
+    let sent = cursor::read(&asked)?;
+    let Position { cursor, ticket, holding } = cursor::resolve(&asked, &key.collection, sent).await?;
+    let watch = Follow { app: Arc::clone(&asked.app), key: key.clone(), cursor, ticket, mark: 0 };
+    let reading = read(&asked, &key, holding, Envelope::Object(cursor), watch).await?;
+    Ok(answer(reading, asked.slot, Box::new(|| {})))
+}
+
+/// 5.6.2 and before.
+async fn as_list(asked: Asked, key: StreamKey) -> Result<Response, ServerError> {
+    let since = match asked.query.get("since") {
+        None => Since::Last,
+        Some(text) => match Millis::parse(text) {
+            Some(time) => Since::Time(time),
+            None => return Err(malformed("since", text, "an ISO 8601 time")),
+        },
+    };
+    let head = asked.space.head();
+    let after = asked.app.foreign.lists.after(&key, since);
+    let after = if after > head.lsn || after < head.horizon { Lsn::ZERO } else { after };
+    let served = Arc::new(Mutex::new(Lsn::ZERO));
+    let watch = Note { app: Arc::clone(&asked.app), key: key.clone(), served: Arc::clone(&served) };
+    let holding = Holding { after, own: Vec::new() };
+    let reading = read(&asked, &key, holding, Envelope::List, watch).await?;
+    let app = Arc::clone(&asked.app);
+    let done: Done = Box::new(move || {
+        let upto = *served.lock().unwrap_or_else(PoisonError::into_inner);
+        app.foreign.lists.written(&key, upto);
+    });
+    Ok(answer(reading, asked.slot, done))
+}
+
+async fn read(
+    asked: &Asked,
+    key: &StreamKey,
+    holding: Holding,
+    envelope: Envelope,
+    watch: impl Watch + 'static,
+) -> Result<Reading, ServerError> {
+    let scan = Scan::Net { collection: key.collection.clone(), after: holding.after };
+    let encoder = PullEncoder { holding, envelope, watch, served: Lsn::ZERO, ops: 0 };
+    asked.space.read(scan, Box::new(encoder)).await
+}
+
+/// What to do once the last byte was handed to the connection.
+pub(super) type Done = Box<dyn FnOnce() + Send>;
+
+type Chunks = Pin<Box<dyn Stream<Item = Result<Bytes, crate::store::StoreError>> + Send>>;
+
+/// The reply; `done` is called only when all of it was taken.
+pub(super) fn answer(reading: Reading, slot: Slot, done: Done) -> Response {
+    let chunks = match reading {
+        Reading::Whole(bytes, _) => Either::Left(stream::iter([Ok(bytes)])),
+        Reading::Parts(parts) => Either::Right(parts.into_stream(slot)),
+    };
+    let chunks: Chunks = Box::pin(chunks);
+    let watched = stream::unfold(Some((chunks, done)), |state| async move {
+        let (mut chunks, done) = state?;
+        match chunks.next().await {
+            Some(Ok(chunk)) => Some((Ok(chunk), Some((chunks, done)))),
+            Some(Err(error)) => Some((Err(error), None)),
+            None => {
+                done();
+                None
+            }
+        }
+    });
+    crate::answer::with_type(Body::from_stream(watched), "application/json")
+}
+
+/// Follows a device by its cursors.
+struct Follow {
+    app: Arc<App>,
+    key: StreamKey,
+    cursor: Lsn,
+    ticket: bool,
+    mark: u64,
+}
+
+impl Watch for Follow {
+    fn begins(&mut self, served: Lsn, head: Lsn) {
+        let visit = Visit { cursor: self.cursor, ticket: self.ticket, served, head };
+        self.mark = self.app.foreign.readers.visit(&self.key, visit, Instant::now());
+    }
+
+    fn ends(&mut self, ops: u64) {
+        self.app.foreign.readers.replied(&self.key, self.mark, ops, Instant::now());
+    }
+}
+
+/// Notes how far a list reaches.
+struct Note {
+    app: Arc<App>,
+    key: StreamKey,
+    served: Arc<Mutex<Lsn>>,
+}
+
+impl Watch for Note {
+    fn begins(&mut self, served: Lsn, head: Lsn) {
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
+        self.app.foreign.lists.note(&self.key.space, clock::now(), head);
+    }
+
+    fn ends(&mut self, _ops: u64) {}
+}

@@ -1,0 +1,50 @@
+//! Ops of a foreign client, in one commit.
+
+use super::super::Asked;
+use super::super::body::Held;
+use super::StreamKey;
+use super::readers::Sender;
+use crate::answer;
+use crate::error::ServerError;
+use axum::response::Response;
+use serde_json::json;
+use syncline_core::hub::Reply;
+use syncline_core::model::ForeignBatch;
+use syncline_core::wire::wise::{Shape, decode_push};
+
+/// `POST …/sync/push` without a `node`.
+///
+/// # Errors
+/// A malformed push (nothing of it is applied), outside the grant, or those of the store.
+pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
+    let key = StreamKey::of(&asked)?;
+    let readers = &asked.app.foreign.readers;
+    let Sender { served, own, sole } = readers.sender(&key, asked.space.head().lsn, asked.arrived);
+    let (collection, limits) = (key.collection.clone(), asked.app.options.settings.limits);
+    let push = body.parse(move |text| Ok(decode_push(text, &collection, &limits)?)).await?;
+    drop(body);
+    let batch = ForeignBatch {
+        node: key.token.clone(),
+        collection: key.collection.clone(),
+        batch: push.batch,
+        // The dialect promises success to every repeat of a batch id, whatever it holds.
+        digest: 0,
+        ops: push.ops,
+        served,
+        own,
+        sole,
+        numbered: push.shape == Shape::Object,
+    };
+    let pushed = asked.space.push_foreign(batch).await?;
+    match pushed.reply {
+        Reply::Foreign { lsn, fresh } => {
+            if let Some(wrote) = fresh {
+                readers.pushed(&key, wrote);
+            }
+            Ok(answer::json(&json!({ "status": "ok", "server_lsn": lsn })))
+        }
+        Reply::Own { .. } | Reply::BatchReused => {
+            Err(ServerError::Bug("a foreign push got another client's answer".to_owned()))
+        }
+    }
+}

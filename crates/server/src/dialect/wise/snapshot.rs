@@ -1,0 +1,57 @@
+//! Every live document in one reply.
+
+use super::super::Asked;
+use super::StreamKey;
+use super::encode::{SnapshotEncoder, Watch};
+use super::pull::{Done, answer};
+use crate::app::App;
+use crate::clock;
+use crate::error::ServerError;
+use crate::store::Scan;
+use axum::response::Response;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+use syncline_core::model::Lsn;
+
+/// `GET …/sync/snapshot`
+///
+/// # Errors
+/// Outside the grant, or those of the store.
+pub async fn snapshot(asked: Asked) -> Result<Response, ServerError> {
+    let key = StreamKey::of(&asked)?;
+    let collections = Some(BTreeSet::from([key.collection.clone()]));
+    let scan = Scan::Snapshot { collections, after: Lsn::ZERO, expired_by: Some(clock::now()) };
+    let served = Arc::new(Mutex::new(Lsn::ZERO));
+    let watch = Newcomer { app: Arc::clone(&asked.app), key: key.clone(), served: Arc::clone(&served) };
+    let reading = asked.space.read(scan, Box::new(SnapshotEncoder { watch, documents: 0 })).await?;
+    asked.app.meters.snapshots.increment(1);
+    let app = Arc::clone(&asked.app);
+    // The oldest clients go on from here without naming a position.
+    let done: Done = Box::new(move || {
+        let upto = *served.lock().unwrap_or_else(PoisonError::into_inner);
+        app.foreign.lists.written(&key, upto);
+    });
+    Ok(answer(reading, asked.slot, done))
+}
+
+/// A device that will come with the snapshot's number.
+struct Newcomer {
+    app: Arc<App>,
+    key: StreamKey,
+    served: Arc<Mutex<Lsn>>,
+}
+
+impl Watch for Newcomer {
+    fn begins(&mut self, served: Lsn, head: Lsn) {
+        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
+        let foreign = &self.app.foreign;
+        foreign.lists.note(&self.key.space, clock::now(), head);
+        // At 0 a mark would say nothing: every newcomer starts there, and none pushes before it pulls.
+        if served > Lsn::ZERO {
+            foreign.readers.arrive(&self.key, served, head, Instant::now());
+        }
+    }
+
+    fn ends(&mut self, _documents: u64) {}
+}
