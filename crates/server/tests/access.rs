@@ -1,0 +1,160 @@
+//! Who may do what: tokens, grants, and the administration of both.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{ADMIN, Hub, Reply, insert};
+
+/// Makes a token and returns its secret.
+async fn token(hub: &Hub, spec: &Value) -> String {
+    let reply = hub.post("/admin/tokens", spec).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.json()["token"].as_str().unwrap().to_owned()
+}
+
+async fn with(hub: &Hub, secret: &str, method: &str, path: &str, body: &Value) -> Reply {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    hub.send(method, path, &[("authorization", &format!("Bearer {secret}"))], body.as_bytes()).await
+}
+
+fn push(node: &str, collection: &str) -> Value {
+    json!({ "node": node, "batchId": format!("{node}-{collection}"), "ops": [insert(1, collection, "x")] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_no_entry_except_for_health() {
+    let hub = Hub::start().await;
+    let headers: &[&[(&str, &str)]] = &[
+        &[],
+        &[("authorization", "Bearer wrong-secret")],
+        &[("authorization", "Bearer ")],
+        &[("authorization", "Basic dXNlcjpwYXNz")],
+        &[("authorization", "the-admin-secret")],
+    ];
+    for headers in headers {
+        for (method, path) in [
+            ("GET", "/sync/pull?node=r"),
+            ("GET", "/sync/snapshot?node=r"),
+            ("GET", "/c/a/sync/pull"),
+            ("POST", "/sync/push"),
+            ("GET", "/admin/tokens"),
+            ("GET", "/admin/status"),
+        ] {
+            let reply = hub.send(method, path, headers, b"").await;
+            assert_eq!(reply.refusal(401), "unauthorized", "{method} {path} {headers:?}");
+            assert_eq!(reply.headers["www-authenticate"], "Bearer");
+        }
+        let health = hub.send("GET", "/sync/health", headers, b"").await;
+        assert_eq!((health.status, &health.json()["status"]), (200, &json!("ok")));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_reads_and_writes_only_inside_its_grants() {
+    let hub = Hub::start().await;
+    let narrow = token(&hub, &json!({ "name": "narrow", "space": "acme", "collections": ["a", "b"] })).await;
+    let reader = token(&hub, &json!({ "name": "reader", "space": "acme", "write": false })).await;
+    let writer = token(&hub, &json!({ "name": "writer", "space": "acme", "read": false })).await;
+    let bound = token(&hub, &json!({ "name": "bound", "space": "acme", "node": "n7" })).await;
+    let expired = token(&hub, &json!({ "name": "expired", "space": "acme", "expires_at": 1 })).await;
+    let nothing = Value::Null;
+
+    for (secret, method, path, body, status) in [
+        (&narrow, "POST", "/sync/push", push("n1", "a"), 200),
+        (&narrow, "POST", "/c/c/sync/push", push("n1", "c"), 403),
+        (&narrow, "GET", "/sync/pull?node=n1", nothing.clone(), 200),
+        (&narrow, "GET", "/sync/pull?node=n1&collections=a,c", nothing.clone(), 403),
+        (&narrow, "GET", "/s/main/sync/pull?node=n1", nothing.clone(), 403),
+        (&narrow, "GET", "/s/acme/c/a/sync/snapshot?node=n1", nothing.clone(), 200),
+        (&narrow, "GET", "/s/acme/c/c/sync/snapshot?node=n1", nothing.clone(), 403),
+        (&narrow, "GET", "/admin/tokens", nothing.clone(), 403),
+        (&reader, "GET", "/sync/pull?node=n1", nothing.clone(), 200),
+        (&reader, "POST", "/sync/push", push("n2", "a"), 403),
+        (&writer, "POST", "/sync/push", push("n3", "a"), 200),
+        (&writer, "GET", "/sync/pull?node=n3", nothing.clone(), 403),
+        (&bound, "GET", "/sync/pull?node=n7", nothing.clone(), 200),
+        (&bound, "GET", "/sync/pull?node=n8", nothing.clone(), 403),
+        (&bound, "POST", "/sync/push", push("n8", "a"), 403),
+        (&expired, "GET", "/sync/pull?node=n1", nothing.clone(), 401),
+    ] {
+        let reply = with(&hub, secret, method, path, &body).await;
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.text());
+        if status == 403 {
+            assert_eq!(reply.refusal(403), "forbidden", "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_list_of_collections_a_reader_gets_what_its_token_covers() {
+    let hub = Hub::start().await;
+    let narrow = token(&hub, &json!({ "name": "narrow", "collections": ["a"] })).await;
+    hub.push("n1", "b1", &json!([insert(1, "a", "x"), insert(2, "b", "y")])).await;
+    let page = with(&hub, &narrow, "GET", "/sync/pull?node=r", &Value::Null).await.json();
+    assert_eq!(page["ops"].as_array().unwrap().len(), 1);
+    let snapshot = with(&hub, &narrow, "GET", "/sync/snapshot?node=r", &Value::Null).await.text();
+    assert!(snapshot.contains(r#""id":"x""#) && !snapshot.contains(r#""id":"y""#), "{snapshot}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_op_outside_the_grants_is_rejected_and_holds_up_nothing() {
+    let hub = Hub::start().await;
+    let narrow = token(&hub, &json!({ "name": "narrow", "collections": ["a"] })).await;
+    let ops = json!([insert(1, "a", "x"), insert(2, "secret", "y"), insert(3, "a", "z")]);
+    let body = json!({ "node": "n1", "batchId": "b1", "ops": ops });
+    let reply = with(&hub, &narrow, "POST", "/sync/push", &body).await.json();
+    let results: Vec<_> = reply["receipts"].as_array().unwrap().iter().map(|r| r["result"].clone()).collect();
+    assert_eq!(results, ["applied", "rejected", "applied"]);
+    assert_eq!(reply["receipts"][1]["code"], "forbidden");
+    let kept = hub.get("/admin/spaces/main/quarantine").await.json();
+    let sent: Value = serde_json::from_str(kept["quarantine"][0]["op"].as_str().unwrap()).unwrap();
+    assert_eq!(sent, ops[1], "the op is kept as it was sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_added_rotated_listed_without_secrets_and_removed() {
+    let hub = Hub::start().await;
+    let first = token(&hub, &json!({ "name": "device" })).await;
+    assert_eq!(hub.post("/admin/tokens", &json!({ "name": "device" })).await.refusal(409), "token_exists");
+    assert_eq!(hub.post("/admin/tokens", &json!({ "name": "x", "colections": [] })).await.refusal(400), "malformed_json");
+
+    let second = hub.post("/admin/tokens/device/rotate", &Value::Null).await.json()["token"].as_str().unwrap().to_owned();
+    assert_eq!(with(&hub, &first, "GET", "/sync/pull?node=r", &Value::Null).await.status, 401);
+    assert_eq!(with(&hub, &second, "GET", "/sync/pull?node=r", &Value::Null).await.status, 200);
+
+    let listed = hub.get("/admin/tokens").await.text();
+    assert!(listed.contains("device") && listed.contains("admin"));
+    assert!(!listed.contains(&second) && !listed.contains(ADMIN) && !listed.contains("hash"), "{listed}");
+
+    assert_eq!(with(&hub, ADMIN, "DELETE", "/admin/tokens/device", &Value::Null).await.status, 200);
+    assert_eq!(with(&hub, &second, "GET", "/sync/pull?node=r", &Value::Null).await.status, 401);
+    assert_eq!(with(&hub, ADMIN, "DELETE", "/admin/tokens/device", &Value::Null).await.refusal(404), "not_found");
+    assert_eq!(with(&hub, ADMIN, "DELETE", "/admin/tokens/admin", &Value::Null).await.refusal(409), "token_declared");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_of_a_collection_decides_its_conflicts() {
+    let hub = Hub::start().await;
+    let put = with(&hub, ADMIN, "PUT", "/admin/spaces/main/collections/a", &json!({ "strategy": "server-wins" })).await;
+    assert_eq!(put.status, 200, "{put:?}");
+    let rules = hub.get("/admin/spaces/main/collections").await.json();
+    assert_eq!(rules["collections"], json!([{ "collection": "a", "strategy": "server-wins" }]));
+
+    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+    let update = json!([{ "seq": 1, "op": "update", "collection": "a", "id": "x", "base": 0,
+                          "stamp": support::stamp(900), "set": { "n": 2 } }]);
+    let late = hub.push("n2", "b1", &update).await;
+    assert_eq!(late["receipts"][0]["result"], "superseded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_tells_of_each_space() {
+    let hub = Hub::start().await;
+    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+    let status = hub.get("/admin/status").await.json();
+    assert_eq!((&status["spaces"][0]["space"], &status["spaces"][0]["head"]), (&json!("main"), &json!(1)));
+    let nodes = hub.get("/admin/spaces/main/nodes").await.json();
+    assert_eq!((&nodes["nodes"][0]["node"], &nodes["nodes"][0]["last_seq"]), (&json!("n1"), &json!(1)));
+    let trimmed = hub.post("/admin/spaces/main/trim", &Value::Null).await;
+    assert_eq!(trimmed.json()["horizon"], json!(0), "nothing is 90 days old");
+}
