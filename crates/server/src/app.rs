@@ -84,6 +84,12 @@ impl App {
         Ok(Slot { _permit: permit })
     }
 
+    /// How many requests are in work.
+    #[must_use]
+    pub fn in_work(&self) -> usize {
+        self.options.settings.bounds.requests.saturating_sub(self.requests.available_permits())
+    }
+
     /// Lets a poll wait.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ pub struct Meters {
     pub pages: Counter,
     /// Snapshots that were begun.
     pub snapshots: Counter,
+    /// Pushes, pages and snapshots in work right now.
+    pub requests_in_work: Gauge,
     /// Polls that wait right now.
     pub waiting_polls: Gauge,
     /// Bytes of request bodies, after decompression.
@@ -42,6 +44,7 @@ impl Default for Meters {
             .build_recorder();
         let counter = |name: &'static str| recorder.register_counter(&Key::from_static_name(name), &META);
         let histogram = |name: &'static str| recorder.register_histogram(&Key::from_static_name(name), &META);
+        let gauge = |name: &'static str| recorder.register_gauge(&Key::from_static_name(name), &META);
         let verdict = |v: &Verdict| {
             let label = Label::from_static_parts("result", verdict_name(*v));
             recorder.register_counter(&Key::from_parts("syncline_ops_total", vec![label]), &META)
@@ -55,7 +58,8 @@ impl Default for Meters {
             request_seconds: histogram("syncline_request_seconds"),
             pages: counter("syncline_pages_total"),
             snapshots: counter("syncline_snapshots_total"),
-            waiting_polls: recorder.register_gauge(&Key::from_static_name("syncline_waiting_polls"), &META),
+            requests_in_work: gauge("syncline_requests_in_work"),
+            waiting_polls: gauge("syncline_waiting_polls"),
             body_bytes: counter("syncline_body_bytes_total"),
             handle: recorder.handle(),
             recorder,

@@ -116,9 +116,13 @@ async fn tokens_are_added_rotated_listed_without_secrets_and_removed() {
     let hub = Hub::start().await;
     let first = token(&hub, &json!({ "name": "device" })).await;
     assert_eq!(hub.post("/admin/tokens", &json!({ "name": "device" })).await.refusal(409), "token_exists");
-    assert_eq!(hub.post("/admin/tokens", &json!({ "name": "x", "colections": [] })).await.refusal(400), "malformed_json");
+    assert_eq!(
+        hub.post("/admin/tokens", &json!({ "name": "x", "colections": [] })).await.refusal(400),
+        "malformed_json"
+    );
 
-    let second = hub.post("/admin/tokens/device/rotate", &Value::Null).await.json()["token"].as_str().unwrap().to_owned();
+    let second =
+        hub.post("/admin/tokens/device/rotate", &Value::Null).await.json()["token"].as_str().unwrap().to_owned();
     assert_eq!(with(&hub, &first, "GET", "/sync/pull?node=r", &Value::Null).await.status, 401);
     assert_eq!(with(&hub, &second, "GET", "/sync/pull?node=r", &Value::Null).await.status, 200);
 

@@ -26,15 +26,35 @@ async fn a_push_that_is_not_one_is_refused_whole() {
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("not JSON", b"{\"node\":\"n1\",".to_vec(), "malformed_json"),
         ("cut", format!(r#"{{"node":"n1","batchId":"b","ops":[{good}"#).into_bytes(), "malformed_json"),
-        ("not UTF-8", b"{\"node\":\"n1\",\"batchId\":\"b\",\"ops\":[{\"seq\":1,\"op\":\"\xff\xfe\"}]}".to_vec(), "malformed_json"),
+        (
+            "not UTF-8",
+            b"{\"node\":\"n1\",\"batchId\":\"b\",\"ops\":[{\"seq\":1,\"op\":\"\xff\xfe\"}]}".to_vec(),
+            "malformed_json",
+        ),
         ("no batch id", format!(r#"{{"node":"n1","ops":[{good}]}}"#).into_bytes(), "malformed_json"),
         ("ops of a wrong type", br#"{"node":"n1","batchId":"b","ops":{}}"#.to_vec(), "malformed_json"),
         ("node of a wrong type", br#"{"node":7,"batchId":"b","ops":[]}"#.to_vec(), "malformed_json"),
         ("a batch id that is none", br#"{"node":"n1","batchId":"","ops":[]}"#.to_vec(), "malformed_json"),
-        ("an op without a number", format!(r#"{{"node":"n1","batchId":"b","ops":[{good},{{"op":"insert"}}]}}"#).into_bytes(), "malformed_json"),
-        ("an op that is no object", format!(r#"{{"node":"n1","batchId":"b","ops":[{good},7]}}"#).into_bytes(), "malformed_json"),
-        ("a negative number", format!(r#"{{"node":"n1","batchId":"b","ops":[{good},{{"seq":-1}}]}}"#).into_bytes(), "malformed_json"),
-        ("an unknown strategy", br#"{"node":"n1","batchId":"b","strategy":"coin","ops":[]}"#.to_vec(), "malformed_json"),
+        (
+            "an op without a number",
+            format!(r#"{{"node":"n1","batchId":"b","ops":[{good},{{"op":"insert"}}]}}"#).into_bytes(),
+            "malformed_json",
+        ),
+        (
+            "an op that is no object",
+            format!(r#"{{"node":"n1","batchId":"b","ops":[{good},7]}}"#).into_bytes(),
+            "malformed_json",
+        ),
+        (
+            "a negative number",
+            format!(r#"{{"node":"n1","batchId":"b","ops":[{good},{{"seq":-1}}]}}"#).into_bytes(),
+            "malformed_json",
+        ),
+        (
+            "an unknown strategy",
+            br#"{"node":"n1","batchId":"b","strategy":"coin","ops":[]}"#.to_vec(),
+            "malformed_json",
+        ),
         ("something after the end", br#"{"node":"n1","batchId":"b","ops":[]} x"#.to_vec(), "malformed_json"),
     ];
     for (what, body, code) in cases {
@@ -178,7 +198,8 @@ async fn a_cut_body_applies_nothing() {
     assert_eq!(hub.send_bytes(broken_chunk.as_bytes()).await.refusal(400), "malformed_body");
     assert!(ids(&hub).await.is_empty());
 
-    let chunked = format!("{head}connection: close\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    let chunked =
+        format!("{head}connection: close\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
     assert_eq!(hub.send_bytes(chunked.as_bytes()).await.status, 200, "chunks without a length are welcome");
     assert_eq!(ids(&hub).await, ["x"]);
 }

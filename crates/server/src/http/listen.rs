@@ -88,7 +88,7 @@ impl Server {
         let ended = tokio::select! {
             ended = &mut serving => ended,
             () = stop => {
-                app.hub.begin_close();
+                app.hub.leave();
                 handle.graceful_shutdown(Some(bounds.shutdown_grace));
                 serving.await
             }

@@ -34,5 +34,6 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
         app.meters.space("syncline_space_queued_pushes", name, space.queued() as u64);
         app.meters.space("syncline_space_failed", name, u64::from(space.failure().is_some()));
     }
+    app.meters.requests_in_work.set(u32::try_from(app.in_work()).map_or(f64::MAX, f64::from));
     answer::with_type(Body::from(app.meters.render()), "text/plain; version=0.0.4")
 }

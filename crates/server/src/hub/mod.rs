@@ -27,6 +27,7 @@ pub struct Hub {
     settings: Settings,
     meters: Arc<Meters>,
     spaces: RwLock<BTreeMap<SpaceName, Arc<Space>>>,
+    leaving: watch::Sender<bool>,
     closing: watch::Sender<bool>,
 }
 
@@ -34,8 +35,8 @@ impl Hub {
     /// Takes over a store. Must be called inside a Tokio runtime, which then also runs the upkeep.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, settings: Settings, meters: Arc<Meters>) -> Arc<Hub> {
-        let (closing, _) = watch::channel(false);
-        let hub = Arc::new(Hub { store, settings, meters, spaces: RwLock::default(), closing });
+        let (leaving, closing) = (watch::channel(false).0, watch::channel(false).0);
+        let hub = Arc::new(Hub { store, settings, meters, spaces: RwLock::default(), leaving, closing });
         tokio::spawn(upkeep::run(Arc::downgrade(&hub), hub.closing.subscribe()));
         hub
     }
@@ -94,7 +95,7 @@ impl Hub {
     /// Why the hub cannot do its work: a space whose store failed, or the shutdown.
     #[must_use]
     pub fn failure(&self) -> Option<ServerError> {
-        if *self.closing.borrow() {
+        if *self.leaving.borrow() {
             return Some(ServerError::Closing);
         }
         let failed = |space: Arc<Space>| space.failure().map(|cause| ServerError::CommitFailed(cause.to_owned()));
@@ -103,13 +104,13 @@ impl Hub {
 
     /// Becomes true when the hub goes down; waiting polls then answer at once.
     #[must_use]
-    pub fn closing(&self) -> watch::Receiver<bool> {
-        self.closing.subscribe()
+    pub fn leaving(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
     }
 
-    /// Tells everything that waits to come to its end.
-    pub fn begin_close(&self) {
-        self.closing.send_replace(true);
+    /// Tells everything that waits to come to its end. Pushes are still committed.
+    pub fn leave(&self) {
+        self.leaving.send_replace(true);
     }
 
     /// Commits what was accepted, writes what was put off, and closes the store.
@@ -117,7 +118,8 @@ impl Hub {
     /// # Errors
     /// Those of the store.
     pub async fn close(&self) -> Result<(), ServerError> {
-        self.begin_close();
+        self.leave();
+        self.closing.send_replace(true);
         for space in self.open_spaces() {
             space.finish().await;
         }

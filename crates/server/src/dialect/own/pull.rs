@@ -65,12 +65,12 @@ async fn news(
     asked.app.meters.waiting_polls.increment(1.0);
     let collections = reader.collections.as_ref();
     let space = std::sync::Arc::clone(&asked.space);
-    let mut closing = asked.app.hub.closing();
+    let mut leaving = asked.app.hub.leaving();
     let came = tokio::select! {
         woken = timeout_at(until, heads.wait_for(|_| space.may_have_news(collections, seen))) => {
             matches!(woken, Ok(Ok(_)))
         }
-        _ = closing.wait_for(|closing| *closing) => false,
+        _ = leaving.wait_for(|leaving| *leaving) => false,
     };
     asked.app.meters.waiting_polls.decrement(1.0);
     asked.slot = asked.app.slot()?;
