@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use support::{Hub, insert};
 use syncline_server::http::ROUTES;
+use syncline_server::store::{SqliteOptions, SqliteStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -153,13 +154,14 @@ async fn references_in_the_interface_description_lead_somewhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_and_documents_are_there_again_after_a_restart() {
-    let store = Arc::new(syncline_server::store::MemoryStore::default());
-    let first = Hub::on(store.clone(), |_| {}).await;
+    let dir = tempfile::TempDir::new().unwrap();
+    let open = || Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap());
+    let first = Hub::on(open(), |_| {}).await;
     let made = first.post("/admin/tokens", &json!({ "name": "device" })).await.json();
     first.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
     first.shut_down().await;
 
-    let second = Hub::on(store, |_| {}).await;
+    let second = Hub::on(open(), |_| {}).await;
     let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
     let page = second.send("GET", "/sync/pull?node=r", &[("authorization", &bearer)], b"").await.json();
     assert_eq!(page["ops"][0]["id"], "x");

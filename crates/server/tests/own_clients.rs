@@ -11,77 +11,83 @@ fn lsns(page: &Value) -> Vec<u64> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pushed_document_is_receipted_and_pulled_as_it_was_written() {
-    let hub = Hub::start().await;
-    let pushed = hub.push("n1", "b1", &json!([insert(1, "users", "u1")])).await;
-    assert_eq!(pushed["receipts"], json!([{ "seq": 1, "result": "applied", "lsn": 1 }]));
+    for hub in Hub::on_every_store().await {
+        let pushed = hub.push("n1", "b1", &json!([insert(1, "users", "u1")])).await;
+        assert_eq!(pushed["receipts"], json!([{ "seq": 1, "result": "applied", "lsn": 1 }]));
 
-    let page = hub.pull("since_lsn=0").await;
-    assert_eq!(page["ops"][0]["doc"], json!({ "_id": "u1", "n": 1 }));
-    assert_eq!((&page["server_lsn"], &page["has_more"]), (&json!(1), &json!(false)));
-    assert_eq!(page["epoch"], pushed["epoch"]);
+        let page = hub.pull("since_lsn=0").await;
+        assert_eq!(page["ops"][0]["doc"], json!({ "_id": "u1", "n": 1 }));
+        assert_eq!((&page["server_lsn"], &page["has_more"]), (&json!(1), &json!(false)));
+        assert_eq!(page["epoch"], pushed["epoch"]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repeated_push_gets_its_first_receipts() {
-    let hub = Hub::start().await;
-    let first = hub.push("n1", "b1", &json!([insert(1, "users", "u1")])).await;
-    let again = hub.push("n1", "b1", &json!([insert(1, "users", "u1")])).await;
-    let recomposed = hub.push("n1", "b2", &json!([insert(1, "users", "u1"), insert(2, "users", "u2")])).await;
-    assert_eq!(first["receipts"], again["receipts"]);
-    assert_eq!(first["receipts"][0], recomposed["receipts"][0]);
-    assert_eq!(lsns(&hub.pull("since_lsn=0").await), [1, 2], "one change for each op");
+    for hub in Hub::on_every_store().await {
+        let first = hub.push("n1", "b1", &json!([insert(1, "users", "u1")])).await;
+        let again = hub.push("n1", "b1", &json!([insert(1, "users", "u1")])).await;
+        let recomposed = hub.push("n1", "b2", &json!([insert(1, "users", "u1"), insert(2, "users", "u2")])).await;
+        assert_eq!(first["receipts"], again["receipts"]);
+        assert_eq!(first["receipts"][0], recomposed["receipts"][0]);
+        assert_eq!(lsns(&hub.pull("since_lsn=0").await), [1, 2], "one change for each op");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_bounded_and_go_on_where_they_ended() {
-    let hub = Hub::start().await;
-    let ops: Vec<_> = (1..=5).map(|n| insert(n, "users", &format!("u{n}"))).collect();
-    hub.push("n1", "b1", &json!(ops)).await;
-    let first = hub.pull("since_lsn=0&limit=2").await;
-    assert_eq!((lsns(&first), &first["has_more"]), (vec![1, 2], &json!(true)));
-    let rest = hub.pull(&format!("since_lsn={}", first["server_lsn"])).await;
-    assert_eq!((lsns(&rest), &rest["has_more"]), (vec![3, 4, 5], &json!(false)));
+    for hub in Hub::on_every_store().await {
+        let ops: Vec<_> = (1..=5).map(|n| insert(n, "users", &format!("u{n}"))).collect();
+        hub.push("n1", "b1", &json!(ops)).await;
+        let first = hub.pull("since_lsn=0&limit=2").await;
+        assert_eq!((lsns(&first), &first["has_more"]), (vec![1, 2], &json!(true)));
+        let rest = hub.pull(&format!("since_lsn={}", first["server_lsn"])).await;
+        assert_eq!((lsns(&rest), &rest["has_more"]), (vec![3, 4, 5], &json!(false)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_holds_only_the_collections_that_were_asked_for() {
-    let hub = Hub::start().await;
-    hub.push("n1", "b1", &json!([insert(1, "a", "x"), insert(2, "b", "x"), insert(3, "c", "x")])).await;
-    assert_eq!(lsns(&hub.pull("since_lsn=0&collections=a,c").await), [1, 3]);
-    let by_path = hub.get("/c/b/sync/pull?node=reader").await.json();
-    assert_eq!(lsns(&by_path), [2]);
-    assert_eq!(by_path["server_lsn"], json!(3), "complete up to the end of the log");
+    for hub in Hub::on_every_store().await {
+        hub.push("n1", "b1", &json!([insert(1, "a", "x"), insert(2, "b", "x"), insert(3, "c", "x")])).await;
+        assert_eq!(lsns(&hub.pull("since_lsn=0&collections=a,c").await), [1, 3]);
+        let by_path = hub.get("/c/b/sync/pull?node=reader").await.json();
+        assert_eq!(lsns(&by_path), [2]);
+        assert_eq!(by_path["server_lsn"], json!(3), "complete up to the end of the log");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_has_a_first_and_a_last_line_and_can_be_resumed() {
-    let hub = Hub::start().await;
-    hub.push("n1", "b1", &json!([insert(1, "a", "x"), insert(2, "a", "y"), insert(3, "b", "z")])).await;
-    let reply = hub.get("/sync/snapshot?node=reader").await;
-    assert_eq!(reply.headers["content-type"], "application/x-ndjson");
-    let text = reply.text();
-    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 5);
-    assert_eq!(lines[0]["server_lsn"], json!(3));
-    assert_eq!(lines[4], json!({ "end": true, "documents": 3 }));
+    for hub in Hub::on_every_store().await {
+        hub.push("n1", "b1", &json!([insert(1, "a", "x"), insert(2, "a", "y"), insert(3, "b", "z")])).await;
+        let reply = hub.get("/sync/snapshot?node=reader").await;
+        assert_eq!(reply.headers["content-type"], "application/x-ndjson");
+        let text = reply.text();
+        let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), 5);
+        assert_eq!(lines[0]["server_lsn"], json!(3));
+        assert_eq!(lines[4], json!({ "end": true, "documents": 3 }));
 
-    let resumed = hub.get("/sync/snapshot?node=reader&after=2").await.text();
-    assert_eq!(resumed.lines().count(), 3, "{resumed}");
-    assert!(resumed.contains(r#""id":"z""#) && resumed.contains(r#""documents":1"#));
+        let resumed = hub.get("/sync/snapshot?node=reader&after=2").await.text();
+        assert_eq!(resumed.lines().count(), 3, "{resumed}");
+        assert!(resumed.contains(r#""id":"z""#) && resumed.contains(r#""documents":1"#));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_poll_is_answered_by_the_change_it_waits_for_and_no_other() {
-    let hub = std::sync::Arc::new(Hub::start().await);
-    let waiting = tokio::spawn({
-        let hub = std::sync::Arc::clone(&hub);
-        async move { hub.pull("since_lsn=0&collections=wanted&wait=30").await }
-    });
-    until_waiting(&hub).await;
-    hub.push("n1", "b1", &json!([insert(1, "other", "x")])).await;
-    hub.push("n1", "b2", &json!([insert(2, "wanted", "x")])).await;
-    let page = waiting.await.unwrap();
-    assert_eq!(lsns(&page), [2]);
+    for hub in Hub::on_every_store().await.map(std::sync::Arc::new) {
+        let waiting = tokio::spawn({
+            let hub = std::sync::Arc::clone(&hub);
+            async move { hub.pull("since_lsn=0&collections=wanted&wait=30").await }
+        });
+        until_waiting(&hub).await;
+        hub.push("n1", "b1", &json!([insert(1, "other", "x")])).await;
+        hub.push("n1", "b2", &json!([insert(2, "wanted", "x")])).await;
+        let page = waiting.await.unwrap();
+        assert_eq!(lsns(&page), [2]);
+    }
 }
 
 /// Looks at the hub's own gauge until a poll waits.
@@ -96,70 +102,77 @@ async fn until_waiting(hub: &Hub) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poll_whose_time_is_over_gets_an_empty_page() {
-    let hub = Hub::start().await;
-    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
-    let page = hub.pull("since_lsn=1&wait=0.05").await;
-    assert_eq!((lsns(&page), &page["server_lsn"]), (vec![], &json!(1)));
+    for hub in Hub::on_every_store().await {
+        hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+        let page = hub.pull("since_lsn=1&wait=0.05").await;
+        assert_eq!((lsns(&page), &page["server_lsn"]), (vec![], &json!(1)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_with_a_position_of_another_history_is_told_to_resync() {
-    let hub = Hub::start().await;
-    let epoch = hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await["epoch"].clone();
-    for path in
-        ["/sync/pull?node=r&since_lsn=2", "/sync/pull?node=r&since_lsn=1&epoch=other", "/sync/snapshot?node=r&epoch=x"]
-    {
-        let reply = hub.get(path).await;
-        assert_eq!(reply.refusal(410), "resync", "{path}");
-        assert_eq!((&reply.json()["epoch"], &reply.json()["horizon"]), (&epoch, &json!(0)));
+    for hub in Hub::on_every_store().await {
+        let epoch = hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await["epoch"].clone();
+        for path in [
+            "/sync/pull?node=r&since_lsn=2",
+            "/sync/pull?node=r&since_lsn=1&epoch=other",
+            "/sync/snapshot?node=r&epoch=x",
+        ] {
+            let reply = hub.get(path).await;
+            assert_eq!(reply.refusal(410), "resync", "{path}");
+            assert_eq!((&reply.json()["epoch"], &reply.json()["horizon"]), (&epoch, &json!(0)));
+        }
+        let body = json!({ "node": "n1", "batchId": "b2", "epoch": "other", "ops": [insert(2, "a", "y")] });
+        assert_eq!(hub.post("/sync/push", &body).await.refusal(410), "resync");
+        assert_eq!(lsns(&hub.pull("since_lsn=0").await), [1], "nothing of it was applied");
     }
-    let body = json!({ "node": "n1", "batchId": "b2", "epoch": "other", "ops": [insert(2, "a", "y")] });
-    assert_eq!(hub.post("/sync/push", &body).await.refusal(410), "resync");
-    assert_eq!(lsns(&hub.pull("since_lsn=0").await), [1], "nothing of it was applied");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_id_with_other_content_is_refused_and_changes_nothing() {
-    let hub = Hub::start().await;
-    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
-    let other = json!({ "node": "n1", "batchId": "b1", "ops": [insert(2, "a", "y")] });
-    assert_eq!(hub.post("/sync/push", &other).await.refusal(409), "batch_reused");
-    assert_eq!(lsns(&hub.pull("since_lsn=0").await), [1]);
+    for hub in Hub::on_every_store().await {
+        hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+        let other = json!({ "node": "n1", "batchId": "b1", "ops": [insert(2, "a", "y")] });
+        assert_eq!(hub.post("/sync/push", &other).await.refusal(409), "batch_reused");
+        assert_eq!(lsns(&hub.pull("since_lsn=0").await), [1]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_concurrent_edit_that_loses_is_in_the_ledger() {
-    let hub = Hub::start().await;
-    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
-    let update = |seq: u64, at: u64, v: &str| json!([{ "seq": seq, "op": "update", "collection": "a", "id": "x", "base": 1, "stamp": stamp(at), "set": { "v": v } }]);
-    hub.push("n1", "b2", &update(2, 50, "late")).await;
-    let loser = hub.push("n2", "b1", &update(1, 40, "early")).await;
-    assert_eq!(loser["receipts"][0]["result"], "superseded");
-    let ledger = hub.get("/admin/spaces/main/conflicts").await.json();
-    assert_eq!(ledger["conflicts"][0]["losing"], json!({ "v": "early" }));
-    assert_eq!((&ledger["conflicts"][0]["winner"], &ledger["conflicts"][0]["loser"]), (&json!("n1"), &json!("n2")));
+    for hub in Hub::on_every_store().await {
+        hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+        let update = |seq: u64, at: u64, v: &str| json!([{ "seq": seq, "op": "update", "collection": "a", "id": "x", "base": 1, "stamp": stamp(at), "set": { "v": v } }]);
+        hub.push("n1", "b2", &update(2, 50, "late")).await;
+        let loser = hub.push("n2", "b1", &update(1, 40, "early")).await;
+        assert_eq!(loser["receipts"][0]["result"], "superseded");
+        let ledger = hub.get("/admin/spaces/main/conflicts").await.json();
+        assert_eq!(ledger["conflicts"][0]["losing"], json!({ "v": "early" }));
+        assert_eq!((&ledger["conflicts"][0]["winner"], &ledger["conflicts"][0]["loser"]), (&json!("n1"), &json!("n2")));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_pushes_at_once_share_commits_and_each_gets_its_own_answer() {
-    let hub = std::sync::Arc::new(Hub::start().await);
-    let pushes = (0..32u64).map(|n| {
-        let hub = std::sync::Arc::clone(&hub);
-        tokio::spawn(async move {
-            let id = format!("d{n}");
-            let reply = hub.push(&format!("n{n}"), "b1", &json!([insert(1, "a", &id)])).await;
-            (id, reply["receipts"][0]["lsn"].as_u64().unwrap())
-        })
-    });
-    let mut expected: Vec<(u64, String)> = Vec::new();
-    for push in pushes.collect::<Vec<_>>() {
-        let (id, lsn) = push.await.unwrap();
-        expected.push((lsn, id));
+    for hub in Hub::on_every_store().await.map(std::sync::Arc::new) {
+        let pushes = (0..32u64).map(|n| {
+            let hub = std::sync::Arc::clone(&hub);
+            tokio::spawn(async move {
+                let id = format!("d{n}");
+                let reply = hub.push(&format!("n{n}"), "b1", &json!([insert(1, "a", &id)])).await;
+                (id, reply["receipts"][0]["lsn"].as_u64().unwrap())
+            })
+        });
+        let mut expected: Vec<(u64, String)> = Vec::new();
+        for push in pushes.collect::<Vec<_>>() {
+            let (id, lsn) = push.await.unwrap();
+            expected.push((lsn, id));
+        }
+        expected.sort();
+        let page = hub.pull("since_lsn=0").await;
+        let ops = page["ops"].as_array().unwrap();
+        let found: Vec<_> =
+            ops.iter().map(|op| (op["lsn"].as_u64().unwrap(), op["id"].as_str().unwrap().to_owned())).collect();
+        assert_eq!(found, expected);
     }
-    expected.sort();
-    let page = hub.pull("since_lsn=0").await;
-    let ops = page["ops"].as_array().unwrap();
-    let found: Vec<_> =
-        ops.iter().map(|op| (op["lsn"].as_u64().unwrap(), op["id"].as_str().unwrap().to_owned())).collect();
-    assert_eq!(found, expected);
 }

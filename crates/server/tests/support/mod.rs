@@ -1,14 +1,17 @@
 //! A hub on a free port and a client that writes HTTP by hand, so that tests can also send what no
 //! well-behaved client would.
-#![allow(dead_code)] // each test file uses its part
+#![allow(dead_code, clippy::unwrap_used)] // each test file uses its part; a failed set-up is a failed test
+
+pub mod faulty;
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use syncline_core::model::NodeId;
 use syncline_server::auth::{DeclaredToken, TokenSpec};
-use syncline_server::store::{MemoryStore, Store};
+use syncline_server::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
 use syncline_server::{Options, Server, ServerError};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -21,6 +24,8 @@ pub struct Hub {
     pub addr: String,
     pub stop: Option<oneshot::Sender<()>>,
     pub ended: JoinHandle<Result<(), ServerError>>,
+    /// Its files live as long as the hub.
+    dir: Option<TempDir>,
 }
 
 /// A reply, taken apart.
@@ -51,7 +56,15 @@ impl Hub {
         let ended = tokio::spawn(server.run(async {
             stopped.await.unwrap_or_default();
         }));
-        Hub { addr, stop: Some(stop), ended }
+        Hub { addr, stop: Some(stop), ended, dir: None }
+    }
+
+    /// One hub for each kind of store.
+    pub async fn on_every_store() -> [Hub; 2] {
+        let dir = TempDir::new().unwrap();
+        let files = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
+        let files = Hub { dir: Some(dir), ..Hub::on(Arc::new(files), |_| {}).await };
+        [Hub::start().await, files]
     }
 
     /// Asks the hub to go down and waits until it has.

@@ -1,0 +1,65 @@
+//! What clients see when the store below is slow or broken.
+
+mod support;
+
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+use support::faulty::FaultyStore;
+use support::{Hub, insert};
+
+fn push(n: u64) -> serde_json::Value {
+    json!({ "node": format!("n{n}"), "batchId": "b1", "ops": [insert(1, "a", &format!("d{n}"))] })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_takes_too_long_is_answered_and_its_repeat_gets_the_receipts() {
+    let store = FaultyStore::held();
+    let hub = Hub::on(store.clone(), |o| o.settings.bounds.request_timeout = Duration::from_millis(50)).await;
+    let reply = hub.post("/sync/push", &push(1)).await;
+    assert_eq!((reply.refusal(503).as_str(), &reply.json()["limit"]), ("overloaded", &json!("limits.request_timeout")));
+    assert!(reply.headers.contains_key("retry-after"));
+
+    store.passes.add_permits(1_000);
+    let again = hub.push("n1", "b1", &json!([insert(1, "a", "d1")])).await;
+    assert_eq!(again["receipts"], json!([{ "seq": 1, "result": "applied", "lsn": 1 }]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_queue_refuses_at_once_and_what_it_took_is_committed() {
+    let store = FaultyStore::held();
+    let hub = Arc::new(Hub::on(store.clone(), |o| o.settings.bounds.queued_pushes = 1).await);
+    let pushes: Vec<_> = (1..=5)
+        .map(|n| {
+            let hub = Arc::clone(&hub);
+            tokio::spawn(async move { hub.post("/sync/push", &push(n)).await })
+        })
+        .collect();
+    // One is being committed, one is in the queue: the others are refused while nothing moves.
+    while !hub.get("/metrics").await.text().contains(r#"syncline_refused_total{code="overloaded"} 3"#) {
+        tokio::task::yield_now().await;
+    }
+    store.passes.add_permits(1_000);
+    let mut statuses = Vec::new();
+    for push in pushes {
+        statuses.push(push.await.unwrap().status);
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 200, 503, 503, 503]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_failed_write_the_hub_says_so_and_guesses_nothing() {
+    let store = FaultyStore::held();
+    let hub = Hub::on(store.clone(), |_| {}).await;
+    assert_eq!(hub.get("/health/ready").await.status, 200);
+    store.break_down();
+    let reply = hub.post("/sync/push", &push(1)).await;
+    assert_eq!(reply.refusal(503), "store_failed");
+    assert!(reply.json()["error"].as_str().unwrap().contains("the disk is gone"));
+    assert_eq!(hub.get("/health/ready").await.refusal(503), "store_failed");
+    assert_eq!(hub.get("/sync/health").await.refusal(503), "store_failed");
+    assert_eq!(hub.get("/health/live").await.status, 200, "the process itself is fine");
+    assert!(hub.get("/metrics").await.text().contains(r#"syncline_space_failed{space="main"} 1"#));
+    assert_eq!(hub.pull("since_lsn=0").await["ops"], json!([]), "reading goes on");
+}

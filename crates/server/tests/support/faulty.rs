@@ -1,0 +1,102 @@
+//! A store whose commits fail or take as long as a test wants.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use syncline_core::hub::Touch;
+use syncline_core::model::{Lsn, Millis, NodeId, SpaceName};
+use syncline_server::store::{
+    ConflictRow, Decide, Encoder, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow, Record, RecordKind, Scan,
+    Scanned, Store, StoreError, Trim, Trimmed,
+};
+use tokio::sync::{Semaphore, mpsc};
+
+type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
+
+/// Commits one push for each permit of `passes`; fails for good once `broken`.
+pub struct FaultyStore {
+    inner: MemoryStore,
+    pub passes: Semaphore,
+    pub broken: AtomicBool,
+}
+
+impl FaultyStore {
+    /// A store that commits nothing until a test lets it.
+    pub fn held() -> Arc<FaultyStore> {
+        let (inner, passes, broken) = (MemoryStore::default(), Semaphore::new(0), AtomicBool::new(false));
+        Arc::new(FaultyStore { inner, passes, broken })
+    }
+
+    /// From now on every durable write fails.
+    pub fn break_down(&self) {
+        self.broken.store(true, Ordering::SeqCst);
+        self.passes.add_permits(1_000);
+    }
+}
+
+impl Store for FaultyStore {
+    fn open_space<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Head> {
+        self.inner.open_space(space)
+    }
+
+    fn spaces(&self) -> Answer<'_, Vec<SpaceName>> {
+        self.inner.spaces()
+    }
+
+    fn head<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Head> {
+        self.inner.head(space)
+    }
+
+    fn commit<'a>(&'a self, space: &'a SpaceName, touch: Touch, decide: Decide) -> Answer<'a, Head> {
+        Box::pin(async move {
+            self.passes.acquire().await.unwrap().forget();
+            if self.broken.load(Ordering::SeqCst) {
+                return Err(StoreError::Poisoned { cause: "the disk is gone".to_owned() });
+            }
+            self.inner.commit(space, touch, decide).await
+        })
+    }
+
+    fn scan<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        scan: Scan,
+        encoder: Box<dyn Encoder>,
+        out: mpsc::Sender<Bytes>,
+    ) -> Answer<'a, Scanned> {
+        self.inner.scan(space, scan, encoder, out)
+    }
+
+    fn trim<'a>(&'a self, space: &'a SpaceName, trim: Trim) -> Answer<'a, Trimmed> {
+        self.inner.trim(space, trim)
+    }
+
+    fn conflicts<'a>(&'a self, space: &'a SpaceName, query: ListQuery) -> Answer<'a, Vec<ConflictRow>> {
+        self.inner.conflicts(space, query)
+    }
+
+    fn quarantine<'a>(&'a self, space: &'a SpaceName, query: ListQuery) -> Answer<'a, Vec<QuarantineRow>> {
+        self.inner.quarantine(space, query)
+    }
+
+    fn nodes<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Vec<NodeRow>> {
+        self.inner.nodes(space)
+    }
+
+    fn note_cursors<'a>(&'a self, space: &'a SpaceName, cursors: Vec<(NodeId, Lsn, Millis)>) -> Answer<'a, ()> {
+        self.inner.note_cursors(space, cursors)
+    }
+
+    fn records(&self, kind: RecordKind) -> Answer<'_, Vec<Record>> {
+        self.inner.records(kind)
+    }
+
+    fn put_record(&self, kind: RecordKind, key: String, value: Option<String>) -> Answer<'_, ()> {
+        self.inner.put_record(kind, key, value)
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        self.inner.close()
+    }
+}
