@@ -1,4 +1,5 @@
 //! Who may do what: tokens, grants, and the administration of both.
+#![allow(clippy::unwrap_used)] // a failed step is a failed test
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Every limit has a name, and reaching it has a defined answer.
+#![allow(clippy::unwrap_used)] // a failed step is a failed test
 
 mod support;
 
@@ -84,7 +85,8 @@ async fn a_push_of_too_many_ops_and_a_document_too_large_are_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hub_without_room_says_so_and_when_to_come_back() {
-    let full: [(&str, fn(&mut syncline_server::Bounds)); 2] =
+    type Change = fn(&mut syncline_server::Bounds);
+    let full: [(&str, Change); 2] =
         [("limits.requests", |b| b.requests = 0), ("limits.inflight_body_bytes", |b| b.inflight_body_bytes = 10)];
     for (limit, change) in full {
         let hub = Hub::with(|options| change(&mut options.settings.bounds)).await;

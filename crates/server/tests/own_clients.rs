@@ -1,4 +1,5 @@
 //! What an own client sees over a real socket: receipts, pages, snapshots, waiting, resync.
+#![allow(clippy::unwrap_used)] // a failed step is a failed test
 
 mod support;
 

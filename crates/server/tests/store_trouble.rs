@@ -1,4 +1,5 @@
 //! What clients see when the store below is slow or broken.
+#![allow(clippy::unwrap_used)] // a failed step is a failed test
 
 mod support;
 
