@@ -35,7 +35,7 @@ mod status;
 mod wait;
 
 #[cfg(test)]
-mod scripts;
+mod tests;
 
 pub use interface::{
     Answer, Backlog, Batch, Effect, Enable, Event, Failure, Report, Request, RequestId, Retry, Settings, Stored,

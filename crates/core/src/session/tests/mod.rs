@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// Plays a story and holds it against its text.
 fn play(file: &str, settings: Settings) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/session/scripts").join(file);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/session/tests").join(file);
     let expected = std::fs::read_to_string(&path).unwrap();
     let actual = perform(&expected, settings);
     if std::env::var_os("SYNCLINE_BLESS").is_some() {
