@@ -1,0 +1,1 @@
+//! A fresh device and a full hub.

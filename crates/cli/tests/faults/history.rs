@@ -1,0 +1,213 @@
+//! The judge. Clients note what they sent and what they were answered; the log, read through the front
+//! door, says what came of it. Must not share a line with the code that it judges.
+//!
+//! Every op writes two fields: `mark`, which the next op overwrites, and one of its own, `did_<mark>`,
+//! which stays. An op that took effect twice shows as a mark that comes back, or as a second version
+//! that nobody sent.
+
+use crate::http::{self, Request};
+use crate::hub::TOKEN;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Documents by collection and id, without the times that WiseJSON clients keep for themselves.
+pub type Replica = BTreeMap<(String, String), Value>;
+
+/// What an op does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    Insert,
+    Update,
+    Remove,
+}
+
+/// What a client knows of its op.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// No complete answer has arrived.
+    None,
+    /// The push was accepted, without a word on the op.
+    Accepted,
+    /// The op's receipt.
+    Receipt { result: String, lsn: u64 },
+}
+
+/// One op in a client's notes.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub collection: String,
+    pub id: String,
+    pub mark: String,
+    pub deed: Deed,
+    pub answer: Answer,
+}
+
+/// The fields that an op with this mark writes.
+pub fn fields(mark: &str) -> Map<String, Value> {
+    let mut fields = Map::new();
+    fields.insert("mark".into(), json!(mark));
+    fields.insert(format!("did_{mark}"), json!(true));
+    fields
+}
+
+/// An entry of the hub's log.
+#[derive(Debug)]
+struct Change {
+    lsn: u64,
+    /// `None`: removed.
+    doc: Option<Value>,
+}
+
+impl Change {
+    fn mark(&self) -> Option<&str> {
+        self.doc.as_ref()?.get("mark")?.as_str()
+    }
+
+    fn shows(&self, mark: &str) -> bool {
+        self.doc.as_ref().is_some_and(|doc| doc.get(format!("did_{mark}")).is_some())
+    }
+}
+
+/// The hub's whole log: the versions of each document, oldest first.
+#[derive(Debug)]
+pub struct Log {
+    versions: BTreeMap<(String, String), Vec<Change>>,
+}
+
+impl Log {
+    /// Pulls everything from the beginning, page after page.
+    ///
+    /// # Panics
+    /// Positions do not rise.
+    pub fn read(address: &str) -> Log {
+        let (mut after, mut epoch) = (0, String::new());
+        let mut versions: BTreeMap<_, Vec<Change>> = BTreeMap::new();
+        loop {
+            let path = format!("/sync/pull?node=judge&since_lsn={after}&epoch={epoch}");
+            let reply = http::send(address, &Request { method: "GET", path: &path, token: TOKEN, body: None });
+            let page = reply.unwrap().json();
+            for op in page["ops"].as_array().unwrap() {
+                let lsn = op["lsn"].as_u64().unwrap();
+                assert!(lsn > after, "LSN {lsn} comes after {after}");
+                after = lsn;
+                let key = (text(op, "collection"), text(op, "id"));
+                let doc = (op["op"] == "put").then(|| op["doc"].clone());
+                versions.entry(key).or_default().push(Change { lsn, doc });
+            }
+            after = page["server_lsn"].as_u64().unwrap();
+            epoch = text(&page, "epoch");
+            if page["has_more"] == false {
+                return Log { versions };
+            }
+        }
+    }
+
+    /// What the last versions amount to.
+    pub fn replica(&self) -> Replica {
+        let live = self.versions.iter().filter_map(|(key, all)| Some((key, all.last()?.doc.as_ref()?)));
+        live.map(|(key, doc)| (key.clone(), bare(doc))).collect()
+    }
+
+    /// Whether an op with this mark has left a trace.
+    pub fn shows(&self, mark: &str) -> bool {
+        self.versions.values().flatten().any(|change| change.shows(mark))
+    }
+
+    /// How many versions all documents have had.
+    pub fn len(&self) -> usize {
+        self.versions.values().map(Vec::len).sum()
+    }
+
+    /// Holds the log against what clients sent and were told.
+    ///
+    /// # Panics
+    /// Something acknowledged is missing, or something took effect more than once.
+    pub fn judge(&self, sent: &[Sent]) {
+        let mut ops: BTreeMap<(&str, &str), Vec<&Sent>> = BTreeMap::new();
+        for op in sent {
+            self.durable(op);
+            ops.entry((&op.collection, &op.id)).or_default().push(op);
+        }
+        for ((collection, id), versions) in &self.versions {
+            let ops = ops.get(&(collection.as_str(), id.as_str())).map_or(&[][..], Vec::as_slice);
+            once(&format!("{collection}/{id}"), versions, ops);
+        }
+    }
+
+    fn durable(&self, op: &Sent) {
+        let none = Vec::new();
+        let versions = self.versions.get(&(op.collection.clone(), op.id.clone())).unwrap_or(&none);
+        let removed = versions.iter().any(|version| version.doc.is_none());
+        let kept = match &op.answer {
+            Answer::None => true,
+            Answer::Receipt { result, lsn } if result == "applied" || result == "merged" => {
+                let version = versions.iter().find(|version| version.lsn == *lsn);
+                version.is_some_and(|version| if op.deed == Deed::Remove { version.doc.is_none() } else { version.shows(&op.mark) })
+            }
+            Answer::Receipt { result, .. } => result == "superseded" || result == "rejected",
+            Answer::Accepted if op.deed == Deed::Remove => removed,
+            Answer::Accepted => removed || versions.iter().any(|version| version.shows(&op.mark)),
+        };
+        assert!(kept, "acknowledged and not there: {op:?}; the log has {versions:?}");
+    }
+}
+
+/// No op took effect twice.
+fn once(name: &str, versions: &[Change], ops: &[&Sent]) {
+    assert!(versions.len() <= ops.len(), "{name}: {} versions come from {} ops: {versions:?}", versions.len(), ops.len());
+    let known: BTreeSet<&str> = ops.iter().map(|op| op.mark.as_str()).collect();
+    let mut runs: Vec<Option<&str>> = versions.iter().map(Change::mark).collect();
+    runs.dedup();
+    let mut seen = BTreeSet::new();
+    for mark in runs.into_iter().flatten() {
+        assert!(known.contains(mark), "{name}: nobody sent `{mark}`");
+        assert!(seen.insert(mark), "{name}: `{mark}` came back: {versions:?}");
+    }
+    if versions.iter().any(|version| version.doc.is_none()) {
+        return;
+    }
+    for mark in known {
+        let trace: Vec<bool> = versions.iter().map(|version| version.shows(mark)).collect();
+        let begins = std::iter::once(false).chain(trace.iter().copied()).zip(&trace).filter(|(was, is)| !was && **is);
+        assert!(begins.count() <= 1, "{name}: `{mark}` took effect again: {versions:?}");
+    }
+}
+
+/// All replicas are what a newcomer gets, and that is what the log says.
+pub fn converged(address: &str, replicas: &[(&str, &Replica)]) {
+    let newcomer = newcomer(address);
+    alike("the log", &Log::read(address).replica(), &newcomer);
+    for (name, replica) in replicas {
+        alike(name, replica, &newcomer);
+    }
+}
+
+/// Fails with the first difference.
+pub fn alike(name: &str, replica: &Replica, newcomer: &Replica) {
+    for key in replica.keys().chain(newcomer.keys()) {
+        assert_eq!(replica.get(key), newcomer.get(key), "`{name}` (left) and a newcomer (right) differ in {key:?}");
+    }
+}
+
+/// What somebody gets who comes for the first time.
+pub fn newcomer(address: &str) -> Replica {
+    let request = Request { method: "GET", path: "/sync/snapshot?node=newcomer", token: TOKEN, body: None };
+    let reply = http::send(address, &request).unwrap();
+    let lines = reply.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let lines: Vec<Value> = lines.map(|line| serde_json::from_slice(line).unwrap()).collect();
+    let documents = &lines[1..lines.len() - 1];
+    let end = lines.last().unwrap();
+    assert_eq!(end["documents"], json!(documents.len()), "the snapshot's last line: {end}");
+    documents.iter().map(|line| ((text(line, "collection"), text(line, "id")), bare(&line["doc"]))).collect()
+}
+
+/// A document without the times that WiseJSON clients keep.
+pub fn bare(doc: &Value) -> Value {
+    let mut doc = doc.as_object().unwrap().clone();
+    doc.retain(|key, _| key != "createdAt" && key != "updatedAt");
+    Value::Object(doc)
+}
+
+fn text(of: &Value, key: &str) -> String {
+    of[key].as_str().unwrap_or_else(|| panic!("no `{key}` in {of}")).to_owned()
+}

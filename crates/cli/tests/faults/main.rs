@@ -1,0 +1,23 @@
+//! The real binary under faults: hubs and clients that are killed, replies that never arrive, disks
+//! that are full, strangers that talk nonsense.
+//!
+//! Owns the promises "durable", "exactly one effect", "convergent" and "never blocked by one" as seen
+//! from outside of the process. Must never look into the hub's files or call its code: what a client
+//! can see is what counts. [`history`] judges, [`proxy`] and the signals of [`hub`] break things.
+
+mod bootstrap;
+mod cut_replies;
+mod disk_full;
+mod eventually;
+mod foreign;
+mod garbage;
+mod history;
+mod http;
+mod hub;
+mod hub_crash;
+mod load;
+mod node;
+mod proxy;
+mod second_hub;
+mod shutdown;
+mod together;

@@ -1,0 +1,130 @@
+//! An own client on the wire, written from the protocol document alone: it numbers its ops, repeats a
+//! batch byte by byte until it is answered, and takes notes for the judge.
+
+use crate::history::{Answer, Deed, Sent, fields};
+use crate::http::{self, Reply, Request};
+use crate::hub::TOKEN;
+use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A node with its outbox.
+pub struct Node {
+    pub name: String,
+    address: String,
+    outbox: Vec<(usize, Value)>,
+    batch: Option<Batch>,
+    batches: u64,
+    last_stamp: u64,
+    notes: Vec<Sent>,
+}
+
+/// Sent, perhaps several times, and not answered yet.
+struct Batch {
+    body: Vec<u8>,
+    /// Positions of its ops in the notes; an op's number is its position and one.
+    ops: Vec<usize>,
+}
+
+/// Why a push has no receipts.
+#[derive(Debug)]
+pub enum Unanswered {
+    /// No complete reply.
+    Cut,
+    /// The hub said no.
+    Refused(Reply),
+}
+
+impl Node {
+    /// A node that has never pushed.
+    pub fn new(name: &str, address: &str) -> Node {
+        Node {
+            name: name.into(),
+            address: address.into(),
+            outbox: Vec::new(),
+            batch: None,
+            batches: 0,
+            last_stamp: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    /// What was sent and answered so far.
+    pub fn notes(&self) -> &[Sent] {
+        &self.notes
+    }
+
+    /// Reaches the hub elsewhere from now on.
+    pub fn lead_to(&mut self, address: &str) {
+        address.clone_into(&mut self.address);
+    }
+
+    /// Puts an op into the outbox. Updates and removals carry no base: they count as concurrent.
+    pub fn write(&mut self, deed: Deed, collection: &str, id: &str) {
+        let position = self.notes.len();
+        let mark = format!("{}-{position}", self.name);
+        let mut op = json!({"seq": position + 1, "collection": collection, "id": id, "stamp": self.stamp()});
+        match deed {
+            Deed::Insert => {
+                let mut doc = fields(&mark);
+                doc.insert("_id".into(), json!(id));
+                op["op"] = json!("insert");
+                op["doc"] = Value::Object(doc);
+            }
+            Deed::Update => {
+                op["op"] = json!("update");
+                op["set"] = Value::Object(fields(&mark));
+                op["base"] = json!(0);
+            }
+            Deed::Remove => {
+                op["op"] = json!("remove");
+                op["base"] = json!(0);
+            }
+        }
+        let (collection, id) = (collection.to_owned(), id.to_owned());
+        self.notes.push(Sent { collection, id, mark, deed, answer: Answer::None });
+        self.outbox.push((position, op));
+    }
+
+    /// Sends the batch that waits for its answer, or a new one with everything in the outbox.
+    pub fn push(&mut self) -> Result<(), Unanswered> {
+        if self.batch.is_none() && !self.outbox.is_empty() {
+            self.batch = Some(self.compose());
+        }
+        let Some(batch) = &self.batch else { return Ok(()) };
+        let request = Request { method: "POST", path: "/sync/push", token: TOKEN, body: Some(&batch.body) };
+        let reply = http::send(&self.address, &request).map_err(|_| Unanswered::Cut)?;
+        if reply.status != 200 {
+            return Err(Unanswered::Refused(reply));
+        }
+        let answer = reply.json();
+        let receipts = answer["receipts"].as_array().unwrap();
+        let batch = self.batch.take().expect("it was just sent");
+        assert_eq!(receipts.len(), batch.ops.len(), "a receipt for each op");
+        for (position, receipt) in batch.ops.into_iter().zip(receipts) {
+            assert_eq!(receipt["seq"], json!(position + 1), "receipts come in the order of the ops");
+            let result = receipt["result"].as_str().unwrap().to_owned();
+            self.notes[position].answer = Answer::Receipt { result, lsn: receipt["lsn"].as_u64().unwrap() };
+        }
+        Ok(())
+    }
+
+    /// How many ops have been receipted.
+    pub fn answered(&self) -> usize {
+        self.notes.iter().filter(|op| op.answer != Answer::None).count()
+    }
+
+    fn compose(&mut self) -> Batch {
+        self.batches += 1;
+        let (positions, ops): (Vec<usize>, Vec<Value>) = self.outbox.drain(..).unzip();
+        let batch = format!("{}-batch-{}", self.name, self.batches);
+        let body = json!({"node": self.name, "batchId": batch, "strategy": "merge", "ops": ops});
+        Batch { body: serde_json::to_vec(&body).unwrap(), ops: positions }
+    }
+
+    fn stamp(&mut self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let now = u64::try_from(now).unwrap() * 1024;
+        self.last_stamp = now.max(self.last_stamp + 1);
+        self.last_stamp
+    }
+}
