@@ -1,6 +1,7 @@
 //! A disk without room: pushes are refused in words, nothing that was receipted is lost, and with room
 //! again work goes on where it stopped.
 
+use crate::eventually::eventually;
 use crate::history::{Answer, Deed, Log, converged};
 use crate::hub::{Hub, SYNCLINE};
 use crate::node::{Node, Unanswered};
@@ -26,6 +27,7 @@ fn a_hub_without_room_refuses_pushes_and_keeps_what_it_receipted() {
     let body = reply.json();
     assert!(reply.status >= 500, "{} {body}", reply.status);
     assert!(body["error"].as_str().is_some_and(|error| !error.is_empty()) && body["code"].is_string(), "{body}");
+    eventually("the log tells the operator", || hub.log().contains("a commit failed").then_some(()));
     let receipted = node.answered();
     assert!(receipted > 0 && node.notes().iter().any(|op| op.answer == Answer::None));
     assert!(node.push().is_err(), "there is still no room");

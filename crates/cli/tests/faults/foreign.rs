@@ -48,6 +48,11 @@ impl Foreign {
         }
     }
 
+    /// Its name in the notes.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// What was sent and answered so far.
     pub fn notes(&self) -> &[Sent] {
         &self.notes

@@ -63,6 +63,10 @@ impl Change {
         self.doc.as_ref()?.get("mark")?.as_str()
     }
 
+    fn is_effect_of(&self, op: &Sent) -> bool {
+        if op.deed == Deed::Remove { self.doc.is_none() } else { self.shows(&op.mark) }
+    }
+
     fn shows(&self, mark: &str) -> bool {
         self.doc.as_ref().is_some_and(|doc| doc.get(format!("did_{mark}")).is_some())
     }
@@ -121,55 +125,72 @@ impl Log {
     /// Holds the log against what clients sent and were told.
     ///
     /// # Panics
-    /// Something acknowledged is missing, or something took effect more than once.
+    /// The verdict is not faultless.
+    #[track_caller]
     pub fn judge(&self, sent: &[Sent]) {
-        let mut ops: BTreeMap<(&str, &str), Vec<&Sent>> = BTreeMap::new();
-        for op in sent {
-            self.durable(op);
-            ops.entry((&op.collection, &op.id)).or_default().push(op);
-        }
-        for ((collection, id), versions) in &self.versions {
-            let ops = ops.get(&(collection.as_str(), id.as_str())).map_or(&[][..], Vec::as_slice);
-            once(&format!("{collection}/{id}"), versions, ops);
+        if let Err(fault) = self.verdict(sent) {
+            panic!("{fault}");
         }
     }
 
-    fn durable(&self, op: &Sent) {
+    /// The first thing that was acknowledged and is missing, or that took effect more than once.
+    fn verdict(&self, sent: &[Sent]) -> Result<(), String> {
+        let mut ops: BTreeMap<(&str, &str), Vec<&Sent>> = BTreeMap::new();
+        for op in sent {
+            self.durable(op)?;
+            ops.entry((&op.collection, &op.id)).or_default().push(op);
+        }
+        self.versions.iter().try_for_each(|((collection, id), versions)| {
+            let ops = ops.get(&(collection.as_str(), id.as_str())).map_or(&[][..], Vec::as_slice);
+            once(versions, ops).map_err(|fault| format!("{collection}/{id}: {fault}: {versions:?}"))
+        })
+    }
+
+    fn durable(&self, op: &Sent) -> Result<(), String> {
         let none = Vec::new();
         let versions = self.versions.get(&(op.collection.clone(), op.id.clone())).unwrap_or(&none);
         let removed = versions.iter().any(|version| version.doc.is_none());
         let kept = match &op.answer {
             Answer::None => true,
             Answer::Receipt { result, lsn } if result == "applied" || result == "merged" => {
-                let version = versions.iter().find(|version| version.lsn == *lsn);
-                version.is_some_and(|version| if op.deed == Deed::Remove { version.doc.is_none() } else { version.shows(&op.mark) })
+                versions.iter().find(|version| version.lsn == *lsn).is_some_and(|version| version.is_effect_of(op))
             }
             Answer::Receipt { result, .. } => result == "superseded" || result == "rejected",
-            Answer::Accepted if op.deed == Deed::Remove => removed,
-            Answer::Accepted => removed || versions.iter().any(|version| version.shows(&op.mark)),
+            Answer::Accepted => removed || versions.iter().any(|version| version.is_effect_of(op)),
         };
-        assert!(kept, "acknowledged and not there: {op:?}; the log has {versions:?}");
+        if kept { Ok(()) } else { Err(format!("acknowledged and not there: {op:?}; the log has {versions:?}")) }
     }
 }
 
 /// No op took effect twice.
-fn once(name: &str, versions: &[Change], ops: &[&Sent]) {
-    assert!(versions.len() <= ops.len(), "{name}: {} versions come from {} ops: {versions:?}", versions.len(), ops.len());
+fn once(versions: &[Change], ops: &[&Sent]) -> Result<(), String> {
+    if versions.len() > ops.len() {
+        return Err(format!("{} versions come from {} ops", versions.len(), ops.len()));
+    }
     let known: BTreeSet<&str> = ops.iter().map(|op| op.mark.as_str()).collect();
-    let mut runs: Vec<Option<&str>> = versions.iter().map(Change::mark).collect();
-    runs.dedup();
+    let mut marks: Vec<Option<&str>> = versions.iter().map(Change::mark).collect();
+    marks.dedup();
     let mut seen = BTreeSet::new();
-    for mark in runs.into_iter().flatten() {
-        assert!(known.contains(mark), "{name}: nobody sent `{mark}`");
-        assert!(seen.insert(mark), "{name}: `{mark}` came back: {versions:?}");
+    for mark in marks.into_iter().flatten() {
+        if !known.contains(mark) {
+            return Err(format!("nobody sent `{mark}`"));
+        }
+        if !seen.insert(mark) {
+            return Err(format!("`{mark}` came back"));
+        }
     }
+    // A removal may be undone by a later edit, and then old fields return with it.
     if versions.iter().any(|version| version.doc.is_none()) {
-        return;
+        return Ok(());
     }
-    for mark in known {
-        let trace: Vec<bool> = versions.iter().map(|version| version.shows(mark)).collect();
-        let begins = std::iter::once(false).chain(trace.iter().copied()).zip(&trace).filter(|(was, is)| !was && **is);
-        assert!(begins.count() <= 1, "{name}: `{mark}` took effect again: {versions:?}");
+    let begins = |mark: &str| {
+        let mut shown: Vec<bool> = versions.iter().map(|version| version.shows(mark)).collect();
+        shown.dedup();
+        shown.into_iter().filter(|shown| *shown).count()
+    };
+    match known.into_iter().find(|mark| begins(mark) > 1) {
+        Some(mark) => Err(format!("`{mark}` took effect again")),
+        None => Ok(()),
     }
 }
 
@@ -210,4 +231,65 @@ pub fn bare(doc: &Value) -> Value {
 
 fn text(of: &Value, key: &str) -> String {
     of[key].as_str().unwrap_or_else(|| panic!("no `{key}` in {of}")).to_owned()
+}
+
+/// The judge must not be blind.
+mod trial {
+    use super::{Answer, Change, Deed, Log, Sent, Value, fields, json};
+
+    fn put(lsn: u64, marks: &[&str]) -> Change {
+        let mut doc = marks.iter().flat_map(|mark| fields(mark)).collect::<super::Map<_, _>>();
+        doc.insert("_id".into(), json!("d"));
+        Change { lsn, doc: Some(Value::Object(doc)) }
+    }
+
+    fn log(versions: Vec<Change>) -> Log {
+        Log { versions: [(("c".to_owned(), "d".to_owned()), versions)].into() }
+    }
+
+    fn sent(mark: &str, answer: Answer) -> Sent {
+        Sent { collection: "c".into(), id: "d".into(), mark: mark.into(), deed: Deed::Update, answer }
+    }
+
+    fn applied(lsn: u64) -> Answer {
+        Answer::Receipt { result: "applied".into(), lsn }
+    }
+
+    fn passes(log: &Log, sent: &[Sent]) -> bool {
+        log.verdict(sent).is_ok()
+    }
+
+    #[test]
+    fn a_faultless_history_passes() {
+        let removed = Change { lsn: 3, doc: None };
+        let remove = Sent { deed: Deed::Remove, ..sent("z", applied(3)) };
+        let ops = [sent("x", applied(1)), sent("y", Answer::Accepted), remove, sent("never", Answer::None)];
+        assert!(passes(&log(vec![put(1, &["x"]), put(2, &["x", "y"]), removed]), &ops));
+    }
+
+    #[test]
+    fn a_lost_op_is_found() {
+        let there = log(vec![put(1, &["x"])]);
+        assert!(passes(&there, &[sent("x", applied(1))]));
+        assert!(!passes(&there, &[sent("x", applied(1)), sent("y", applied(2))]));
+        assert!(!passes(&there, &[sent("x", applied(1)), sent("y", Answer::Accepted)]));
+        assert!(!passes(&there, &[sent("x", applied(7))]));
+        assert!(!passes(&there, &[sent("x", applied(1)), Sent { deed: Deed::Remove, ..sent("y", applied(1)) }]));
+        assert!(!passes(&log(Vec::new()), &[sent("x", applied(1))]));
+    }
+
+    #[test]
+    fn a_second_effect_is_found() {
+        assert!(!passes(&log(vec![put(1, &["x"]), put(2, &["x"])]), &[sent("x", applied(1))]));
+        let ops = [sent("x", applied(1)), sent("y", applied(2)), sent("z", Answer::None)];
+        assert!(passes(&log(vec![put(1, &["x"]), put(2, &["y"])]), &ops));
+        assert!(!passes(&log(vec![put(1, &["x"]), put(2, &["y"]), put(3, &["x"])]), &ops));
+        let hidden = |lsn, marks: &[&str]| put(lsn, &[marks, &["y"]].concat());
+        assert!(!passes(&log(vec![hidden(1, &["x"]), hidden(2, &[]), hidden(3, &["x"])]), &ops));
+    }
+
+    #[test]
+    fn a_document_that_nobody_sent_is_found() {
+        assert!(!passes(&log(vec![put(1, &["x"])]), &[]));
+    }
 }

@@ -5,7 +5,6 @@
 //! from outside of the process. Must never look into the hub's files or call its code: what a client
 //! can see is what counts. [`history`] judges, [`proxy`] and the signals of [`hub`] break things.
 
-mod bootstrap;
 mod cut_replies;
 mod disk_full;
 mod eventually;

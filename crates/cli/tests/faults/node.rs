@@ -1,7 +1,8 @@
 //! An own client on the wire, written from the protocol document alone: it numbers its ops, repeats a
-//! batch byte by byte until it is answered, and takes notes for the judge.
+//! batch byte by byte until it is answered, reads the log from its own cursor, and takes notes for the
+//! judge.
 
-use crate::history::{Answer, Deed, Sent, fields};
+use crate::history::{Answer, Deed, Replica, Sent, bare, fields};
 use crate::http::{self, Reply, Request};
 use crate::hub::TOKEN;
 use serde_json::{Value, json};
@@ -16,6 +17,9 @@ pub struct Node {
     batches: u64,
     last_stamp: u64,
     notes: Vec<Sent>,
+    replica: Replica,
+    cursor: u64,
+    epoch: String,
 }
 
 /// Sent, perhaps several times, and not answered yet.
@@ -45,12 +49,20 @@ impl Node {
             batches: 0,
             last_stamp: 0,
             notes: Vec::new(),
+            replica: Replica::new(),
+            cursor: 0,
+            epoch: String::new(),
         }
     }
 
     /// What was sent and answered so far.
     pub fn notes(&self) -> &[Sent] {
         &self.notes
+    }
+
+    /// What it has pulled; edits that wait in the outbox are not in it.
+    pub fn replica(&self) -> &Replica {
+        &self.replica
     }
 
     /// Reaches the hub elsewhere from now on.
@@ -106,6 +118,42 @@ impl Node {
             self.notes[position].answer = Answer::Receipt { result, lsn: receipt["lsn"].as_u64().unwrap() };
         }
         Ok(())
+    }
+
+    /// Pulls page after page until there is nothing more. What arrived before a failure stays.
+    pub fn pull(&mut self) -> Result<(), Unanswered> {
+        loop {
+            let Node { name, cursor, epoch, .. } = self;
+            // Small pages, so that there are boundaries to get wrong.
+            let path = format!("/sync/pull?node={name}&since_lsn={cursor}&epoch={epoch}&limit=25");
+            let request = Request { method: "GET", path: &path, token: TOKEN, body: None };
+            let reply = http::send(&self.address, &request).map_err(|_| Unanswered::Cut)?;
+            if reply.status != 200 {
+                return Err(Unanswered::Refused(reply));
+            }
+            let page = reply.json();
+            for change in page["ops"].as_array().unwrap() {
+                let lsn = change["lsn"].as_u64().unwrap();
+                assert!(lsn > self.cursor, "{}: LSN {lsn} comes again after {}", self.name, self.cursor);
+                self.cursor = lsn;
+                self.apply(change);
+            }
+            self.cursor = page["server_lsn"].as_u64().unwrap();
+            page["epoch"].as_str().unwrap().clone_into(&mut self.epoch);
+            if page["has_more"] == json!(false) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn apply(&mut self, change: &Value) {
+        let text = |key: &str| change[key].as_str().unwrap().to_owned();
+        let key = (text("collection"), text("id"));
+        match change["op"].as_str().unwrap() {
+            "put" => drop(self.replica.insert(key, bare(&change["doc"]))),
+            "remove" => drop(self.replica.remove(&key)),
+            other => panic!("`{other}` is not in the protocol"),
+        }
     }
 
     /// How many ops have been receipted.

@@ -1,1 +1,0 @@
-//! A fresh device and a full hub.
