@@ -1,0 +1,151 @@
+//! Everything that a call to the embedded database can answer instead of a result.
+//!
+//! Messages name the thing, the rule and the next step. [`Error::kind`] says what a caller may do.
+//! Sync failures are no errors of local calls: they arrive as events.
+
+use crate::filter::FilterError;
+use crate::index::IndexError;
+use crate::query::QueryError;
+use crate::transfer::TransferError;
+use std::path::PathBuf;
+use std::sync::Arc;
+use syncline_core::model::{BatchId, CollectionName, DocId, Kind, Malformed};
+use thiserror::Error;
+
+/// The result of a call to the embedded database.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// Another handle, in this process or another one, has the file open.
+    #[error("database `{path}` is open already, here or in another process; close it there first, or open another file", path = .0.display())]
+    InUse(PathBuf),
+    /// The file was written by a newer version of this library.
+    #[error("database `{path}` has schema version {found}, this library knows up to {known}; use a newer version of the library", path = path.display())]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest one known here.
+        known: i64,
+    },
+    /// The file cannot be created, locked or read.
+    #[error("database `{path}` cannot be opened: {source}", path = path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// An earlier write failed while it was made durable; nobody knows how much of it is on disk.
+    #[error("the database handle is closed because a commit failed: {0}; drop every handle and open the file again")]
+    Poisoned(Arc<str>),
+    /// A call on the database from inside of its own transaction.
+    #[error("a transaction is open on this thread; read and write through it, not through the database")]
+    InsideTransaction,
+    /// More edits in one transaction than a hub takes in one batch.
+    #[error("the transaction has more than {limit} edits (`limits.batch_ops`); split it")]
+    TransactionTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+    /// Something else than a JSON object.
+    #[error("a document is a JSON object; this is {found}")]
+    NotAnObject {
+        /// What was given.
+        found: &'static str,
+    },
+    /// An `_id` that is no text.
+    #[error("`_id` must be a string of 1 to 512 bytes, not {found}; leave it out to get a new one")]
+    IdNotText {
+        /// What was given.
+        found: &'static str,
+    },
+    /// An edit that would move a document to another id.
+    #[error("document `{id}` in `{collection}` keeps its `_id`; insert a new document and remove this one instead")]
+    IdChanged {
+        /// Where.
+        collection: CollectionName,
+        /// Which document.
+        id: DocId,
+    },
+    /// An insert of an id that is taken.
+    #[error("document `{id}` exists already in `{collection}`; use `update`, `replace` or `upsert`")]
+    Exists {
+        /// Where.
+        collection: CollectionName,
+        /// Which document.
+        id: DocId,
+    },
+    /// An edit of a document that is not there.
+    #[error("document `{id}` does not exist in `{collection}`; use `insert` or `upsert`")]
+    NotFound {
+        /// Where.
+        collection: CollectionName,
+        /// Which document.
+        id: DocId,
+    },
+    /// A value that another document holds in a unique index.
+    #[error("unique index `{index}` of `{collection}`: {value} is held by document `{holder}`; change one of the two")]
+    NotUnique {
+        /// Where.
+        collection: CollectionName,
+        /// Which index.
+        index: String,
+        /// The path and value, e.g. `` `email` = "a@b.c" ``.
+        value: String,
+        /// Who holds it.
+        holder: DocId,
+    },
+    /// A receipt or refusal for a batch that is not under way.
+    #[error("batch `{0}` is not under way; it was answered or composed anew")]
+    UnknownBatch(BatchId),
+    /// A quarantined op that is not there any more.
+    #[error("there is no quarantined op number {0}; list the quarantine for those that are")]
+    NotQuarantined(i64),
+    /// A value that breaks a rule of the model.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A filter that cannot be parsed.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// A query that cannot be parsed or run.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// An index that cannot be defined.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// A file that cannot be imported or exported.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// A document that is not what its Rust type expects, or the other way round.
+    #[error("document `{id}` in `{collection}` does not fit its Rust type: {reason}")]
+    Shape {
+        /// Where.
+        collection: CollectionName,
+        /// Which document, or `?`.
+        id: String,
+        /// Serde's words.
+        reason: String,
+    },
+    /// What the file holds is not what this library wrote.
+    #[error("the database file is damaged: {0}; restore it from a backup, or start a new one and let it sync")]
+    Damaged(String),
+    /// SQLite refused.
+    #[error("the database file cannot be read or written: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+}
+
+impl Error {
+    /// What a caller may do about it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::InUse(_) | Error::Open { .. } | Error::Poisoned(_) | Error::Sqlite(_) => Kind::Retry,
+            Error::Damaged(_) => Kind::Bug,
+            _ => Kind::Reject,
+        }
+    }
+}

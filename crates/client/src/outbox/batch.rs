@@ -1,0 +1,204 @@
+//! Ops leave in batches whose name is on disk before they are sent (step 2 of the life of a change).
+//!
+//! A batch is composed once: whoever asks again gets the same bytes until it is answered. The body
+//! is built from its ops, which never change once they are offered.
+
+use super::payload::Payload;
+use super::{OpKind, OpRow, damaged, select};
+use crate::error::{Error, Result};
+use crate::store::{Named, Unit, rows};
+use rusqlite::{OptionalExtension, params};
+use serde_json::value::{RawValue, to_raw_value};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use syncline_core::merge::Strategy;
+use syncline_core::model::{BatchId, DocId, Epoch};
+use syncline_core::wire::own::{PushRequest, WireEdit, WireOp};
+use uuid::Uuid;
+
+/// Bytes of payload after which a batch takes no further op; a larger op travels alone.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// A batch on its way to the hub.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingBatch {
+    /// Its name: the same for every attempt.
+    pub batch_id: BatchId,
+    /// The history that its bases belong to; empty before the first contact.
+    pub epoch: Epoch,
+    /// How many ops it holds.
+    pub ops: usize,
+    /// The request body.
+    pub body: String,
+}
+
+struct Batch {
+    number: i64,
+    id: BatchId,
+    epoch: Epoch,
+    strategy: Strategy,
+}
+
+/// The batch of these collections that is under way, or else a new one of at most `ops_max` ops (more
+/// only for a single transaction that has more). `None`: nothing waits.
+pub(crate) fn next_batch(unit: &mut Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<Option<PendingBatch>> {
+    let batch = match under_way(unit, scope)? {
+        Some(batch) => batch,
+        None => match compose(unit, scope, ops_max)? {
+            Some(batch) => batch,
+            None => return Ok(None),
+        },
+    };
+    let ops = select(unit.conn, "WHERE batch = ?1 ORDER BY seq", [batch.number])?;
+    let body = body(unit, &batch, scope, &ops)?;
+    Ok(Some(PendingBatch { batch_id: batch.id, epoch: batch.epoch, ops: ops.len(), body }))
+}
+
+/// The number of a batch under way.
+pub(crate) fn find_batch(unit: &Unit<'_>, id: &BatchId) -> Result<(i64, Vec<OpRow>)> {
+    let found: Option<i64> = unit
+        .conn
+        .prepare_cached("SELECT batch FROM batches WHERE batch_id = ?1")?
+        .query_row([id.as_str()], |row| row.get(0))
+        .optional()?;
+    let number = found.ok_or_else(|| Error::UnknownBatch(id.clone()))?;
+    Ok((number, select(unit.conn, "WHERE batch = ?1 ORDER BY seq", [number])?))
+}
+
+/// Forgets a batch. What is left of its ops will be offered again, by other batches, unchanged.
+pub(crate) fn dissolve(unit: &Unit<'_>, number: i64) -> Result<()> {
+    unit.conn.prepare_cached("UPDATE outbox SET batch = NULL WHERE batch = ?1")?.execute([number])?;
+    unit.conn.prepare_cached("DELETE FROM batches WHERE batch = ?1")?.execute([number])?;
+    Ok(())
+}
+
+/// Forgets the batch of these collections that is under way, if any.
+pub(crate) fn dissolve_under_way(unit: &Unit<'_>, scope: &[Arc<Named>]) -> Result<()> {
+    while let Some(batch) = under_way(unit, scope)? {
+        dissolve(unit, batch.number)?;
+    }
+    Ok(())
+}
+
+fn under_way(unit: &Unit<'_>, scope: &[Arc<Named>]) -> Result<Option<Batch>> {
+    let mut statement = unit.conn.prepare_cached(
+        "SELECT batch, batch_id, epoch, strategy FROM batches
+         WHERE EXISTS (SELECT 1 FROM outbox WHERE outbox.batch = batches.batch AND cid = ?1) ORDER BY batch LIMIT 1",
+    )?;
+    for named in scope {
+        let found = statement.query_row([named.cid], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?, row.get::<_, String>(3)?))
+        });
+        if let Some((number, id, epoch, strategy)) = found.optional()? {
+            let strategy = Strategy::parse(&strategy)
+                .ok_or_else(|| Error::Damaged(format!("batch `{id}` has the unknown strategy `{strategy}`")))?;
+            return Ok(Some(Batch { number, id: BatchId::new(id)?, epoch: Epoch::new(epoch)?, strategy }));
+        }
+    }
+    Ok(None)
+}
+
+fn compose(unit: &mut Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<Option<Batch>> {
+    let chosen = choose(unit, scope, ops_max)?;
+    let Some(first) = chosen.first() else { return Ok(None) };
+    let leader = member(scope, first)?;
+    let (id, epoch, strategy) = (BatchId::new(Uuid::now_v7().to_string())?, leader.epoch.clone(), leader.strategy);
+    unit.conn
+        .prepare_cached("INSERT INTO batches(batch_id, epoch, strategy) VALUES (?1, ?2, ?3)")?
+        .execute(params![id.as_str(), epoch.as_str(), strategy.as_str()])?;
+    let number = unit.conn.last_insert_rowid();
+    let mut offer = unit.conn.prepare_cached("UPDATE outbox SET batch = ?2, state = 1 WHERE seq = ?1")?;
+    for op in &chosen {
+        offer.execute(params![op.number(), number])?;
+    }
+    Ok(Some(Batch { number, id, epoch, strategy }))
+}
+
+/// The oldest waiting ops of the collections. A transaction is never split.
+fn choose(unit: &Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<Vec<OpRow>> {
+    let cids = serde_json::to_string(&scope.iter().map(|named| named.cid).collect::<Vec<_>>()).expect("numbers serialize");
+    let sql = "SELECT seq, txn, coalesce(length(payload), 0), cid FROM outbox
+               WHERE cid IN (SELECT value FROM json_each(?1)) AND state < 2 AND batch IS NULL ORDER BY seq";
+    let mut statement = unit.conn.prepare_cached(sql)?;
+    let mut found = statement.query([cids])?;
+    let (mut seqs, mut bytes, mut strategy) = (Vec::<(i64, Option<i64>)>::new(), 0, None);
+    while let Some(row) = found.next()? {
+        let (seq, txn, size, cid): (i64, Option<i64>, usize, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let goes_on = txn.is_some() && seqs.last().is_some_and(|(_, last)| *last == txn);
+        let rule = scope.iter().find(|named| named.cid == cid).map(|named| named.strategy);
+        let full = seqs.len() >= ops_max || bytes + size > BATCH_BYTES || *strategy.get_or_insert(rule) != rule;
+        if full && !seqs.is_empty() {
+            if !goes_on {
+                break;
+            }
+            // The transaction does not fit any more: it waits for the next batch, unless it is alone.
+            let begin = seqs.iter().position(|(_, other)| *other == txn).unwrap_or(0);
+            if begin > 0 {
+                seqs.truncate(begin);
+                break;
+            }
+        }
+        bytes += size;
+        seqs.push((seq, txn));
+    }
+    let ops = seqs.into_iter().map(|(seq, _)| super::load(unit.conn, seq));
+    Ok(ops.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+fn body(unit: &Unit<'_>, batch: &Batch, scope: &[Arc<Named>], ops: &[OpRow]) -> Result<String> {
+    let mut txns = BTreeMap::new();
+    let wire: Vec<Box<RawValue>> = ops
+        .iter()
+        .map(|op| {
+            let next = u32::try_from(txns.len() + 1).expect("a batch has few transactions");
+            let txn = op.txn.map(|txn| *txns.entry(txn).or_insert(next));
+            Ok(to_raw_value(&wire_op(unit, member(scope, op)?, op, txn)?).expect("an op serializes"))
+        })
+        .collect::<Result<_>>()?;
+    let request = PushRequest {
+        node: unit.node().clone(),
+        batch_id: batch.id.clone(),
+        epoch: (!batch.epoch.as_str().is_empty()).then(|| batch.epoch.clone()),
+        strategy: Some(batch.strategy),
+        ops: wire.iter().map(AsRef::as_ref).collect(),
+    };
+    Ok(serde_json::to_string(&request).expect("a push serializes"))
+}
+
+/// An op as it stands on the wire.
+pub(crate) fn wire_op(unit: &Unit<'_>, named: &Named, op: &OpRow, txn: Option<u32>) -> Result<WireOp> {
+    let row = op.doc.map(|doc| rows::by_doc(unit.conn, doc)).transpose()?.flatten();
+    let id: Option<DocId> = row.as_ref().map(|row| row.id.clone());
+    if op.doc.is_some() && id.is_none() {
+        return Err(damaged(op.seq, "names a row that is gone"));
+    }
+    let payload = match op.kind {
+        OpKind::Update | OpKind::Replace => Payload::of(op)?,
+        OpKind::Insert => {
+            let text = op.payload.clone().or(row.and_then(|row| row.body));
+            let text = text.ok_or_else(|| damaged(op.seq, "has lost its document"))?;
+            let doc = RawValue::from_string(text).map_err(|e| damaged(op.seq, &format!("holds no JSON: {e}")))?;
+            Payload { doc: Some(doc), ..Payload::default() }
+        }
+        OpKind::Remove | OpKind::Clear => Payload::default(),
+    };
+    let Payload { doc, changed, set, unset } = payload;
+    let set = (op.kind == OpKind::Update).then_some(set);
+    let (collection, edit) = (named.name.clone(), wire_kind(op.kind));
+    Ok(WireOp { seq: op.seq, op: edit, collection, id, base: op.base, stamp: op.stamp, txn, doc, set, unset, changed })
+}
+
+fn wire_kind(kind: OpKind) -> WireEdit {
+    match kind {
+        OpKind::Insert => WireEdit::Insert,
+        OpKind::Update => WireEdit::Update,
+        OpKind::Replace => WireEdit::Replace,
+        OpKind::Remove => WireEdit::Remove,
+        OpKind::Clear => WireEdit::Clear,
+    }
+}
+
+fn member<'a>(scope: &'a [Arc<Named>], op: &OpRow) -> Result<&'a Named> {
+    let found = scope.iter().find(|named| named.cid == op.cid);
+    Ok(found.ok_or_else(|| damaged(op.seq, "belongs to a batch of other collections"))?)
+}

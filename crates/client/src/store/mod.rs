@@ -1,0 +1,263 @@
+//! The open database file: connection, lock, clock and what is kept in memory of it.
+//!
+//! Owns begin, commit and roll-back: every write of this crate runs inside [`Store::write`], so data,
+//! ops and cursors move together. After a failed commit the handle is poisoned. Must never decide
+//! what an edit means.
+
+mod lock;
+mod names;
+pub(crate) mod rows;
+mod unit;
+mod watchers;
+
+pub(crate) use names::Named;
+pub(crate) use rows::{HubVersion, Row};
+pub(crate) use unit::Unit;
+pub(crate) use watchers::Watcher;
+
+use crate::error::{Error, Result};
+use crate::schema;
+use lock::FileLock;
+use names::Names;
+use rusqlite::{Connection, OptionalExtension};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::ThreadId;
+use syncline_core::model::{Author, Clock, CollectionName, Limits, Millis, NodeId, Seq, Stamp};
+use uuid::Uuid;
+use watchers::Watchers;
+
+/// Where the time comes from.
+pub(crate) type TimeSource = Arc<dyn Fn() -> Millis + Send + Sync>;
+
+/// Called with the collections that the app wrote, after the commit.
+pub(crate) type CommitHook = Arc<dyn Fn(&BTreeSet<CollectionName>) + Send + Sync>;
+
+/// The open file, shared by every handle.
+pub(crate) struct Store {
+    core: Mutex<Core>,
+    /// Who holds `core`, so that a call from inside of a transaction is an error and not a deadlock.
+    holder: Mutex<Option<ThreadId>>,
+    poison: OnceLock<Arc<str>>,
+    hooks: Mutex<Vec<(u64, CommitHook)>>,
+    time: TimeSource,
+    path: Option<PathBuf>,
+    limits: Limits,
+    timestamps: bool,
+    _lock: Option<FileLock>,
+}
+
+/// What a store is opened with.
+pub(crate) struct StoreOptions {
+    /// The file; `None`: memory.
+    pub path: Option<PathBuf>,
+    /// Where the time comes from.
+    pub time: TimeSource,
+    /// What a document may weigh.
+    pub limits: Limits,
+    /// Whether `createdAt` and `updatedAt` are kept.
+    pub timestamps: bool,
+}
+
+struct Core {
+    conn: Connection,
+    memory: Memory,
+}
+
+/// What is kept in memory of the file.
+pub(crate) struct Memory {
+    /// This replica.
+    pub node: NodeId,
+    /// Its number at the hub, once it is known.
+    pub author: Author,
+    clock: Clock,
+    last_seq: Seq,
+    names: Names,
+    watchers: Watchers,
+}
+
+impl Store {
+    /// Opens or creates the file.
+    pub(crate) fn open(options: StoreOptions) -> Result<Store> {
+        let lock = options.path.as_deref().map(FileLock::take).transpose()?;
+        let shown = options.path.clone().unwrap_or_else(|| ":memory:".into());
+        let mut conn = match &options.path {
+            Some(path) => Connection::open(path)?,
+            None => Connection::open_in_memory()?,
+        };
+        prepare(&conn)?;
+        schema::migrate(&mut conn, &shown)?;
+        let memory = Memory::load(&conn)?;
+        Ok(Store {
+            core: Mutex::new(Core { conn, memory }),
+            holder: Mutex::new(None),
+            poison: OnceLock::new(),
+            hooks: Mutex::new(Vec::new()),
+            time: options.time,
+            path: options.path,
+            limits: options.limits,
+            timestamps: options.timestamps,
+            _lock: lock,
+        })
+    }
+
+    /// Runs `work` in a transaction of its own: everything it writes is durable when this returns
+    /// `Ok`, and none of it when it returns an error or panics.
+    pub(crate) fn write<T>(&self, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<T> {
+        let (result, written) = {
+            let mut held = self.hold()?;
+            let Core { conn, memory } = &mut *held.core;
+            conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            let mut open = Open { conn, memory, committed: false };
+            let (result, written) = {
+                let mut unit = Unit::new(open.conn, open.memory, self.now());
+                let result = work(&mut unit)?;
+                (result, unit.finish()?)
+            };
+            if let Err(error) = open.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
+                drop(self.poison.set(error.to_string().into()));
+                return Err(self.poisoned());
+            }
+            open.committed = true;
+            drop(open);
+            held.core.memory.watchers.ring();
+            (result, written)
+        };
+        if !written.is_empty() {
+            let hooks: Vec<CommitHook> = locked(&self.hooks).iter().map(|(_, hook)| hook.clone()).collect();
+            hooks.iter().for_each(|hook| hook(&written));
+        }
+        Ok(result)
+    }
+
+    /// Reads one consistent state.
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<T> {
+        let mut held = self.hold()?;
+        let Core { conn, memory } = &mut *held.core;
+        work(&mut Unit::new(conn, memory, self.now()))
+    }
+
+    /// The time.
+    pub(crate) fn now(&self) -> Millis {
+        (self.time)()
+    }
+
+    /// The file; `None`: memory.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// What a document may weigh.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether `createdAt` and `updatedAt` are kept.
+    pub(crate) fn timestamps(&self) -> bool {
+        self.timestamps
+    }
+
+    /// Adds a hook under a key of its own.
+    pub(crate) fn hook(&self, hook: CommitHook) -> u64 {
+        let mut hooks = locked(&self.hooks);
+        let key = hooks.last().map_or(1, |(last, _)| last + 1);
+        hooks.push((key, hook));
+        key
+    }
+
+    /// Takes a hook away.
+    pub(crate) fn unhook(&self, key: u64) {
+        locked(&self.hooks).retain(|(other, _)| *other != key);
+    }
+
+    fn hold(&self) -> Result<Held<'_>> {
+        let me = std::thread::current().id();
+        if *locked(&self.holder) == Some(me) {
+            return Err(Error::InsideTransaction);
+        }
+        let core = locked(&self.core);
+        if self.poison.get().is_some() {
+            return Err(self.poisoned());
+        }
+        *locked(&self.holder) = Some(me);
+        Ok(Held { core, holder: &self.holder })
+    }
+
+    fn poisoned(&self) -> Error {
+        Error::Poisoned(self.poison.get().cloned().unwrap_or_else(|| "unknown cause".into()))
+    }
+}
+
+/// A panic inside a lock leaves nothing half done here: transactions roll back when they are dropped.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Held<'s> {
+    core: MutexGuard<'s, Core>,
+    holder: &'s Mutex<Option<ThreadId>>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        *locked(self.holder) = None;
+    }
+}
+
+/// An open transaction; undone when it is dropped uncommitted.
+struct Open<'c> {
+    conn: &'c Connection,
+    memory: &'c mut Memory,
+    committed: bool,
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        if self.committed {
+            return;
+        }
+        if let Err(error) = self.conn.execute_batch("ROLLBACK") {
+            tracing::debug!(%error, "SQLite had rolled the transaction back already");
+        }
+        self.memory.names.forget_all();
+        self.memory.watchers.hush();
+    }
+}
+
+fn prepare(conn: &Connection) -> Result<()> {
+    conn.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;
+         PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;",
+    )?;
+    conn.busy_timeout(std::time::Duration::from_secs(5))?;
+    conn.set_prepared_statement_cache_capacity(128);
+    Ok(())
+}
+
+impl Memory {
+    fn load(conn: &Connection) -> Result<Memory> {
+        let read = "SELECT node, author, last_seq, clock FROM state";
+        let found = conn.query_row(read, [], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?, row.get::<_, u64>(2)?, row.get::<_, u64>(3)?))
+        });
+        let (node, author, last_seq, clock) = match found.optional()? {
+            Some(found) => found,
+            None => {
+                let node = Uuid::new_v4().to_string();
+                conn.execute("INSERT INTO state VALUES (1, ?1, 0, 0, 0)", [&node])?;
+                (node, 0, 0, 0)
+            }
+        };
+        let newest = "SELECT coalesce(max(seq), 0), coalesce(max(stamp), 0) FROM outbox";
+        let (seq, stamp): (u64, u64) = conn.query_row(newest, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(Memory {
+            node: NodeId::new(node)?,
+            author: Author(author),
+            clock: Clock::starting_at(Stamp(clock.max(stamp))),
+            last_seq: Seq(last_seq.max(seq)),
+            names: Names::default(),
+            watchers: Watchers::default(),
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! One transaction on the file: what its steps share.
+
+use super::names::Named;
+use super::{Memory, Watcher, rows};
+use crate::error::{Error, Result};
+use crate::index;
+use rusqlite::{Connection, OptionalExtension, params};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use syncline_core::model::{Author, CollectionName, DocId, Millis, NodeId, Seq, Stamp};
+
+/// An open transaction, or a consistent read.
+pub(crate) struct Unit<'s> {
+    /// The connection, inside the transaction.
+    pub conn: &'s Connection,
+    /// The time of all that happens in it.
+    pub now: Millis,
+    memory: &'s mut Memory,
+    written: BTreeSet<CollectionName>,
+    /// Whether clock and numbers must be saved because the rows that prove them went away.
+    save_state: bool,
+}
+
+impl<'s> Unit<'s> {
+    pub(super) fn new(conn: &'s Connection, memory: &'s mut Memory, now: Millis) -> Unit<'s> {
+        Unit { conn, now, memory, written: BTreeSet::new(), save_state: false }
+    }
+
+    /// Last writes before the commit. Returns the collections that the app wrote.
+    pub(super) fn finish(self) -> Result<BTreeSet<CollectionName>> {
+        if self.save_state {
+            let memory = &self.memory;
+            self.conn.prepare_cached("UPDATE state SET author = ?1, last_seq = ?2, clock = ?3")?.execute(params![
+                memory.author.0,
+                memory.last_seq.0,
+                memory.clock.last().0
+            ])?;
+        }
+        Ok(self.written)
+    }
+
+    /// This replica.
+    pub(crate) fn node(&self) -> &NodeId {
+        &self.memory.node
+    }
+
+    /// This replica's number at the hub; [`Author::SELF`] before it is known.
+    pub(crate) fn author(&self) -> Author {
+        self.memory.author
+    }
+
+    /// Learns this replica's number at the hub.
+    pub(crate) fn set_author(&mut self, author: Author) {
+        self.memory.author = author;
+        self.save_state = true;
+    }
+
+    /// A new stamp.
+    pub(crate) fn tick(&mut self) -> Stamp {
+        self.memory.clock.tick(self.now)
+    }
+
+    /// Learns of a stamp made elsewhere.
+    pub(crate) fn see(&mut self, stamp: Stamp) {
+        self.memory.clock.see(stamp);
+        self.save_state = true;
+    }
+
+    /// A number that was never used.
+    pub(crate) fn next_seq(&mut self) -> Seq {
+        self.memory.last_seq = Seq(self.memory.last_seq.0 + 1);
+        self.memory.last_seq
+    }
+
+    /// Rows of the outbox went: the numbers that they proved to be used must be saved.
+    pub(crate) fn outbox_shrinks(&mut self) {
+        self.save_state = true;
+    }
+
+    /// The collection, if it exists.
+    pub(crate) fn find(&mut self, name: &CollectionName) -> Result<Option<Arc<Named>>> {
+        self.memory.names.find(self.conn, name)
+    }
+
+    /// The collection, made when it does not exist.
+    pub(crate) fn make(&mut self, name: &CollectionName) -> Result<Arc<Named>> {
+        self.memory.names.make(self.conn, name)
+    }
+
+    /// The row of a collection, or its indexes, changed.
+    pub(crate) fn renamed(&mut self, name: &CollectionName) {
+        self.memory.names.forget(name);
+    }
+
+    /// The app wrote to this collection.
+    pub(crate) fn wrote(&mut self, named: &Named) {
+        if !self.written.contains(&named.name) {
+            self.written.insert(named.name.clone());
+        }
+    }
+
+    /// Adds a live query.
+    pub(crate) fn watch(&mut self, watcher: Arc<Watcher>) {
+        self.memory.watchers.add(watcher);
+    }
+
+    /// Whether changes of the collection's documents must be told one by one to [`Unit::changed`].
+    pub(crate) fn is_observed(&mut self, named: &Named) -> bool {
+        !named.indexes.is_empty() || self.memory.watchers.any_of(&named.name)
+    }
+
+    /// What the app sees of a document changed: indexes follow, live queries are noted.
+    pub(crate) fn changed(&mut self, named: &Named, doc: i64, old: Option<&str>, new: Option<&str>) -> Result<()> {
+        if old == new || !self.is_observed(named) {
+            return Ok(());
+        }
+        let (old, new) = (old.map(parsed).transpose()?, new.map(parsed).transpose()?);
+        index::write(self.conn, &named.indexes, doc, old.as_ref(), new.as_ref())?;
+        self.memory.watchers.note(&named.name, old.as_ref(), new.as_ref());
+        Ok(())
+    }
+
+    /// The unique index that `text` would break, with the value and who holds it.
+    pub(crate) fn not_unique(&self, named: &Named, doc: Option<i64>, text: &str) -> Result<Option<Taken>> {
+        if !named.indexes.iter().any(|def| def.unique) {
+            return Ok(None);
+        }
+        let new = parsed(text)?;
+        let Some(conflict) = index::unique_conflict(self.conn, &named.indexes, doc, &new)? else { return Ok(None) };
+        let Some(def) = named.indexes.iter().find(|def| def.id == conflict.index) else { return Ok(None) };
+        let holder = rows::by_doc(self.conn, conflict.holder)?;
+        let holder = holder.ok_or_else(|| Error::Damaged(format!("index `{}` names a row that is gone", def.name)))?;
+        let mut shown = None;
+        def.path.any_leaf(&new, &mut |leaf| {
+            shown = leaf.map(ToString::to_string);
+            true
+        });
+        let value = format!("`{}` = {}", def.path, shown.unwrap_or_default());
+        Ok(Some(Taken { index: def.name.clone(), value, holder }))
+    }
+
+    /// The collection with this number.
+    pub(crate) fn by_cid(&mut self, cid: i64) -> Result<Arc<Named>> {
+        let name: Option<String> = self
+            .conn
+            .prepare_cached("SELECT name FROM collections WHERE cid = ?1")?
+            .query_row([cid], |row| row.get(0))
+            .optional()?;
+        let name = name.ok_or_else(|| Error::Damaged(format!("there is no collection number {cid}")))?;
+        self.make(&CollectionName::new(name)?)
+    }
+}
+
+/// A value that a unique index has for another document.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// The index.
+    pub index: String,
+    /// Path and value.
+    pub value: String,
+    /// Who holds it.
+    pub holder: rows::Row,
+}
+
+impl Taken {
+    /// As the error of a local write.
+    pub(crate) fn into_error(self, collection: &CollectionName) -> Error {
+        let holder: DocId = self.holder.id;
+        Error::NotUnique { collection: collection.clone(), index: self.index, value: self.value, holder }
+    }
+}
+
+fn parsed(text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|e| Error::Damaged(format!("a stored document is not JSON: {e}")))
+}
