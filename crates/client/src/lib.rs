@@ -1,7 +1,44 @@
 //! The embedded database that works offline and syncs with a Syncline hub.
+//!
+//! In reading order, which is also the life of a change:
+//!
+//! 1. [`Database`] opens one file; [`Collection`], [`TypedCollection`] and [`Transaction`] write to it.
+//!    [`filter`], [`query`] and [`index`] find documents; [`transfer`] brings them in and out.
+//! 2. `outbox` records each edit beside the document it changed, and composes batches.
+//! 3. [`Replica`] is what a sync engine drives: batches out, receipts, pages and snapshots in.
+//! 4. `rebase` puts pending edits on top of what was pulled; [`Quarantined`] keeps what cannot be applied.
+//! 5. [`Collection::watch`] tells the app.
+//!
+//! `store` is the open file below all of this, `schema` its tables. Calls are synchronous: SQLite is
+//! local. A write that returned is on disk.
 
+mod collection;
+mod database;
+mod document;
+mod error;
 pub mod filter;
+mod find;
 pub mod index;
+mod outbox;
+mod quarantine;
 pub mod query;
+mod rebase;
+mod replica;
+mod schema;
+mod store;
 pub mod sync;
+mod transaction;
 pub mod transfer;
+mod ttl;
+mod typed;
+mod watch;
+
+pub use collection::Collection;
+pub use database::{CommitHook, Database, DatabaseOptions};
+pub use error::{Error, Result};
+pub use outbox::PendingBatch;
+pub use quarantine::Quarantined;
+pub use rebase::{Conflict, Resolution, Resolver};
+pub use replica::Replica;
+pub use transaction::{Transaction, TransactionCollection};
+pub use typed::TypedCollection;

@@ -48,7 +48,7 @@ CREATE TABLE batches(
 );
 CREATE TABLE snapshots(
   snapshot INTEGER PRIMARY KEY, epoch TEXT NOT NULL, first_lsn INTEGER NOT NULL,
-  after_collection TEXT, after_id TEXT, documents INTEGER NOT NULL DEFAULT 0
+  after_lsn INTEGER, documents INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE quarantine(
   number INTEGER PRIMARY KEY AUTOINCREMENT, collection TEXT NOT NULL, id TEXT, seq INTEGER,

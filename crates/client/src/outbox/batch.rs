@@ -50,7 +50,7 @@ pub(crate) fn next_batch(unit: &mut Unit<'_>, scope: &[Arc<Named>], ops_max: usi
         },
     };
     let ops = select(unit.conn, "WHERE batch = ?1 ORDER BY seq", [batch.number])?;
-    let body = body(unit, &batch, scope, &ops)?;
+    let body = body(unit, &batch, &ops)?;
     Ok(Some(PendingBatch { batch_id: batch.id, epoch: batch.epoch, ops: ops.len(), body }))
 }
 
@@ -101,7 +101,7 @@ fn under_way(unit: &Unit<'_>, scope: &[Arc<Named>]) -> Result<Option<Batch>> {
 fn compose(unit: &mut Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<Option<Batch>> {
     let chosen = choose(unit, scope, ops_max)?;
     let Some(first) = chosen.first() else { return Ok(None) };
-    let leader = member(scope, first)?;
+    let leader = unit.by_cid(first.cid)?;
     let (id, epoch, strategy) = (BatchId::new(Uuid::now_v7().to_string())?, leader.epoch.clone(), leader.strategy);
     unit.conn
         .prepare_cached("INSERT INTO batches(batch_id, epoch, strategy) VALUES (?1, ?2, ?3)")?
@@ -116,14 +116,16 @@ fn compose(unit: &mut Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<
 
 /// The oldest waiting ops of the collections. A transaction is never split.
 fn choose(unit: &Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<Vec<OpRow>> {
-    let cids = serde_json::to_string(&scope.iter().map(|named| named.cid).collect::<Vec<_>>()).expect("numbers serialize");
+    let cids =
+        serde_json::to_string(&scope.iter().map(|named| named.cid).collect::<Vec<_>>()).expect("numbers serialize");
     let sql = "SELECT seq, txn, coalesce(length(payload), 0), cid FROM outbox
                WHERE cid IN (SELECT value FROM json_each(?1)) AND state < 2 AND batch IS NULL ORDER BY seq";
     let mut statement = unit.conn.prepare_cached(sql)?;
     let mut found = statement.query([cids])?;
     let (mut seqs, mut bytes, mut strategy) = (Vec::<(i64, Option<i64>)>::new(), 0, None);
     while let Some(row) = found.next()? {
-        let (seq, txn, size, cid): (i64, Option<i64>, usize, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
+        let (seq, txn, size, cid): (i64, Option<i64>, usize, i64) =
+            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
         let goes_on = txn.is_some() && seqs.last().is_some_and(|(_, last)| *last == txn);
         let rule = scope.iter().find(|named| named.cid == cid).map(|named| named.strategy);
         let full = seqs.len() >= ops_max || bytes + size > BATCH_BYTES || *strategy.get_or_insert(rule) != rule;
@@ -145,14 +147,15 @@ fn choose(unit: &Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<Vec<O
     Ok(ops.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
-fn body(unit: &Unit<'_>, batch: &Batch, scope: &[Arc<Named>], ops: &[OpRow]) -> Result<String> {
+fn body(unit: &mut Unit<'_>, batch: &Batch, ops: &[OpRow]) -> Result<String> {
     let mut txns = BTreeMap::new();
     let wire: Vec<Box<RawValue>> = ops
         .iter()
         .map(|op| {
             let next = u32::try_from(txns.len() + 1).expect("a batch has few transactions");
             let txn = op.txn.map(|txn| *txns.entry(txn).or_insert(next));
-            Ok(to_raw_value(&wire_op(unit, member(scope, op)?, op, txn)?).expect("an op serializes"))
+            let named = unit.by_cid(op.cid)?;
+            Ok(to_raw_value(&wire_op(unit, &named, op, txn)?).expect("an op serializes"))
         })
         .collect::<Result<_>>()?;
     let request = PushRequest {
@@ -196,9 +199,4 @@ fn wire_kind(kind: OpKind) -> WireEdit {
         OpKind::Remove => WireEdit::Remove,
         OpKind::Clear => WireEdit::Clear,
     }
-}
-
-fn member<'a>(scope: &'a [Arc<Named>], op: &OpRow) -> Result<&'a Named> {
-    let found = scope.iter().find(|named| named.cid == op.cid);
-    Ok(found.ok_or_else(|| damaged(op.seq, "belongs to a batch of other collections"))?)
 }

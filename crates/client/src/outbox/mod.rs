@@ -9,10 +9,11 @@ mod chain;
 mod payload;
 mod record;
 
-pub(crate) use batch::{PendingBatch, dissolve, find_batch, next_batch};
+pub use batch::PendingBatch;
+pub(crate) use batch::{dissolve, dissolve_under_way, find_batch, next_batch, wire_op};
 pub(crate) use chain::{of_doc, passed, retire};
 pub(crate) use payload::{Payload, edit_of};
-pub(crate) use record::{Group, NewOp, append_insert, record, record_clear};
+pub(crate) use record::{Group, NewOp, append_insert, materialise, record, record_clear};
 
 use crate::error::{Error, Result};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};

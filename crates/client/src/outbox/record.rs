@@ -17,7 +17,6 @@ use syncline_core::model::{Fields, Lsn, Seq, Stamp};
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     first: Option<i64>,
-    last: Option<i64>,
     count: usize,
 }
 
@@ -148,7 +147,6 @@ impl Group {
         if self.count == 2 {
             unit.conn.prepare_cached("UPDATE outbox SET txn = ?1 WHERE seq = ?1")?.execute([first])?;
         }
-        self.last = Some(seq);
         Ok((self.count > 1).then_some(first))
     }
 }

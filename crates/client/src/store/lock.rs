@@ -16,8 +16,7 @@ impl FileLock {
     /// Locks `<path>.lock`.
     pub(crate) fn take(path: &Path) -> Result<FileLock> {
         let failed = |source| Error::Open { path: path.to_owned(), source };
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).open(beside(path)).map_err(failed)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(beside(path)).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(FileLock { _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::InUse(path.to_owned())),

@@ -115,7 +115,9 @@ pub(crate) fn insert_local(
     op: Option<i64>,
 ) -> Result<Option<i64>> {
     let inserted = conn
-        .prepare_cached("INSERT INTO docs(cid, id, body, expires, op) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING")?
+        .prepare_cached(
+            "INSERT INTO docs(cid, id, body, expires, op) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        )?
         .execute(params![cid, id.as_str(), body, expires.map(|at| at.0), op])?;
     Ok((inserted == 1).then(|| conn.last_insert_rowid()))
 }

@@ -93,6 +93,11 @@ impl<'s> Unit<'s> {
         self.memory.names.forget(name);
     }
 
+    /// The rows of several collections changed.
+    pub(crate) fn renamed_all(&mut self) {
+        self.memory.names.forget_all();
+    }
+
     /// The app wrote to this collection.
     pub(crate) fn wrote(&mut self, named: &Named) {
         if !self.written.contains(&named.name) {

@@ -1,0 +1,190 @@
+//! The open database: where collections, transactions and the replica come from.
+
+use crate::collection::Collection;
+use crate::error::Result;
+use crate::replica::{Replica, Resolvers};
+use crate::store::{Store, StoreOptions, TimeSource};
+use crate::transaction::Transaction;
+use crate::ttl;
+use crate::typed::TypedCollection;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use syncline_core::model::{CollectionName, Limits, Millis};
+
+/// Expired documents that one sweep takes away at most, so that it never holds up writers for long.
+const SWEEP_MAX: usize = 1_000;
+
+/// An embedded database: one SQLite file, held by one handle. Cheap to clone; safe from any thread.
+/// The file closes with the last clone and everything that came from it.
+#[derive(Clone)]
+pub struct Database {
+    store: Arc<Store>,
+    resolvers: Resolvers,
+}
+
+/// How a database is opened.
+#[derive(Clone)]
+pub struct DatabaseOptions {
+    path: Option<PathBuf>,
+    limits: Limits,
+    timestamps: bool,
+    time: TimeSource,
+}
+
+impl DatabaseOptions {
+    /// A file, created when it does not exist.
+    #[must_use]
+    pub fn file(path: impl AsRef<Path>) -> DatabaseOptions {
+        DatabaseOptions { path: Some(path.as_ref().to_owned()), ..DatabaseOptions::memory() }
+    }
+
+    /// Memory: everything is gone when the handle is.
+    #[must_use]
+    pub fn memory() -> DatabaseOptions {
+        DatabaseOptions { path: None, limits: Limits::default(), timestamps: true, time: Arc::new(system_time) }
+    }
+
+    /// What a document may weigh (default: 16 MiB, nested 64 deep).
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> DatabaseOptions {
+        self.limits = limits;
+        self
+    }
+
+    /// Whether `createdAt` and `updatedAt` are set (default: yes).
+    #[must_use]
+    pub fn timestamps(mut self, kept: bool) -> DatabaseOptions {
+        self.timestamps = kept;
+        self
+    }
+
+    /// Another clock than the system's, for tests and simulations.
+    #[must_use]
+    pub fn time(mut self, time: impl Fn() -> Millis + Send + Sync + 'static) -> DatabaseOptions {
+        self.time = Arc::new(time);
+        self
+    }
+}
+
+fn system_time() -> Millis {
+    let since_1970 = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Millis(u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A commit hook's registration; dropping it ends the calls.
+pub struct CommitHook {
+    store: Arc<Store>,
+    key: u64,
+}
+
+impl Drop for CommitHook {
+    fn drop(&mut self) {
+        self.store.unhook(self.key);
+    }
+}
+
+impl Database {
+    /// Opens or creates a file.
+    ///
+    /// # Errors
+    /// [`Error::InUse`](crate::Error::InUse) when another handle has it, here or in another process;
+    /// [`Error::NewerSchema`](crate::Error::NewerSchema); or when the file cannot be opened.
+    pub fn open(path: impl AsRef<Path>) -> Result<Database> {
+        Database::open_with(DatabaseOptions::file(path))
+    }
+
+    /// A database in memory.
+    ///
+    /// # Errors
+    /// When SQLite cannot start.
+    pub fn open_in_memory() -> Result<Database> {
+        Database::open_with(DatabaseOptions::memory())
+    }
+
+    /// Opens a database with options.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub fn open_with(options: DatabaseOptions) -> Result<Database> {
+        let DatabaseOptions { path, limits, timestamps, time } = options;
+        let store = Arc::new(Store::open(StoreOptions { path, time, limits, timestamps })?);
+        let database = Database { store, resolvers: Resolvers::default() };
+        database.sweep()?;
+        Ok(database)
+    }
+
+    /// A collection. It comes into being with its first document.
+    ///
+    /// # Errors
+    /// When the name breaks its rule.
+    pub fn collection(&self, name: &str) -> Result<Collection> {
+        Ok(Collection::new(self.store.clone(), CollectionName::new(name)?))
+    }
+
+    /// A collection whose documents are values of a Rust type.
+    ///
+    /// # Errors
+    /// When the name breaks its rule.
+    pub fn typed<T: Serialize + DeserializeOwned>(&self, name: &str) -> Result<TypedCollection<T>> {
+        Ok(TypedCollection::new(self.collection(name)?))
+    }
+
+    /// The names of all collections.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn collections(&self) -> Result<Vec<CollectionName>> {
+        self.store.read(|unit| {
+            let mut statement = unit.conn.prepare_cached("SELECT name FROM collections ORDER BY name")?;
+            let names: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            names.into_iter().map(|name| Ok(CollectionName::new(name)?)).collect()
+        })
+    }
+
+    /// Several edits that become durable and visible together, or, when `work` fails or panics, not at
+    /// all. The hub accepts them together or rejects them together. Other threads wait meanwhile;
+    /// inside of `work`, use the transaction and not the database.
+    ///
+    /// # Errors
+    /// Those of `work`, or when the file cannot be written.
+    pub fn transaction<T>(&self, work: impl FnOnce(&mut Transaction<'_, '_>) -> Result<T>) -> Result<T> {
+        self.store.write(|unit| work(&mut Transaction::new(&self.store, unit)))
+    }
+
+    /// Takes expired documents away for good. Reads have not seen them since they expired. Returns how
+    /// many went.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn sweep(&self) -> Result<usize> {
+        let mut swept = 0;
+        loop {
+            let due = self.store.read(|unit| Ok(ttl::next(unit)?.is_some_and(|at| at <= unit.now)))?;
+            if !due {
+                return Ok(swept);
+            }
+            swept += self.store.write(|unit| ttl::sweep(unit, SWEEP_MAX))?;
+        }
+    }
+
+    /// Calls `hook` after each commit of the app's own writes, with the collections that it wrote,
+    /// on the thread that wrote. Ends when the registration is dropped.
+    pub fn on_commit(&self, hook: impl Fn(&BTreeSet<CollectionName>) + Send + Sync + 'static) -> CommitHook {
+        CommitHook { store: self.store.clone(), key: self.store.hook(Arc::new(hook)) }
+    }
+
+    /// The database as a sync engine sees it.
+    #[must_use]
+    pub fn replica(&self) -> Replica {
+        Replica::new(self.store.clone(), self.resolvers.clone())
+    }
+
+    /// The file; `None`: memory.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.store.path()
+    }
+}

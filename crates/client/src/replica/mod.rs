@@ -1,0 +1,253 @@
+//! The database as the sync engine sees it: cursors, batches, receipts, pages, snapshots.
+//!
+//! Every call is one transaction, so a crash leaves data, ops and cursors in step. Owns no network and
+//! no clock of its own. [`Replica::carry_out`] takes the writes of
+//! [`syncline_core::session`] as they are.
+
+mod pull;
+mod push;
+mod retry;
+mod snapshot;
+
+use crate::error::Result;
+use crate::outbox::{self, PendingBatch};
+use crate::quarantine::{self, Quarantined};
+use crate::rebase::Resolver;
+use crate::store::{Named, Store, Unit};
+use crate::transaction::enqueue_all;
+use rusqlite::params;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use syncline_core::merge::Strategy;
+use syncline_core::model::{BatchId, CollectionName, NodeId, Rejection};
+use syncline_core::session::interface::{Backlog, Batch, Stored, Write};
+use syncline_core::session::notice;
+use syncline_core::session::positions::Positions;
+
+/// The replica that a sync engine drives. Cheap to clone; safe from any thread.
+#[derive(Clone)]
+pub struct Replica {
+    store: Arc<Store>,
+    resolvers: Resolvers,
+}
+
+/// The applications' own decisions, by collection.
+pub(crate) type Resolvers = Arc<Mutex<BTreeMap<CollectionName, Resolver>>>;
+
+type Scope = BTreeSet<CollectionName>;
+
+impl Replica {
+    pub(crate) fn new(store: Arc<Store>, resolvers: Resolvers) -> Replica {
+        Replica { store, resolvers }
+    }
+
+    /// Who this device is. Made when the file was created.
+    ///
+    /// # Errors
+    /// When the handle is poisoned.
+    pub fn node(&self) -> Result<NodeId> {
+        self.store.read(|unit| Ok(unit.node().clone()))
+    }
+
+    /// The collections take part in sync from now on: their edits are recorded, and documents that they
+    /// hold already are recorded as inserts. `strategy` decides where the hub sets none.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn join(&self, scope: &BTreeSet<CollectionName>, strategy: Strategy) -> Result<()> {
+        self.store.write(|unit| {
+            for name in scope {
+                enqueue_all(unit, name)?;
+                let sql = "UPDATE collections SET strategy = ?2 WHERE name = ?1 AND strategy <> ?2";
+                unit.conn.prepare_cached(sql)?.execute(params![name.as_str(), strategy.as_str()])?;
+                unit.renamed(name);
+            }
+            Ok(())
+        })
+    }
+
+    /// Lets the application decide conflicts of this collection; `None`: the strategy decides.
+    pub fn set_resolver(&self, collection: CollectionName, resolver: Option<Resolver>) {
+        let mut resolvers = self.resolvers.lock().unwrap_or_else(PoisonError::into_inner);
+        match resolver {
+            Some(resolver) => drop(resolvers.insert(collection, resolver)),
+            None => drop(resolvers.remove(&collection)),
+        }
+    }
+
+    /// How far the collections have got, and a snapshot of them that was begun and not finished.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn positions(&self, scope: &BTreeSet<CollectionName>) -> Result<Positions> {
+        self.store.read(|unit| {
+            let mut positions = Positions::fresh(scope.iter().cloned());
+            for (name, cursor) in &mut positions.cursors {
+                *cursor = unit.find(name)?.and_then(|named| named.cursor());
+            }
+            positions.snapshot = snapshot::begun(unit, scope)?;
+            Ok(positions)
+        })
+    }
+
+    /// What waits for the hub.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn backlog(&self, scope: &BTreeSet<CollectionName>) -> Result<Backlog> {
+        self.store.read(|unit| backlog(unit, scope))
+    }
+
+    /// Carries out one write of a session on these collections.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing of the write is then kept.
+    pub fn carry_out(&self, scope: &BTreeSet<CollectionName>, write: Write) -> Result<Stored> {
+        match write {
+            Write::SnapshotBegin { scope, head } => self.edit(|unit, _| snapshot::begin(unit, &scope, &head)),
+            Write::SnapshotPart(ops) => self.edit(|unit, apply| snapshot::part(unit, apply, scope, &ops)),
+            Write::SnapshotFinish => self.edit(|unit, apply| snapshot::finish(unit, apply, scope)),
+            Write::Page { scope, page } => self.edit(|unit, apply| pull::page(unit, apply, &scope, &page)),
+            Write::NextBatch { limit, recompose } => {
+                let batch = self.next_batch(scope, limit, recompose)?;
+                let batch = batch.map(|batch| Batch { id: batch.batch_id, ops: batch.ops, body: batch.body });
+                Ok(Stored { batch, ..Stored::default() })
+            }
+            Write::Receipts { batch, reply } => {
+                let mut stored = self.edit(|unit, apply| push::receipts(unit, apply, &batch, &reply))?;
+                stored.backlog = Some(self.backlog(scope)?);
+                Ok(stored)
+            }
+            Write::Refuse { batch, reason } => {
+                let mut stored = self.refuse(&batch, &reason)?;
+                stored.backlog = Some(self.backlog(scope)?);
+                Ok(stored)
+            }
+            Write::Resync(scope) => {
+                self.resync(&scope)?;
+                Ok(Stored::default())
+            }
+        }
+    }
+
+    /// The batch under way, or else the next one; its name is on disk when this returns. `recompose`
+    /// gives the one under way up first: the hub refused its form and applied nothing of it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn next_batch(
+        &self,
+        scope: &BTreeSet<CollectionName>,
+        ops_max: usize,
+        recompose: bool,
+    ) -> Result<Option<PendingBatch>> {
+        self.store.write(|unit| {
+            let scope = known(unit, scope)?;
+            if recompose {
+                outbox::dissolve_under_way(unit, &scope)?;
+            }
+            outbox::next_batch(unit, &scope, ops_max.max(1))
+        })
+    }
+
+    /// The hub refuses the ops of this batch in any form: they are taken back and set aside.
+    ///
+    /// # Errors
+    /// [`Error::UnknownBatch`](crate::Error::UnknownBatch), or when the file cannot be written.
+    pub fn refuse(&self, batch: &BatchId, reason: &str) -> Result<Stored> {
+        let rejection = Rejection { code: "refused".into(), reason: reason.into() };
+        self.edit(|unit, apply| push::refuse(unit, apply, batch, &rejection))
+    }
+
+    /// The hub's history is another one now: forget how far the collections have got. Documents and
+    /// outbox stay; the next snapshot sorts them out.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn resync(&self, scope: &BTreeSet<CollectionName>) -> Result<()> {
+        self.store.write(|unit| snapshot::forget(unit, scope))
+    }
+
+    /// Gives up what waits for the hub; the documents go back to the hub's. Returns how many ops went.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn clear_pending(&self, scope: &BTreeSet<CollectionName>) -> Result<u64> {
+        self.store.write(|unit| retry::clear_pending(unit, scope))
+    }
+
+    /// Everything that is set aside, oldest first; of one collection, or of all.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn quarantined(&self, collection: Option<&CollectionName>) -> Result<Vec<Quarantined>> {
+        self.store.read(|unit| quarantine::list(unit, collection))
+    }
+
+    /// Makes the edit of a quarantined op once more, as a new local edit.
+    ///
+    /// # Errors
+    /// [`Error::NotQuarantined`](crate::Error::NotQuarantined), or those of the edit; the op then stays in quarantine.
+    pub fn retry_quarantined(&self, number: i64) -> Result<()> {
+        self.store.write(|unit| retry::retry(&self.store, unit, number))
+    }
+
+    /// Throws a quarantined op away. Returns it.
+    ///
+    /// # Errors
+    /// [`Error::NotQuarantined`](crate::Error::NotQuarantined).
+    pub fn discard_quarantined(&self, number: i64) -> Result<Quarantined> {
+        self.store.write(|unit| quarantine::take(unit, number))
+    }
+
+    /// One transaction whose outcome is told to the session; what it set aside is logged after the commit.
+    fn edit(&self, work: impl FnOnce(&mut Unit<'_>, &mut Applying) -> Result<()>) -> Result<Stored> {
+        let resolvers = self.resolvers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let applying = self.store.write(|unit| {
+            let mut applying = Applying { resolvers, ..Applying::default() };
+            work(unit, &mut applying)?;
+            Ok(applying)
+        })?;
+        quarantine::log(self.store.path(), &applying.quarantined);
+        let told = applying.quarantined.into_iter().map(|aside| notice::Quarantined {
+            quarantined_at: aside.quarantined_at,
+            collection: aside.collection,
+            operation: aside.operation,
+            message: aside.message,
+        });
+        Ok(Stored {
+            settled: applying.settled,
+            conflicts: applying.conflicts,
+            quarantined: told.collect(),
+            ..Stored::default()
+        })
+    }
+}
+
+/// What one write has come to so far.
+#[derive(Default)]
+struct Applying {
+    resolvers: BTreeMap<CollectionName, Resolver>,
+    settled: usize,
+    conflicts: Vec<notice::Conflict>,
+    quarantined: Vec<Quarantined>,
+}
+
+fn known(unit: &mut Unit<'_>, scope: &Scope) -> Result<Vec<Arc<Named>>> {
+    scope.iter().map(|name| unit.make(name)).collect()
+}
+
+fn backlog(unit: &mut Unit<'_>, scope: &Scope) -> Result<Backlog> {
+    let mut backlog = Backlog::default();
+    for named in known_only(unit, scope)? {
+        let (pending, oldest) = outbox::backlog(unit.conn, named.cid)?;
+        backlog.pending += pending;
+        let oldest = oldest.map(|stamp| stamp.millis());
+        backlog.oldest = [backlog.oldest, oldest].into_iter().flatten().min();
+    }
+    Ok(backlog)
+}
+
+fn known_only(unit: &mut Unit<'_>, scope: &Scope) -> Result<Vec<Arc<Named>>> {
+    scope.iter().filter_map(|name| unit.find(name).transpose()).collect()
+}

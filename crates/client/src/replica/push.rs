@@ -1,0 +1,112 @@
+//! What the hub made of a batch: receipted ops wait for the cursor, rejected ones are taken back.
+
+use super::Applying;
+use super::pull::{self, Stale};
+use crate::error::Result;
+use crate::outbox::{self, OpRow};
+use crate::quarantine::{self, Aside};
+use crate::rebase;
+use crate::store::{Named, Unit, rows};
+use std::collections::BTreeSet;
+use syncline_core::model::{Author, BatchId, Lsn, Receipt, Rejection, Verdict};
+use syncline_core::session::notice;
+use syncline_core::wire::own::PushReply;
+
+/// Takes the receipts of a batch in.
+pub(super) fn receipts(unit: &mut Unit<'_>, applying: &mut Applying, batch: &BatchId, reply: &PushReply) -> Result<()> {
+    let (number, ops) = outbox::find_batch(unit, batch)?;
+    if reply.author != Author::SELF && reply.author != unit.author() {
+        unit.set_author(reply.author);
+    }
+    let mut touched = BTreeSet::new();
+    for receipt in &reply.receipts {
+        let Ok(at) = ops.binary_search_by_key(&receipt.seq, |op| op.seq) else { continue };
+        let op = &ops[at];
+        let named = unit.by_cid(op.cid)?;
+        applying.settled += 1;
+        touched.insert(op.cid);
+        match &receipt.rejection {
+            Some(rejection) if receipt.result == Verdict::Rejected => reject(unit, applying, &named, op, rejection)?,
+            None if receipt.result == Verdict::Rejected => reject(unit, applying, &named, op, &unexplained())?,
+            _ => settle(unit, applying, &named, (op, receipt), reply.server_lsn)?,
+        }
+    }
+    // Ops without a receipt, if any, are offered again by the next batch.
+    outbox::dissolve(unit, number)?;
+    retire_seen(unit, reply, touched)
+}
+
+/// Every op of the batch is refused.
+pub(super) fn refuse(
+    unit: &mut Unit<'_>,
+    applying: &mut Applying,
+    batch: &BatchId,
+    rejection: &Rejection,
+) -> Result<()> {
+    let (number, ops) = outbox::find_batch(unit, batch)?;
+    outbox::dissolve(unit, number)?;
+    for op in &ops {
+        let named = unit.by_cid(op.cid)?;
+        reject(unit, applying, &named, op, rejection)?;
+        applying.settled += 1;
+    }
+    Ok(())
+}
+
+fn settle(
+    unit: &Unit<'_>,
+    applying: &mut Applying,
+    named: &Named,
+    (op, receipt): (&OpRow, &Receipt),
+    head: Lsn,
+) -> Result<()> {
+    // The first receipt of a duplicate is forgotten; by the head at the latest its effect is visible.
+    let lsn = if receipt.result == Verdict::Duplicate { head } else { receipt.lsn };
+    outbox::set_receipted(unit.conn, op.seq, lsn)?;
+    if matches!(receipt.result, Verdict::Merged | Verdict::Superseded) {
+        if let Some(row) = op.doc.map(|doc| rows::by_doc(unit.conn, doc)).transpose()?.flatten() {
+            let (collection, id) = (named.name.clone(), row.id);
+            applying.conflicts.push(notice::Conflict { collection, id, result: receipt.result, lsn });
+        }
+    }
+    Ok(())
+}
+
+/// Sets an op aside and brings its documents back to the hub's.
+fn reject(
+    unit: &mut Unit<'_>,
+    applying: &mut Applying,
+    named: &Named,
+    op: &OpRow,
+    rejection: &Rejection,
+) -> Result<()> {
+    let wire = outbox::wire_op(unit, named, op, None)?;
+    let operation = serde_json::to_value(&wire).expect("an op serializes");
+    let aside = Aside { collection: &named.name, id: wire.id.as_ref(), seq: Some(op.seq), operation, rejection };
+    applying.quarantined.push(quarantine::add(unit, aside)?);
+    unit.outbox_shrinks();
+    match op.doc {
+        Some(doc) => rebase::take_back(unit, named, doc, &BTreeSet::from([op.number()])),
+        None => {
+            unit.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([op.number()])?;
+            let docs = pull::hidden(unit, named.cid)?.into_iter().collect();
+            pull::refold_stale(unit, &Stale { docs })
+        }
+    }
+}
+
+/// A page may have brought the changes before this reply arrived.
+fn retire_seen(unit: &mut Unit<'_>, reply: &PushReply, touched: BTreeSet<i64>) -> Result<()> {
+    for cid in touched {
+        let named = unit.by_cid(cid)?;
+        if let Some(read) = named.lsn.filter(|_| named.epoch == reply.epoch) {
+            let stale = pull::retire_passed(unit, &[named], read)?;
+            pull::refold_stale(unit, &stale)?;
+        }
+    }
+    Ok(())
+}
+
+fn unexplained() -> Rejection {
+    Rejection { code: "rejected".into(), reason: "the hub rejected the op without a reason".into() }
+}

@@ -1,0 +1,68 @@
+//! Ops that never reach the hub: given up by the application, or tried again out of the quarantine.
+
+use super::pull::{self, Stale};
+use super::{Scope, known_only};
+use crate::error::{Error, Result};
+use crate::outbox;
+use crate::quarantine;
+use crate::rebase;
+use crate::store::{Store, Unit};
+use crate::transaction::Writer;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
+use syncline_core::wire::own::{WireEdit, WireOp};
+
+/// Takes every op back that the hub has not receipted.
+pub(super) fn clear_pending(unit: &mut Unit<'_>, scope: &Scope) -> Result<u64> {
+    let members = known_only(unit, scope)?;
+    outbox::dissolve_under_way(unit, &members)?;
+    let mut count = 0;
+    for named in &members {
+        let mut by_doc: BTreeMap<Option<i64>, BTreeSet<i64>> = BTreeMap::new();
+        for op in outbox::unreceipted(unit.conn, named.cid)? {
+            by_doc.entry(op.doc).or_default().insert(op.number());
+            count += 1;
+        }
+        unit.outbox_shrinks();
+        for clear in by_doc.remove(&None).into_iter().flatten() {
+            unit.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([clear])?;
+        }
+        for (doc, gone) in by_doc {
+            if let Some(doc) = doc {
+                rebase::take_back(unit, named, doc, &gone)?;
+            }
+        }
+        let docs = pull::hidden(unit, named.cid)?.into_iter().collect();
+        pull::refold_stale(unit, &Stale { docs })?;
+    }
+    Ok(count)
+}
+
+/// Makes the edit of a quarantined op once more.
+pub(super) fn retry(store: &Store, unit: &mut Unit<'_>, number: i64) -> Result<()> {
+    let taken = quarantine::take(unit, number)?;
+    let unreadable = |reason: String| Error::Damaged(format!("quarantined op {number}: {reason}"));
+    if taken.seq.is_none() {
+        // A pulled change that broke a unique index stands already; there is nothing to make again.
+        return Ok(());
+    }
+    // By way of text, because raw JSON cannot be read from a tree.
+    let wire: WireOp = serde_json::from_str(&taken.operation.to_string()).map_err(|e| unreadable(e.to_string()))?;
+    let mut writer = Writer::new(store, unit, &taken.collection, None)?;
+    let id = wire.id.as_ref().map(|id| id.as_str());
+    let document = wire.doc.as_ref().map(|doc| serde_json::from_str::<Value>(doc.get()).unwrap_or(Value::Null));
+    match (wire.op, id, document) {
+        (WireEdit::Insert | WireEdit::Replace, _, Some(document)) => writer.upsert(document).map(drop),
+        (WireEdit::Update, Some(id), _) => {
+            let mut patch = Map::new();
+            for (name, value) in wire.set.iter().flat_map(|set| set.iter()) {
+                patch.insert(name.to_owned(), serde_json::from_str(value.get()).unwrap_or(Value::Null));
+            }
+            patch.extend(wire.unset.iter().map(|name| (name.clone(), Value::Null)));
+            writer.update(id, &Value::Object(patch)).map(drop)
+        }
+        (WireEdit::Remove, Some(id), _) => writer.remove(id).map(drop),
+        (WireEdit::Clear, ..) => writer.clear().map(drop),
+        _ => Err(unreadable("it names no document".into())),
+    }
+}
