@@ -65,10 +65,10 @@ pub(crate) fn refold(
     let mut row = row;
     let mut folded = fold(unit, named, &row, clears)?;
     let concerned = folded.verdict != Verdict::Applied && meets.is_some();
-    if let (true, Some(Meets { base, resolver: Some(resolver) })) = (concerned, meets) {
-        if folded.only_fresh && resolve(unit, named, &mut row, base.as_deref(), resolver)? {
-            folded = fold(unit, named, &row, clears)?;
-        }
+    if let (true, Some(Meets { base, resolver: Some(resolver) })) = (concerned && folded.only_fresh, meets)
+        && resolve(unit, named, &mut row, base.as_deref(), resolver)?
+    {
+        folded = fold(unit, named, &row, clears)?;
     }
     let decided = concerned.then(|| Decided { verdict: folded.verdict, lsn: row.lsn() });
     settle(unit, named, row, folded)?;

@@ -1,4 +1,5 @@
 //! The database as an app uses it, without any hub.
+#![allow(clippy::unwrap_used)] // the helpers of tests are tests too
 
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

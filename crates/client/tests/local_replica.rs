@@ -1,5 +1,6 @@
 //! The replica against the real decisions of a hub that lives in the test's memory: batches,
 //! receipts, pages, snapshots, rebase, quarantine.
+#![allow(clippy::unwrap_used)] // the helpers of tests are tests too
 
 use serde_json::{Value, json, value::RawValue};
 use std::collections::BTreeSet;
@@ -405,6 +406,19 @@ fn a_clear_spares_what_others_changed_meanwhile() {
 }
 
 #[test]
+fn a_cleared_document_does_not_come_back_with_its_own_page() {
+    let mut hub = Hub::new();
+    let (a, _) = two_devices(&mut hub);
+    a.notes.insert(json!({"_id": "m"})).unwrap();
+    a.push(&mut hub);
+    a.notes.clear().unwrap();
+    a.pull(&hub);
+    assert_eq!(a.all(), Vec::<Value>::new());
+    a.sync(&mut hub);
+    assert_eq!((a.all().len(), hub.text("m")), (0, None));
+}
+
+#[test]
 fn an_own_resolver_decides_conflicts_of_edits_that_were_never_sent() {
     for (choice, expected) in [
         (Resolution::KeepLocal, json!("a")),
@@ -500,6 +514,7 @@ fn step(device: &Device, hub: &mut Hub, dice: &mut Dice) {
 
 #[test]
 fn random_worlds_converge() {
+    let mut documents_left = 0;
     for seed in 0..150 {
         let (mut hub, mut dice) = (Hub::new(), Dice(seed));
         let devices = [Device::new(), Device::new(), Device::new()];
@@ -513,6 +528,7 @@ fn random_worlds_converge() {
             devices.iter().for_each(|device| device.sync(&mut hub));
         }
         let expected: Vec<Value> = (0..4).filter_map(|n| hub.text(&format!("d{n}"))).collect();
+        documents_left += expected.len();
         for (n, device) in devices.iter().enumerate() {
             assert_eq!(device.all(), expected, "device {n} of seed {seed}");
             assert_eq!(device.pending(), 0, "device {n} of seed {seed}");
@@ -522,4 +538,5 @@ fn random_worlds_converge() {
             }
         }
     }
+    assert!(documents_left > 150, "the worlds are not empty");
 }

@@ -60,10 +60,10 @@ pub(crate) fn record(
     }
     let last = row.op.map(|seq| load(unit.conn, seq)).transpose()?.flatten();
     if let Some(last) = last {
-        if may_fold(&last, group.as_deref()) {
-            if let Some(newest) = fold(unit, &last, new)? {
-                return Ok(newest);
-            }
+        if may_fold(&last, group.as_deref())
+            && let Some(newest) = fold(unit, &last, new)?
+        {
+            return Ok(newest);
         }
         materialise(unit, &last, row)?;
     }

@@ -139,10 +139,10 @@ pub(super) fn apply(unit: &mut Unit<'_>, applying: &mut Applying, target: &Targe
     unit.see(op.stamp);
     let text = op.doc.as_ref().map(|doc| doc.get()).filter(|_| op.op == PageEdit::Put);
     let expires = text.and_then(expiry);
-    if let (true, Some(text)) = (target.plain, text) {
-        if upsert(unit, target, op, text, expires.map(|at| at.0))? {
-            return Ok(());
-        }
+    if let (true, Some(text)) = (target.plain, text)
+        && upsert(unit, target, op, text, expires.map(|at| at.0))?
+    {
+        return Ok(());
     }
     let named = &target.named;
     match (rows::by_id(unit.conn, named.cid, &op.id)?, text) {

@@ -63,11 +63,11 @@ fn settle(
     // The first receipt of a duplicate is forgotten; by the head at the latest its effect is visible.
     let lsn = if receipt.result == Verdict::Duplicate { head } else { receipt.lsn };
     outbox::set_receipted(unit.conn, op.seq, lsn)?;
-    if matches!(receipt.result, Verdict::Merged | Verdict::Superseded) {
-        if let Some(row) = op.doc.map(|doc| rows::by_doc(unit.conn, doc)).transpose()?.flatten() {
-            let (collection, id) = (named.name.clone(), row.id);
-            applying.conflicts.push(notice::Conflict { collection, id, result: receipt.result, lsn });
-        }
+    if matches!(receipt.result, Verdict::Merged | Verdict::Superseded)
+        && let Some(row) = op.doc.map(|doc| rows::by_doc(unit.conn, doc)).transpose()?.flatten()
+    {
+        let (collection, id) = (named.name.clone(), row.id);
+        applying.conflicts.push(notice::Conflict { collection, id, result: receipt.result, lsn });
     }
     Ok(())
 }
