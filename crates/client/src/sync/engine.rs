@@ -59,7 +59,7 @@ impl Engine {
         let (commands, inbox) = mpsc::unbounded_channel();
         let session = Arc::new(Mutex::new(Session::new(setup.settings)));
         let clock = Clock::start();
-        let worker = Worker::new(setup, session.clone(), clock);
+        let worker = Worker::new(setup, session.clone(), clock)?;
         let thread = std::thread::Builder::new()
             .name("syncline-sync".into())
             .spawn(move || run(&runtime, worker, inbox))
@@ -172,10 +172,10 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(setup: Setup, session: Arc<Mutex<Session>>, clock: Clock) -> Worker {
+    fn new(setup: Setup, session: Arc<Mutex<Session>>, clock: Clock) -> Result<Worker, SyncError> {
         let (reports, reported) = mpsc::channel(1);
-        Worker {
-            node: setup.local.node(),
+        Ok(Worker {
+            node: setup.local.node()?,
             setup,
             session,
             clock,
@@ -187,7 +187,7 @@ impl Worker {
             reported,
             waiters: BTreeMap::new(),
             last_ticket: 0,
-        }
+        })
     }
 
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {

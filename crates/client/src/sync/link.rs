@@ -46,8 +46,7 @@ impl Active {
 }
 
 impl Link {
-    /// Adds collections to what syncs and (re)starts the session. `open` gives the engine its
-    /// access to the database, should a new engine be needed.
+    /// Adds collections to what syncs and (re)starts the session. `open` gives access to the database.
     pub(super) fn enable(
         &self,
         options: SyncOptions,
@@ -56,6 +55,7 @@ impl Link {
     ) -> Result<(), SyncError> {
         let (settings, api) = (options.settings()?, options.client()?);
         let mut active = self.lock();
+        let joining = collections.clone();
         let mut scope = collections;
         if let Some(current) = active.as_ref() {
             if current.options.same_hub(&options) {
@@ -64,6 +64,8 @@ impl Link {
                 return Err(SyncError::OtherHub { collections: listed(&current.scope) });
             }
         }
+        let mut local = open();
+        local.join(&joining, options.conflict_resolution, options.resolver.as_ref())?;
         let fits = |current: &Active| current.options.same_hub(&options) && current.settings == settings;
         if let Some(current) = active.as_mut().filter(|current| fits(current)) {
             current.scope.clone_from(&scope);
@@ -73,7 +75,7 @@ impl Link {
         }
         let retired = active.take().map_or_else(Vec::new, Active::retire);
         let (listeners, wrote) = (self.listeners.clone(), self.wrote.clone());
-        let setup = Setup { local: open(), api, settings, logging: options.logging, listeners, wrote };
+        let setup = Setup { local, api, settings, logging: options.logging, listeners, wrote };
         let engine = Engine::start(setup)?;
         engine.enable(scope.clone());
         *active = Some(Active { options, settings, scope, engine, retired });
@@ -144,9 +146,14 @@ impl Link {
         status
     }
 
-    /// Rings after a local write (step 2 begins).
-    pub(crate) fn wrote(&self) {
+    /// Something was written that may wait for the hub.
+    pub(super) fn wrote(&self) {
         self.wrote.notify_one();
+    }
+
+    /// To be rung after a local write (step 2 begins).
+    pub(super) fn bell(&self) -> Arc<Notify> {
+        self.wrote.clone()
     }
 
     /// Who hears of events.

@@ -1,14 +1,25 @@
 //! What the engine needs of the local database. Implemented by the replica, and by a small one in
 //! memory that the engine's tests use.
 
+use super::error::SyncError;
+use crate::rebase::Resolver;
 use std::collections::BTreeSet;
+use syncline_core::merge::Strategy;
 use syncline_core::model::{CollectionName, NodeId};
 use syncline_core::session::{Backlog, Positions, Stored, Write};
 
-/// The local database as one session sees it. Errors are sentences for `sync:error`.
+/// The local database as one session sees it. While a session runs, errors are sentences for `sync:error`.
 pub(super) trait Local: Send {
     /// Who this device is.
-    fn node(&self) -> NodeId;
+    fn node(&self) -> Result<NodeId, SyncError>;
+
+    /// The collections take part from now on; this decides their conflicts where the hub does not.
+    fn join(
+        &mut self,
+        collections: &BTreeSet<CollectionName>,
+        strategy: Strategy,
+        resolver: Option<&Resolver>,
+    ) -> Result<(), SyncError>;
 
     /// How far the collections have got.
     fn positions(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Positions, String>;

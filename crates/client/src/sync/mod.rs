@@ -1,6 +1,9 @@
 //! Keeps a database in step with a hub, in the background (steps 2 and 9 of the life of a change).
 
 mod api;
+mod collection;
+mod database;
+mod desk;
 mod engine;
 mod error;
 mod exchange;
@@ -19,7 +22,8 @@ mod tests;
 pub use api::{ApiClient, ApiError, ApiReply, ApiStream};
 pub use error::SyncError;
 pub use http::HttpApiClient;
-pub(crate) use link::Link;
+pub use database::DatabaseSync;
+pub(crate) use desk::Desk;
 pub use listeners::{ListenerId, SyncEvents};
 pub use options::{LogLevel, LoggingOptions, RetryOptions, SyncOptions};
 pub use status::{SyncOutcome, SyncStatus};

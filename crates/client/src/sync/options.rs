@@ -3,6 +3,7 @@
 use super::api::ApiClient;
 use super::error::SyncError;
 use super::http::HttpApiClient;
+use crate::rebase::Resolver;
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::merge::Strategy;
@@ -55,6 +56,8 @@ pub struct SyncOptions {
     pub logging: LoggingOptions,
     /// Limit on connecting and on silence during a request. Default 15,000.
     pub request_timeout_ms: u64,
+    /// The application's own decision of conflicts that no hub has seen.
+    pub resolver: Option<Resolver>,
     /// Reaches the hub in another way than by HTTP to `url`.
     pub api_client: Option<Arc<dyn ApiClient>>,
 }
@@ -109,6 +112,7 @@ impl Default for SyncOptions {
             retry: RetryOptions { max_retries: 5, retry_delay_ms: 1_000, use_exponential_backoff: true },
             logging: LoggingOptions { enabled: true, level: LogLevel::Info },
             request_timeout_ms: 15_000,
+            resolver: None,
             api_client: None,
         }
     }

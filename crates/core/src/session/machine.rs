@@ -77,6 +77,9 @@ impl Session {
             self.health.progress = self.now;
         }
         self.backlog = backlog;
+        if backlog.pending == 0 {
+            return;
+        }
         self.wrote = true;
         if self.enabled && self.settings.auto && self.flight.is_none() && self.rest == Rest::Idle {
             // An open wait keeps this replica up to date, so the write need not pull first.

@@ -1,5 +1,6 @@
 //! A hub that holds a counter for a log, and a device that holds a counter for an outbox.
 
+use crate::rebase::Resolver;
 use crate::sync::api::{ApiClient, ApiError, ApiReply};
 use crate::sync::link::Link;
 use crate::sync::local::Local;
@@ -9,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use syncline_core::merge::Strategy;
 use syncline_core::model::{BatchId, CollectionName, Cursor, Millis, NodeId};
 use syncline_core::session::{Backlog, Batch, Positions, SnapshotProgress, Stored, Write};
 use tokio::sync::watch;
@@ -170,8 +172,12 @@ struct Held {
 struct Memory(Arc<Mutex<Held>>);
 
 impl Local for Memory {
-    fn node(&self) -> NodeId {
-        NodeId::new("device").unwrap()
+    fn node(&self) -> Result<NodeId, SyncError> {
+        Ok(NodeId::new("device").unwrap())
+    }
+
+    fn join(&mut self, _: &BTreeSet<CollectionName>, _: Strategy, _: Option<&Resolver>) -> Result<(), SyncError> {
+        Ok(())
     }
 
     fn positions(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Positions, String> {

@@ -1,0 +1,78 @@
+//! What a database holds for sync: its link to a hub and its replica. Every handle on the database
+//! and on its collections shares one; sync ends with the last of them.
+
+use super::error::SyncError;
+use super::link::Link;
+use super::local::Local;
+use super::options::SyncOptions;
+use super::status::SyncStatus;
+use crate::error::Result;
+use crate::rebase::Resolver;
+use crate::replica::Replica;
+use crate::store::Store;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use syncline_core::merge::Strategy;
+use syncline_core::model::{CollectionName, Millis, NodeId};
+use syncline_core::session::{Backlog, Positions, Stored, Write};
+
+/// The part of a database that syncs.
+pub(crate) struct Desk {
+    pub(super) link: Link,
+    pub(super) replica: Replica,
+    time: Arc<dyn Fn() -> Millis + Send + Sync>,
+}
+
+impl Desk {
+    /// Not syncing yet, but told of every write.
+    pub(crate) fn new(store: &Arc<Store>, replica: Replica) -> Desk {
+        let link = Link::default();
+        let bell = link.bell();
+        store.hook(Arc::new(move |_| bell.notify_one()));
+        Desk { link, replica, time: store.time() }
+    }
+
+    pub(super) fn enable(&self, options: SyncOptions, collections: BTreeSet<CollectionName>) -> Result<()> {
+        let replica = self.replica.clone();
+        Ok(self.link.enable(options, collections, move || Box::new(replica))?)
+    }
+
+    pub(super) fn status(&self, only: Option<&CollectionName>) -> Result<SyncStatus> {
+        let scope = only.map_or_else(|| self.link.scope(), |name| BTreeSet::from([name.clone()]));
+        let backlog = self.replica.backlog(&scope)?;
+        let mut status = self.link.status(only, backlog, (self.time)());
+        // The session knows its cursor; the database knows it also while there is no session, and per collection.
+        status.cursor = self.replica.positions(&scope)?.since();
+        Ok(status)
+    }
+}
+
+impl Local for Replica {
+    fn node(&self) -> Result<NodeId, SyncError> {
+        Replica::node(self).map_err(|e| SyncError::Storage(e.to_string()))
+    }
+
+    fn join(
+        &mut self,
+        collections: &BTreeSet<CollectionName>,
+        strategy: Strategy,
+        resolver: Option<&Resolver>,
+    ) -> Result<(), SyncError> {
+        for name in collections {
+            self.set_resolver(name.clone(), resolver.cloned());
+        }
+        Replica::join(self, collections, strategy).map_err(|e| SyncError::Storage(e.to_string()))
+    }
+
+    fn positions(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Positions, String> {
+        Replica::positions(self, scope).map_err(|e| e.to_string())
+    }
+
+    fn backlog(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Backlog, String> {
+        Replica::backlog(self, scope).map_err(|e| e.to_string())
+    }
+
+    fn carry_out(&mut self, scope: &BTreeSet<CollectionName>, write: Write) -> Result<Stored, String> {
+        Replica::carry_out(self, scope, write).map_err(|e| e.to_string())
+    }
+}
