@@ -13,14 +13,14 @@ use crate::store::Store;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use syncline_core::merge::Strategy;
-use syncline_core::model::{CollectionName, Millis, NodeId};
+use syncline_core::model::{CollectionName, NodeId};
 use syncline_core::session::{Backlog, Positions, Stored, Write};
 
 /// The part of a database that syncs.
 pub(crate) struct Desk {
     pub(super) link: Link,
     pub(super) replica: Replica,
-    time: Arc<dyn Fn() -> Millis + Send + Sync>,
+    store: Arc<Store>,
 }
 
 impl Desk {
@@ -29,7 +29,7 @@ impl Desk {
         let link = Link::default();
         let bell = link.bell();
         store.hook(Arc::new(move |_| bell.notify_one()));
-        Desk { link, replica, time: store.time() }
+        Desk { link, replica, store: store.clone() }
     }
 
     pub(super) fn enable(&self, options: SyncOptions, collections: BTreeSet<CollectionName>) -> Result<()> {
@@ -40,7 +40,7 @@ impl Desk {
     pub(super) fn status(&self, only: Option<&CollectionName>) -> Result<SyncStatus> {
         let scope = only.map_or_else(|| self.link.scope(), |name| BTreeSet::from([name.clone()]));
         let backlog = self.replica.backlog(&scope)?;
-        let mut status = self.link.status(only, backlog, (self.time)());
+        let mut status = self.link.status(only, backlog, self.store.now());
         // The session knows its cursor; the database knows it also while there is no session, and per collection.
         status.cursor = self.replica.positions(&scope)?.since();
         Ok(status)
