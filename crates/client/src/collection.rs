@@ -8,6 +8,7 @@ use crate::find;
 use crate::index::IndexDef;
 use crate::query::Query;
 use crate::store::Store;
+use crate::sync::desk::Desk;
 use crate::transaction::{Writer, create_index, drop_index};
 use crate::watch;
 use futures_util::Stream;
@@ -32,12 +33,18 @@ use syncline_core::model::CollectionName;
 #[derive(Clone)]
 pub struct Collection {
     store: Arc<Store>,
+    desk: Arc<Desk>,
     name: CollectionName,
 }
 
 impl Collection {
-    pub(crate) fn new(store: Arc<Store>, name: CollectionName) -> Collection {
-        Collection { store, name }
+    pub(crate) fn new(store: Arc<Store>, desk: Arc<Desk>, name: CollectionName) -> Collection {
+        Collection { store, desk, name }
+    }
+
+    /// The part of its database that syncs.
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     /// Its name.

@@ -4,6 +4,7 @@ use crate::collection::Collection;
 use crate::error::Result;
 use crate::replica::{Replica, Resolvers};
 use crate::store::{Store, StoreOptions, TimeSource};
+use crate::sync::desk::Desk;
 use crate::transaction::Transaction;
 use crate::ttl;
 use crate::typed::TypedCollection;
@@ -23,6 +24,7 @@ const SWEEP_MAX: usize = 1_000;
 pub struct Database {
     store: Arc<Store>,
     resolvers: Resolvers,
+    desk: Arc<Desk>,
 }
 
 /// How a database is opened.
@@ -111,7 +113,9 @@ impl Database {
     pub fn open_with(options: DatabaseOptions) -> Result<Database> {
         let DatabaseOptions { path, limits, timestamps, time } = options;
         let store = Arc::new(Store::open(StoreOptions { path, time, limits, timestamps })?);
-        let database = Database { store, resolvers: Resolvers::default() };
+        let resolvers = Resolvers::default();
+        let desk = Arc::new(Desk::new(&store, Replica::new(store.clone(), resolvers.clone())));
+        let database = Database { store, resolvers, desk };
         database.sweep()?;
         Ok(database)
     }
@@ -121,7 +125,7 @@ impl Database {
     /// # Errors
     /// When the name breaks its rule.
     pub fn collection(&self, name: &str) -> Result<Collection> {
-        Ok(Collection::new(self.store.clone(), CollectionName::new(name)?))
+        Ok(Collection::new(self.store.clone(), self.desk.clone(), CollectionName::new(name)?))
     }
 
     /// A collection whose documents are values of a Rust type.
@@ -180,6 +184,11 @@ impl Database {
     #[must_use]
     pub fn replica(&self) -> Replica {
         Replica::new(self.store.clone(), self.resolvers.clone())
+    }
+
+    /// The part that syncs.
+    pub(crate) fn desk(&self) -> &Arc<Desk> {
+        &self.desk
     }
 
     /// The file; `None`: memory.

@@ -6,6 +6,7 @@
 use crate::filter::FilterError;
 use crate::index::IndexError;
 use crate::query::QueryError;
+use crate::sync::error::SyncError;
 use crate::transfer::TransferError;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -130,6 +131,9 @@ pub enum Error {
         /// Serde's words.
         reason: String,
     },
+    /// Sync cannot start.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
     /// What the file holds is not what this library wrote.
     #[error("the database file is damaged: {0}; restore it from a backup, or start a new one and let it sync")]
     Damaged(String),

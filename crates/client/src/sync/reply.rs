@@ -5,7 +5,6 @@ use super::api::{ApiError, ApiReply};
 use bytes::{Buf, BytesMut};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use std::time::Duration;
 use syncline_core::model::{PageOp, SnapshotEnd, SnapshotHead};
 use syncline_core::session::{Answer, Failure};
 
@@ -150,6 +149,7 @@ pub(super) fn cut() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const HEAD: &str = "{\"server_lsn\":9,\"epoch\":\"e\"}\n";
 

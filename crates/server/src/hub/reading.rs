@@ -3,7 +3,7 @@
 
 use crate::store::{Encoder, Scan, Scanned, Store, StoreError};
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use futures_util::stream;
 use std::sync::Arc;
 use syncline_core::model::SpaceName;
@@ -65,6 +65,8 @@ impl Parts {
                 None => ended(parts.scan).await.err().map(|error| (Err(error), None)),
             }
         })
+        // Compressing bodies ask again after the end.
+        .fuse()
     }
 }
 

@@ -104,6 +104,8 @@ pub(super) fn answer(reading: Reading, slot: Slot, done: Done) -> Response {
             }
         }
     });
+    // Compressing bodies ask again after the end.
+    let watched = watched.fuse();
     crate::answer::with_type(Body::from_stream(watched), "application/json")
 }
 
