@@ -169,3 +169,22 @@ async fn tokens_and_documents_are_there_again_after_a_restart() {
     let again = second.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
     assert_eq!(again["receipts"][0]["lsn"], 1, "the first receipt");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_router_can_be_mounted_below_another_one() {
+    let store = Arc::new(syncline_server::store::MemoryStore::default());
+    let app = syncline_server::open(store, syncline_server::Options::default()).await.unwrap();
+    let outer = axum::Router::new().nest("/hub", syncline_server::router(app));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let serving = tokio::spawn(async move { axum::serve(listener, outer).await });
+    for (path, status) in [("/hub/health/live", 200), ("/hub/c/a/sync/health", 200), ("/hub/sync/pull", 401)] {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        assert!(reply.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {reply}");
+    }
+    serving.abort();
+}

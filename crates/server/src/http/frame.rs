@@ -60,3 +60,36 @@ fn panicked(id: &HeaderValue, panic: &(dyn Any + Send)) -> Response {
     tracing::error!(request_id = ?id, panic = text, "a request handler panicked");
     ServerError::Bug(format!("the handler of request {} panicked", id.to_str().unwrap_or("?"))).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::open::open;
+    use super::*;
+    use crate::options::Options;
+    use crate::store::MemoryStore;
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_panic_is_answered_with_the_request_id() {
+        let app = open(Arc::new(MemoryStore::default()), Options::default()).await.unwrap();
+        let broken = get(|| async {
+            if true {
+                panic!("a broken invariant")
+            }
+        });
+        let routes = Router::new().route("/broken", broken);
+        let framed = routes.layer(axum::middleware::from_fn_with_state(app, frame));
+        let request = Request::get("/broken").header("x-request-id", "r7").body(Body::empty()).unwrap();
+
+        let response = framed.oneshot(request).await.unwrap();
+
+        assert_eq!((response.status().as_u16(), response.headers()["x-request-id"].as_bytes()), (500, &b"r7"[..]));
+        let body = to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body["code"], "internal");
+        assert!(body["error"].as_str().unwrap().contains("r7"));
+    }
+}

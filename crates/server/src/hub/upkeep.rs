@@ -56,7 +56,8 @@ impl Space {
         let nodes = self.store.nodes(&self.name).await?;
         let horizon = nodes
             .iter()
-            .filter(|node: &&NodeRow| node.seen_at > ago(keep.nodes))
+            // A node that has read nothing yet starts from a snapshot: it holds nothing back.
+            .filter(|node: &&NodeRow| node.seen_at > ago(keep.nodes) && node.cursor > Lsn::ZERO)
             .map(|node| node.cursor)
             .fold(old, Lsn::min);
         let trimmed = self.store.trim(&self.name, Trim { horizon, receipts_before: ago(keep.receipts) }).await?;

@@ -1,0 +1,60 @@
+//! What is forgotten, what holds it back, and what readers behind it are told.
+
+#![allow(clippy::unwrap_used)] // a failed step is a failed test
+
+mod support;
+
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use support::{Hub, insert, stamp};
+use syncline_server::store::{SqliteOptions, SqliteStore};
+
+fn update(seq: u64) -> Value {
+    json!({ "seq": seq, "op": "update", "collection": "a", "id": "x", "base": seq - 1, "stamp": stamp(seq), "set": { "n": seq } })
+}
+
+/// Trims until the horizon is where it should be: what was committed in this very millisecond is
+/// not old yet.
+async fn trim_to(hub: &Hub, horizon: u64) {
+    for _ in 0..1_000 {
+        let now = hub.post("/admin/spaces/main/trim", &Value::Null).await.json()["horizon"].as_u64().unwrap();
+        assert!(now <= horizon, "{now} is too far");
+        if now == horizon {
+            return;
+        }
+    }
+    panic!("the horizon did not reach {horizon}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_behind_the_horizon_is_sent_to_a_snapshot() {
+    let hub = Hub::with(|options| options.settings.retention.log = Duration::ZERO).await;
+    hub.push("n1", "b1", &json!([insert(1, "a", "x"), update(2), update(3)])).await;
+    trim_to(&hub, 3).await;
+
+    let reply = hub.get("/sync/pull?node=late&since_lsn=1").await;
+    assert_eq!((reply.refusal(410).as_str(), &reply.json()["horizon"]), ("resync", &json!(3)));
+    let snapshot = hub.get("/sync/snapshot?node=late").await.text();
+    assert!(snapshot.contains(r#""n":3"#), "{snapshot}");
+    assert_eq!(hub.pull("since_lsn=3").await["ops"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_node_holds_the_log_back_until_it_has_read_it() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let open = || Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap());
+    let forgetful = |options: &mut syncline_server::Options| options.settings.retention.log = Duration::ZERO;
+
+    let hub = Hub::on(open(), forgetful).await;
+    hub.push("n1", "b1", &json!([insert(1, "a", "x"), update(2), update(3)])).await;
+    let page = hub.get("/sync/pull?node=n1&since_lsn=2").await;
+    assert_eq!(page.status, 200);
+    hub.shut_down().await;
+
+    let hub = Hub::on(open(), forgetful).await;
+    let nodes = hub.get("/admin/spaces/main/nodes").await.json();
+    assert_eq!(nodes["nodes"][0]["cursor"], json!(2), "noted although the hub went down at once");
+    trim_to(&hub, 2).await;
+    assert_eq!(hub.post("/admin/spaces/main/trim", &Value::Null).await.json()["horizon"], json!(2));
+}
