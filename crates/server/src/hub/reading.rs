@@ -3,8 +3,8 @@
 
 use crate::store::{Encoder, Scan, Scanned, Store, StoreError};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
 use futures_util::stream;
+use futures_util::{Stream, StreamExt};
 use std::sync::Arc;
 use syncline_core::model::SpaceName;
 use tokio::sync::mpsc;
