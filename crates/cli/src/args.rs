@@ -41,12 +41,16 @@ pub struct Cli {
 pub enum Command {
     /// Start a hub
     Serve(cmd::serve::Args),
+    /// See it work: a hub and three devices, offline edits, a conflict, a crash, convergence
+    Demo(cmd::demo::Args),
     /// Say who may use the hub
     Token(cmd::token::Args),
     /// Show the devices and apps that a space knows
     Node(cmd::node::Args),
     /// Show where the spaces of a hub stand
     Status(cmd::status::Args),
+    /// Use an embedded database from the shell
+    Db(cmd::db::Args),
     /// Show the effective configuration and where each value came from
     Config(cmd::config::Args),
     /// Write a completion script for a shell

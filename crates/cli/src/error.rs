@@ -6,6 +6,9 @@ use serde_json::json;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use syncline::filter::FilterError;
+use syncline::query::QueryError;
+use syncline::transfer::TransferError;
 use syncline_core::model::{Malformed, SpaceName};
 use syncline_server::ServerError;
 use syncline_server::store::StoreError;
@@ -148,6 +151,46 @@ pub enum CliError {
         /// The space.
         space: SpaceName,
     },
+    /// The embedded database.
+    #[error(transparent)]
+    Database(syncline::Error),
+    /// A filter, an order or a choice of fields that cannot be read.
+    #[error(transparent)]
+    Query(syncline::Error),
+    /// A file that was imported up to a point.
+    #[error("{source}; {imported} documents before it are imported")]
+    Import {
+        /// How many documents are imported.
+        imported: u64,
+        /// What stopped it.
+        source: Box<CliError>,
+    },
+    /// A database file that does not exist.
+    #[error("there is no database at {}", .file.display())]
+    NoDatabase {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A document that does not exist.
+    #[error("document `{id}` does not exist in `{collection}`")]
+    NoSuchDocument {
+        /// Its id.
+        id: String,
+        /// Where.
+        collection: String,
+    },
+    /// A sync that did not get through.
+    #[error("the sync did not get through: {0}")]
+    Sync(String),
+    /// Sync cannot be set up.
+    #[error(transparent)]
+    SyncSetup(#[from] syncline::sync::SyncError),
+    /// No directory for a while.
+    #[error("cannot make a temporary directory: {0}")]
+    Scratch(io::Error),
+    /// Replicas that should be equal and are not.
+    #[error("{0}")]
+    Diverged(String),
     /// The program cannot start its threads.
     #[error("cannot start: {0}")]
     Runtime(io::Error),
@@ -175,6 +218,7 @@ impl CliError {
             | CliError::Usage(_)
             | CliError::Malformed(_)
             | CliError::NoToken { .. }
+            | CliError::Query(_)
             | CliError::NotJson { .. } => 2,
             _ => 1,
         }
@@ -197,6 +241,9 @@ impl CliError {
                 "name the hub's directory (--data DIR) or the running hub (--hub URL); `syncline serve` makes one"
                     .into(),
             ),
+            CliError::NoDatabase { .. } => {
+                Some("check the path; `syncline db insert`, `import` and `sync` make a database".into())
+            }
             CliError::NoToken { .. } => Some("add --token TOKEN, or set SYNCLINE_TOKEN".into()),
             CliError::Unreachable { .. } => Some("check the URL and that the hub runs (`syncline serve`)".into()),
             CliError::Refused { status: 401, .. } => {
@@ -226,5 +273,32 @@ impl CliError {
         // Standard error that is closed can tell nobody about it.
         let _ = writeln!(io::stderr(), "{text}");
         code
+    }
+}
+
+impl From<syncline::Error> for CliError {
+    fn from(error: syncline::Error) -> CliError {
+        match error {
+            syncline::Error::Filter(_) | syncline::Error::Query(_) => CliError::Query(error),
+            other => CliError::Database(other),
+        }
+    }
+}
+
+impl From<FilterError> for CliError {
+    fn from(error: FilterError) -> CliError {
+        syncline::Error::from(error).into()
+    }
+}
+
+impl From<QueryError> for CliError {
+    fn from(error: QueryError) -> CliError {
+        syncline::Error::from(error).into()
+    }
+}
+
+impl From<TransferError> for CliError {
+    fn from(error: TransferError) -> CliError {
+        syncline::Error::from(error).into()
     }
 }

@@ -1,7 +1,8 @@
 //! The binary `syncline`: the hub, its administration and a shell for embedded databases.
 //!
 //! In reading order: [`args`] (the tree of commands), [`config`] (file, variables, flags), [`cmd`]
-//! (one file per command), [`hub`] (a hub from the administrator's side), [`log`], [`output`] (tables or JSON), [`error`] (what can fail and what to do
+//! (one file per command), [`hub`] (a hub from the administrator's side), [`log`], [`stop`]
+//! (signals), [`output`] (tables or JSON), [`error`] (what can fail and what to do
 //! next). Decides nothing about data: that is the libraries' work.
 
 mod args;
@@ -11,6 +12,7 @@ mod error;
 mod hub;
 mod log;
 mod output;
+mod stop;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -36,9 +38,11 @@ fn main() -> ExitCode {
 async fn run(command: &Command, output: Output) -> Result<(), CliError> {
     match command {
         Command::Serve(args) => cmd::serve::run(args, output).await,
+        Command::Demo(args) => cmd::demo::run(args, output).await,
         Command::Token(args) => cmd::token::run(args, output).await,
         Command::Node(args) => cmd::node::run(args, output).await,
         Command::Status(args) => cmd::status::run(args, output).await,
+        Command::Db(args) => cmd::db::run(args, output).await,
         Command::Config(args) => cmd::config::run(args, output),
         Command::Completions(args) => cmd::completions::run(args, output),
     }

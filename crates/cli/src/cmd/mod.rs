@@ -3,6 +3,8 @@
 
 pub mod completions;
 pub mod config;
+pub mod db;
+pub mod demo;
 pub mod node;
 pub mod serve;
 pub mod status;

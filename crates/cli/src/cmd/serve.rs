@@ -8,6 +8,7 @@ use crate::error::CliError;
 use crate::hub::{HubAddress, open_store, options};
 use crate::log;
 use crate::output::{Output, Style};
+use crate::stop::Stop;
 use serde::Serialize;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,6 @@ use syncline_core::model::NodeId;
 use syncline_server::Server;
 use syncline_server::auth::{TokenSpec, TokenView, Tokens};
 use syncline_server::store::StoreError;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Arguments of `syncline serve`.
 #[derive(Debug, clap::Args)]
@@ -212,24 +212,4 @@ fn announce(address: &HubAddress, data: &Path, first: Option<&FirstAdmin>, outpu
         }
         text
     })
-}
-
-/// The signals that stop a hub.
-struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn new() -> Result<Stop, CliError> {
-        let listen = |kind| signal(kind).map_err(CliError::Signal);
-        Ok(Stop { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn wait(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

@@ -2,6 +2,8 @@
 
 mod admin;
 mod config;
+mod db;
+mod demo;
 mod docs_commands;
 mod serve;
 mod shell;

@@ -1,0 +1,121 @@
+//! `db status` and `db quarantine`: what a database holds, what waits, and what was set aside.
+
+use super::must_exist;
+use crate::error::CliError;
+use crate::output::{Output, Style, Table};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use syncline::filter::Filter;
+use syncline::{Database, Quarantined};
+use syncline_core::model::CollectionName;
+
+/// Arguments of `db status`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  syncline db status notes.db")]
+pub struct StatusArgs {
+    /// The database file
+    file: PathBuf,
+}
+
+/// Arguments of `db quarantine`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  syncline db quarantine notes.db                   list what was set aside, and why
+  syncline db quarantine notes.db --retry 3         put number 3 back, after the cause is gone
+  syncline db quarantine notes.db --drop 3          give number 3 up")]
+pub struct QuarantineArgs {
+    /// The database file
+    file: PathBuf,
+    /// Only of this collection
+    #[arg(long)]
+    collection: Option<String>,
+    /// Apply the op with this number again
+    #[arg(long, value_name = "NUMBER", conflicts_with = "drop")]
+    retry: Option<i64>,
+    /// Give the op with this number up for good
+    #[arg(long, value_name = "NUMBER")]
+    drop: Option<i64>,
+}
+
+/// Shows collections, documents and what waits for the hub.
+///
+/// # Errors
+/// The database cannot be opened.
+pub fn status(args: &StatusArgs, output: Output) -> Result<(), CliError> {
+    must_exist(&args.file)?;
+    let database = Database::open(&args.file)?;
+    let mut collections = Vec::new();
+    let replica = database.replica();
+    for name in database.collections()? {
+        let documents = database.collection(name.as_str())?.count(&Filter::all())?;
+        let pending = replica.backlog(&BTreeSet::from([name.clone()]))?.pending;
+        collections.push((name.to_string(), documents, pending));
+    }
+    let node = replica.node()?;
+    let quarantined = replica.quarantined(None)?.len();
+    let value = json!({
+        "file": args.file,
+        "node": node,
+        "pending": collections.iter().map(|(_, _, pending)| pending).sum::<u64>(),
+        "quarantined": quarantined,
+        "collections": collections.iter().map(|(name, documents, pending)| {
+            json!({ "name": name, "documents": documents, "pending": pending })
+        }).collect::<Vec<_>>(),
+    });
+    output.result(&value, || {
+        let mut table = Table::new(["COLLECTION", "DOCUMENTS", "WAITING FOR THE HUB"]);
+        for (name, documents, pending) in &collections {
+            table.row([name.clone(), documents.to_string(), pending.to_string()]);
+        }
+        let mut text = format!("node {node}\n{}", table.render(output));
+        if quarantined > 0 {
+            let remark = format!("\n{quarantined} ops were set aside: syncline db quarantine {}", args.file.display());
+            text.push_str(&output.paint(Style::Attention, &remark));
+        }
+        text
+    })
+}
+
+/// Lists, retries or drops what was set aside.
+///
+/// # Errors
+/// The database cannot be opened; no such number; the cause still stands.
+pub fn quarantine(args: &QuarantineArgs, output: Output) -> Result<(), CliError> {
+    must_exist(&args.file)?;
+    let replica = Database::open(&args.file)?.replica();
+    if let Some(number) = args.retry {
+        replica.retry_quarantined(number)?;
+        return output.result(&json!({ "retried": number }), || format!("number {number} is applied again"));
+    }
+    if let Some(number) = args.drop {
+        replica.discard_quarantined(number)?;
+        return output.result(&json!({ "dropped": number }), || format!("number {number} is given up"));
+    }
+    let collection = args.collection.as_ref().map(CollectionName::new).transpose()?;
+    let all = replica.quarantined(collection.as_ref())?;
+    output.result(&all.iter().map(as_json).collect::<Vec<_>>(), || {
+        if all.is_empty() {
+            return "nothing was set aside".into();
+        }
+        let mut table = Table::new(["NUMBER", "COLLECTION", "DOCUMENT", "WHEN", "WHY"]);
+        for aside in &all {
+            let id = aside.id.as_ref().map_or("*".into(), ToString::to_string);
+            let when = aside.quarantined_at.iso();
+            table.row([aside.number.to_string(), aside.collection.to_string(), id, when, aside.message.clone()]);
+        }
+        table.render(output)
+    })
+}
+
+fn as_json(aside: &Quarantined) -> Value {
+    json!({
+        "number": aside.number,
+        "collection": aside.collection,
+        "id": aside.id,
+        "operation": aside.operation,
+        "code": aside.code,
+        "message": aside.message,
+        "quarantined_at": aside.quarantined_at,
+    })
+}

@@ -1,0 +1,197 @@
+//! `db sync`: one full round with a hub, or, with `--watch`, rounds until it is stopped.
+
+use super::progress;
+use crate::args::{ConfigArgs, HubArgs};
+use crate::config::Config;
+use crate::error::CliError;
+use crate::output::{Output, Style};
+use crate::stop::Stop;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use syncline::Database;
+use syncline::sync::{DatabaseSync, LogLevel, LoggingOptions, SyncEvent, SyncOptions};
+
+/// Arguments of `db sync`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "One round pulls everything that the database has not seen and pushes everything that the hub has not.
+A hub that cannot be reached is an error here; nothing is lost by it, the next round goes on.
+
+Examples:
+  syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --collections notes,tasks
+  syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --watch     until Ctrl-C"
+)]
+pub struct Args {
+    /// The database file; made when it is missing
+    file: PathBuf,
+    #[command(flatten)]
+    link: LinkArgs,
+    /// Go on until Ctrl-C or SIGTERM, and show what happens
+    #[arg(long)]
+    watch: bool,
+}
+
+/// With which hub, and what.
+#[derive(Debug, clap::Args)]
+pub struct LinkArgs {
+    #[command(flatten)]
+    hub: HubArgs,
+    /// The collections [default: those that the database holds]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    collections: Vec<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+impl LinkArgs {
+    /// Connects the database to the hub; `also` is a collection that must be among those that sync.
+    ///
+    /// # Errors
+    /// No hub, token or collection is named.
+    pub fn connect(&self, database: &Database, auto: bool, also: Option<&str>) -> Result<DatabaseSync, CliError> {
+        let config = self.config.load_with(self.hub.flags())?;
+        let mut collections = self.collections.clone();
+        collections.extend(also.filter(|also| !self.collections.iter().any(|name| name == also)).map(str::to_owned));
+        if collections.is_empty() {
+            collections = database.collections()?.iter().map(ToString::to_string).collect();
+        }
+        if collections.is_empty() {
+            return Err(CliError::Usage(
+                "the database holds no collection yet; say which to sync: --collections a,b".into(),
+            ));
+        }
+        Ok(database.sync(options(&config, collections, auto)?)?)
+    }
+}
+
+fn options(config: &Config, collections: Vec<String>, auto: bool) -> Result<SyncOptions, CliError> {
+    let url = config
+        .text("hub")
+        .ok_or_else(|| CliError::Usage("no hub is named; add --hub http://HOST:7460, or set SYNCLINE_HUB".into()))?;
+    let token = config.text("token").ok_or_else(|| CliError::NoToken { url: url.to_owned() })?;
+    Ok(SyncOptions {
+        collections,
+        auto_sync: auto,
+        min_sync_interval_ms: config.number("client.interval"),
+        max_sync_interval_ms: config.number("client.max_interval"),
+        heartbeat_interval_ms: config.number("client.heartbeat"),
+        push_batch_size: usize::try_from(config.number("client.batch")).unwrap_or(usize::MAX),
+        logging: LoggingOptions { enabled: false, level: LogLevel::Error },
+        ..SyncOptions::new(url, token)
+    })
+}
+
+/// What a round did.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Round {
+    loaded: u64,
+    pulled: u64,
+    pushed: u64,
+    conflicts: u64,
+    quarantined: u64,
+    pending: u64,
+    lsn: u64,
+}
+
+/// Syncs.
+///
+/// # Errors
+/// The database is in use; the hub refuses or cannot be reached.
+pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
+    let database = Database::open(&args.file)?;
+    if args.watch {
+        return watch(args, &database, output).await;
+    }
+    let sync = args.link.connect(&database, false, None)?;
+    let round = once(&sync, output).await?;
+    output.result(&round, || describe(&round, &args.file, output))
+}
+
+/// One full round.
+async fn once(sync: &DatabaseSync, output: Output) -> Result<Round, CliError> {
+    let bar = progress::counter(output, "documents");
+    let counted = Arc::new(Mutex::new(Round::default()));
+    let (count, shown) = (Arc::clone(&counted), bar.clone());
+    let listener =
+        sync.on("*", move |event| note(event, &mut count.lock().unwrap_or_else(PoisonError::into_inner), &shown));
+    let outcome = sync.sync_now().await;
+    bar.finish_and_clear();
+    if !outcome.success {
+        return Err(CliError::Sync(outcome.error.unwrap_or_else(|| "the round was not complete".into())));
+    }
+    let status = sync.status()?;
+    let mut round = counted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    (round.pending, round.lsn) = (status.pending, status.cursor.lsn.0);
+    Ok(round)
+}
+
+fn note(event: &SyncEvent, round: &mut Round, bar: &ProgressBar) {
+    match event {
+        SyncEvent::InitialProgress { documents_loaded } => bar.set_position(*documents_loaded),
+        SyncEvent::InitialComplete { documents_loaded, .. } => round.loaded += documents_loaded,
+        SyncEvent::PullSuccess { pulled, .. } => round.pulled += pulled,
+        SyncEvent::PushSuccess { pushed, .. } => {
+            round.pushed += pushed;
+            bar.inc(*pushed);
+        }
+        SyncEvent::Conflict(_) => round.conflicts += 1,
+        SyncEvent::Quarantine(_) => round.quarantined += 1,
+        _ => {}
+    }
+}
+
+fn describe(round: &Round, file: &Path, output: Output) -> String {
+    let mut text =
+        format!("in step at LSN {}: pulled {}, pushed {}", round.lsn, round.loaded + round.pulled, round.pushed);
+    if round.conflicts > 0 {
+        let remark =
+            format!("\n{} concurrent edits were decided; the hub's conflict ledger keeps what lost", round.conflicts);
+        text.push_str(&output.paint(Style::Attention, &remark));
+    }
+    if round.quarantined > 0 {
+        let remark = format!("\n{} ops were set aside: syncline db quarantine {}", round.quarantined, file.display());
+        text.push_str(&output.paint(Style::Attention, &remark));
+    }
+    text
+}
+
+/// Rounds until a signal; one line per event, with `--json` one JSON object per line.
+async fn watch(args: &Args, database: &Database, output: Output) -> Result<(), CliError> {
+    let mut stop = Stop::new()?;
+    let sync = args.link.connect(database, true, None)?;
+    sync.on("*", move |event| {
+        if let Some(line) = line_of(event, output) {
+            // A reader that went away ends the program by its signal, not by this line.
+            let _ = output.line(&line);
+        }
+    });
+    stop.wait().await;
+    sync.disable();
+    Ok(())
+}
+
+fn line_of(event: &SyncEvent, output: Output) -> Option<String> {
+    if output.json {
+        return Some(json!({ "event": event.name(), "payload": event.payload() }).to_string());
+    }
+    Some(match event {
+        SyncEvent::InitialComplete { documents_loaded, lsn } => {
+            format!("loaded {documents_loaded} documents, at LSN {lsn}")
+        }
+        SyncEvent::PullSuccess { pulled, lsn } => format!("pulled {pulled}, at LSN {lsn}"),
+        SyncEvent::PushSuccess { pushed, .. } => format!("pushed {pushed}"),
+        SyncEvent::Error { message, .. } => output.paint(Style::Bad, message),
+        SyncEvent::Conflict(conflict) => output.paint(
+            Style::Attention,
+            &format!(
+                "concurrent edit of `{}` in `{}`: ours was {:?}",
+                conflict.id, conflict.collection, conflict.result
+            ),
+        ),
+        SyncEvent::Quarantine(aside) => output.paint(Style::Attention, &format!("set aside: {}", aside.message)),
+        _ => return None,
+    })
+}

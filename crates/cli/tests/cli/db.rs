@@ -1,0 +1,208 @@
+//! `syncline db`, alone and with a hub.
+
+use crate::shell::{Hub, SYNCLINE, Shell};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+
+fn ids(documents: &Value) -> Vec<&str> {
+    documents.as_array().unwrap().iter().map(|document| document["_id"].as_str().unwrap()).collect()
+}
+
+fn shop(shell: &Shell) {
+    shell.ok(&[
+        "db",
+        "insert",
+        "a.db",
+        "goods",
+        r#"{"_id":"nut","price":1,"tags":["small"]}"#,
+        r#"{"_id":"saw","price":20,"box":{"size":3}}"#,
+        r#"{"_id":"axe","price":20}"#,
+    ]);
+}
+
+#[test]
+fn documents_are_found_by_filter_order_page_and_fields() {
+    let shell = Shell::new();
+    shop(&shell);
+    let find = |args: &[&str]| shell.json(&[&["db", "find", "a.db", "goods"], args].concat());
+
+    assert_eq!(ids(&find(&[r#"{"price":{"$gte":20}}"#, "--sort", "_id"])), ["axe", "saw"]);
+    assert_eq!(ids(&find(&["--sort", "-price,_id", "--skip", "1", "--limit", "1"])), ["saw"]);
+    assert_eq!(ids(&find(&["--sort", r#"{"price":1,"_id":-1}"#])), ["nut", "saw", "axe"]);
+    assert_eq!(find(&[r#"{"box.size":3}"#, "--project", "price"]), json!([{"_id": "saw", "price": 20}]));
+    assert_eq!(ids(&find(&[r#"{"tags":"small"}"#])), ["nut"]);
+    assert_eq!(shell.json(&["db", "count", "a.db", "goods", r#"{"price":20}"#])["count"], 2);
+    assert_eq!(shell.json(&["db", "get", "a.db", "goods", "axe"])["price"], 20);
+}
+
+#[test]
+fn documents_are_changed_replaced_and_removed_by_id_and_by_filter() {
+    let shell = Shell::new();
+    shop(&shell);
+    shell.ok(&["db", "update", "a.db", "goods", "saw", r#"{"price":21,"box":null}"#]);
+    let saw = shell.json(&["db", "get", "a.db", "goods", "saw"]);
+    assert_eq!((&saw["price"], saw.get("box")), (&json!(21), None));
+    let all = shell.json(&["db", "update", "a.db", "goods", r#"{"price":{"$gt":10}}"#, r#"{"dear":true}"#]);
+    assert_eq!(all["updated"], 2);
+    shell.ok(&["db", "replace", "a.db", "goods", "nut", r#"{"price":2}"#]);
+    assert_eq!(shell.json(&["db", "get", "a.db", "goods", "nut"]).get("tags"), None);
+    assert_eq!(shell.json(&["db", "remove", "a.db", "goods", r#"{"dear":true}"#])["removed"], 2);
+    shell.ok(&["db", "remove", "a.db", "goods", "nut"]);
+    assert_eq!(shell.json(&["db", "count", "a.db", "goods"])["count"], 0);
+}
+
+#[test]
+fn standard_input_gives_documents_line_by_line_or_as_a_list() {
+    let shell = Shell::new();
+    for input in ["{\"_id\":\"a\"}\n{\"_id\":\"b\"}\n", "[{\"_id\":\"c\"},{\"_id\":\"d\"}]"] {
+        let mut child =
+            shell.command(SYNCLINE).args(["db", "insert", "a.db", "c"]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+    assert_eq!(ids(&shell.json(&["db", "find", "a.db", "c", "--sort", "_id"])), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn wrong_input_is_named_and_changes_nothing() {
+    let shell = Shell::new();
+    shop(&shell);
+    let broken = shell.fails(2, &["db", "insert", "a.db", "goods", r#"{"_id":"x"}"#, "{x}"]);
+    assert!(broken.contains("document 2"), "{broken}");
+    let operator = shell.fails(2, &["db", "find", "a.db", "goods", r#"{"price":{"$gtt":1}}"#]);
+    assert!(operator.contains("$gtt"), "{operator}");
+    let taken = shell.fails(1, &["db", "insert", "a.db", "goods", r#"{"_id":"new"}"#, r#"{"_id":"axe"}"#]);
+    assert!(taken.contains("axe"), "{taken}");
+    let absent = shell.fails(1, &["db", "remove", "a.db", "goods", "nothing"]);
+    assert!(absent.contains("nothing"), "{absent}");
+    let file = shell.fails(1, &["db", "find", "b.db", "goods"]);
+    assert!(file.contains("b.db") && !shell.path("b.db").exists(), "{file}");
+    assert_eq!(shell.json(&["db", "count", "a.db", "goods"])["count"], 3, "all or none");
+}
+
+#[test]
+fn files_go_out_and_come_back_the_same() {
+    let shell = Shell::new();
+    shop(&shell);
+    let sorted = |file: &str| shell.json(&["db", "find", file, "goods", "--sort", "_id"]);
+    for (name, copy) in [("goods.json", "json.db"), ("goods.ndjson", "ndjson.db"), ("goods.csv", "csv.db")] {
+        assert_eq!(shell.json(&["db", "export", "a.db", "goods", name])["exported"], 3);
+        assert_eq!(shell.json(&["db", "import", copy, "goods", name])["imported"], 3);
+        assert_eq!(sorted(copy), sorted("a.db"), "{name}");
+        let again = shell.fails(1, &["db", "import", copy, "goods", name]);
+        assert!(again.contains("0 documents before it are imported"), "{again}");
+        shell.ok(&["db", "import", copy, "goods", name, "--upsert"]);
+    }
+    let printed = shell.ok(&["db", "export", "a.db", "goods", "--filter", r#"{"_id":"axe"}"#]);
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap()["_id"], "axe");
+    let unknown = shell.fails(2, &["db", "export", "a.db", "goods", "goods.xml"]);
+    assert!(unknown.contains("--format"), "{unknown}");
+}
+
+#[test]
+fn two_shells_edit_offline_and_converge() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let admin = ["--hub", &hub.url, "--token", hub.admin()];
+    let token = shell.json(&[&["token", "add", "devices"], &admin[..]].concat())["token"].as_str().unwrap().to_owned();
+    let sync =
+        |file: &str| shell.json(&["db", "sync", file, "--hub", &hub.url, "--token", &token, "--collections", "goods"]);
+    shop(&shell);
+    shell.ok(&["db", "insert", "b.db", "goods", r#"{"_id":"rope","price":5}"#]);
+    assert_eq!(sync("a.db")["pushed"], 3);
+    let round = sync("b.db");
+    assert_eq!((&round["pushed"], &round["pending"]), (&json!(1), &json!(0)));
+    sync("a.db");
+
+    // Both change the same document while they are apart, and one removes another.
+    shell.ok(&["db", "update", "a.db", "goods", "saw", r#"{"price":30}"#]);
+    shell.ok(&["db", "update", "b.db", "goods", "saw", r#"{"colour":"red"}"#]);
+    shell.ok(&["db", "remove", "b.db", "goods", "nut"]);
+    sync("a.db");
+    sync("b.db");
+    sync("a.db");
+    let (a, b) = (
+        shell.json(&["db", "find", "a.db", "goods", "--sort", "_id"]),
+        shell.json(&["db", "find", "b.db", "goods", "--sort", "_id"]),
+    );
+    assert_eq!(a, b);
+    assert_eq!(ids(&a), ["axe", "rope", "saw"]);
+    assert_eq!((&a[2]["price"], &a[2]["colour"]), (&json!(30), &json!("red")));
+
+    let nodes = shell.json(&[&["node", "list"], &admin[..]].concat());
+    assert_eq!(nodes.as_array().unwrap().len(), 2, "{nodes}");
+    let first = nodes[0]["node"].as_str().unwrap();
+    let shown = shell.json(&[&["node", "show", first], &admin[..]].concat());
+    assert_eq!((&shown["node"], &shown["author"]), (&nodes[0]["node"], &nodes[0]["author"]));
+}
+
+#[test]
+fn a_sync_that_does_not_get_through_says_why_and_loses_nothing() {
+    let shell = Shell::new();
+    shop(&shell);
+    let refused = shell.fails(1, &["db", "sync", "a.db", "--hub", "http://127.0.0.1:9", "--token", "t"]);
+    assert!(refused.contains("did not get through"), "{refused}");
+    let no_hub = shell.fails(2, &["db", "sync", "a.db"]);
+    assert!(no_hub.contains("--hub"), "{no_hub}");
+    let hub = Hub::start(&shell, &[]);
+    let wrong = shell.fails(1, &["db", "sync", "a.db", "--hub", &hub.url, "--token", "wrong"]);
+    assert!(wrong.contains("token"), "{wrong}");
+    let nothing = shell.fails(2, &["db", "sync", "new.db", "--hub", &hub.url, "--token", hub.admin()]);
+    assert!(nothing.contains("--collections"), "{nothing}");
+    assert_eq!(shell.json(&["db", "status", "a.db"])["pending"], 3);
+    shell.ok(&["db", "sync", "a.db", "--hub", &hub.url, "--token", hub.admin()]);
+    assert_eq!(shell.json(&["db", "status", "a.db"])["pending"], 0);
+    assert_eq!(shell.json(&["db", "quarantine", "a.db"]), json!([]));
+}
+
+#[test]
+fn a_watch_hears_of_a_change_made_elsewhere() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let link = ["--hub", &hub.url, "--token", hub.admin()];
+    let mut watching = shell
+        .command(SYNCLINE)
+        .args(["--json", "db", "watch", "a.db", "goods", "--updates", "1"])
+        .args(link)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut answers = BufReader::new(watching.stdout.take().unwrap()).lines();
+    assert_eq!(answers.next().unwrap().unwrap(), "[]");
+
+    shell.ok(&["db", "insert", "b.db", "goods", r#"{"_id":"rope"}"#]);
+    shell.ok(&[&["db", "sync", "b.db"], &link[..]].concat());
+    let second: Value = serde_json::from_str(&answers.next().unwrap().unwrap()).unwrap();
+    assert_eq!(ids(&second), ["rope"]);
+    assert!(watching.wait().unwrap().success());
+}
+
+#[test]
+fn a_lasting_sync_pulls_what_comes_and_ends_by_signal() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let link = ["--hub", &hub.url, "--token", hub.admin()];
+    let mut lasting = shell
+        .command(SYNCLINE)
+        .args(["--json", "db", "sync", "a.db", "--collections", "goods", "--watch"])
+        .args(link)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(lasting.stdout.take().unwrap()).lines().map(|line| {
+        let event: Value = serde_json::from_str(&line.unwrap()).unwrap();
+        event["event"].as_str().unwrap().to_owned()
+    });
+    assert!(events.any(|name| name == "sync:success"));
+    let busy = shell.fails(1, &["db", "find", "a.db", "goods"]);
+    assert!(busy.contains("open already"), "{busy}");
+
+    shell.ok(&["db", "insert", "b.db", "goods", r#"{"_id":"rope"}"#]);
+    shell.ok(&[&["db", "sync", "b.db"], &link[..]].concat());
+    assert!(events.any(|name| name == "sync:pull_success"));
+    let told = std::process::Command::new("kill").args(["-TERM", &lasting.id().to_string()]).status().unwrap();
+    assert!(told.success());
+    assert_eq!(lasting.wait().unwrap().code(), Some(0));
+    assert_eq!(ids(&shell.json(&["db", "find", "a.db", "goods"])), ["rope"]);
+}
