@@ -1,13 +1,8 @@
-//! The command line: the tree of commands and the groups of arguments that several of them share.
-//! Each command's own arguments stand beside its code in `cmd/`.
+//! The command line: the tree of commands. Each command's own arguments stand beside its code in
+//! `cmd/`, those that several share in `groups`.
 
 use crate::cmd;
-use crate::config::{Config, FlagValue};
-use crate::error::CliError;
-use crate::hub::{Admin, default_space};
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
-use syncline_core::model::SpaceName;
 
 /// Keeps documents in step between many devices and one hub.
 ///
@@ -55,86 +50,4 @@ pub enum Command {
     Config(cmd::config::Args),
     /// Write a completion script for a shell
     Completions(cmd::completions::Args),
-}
-
-/// Where the configuration comes from.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct ConfigArgs {
-    /// Configuration file [default: ./syncline.toml when it exists; variable SYNCLINE_CONFIG]
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Directory that holds the hub's store [default: ./syncline-data]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<String>,
-    /// Set any configuration key, e.g. --set limits.page_changes=500 (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-}
-
-impl ConfigArgs {
-    /// The configuration with these flags on top.
-    ///
-    /// # Errors
-    /// The configuration is wrong, or a `--set` has no `=`.
-    pub fn load(&self) -> Result<Config, CliError> {
-        self.load_with(Vec::new())
-    }
-
-    /// The configuration with these and a command's own flags on top.
-    ///
-    /// # Errors
-    /// As [`ConfigArgs::load`].
-    pub fn load_with(&self, own: Vec<(&str, Option<String>)>) -> Result<Config, CliError> {
-        let mut flags = Vec::new();
-        for pair in &self.set {
-            let (key, text) = pair.split_once('=').ok_or_else(|| {
-                CliError::Usage(format!("--set takes KEY=VALUE and got `{pair}`, e.g. --set limits.depth=32"))
-            })?;
-            flags.push(FlagValue { key: key.into(), flag: "--set".into(), text: text.into() });
-        }
-        let named = own.into_iter().chain([("data", self.data.clone())]);
-        flags.extend(named.filter_map(|(key, text)| {
-            let flag = format!("--{}", key.rsplit_once('.').map_or(key, |_| key).replace(['.', '_'], "-"));
-            Some(FlagValue { key: key.into(), flag, text: text? })
-        }));
-        Config::load(self.config.as_deref(), &flags)
-    }
-}
-
-/// Which hub is administered: the one that is named, or the one of the data directory.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct AdminArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    #[command(flatten)]
-    hub: HubArgs,
-}
-
-impl AdminArgs {
-    /// Finds the way in, and the default space.
-    ///
-    /// # Errors
-    /// The configuration is wrong, or there is no way in.
-    pub async fn open(&self) -> Result<(Admin, SpaceName), CliError> {
-        let config = self.config.load_with(self.hub.flags())?;
-        Ok((Admin::open(&config).await?, default_space(&config)?))
-    }
-}
-
-/// Which hub a command talks to.
-#[derive(Clone, Debug, Default, clap::Args)]
-pub struct HubArgs {
-    /// URL of the running hub [variable SYNCLINE_HUB]
-    #[arg(long, value_name = "URL")]
-    pub hub: Option<String>,
-    /// Token to show to the hub [variable SYNCLINE_TOKEN]
-    #[arg(long, value_name = "TOKEN")]
-    pub token: Option<String>,
-}
-
-impl HubArgs {
-    /// The flags as values of configuration keys.
-    pub fn flags(&self) -> Vec<(&'static str, Option<String>)> {
-        vec![("hub", self.hub.clone()), ("token", self.token.clone())]
-    }
 }

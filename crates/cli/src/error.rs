@@ -1,11 +1,8 @@
 //! What a command can fail with, what to do next, and the exit code. Every message names the thing
 //! and the rule; [`CliError::next_step`] says how to go on. Secrets are never part of either.
 
-use crate::output::Output;
-use serde_json::json;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use syncline::filter::FilterError;
 use syncline::query::QueryError;
 use syncline::transfer::TransferError;
@@ -209,7 +206,7 @@ impl CliError {
     }
 
     /// 2 when the command line, the configuration or an input must be written differently, else 1.
-    fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             CliError::UnknownKey { .. }
             | CliError::WrongValue { .. }
@@ -225,7 +222,7 @@ impl CliError {
     }
 
     /// What to do next, where the message does not say it already.
-    fn next_step(&self) -> Option<String> {
+    pub fn next_step(&self) -> Option<String> {
         match self {
             CliError::UnknownKey { .. } | CliError::WrongValue { .. } | CliError::MissingKey { .. } => {
                 Some("`syncline config` lists all keys; docs/configuration.md describes them".into())
@@ -254,25 +251,6 @@ impl CliError {
             }
             _ => None,
         }
-    }
-
-    /// Tells a person (or, with `--json`, a program) on standard error and gives the exit code. A reader that went away
-    /// (`syncline … | head`) is nothing to tell.
-    pub fn report(&self, output: Output) -> ExitCode {
-        let code = ExitCode::from(self.exit_code());
-        if matches!(self, CliError::Output(source) if source.kind() == io::ErrorKind::BrokenPipe) {
-            return code;
-        }
-        let text = if output.json {
-            json!({ "error": self.to_string(), "next_step": self.next_step(), "exit_code": self.exit_code() })
-                .to_string()
-        } else {
-            let step = self.next_step().map(|step| format!("\n  next: {step}")).unwrap_or_default();
-            format!("error: {self}{step}")
-        };
-        // Standard error that is closed can tell nobody about it.
-        let _ = writeln!(io::stderr(), "{text}");
-        code
     }
 }
 

@@ -1,23 +1,27 @@
 //! The binary `syncline`: the hub, its administration and a shell for embedded databases.
 //!
-//! In reading order: [`args`] (the tree of commands), [`config`] (file, variables, flags), [`cmd`]
+//! In reading order: [`args`] (the tree of commands), [`groups`] (arguments that
+//! several share), [`config`] (file, variables, flags), [`cmd`]
 //! (one file per command), [`hub`] (a hub from the administrator's side), [`log`], [`stop`]
-//! (signals), [`output`] (tables or JSON), [`error`] (what can fail and what to do
+//! (signals), [`output`] (tables or JSON), [`error`] and [`report`] (what can fail and what to do
 //! next). Decides nothing about data: that is the libraries' work.
 
 mod args;
 mod cmd;
 mod config;
 mod error;
+mod groups;
 mod hub;
 mod log;
 mod output;
+mod report;
 mod stop;
 
 use args::{Cli, Command};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use error::CliError;
 use output::Output;
+use report::report;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -27,11 +31,11 @@ fn main() -> ExitCode {
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(source) => return CliError::Runtime(source).report(output),
+        Err(source) => return report(&CliError::Runtime(source), output),
     };
     match runtime.block_on(run(&cli.command, output)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => error.report(output),
+        Err(error) => report(&error, output),
     }
 }
 
@@ -44,6 +48,6 @@ async fn run(command: &Command, output: Output) -> Result<(), CliError> {
         Command::Status(args) => cmd::status::run(args, output).await,
         Command::Db(args) => cmd::db::run(args, output).await,
         Command::Config(args) => cmd::config::run(args, output),
-        Command::Completions(args) => cmd::completions::run(args, output),
+        Command::Completions(args) => cmd::completions::run(args, Cli::command(), output),
     }
 }

@@ -1,9 +1,8 @@
 //! `syncline completions`: the shell's own completion script on standard output.
 
-use crate::args::Cli;
 use crate::error::CliError;
 use crate::output::Output;
-use clap::CommandFactory;
+use clap::Command;
 use clap_complete::Shell;
 
 /// Arguments of `syncline completions`.
@@ -17,12 +16,12 @@ pub struct Args {
     shell: Shell,
 }
 
-/// Writes the script.
+/// Writes the script for the whole tree of commands.
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn run(args: &Args, output: Output) -> Result<(), CliError> {
+pub fn run(args: &Args, mut tree: Command, output: Output) -> Result<(), CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "syncline", &mut script);
+    clap_complete::generate(args.shell, &mut tree, "syncline", &mut script);
     output.line(&String::from_utf8_lossy(&script))
 }

@@ -1,9 +1,9 @@
 //! `syncline config`: the effective configuration and where each value came from. Secrets stay
 //! hidden; nothing is started or written.
 
-use crate::args::ConfigArgs;
 use crate::config::{Config, Entry, KEYS, Kind, Value};
 use crate::error::CliError;
+use crate::groups::ConfigArgs;
 use crate::output::{Output, Style, Table};
 use serde_json::{Map, json};
 

@@ -1,7 +1,7 @@
 //! `syncline node`: the devices and apps that a space knows, and how far each has read.
 
-use crate::args::AdminArgs;
 use crate::error::CliError;
+use crate::groups::AdminArgs;
 use crate::hub::{SpaceStatus, ago};
 use crate::output::{Output, Table};
 use serde_json::json;

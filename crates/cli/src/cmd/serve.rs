@@ -2,9 +2,9 @@
 //! make one, the first admin token to standard output; the log goes to standard error and never
 //! holds a secret.
 
-use crate::args::ConfigArgs;
 use crate::config::Config;
 use crate::error::CliError;
+use crate::groups::ConfigArgs;
 use crate::hub::{HubAddress, open_store, options};
 use crate::log;
 use crate::output::{Output, Style};
@@ -54,7 +54,7 @@ pub struct Args {
     /// The least important log lines: error, warn, info, debug or trace [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// Write {\"url\", \"pid\", \"version\"} to this file once connections are accepted
+    /// Write {"url", "pid", "version"} to this file once connections are accepted
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }

@@ -1,9 +1,9 @@
 //! `syncline status`: where each space of a hub stands: its log, its nodes, its conflicts and its
 //! quarantine.
 
-use crate::args::AdminArgs;
 use crate::cmd::node;
 use crate::error::CliError;
+use crate::groups::AdminArgs;
 use crate::hub::{Admin, COUNT_MAX, SpaceStatus};
 use crate::output::{Output, Style};
 use std::time::Duration;

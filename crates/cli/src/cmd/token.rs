@@ -1,9 +1,9 @@
 //! `syncline token`: who may use the hub. A token's secret is shown once, when it is made; the hub
 //! keeps only its hash.
 
-use crate::args::AdminArgs;
 use crate::config::ACCESS;
 use crate::error::CliError;
+use crate::groups::AdminArgs;
 use crate::hub::{NewToken, TokenWish, access_of};
 use crate::output::{Output, Style, Table};
 use clap::builder::PossibleValuesParser;

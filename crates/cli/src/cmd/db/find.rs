@@ -23,10 +23,10 @@ pub struct FindArgs {
 /// Which documents, in which order, how many, which fields.
 #[derive(Debug, clap::Args)]
 pub struct Question {
-    /// Which documents, e.g. '{\"age\": {\"$gte\": 18}}' [default: all]
+    /// Which documents, e.g. '{"age": {"$gte": 18}}' [default: all]
     #[arg(default_value = "{}", hide_default_value = true)]
     filter: String,
-    /// Order: fields, with `-` for descending (-age,name), or '{\"age\": -1, \"name\": 1}'
+    /// Order: fields, with `-` for descending (-age,name), or '{"age": -1, "name": 1}'
     #[arg(long, value_name = "FIELDS", allow_hyphen_values = true)]
     sort: Option<String>,
     /// At most so many documents
@@ -35,7 +35,7 @@ pub struct Question {
     /// Leave out so many of the first documents
     #[arg(long, value_name = "N")]
     skip: Option<usize>,
-    /// Only these fields (name,address.city), or '{\"name\": 1}', or all but these: '{\"history\": 0}'
+    /// Only these fields (name,address.city), or '{"name": 1}', or all but these: '{"history": 0}'
     #[arg(long, value_name = "FIELDS")]
     project: Option<String>,
 }

@@ -64,7 +64,7 @@ enum Action {
 /// A database file and a collection in it.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// The database file; made when it is missing
+    /// The database file; writing makes it when it is missing
     file: PathBuf,
     /// The collection
     collection: String,

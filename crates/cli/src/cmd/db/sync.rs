@@ -1,11 +1,12 @@
 //! `db sync`: one full round with a hub, or, with `--watch`, rounds until it is stopped.
 
 use super::progress;
-use crate::args::{ConfigArgs, HubArgs};
 use crate::config::Config;
 use crate::error::CliError;
+use crate::groups::{ConfigArgs, HubArgs};
 use crate::output::{Output, Style};
 use crate::stop::Stop;
+use futures_util::StreamExt;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
@@ -115,8 +116,7 @@ async fn once(sync: &DatabaseSync, output: Output) -> Result<Round, CliError> {
     let bar = progress::counter(output, "documents");
     let counted = Arc::new(Mutex::new(Round::default()));
     let (count, shown) = (Arc::clone(&counted), bar.clone());
-    let listener =
-        sync.on("*", move |event| note(event, &mut count.lock().unwrap_or_else(PoisonError::into_inner), &shown));
+    sync.on("*", move |event| note(event, &mut count.lock().unwrap_or_else(PoisonError::into_inner), &shown));
     let outcome = sync.sync_now().await;
     bar.finish_and_clear();
     if !outcome.success {
@@ -144,8 +144,7 @@ fn note(event: &SyncEvent, round: &mut Round, bar: &ProgressBar) {
 }
 
 fn describe(round: &Round, file: &Path, output: Output) -> String {
-    let mut text =
-        format!("in step at LSN {}: pulled {}, pushed {}", round.lsn, round.loaded + round.pulled, round.pushed);
+    let mut text = format!("in step: pulled {}, pushed {}", round.loaded + round.pulled, round.pushed);
     if round.conflicts > 0 {
         let remark =
             format!("\n{} concurrent edits were decided; the hub's conflict ledger keeps what lost", round.conflicts);
@@ -161,14 +160,19 @@ fn describe(round: &Round, file: &Path, output: Output) -> String {
 /// Rounds until a signal; one line per event, with `--json` one JSON object per line.
 async fn watch(args: &Args, database: &Database, output: Output) -> Result<(), CliError> {
     let mut stop = Stop::new()?;
+    // Listens before the first round begins, so that no event of it is missed.
+    let mut events = args.link.connect(database, false, None)?.events();
     let sync = args.link.connect(database, true, None)?;
-    sync.on("*", move |event| {
-        if let Some(line) = line_of(event, output) {
-            // A reader that went away ends the program by its signal, not by this line.
-            let _ = output.line(&line);
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            _ = stop.wait() => None,
+        };
+        let Some(event) = event else { break };
+        if let Some(line) = line_of(&event, output) {
+            output.line(&line)?;
         }
-    });
-    stop.wait().await;
+    }
     sync.disable();
     Ok(())
 }
