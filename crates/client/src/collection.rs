@@ -96,6 +96,14 @@ impl Collection {
         self.write(|writer| writer.upsert(document))
     }
 
+    /// Replaces or inserts several documents, all or none durable here; each travels to the hub on its own.
+    ///
+    /// # Errors
+    /// As [`Collection::upsert`]; then none of them is stored.
+    pub fn upsert_many(&self, documents: impl IntoIterator<Item = Value>) -> Result<Vec<Value>> {
+        self.write(|writer| documents.into_iter().map(|document| writer.upsert(document)).collect())
+    }
+
     /// Removes a document; `false`: there is none.
     ///
     /// # Errors
