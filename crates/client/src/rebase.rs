@@ -174,6 +174,7 @@ fn resolve(unit: &mut Unit<'_>, named: &Named, row: &mut Row, base: Option<&str>
     let chain = outbox::of_doc(unit.conn, row.op)?;
     let Some(last) = chain.last() else { return Ok(false) };
     unit.outbox_shrinks();
+    unit.recount_waiting(named.cid);
     let Some(chosen) = chosen else {
         row.op = outbox::retire(unit.conn, row.op, &chain.iter().map(OpRow::number).collect())?;
         return Ok(true);
@@ -219,6 +220,7 @@ fn parsed(text: &str) -> Result<Value> {
 /// Takes ops of one document out of the outbox and brings the document in line.
 pub(crate) fn take_back(unit: &mut Unit<'_>, named: &Named, doc: i64, gone: &BTreeSet<i64>) -> Result<()> {
     unit.outbox_shrinks();
+    unit.recount_waiting(named.cid);
     let Some(mut row) = rows::by_doc(unit.conn, doc)? else { return Ok(()) };
     for op in outbox::of_doc(unit.conn, row.op)? {
         if !gone.contains(&op.number()) {

@@ -16,6 +16,7 @@ pub(crate) use payload::{Payload, edit_of};
 pub(crate) use record::{Group, NewOp, append_insert, materialise, record, record_clear};
 
 use crate::error::{Error, Result};
+use crate::store::Unit;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use syncline_core::model::{Lsn, Seq, Stamp};
@@ -145,18 +146,30 @@ pub(crate) fn save(conn: &Connection, op: &OpRow) -> Result<()> {
 }
 
 /// The hub has decided the op.
-pub(crate) fn set_receipted(conn: &Connection, seq: Seq, lsn: Lsn) -> Result<()> {
-    conn.prepare_cached("UPDATE outbox SET state = 2, receipt_lsn = ?2, batch = NULL WHERE seq = ?1")?
-        .execute(params![number(seq), lsn.0])?;
+pub(crate) fn set_receipted(unit: &mut Unit<'_>, op: &OpRow, lsn: Lsn) -> Result<()> {
+    unit.one_settled(op.cid);
+    unit.conn
+        .prepare_cached("UPDATE outbox SET state = 2, receipt_lsn = ?2, batch = NULL WHERE seq = ?1")?
+        .execute(params![op.number(), lsn.0])?;
     Ok(())
 }
 
 /// What waits for the hub in one collection: how many ops, and when the oldest was made.
-pub(crate) fn backlog(conn: &Connection, cid: i64) -> Result<(u64, Option<Stamp>)> {
-    let count = conn
-        .prepare_cached("SELECT count(*) FROM outbox WHERE cid = ?1 AND state < 2")?
-        .query_row([cid], |row| row.get(0))?;
-    let oldest = conn
+pub(crate) fn backlog(unit: &mut Unit<'_>, cid: i64) -> Result<(u64, Option<Stamp>)> {
+    let count = match unit.waiting(cid) {
+        Some(count) => count,
+        None => {
+            let sql = "SELECT count(*) FROM outbox WHERE cid = ?1 AND state < 2";
+            let count = unit.conn.prepare_cached(sql)?.query_row([cid], |row| row.get(0))?;
+            unit.set_waiting(cid, count);
+            count
+        }
+    };
+    if count == 0 {
+        return Ok((0, None));
+    }
+    let oldest = unit
+        .conn
         .prepare_cached("SELECT stamp FROM outbox WHERE cid = ?1 AND state < 2 ORDER BY seq LIMIT 1")?
         .query_row([cid], |row| row.get(0))
         .optional()?;
@@ -174,8 +187,9 @@ pub(crate) fn clears(conn: &Connection, cid: i64) -> Result<Vec<OpRow>> {
 }
 
 /// Every op of a collection was decided in a history that is gone: the hub must see it again.
-pub(crate) fn offer_again(conn: &Connection, cid: i64) -> Result<()> {
-    conn.execute("UPDATE outbox SET state = 1, receipt_lsn = NULL WHERE cid = ?1 AND state = 2", [cid])?;
+pub(crate) fn offer_again(unit: &mut Unit<'_>, cid: i64) -> Result<()> {
+    unit.recount_waiting(cid);
+    unit.conn.execute("UPDATE outbox SET state = 1, receipt_lsn = NULL WHERE cid = ?1 AND state = 2", [cid])?;
     Ok(())
 }
 

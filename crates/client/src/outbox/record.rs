@@ -132,6 +132,7 @@ fn append(unit: &mut Unit<'_>, named: &Named, op: Appended, group: Option<&mut G
             txn,
             op.prev
         ])?;
+    unit.one_waits(named.cid);
     Ok(())
 }
 
@@ -168,6 +169,7 @@ fn fold(unit: &mut Unit<'_>, last: &OpRow, new: &NewOp<'_>) -> Result<Option<Opt
         (Insert, Update | Replace) => op.payload = last.payload.as_ref().map(|_| new.text.to_owned()),
         (Insert, Remove) => {
             unit.outbox_shrinks();
+            unit.one_settled(last.cid);
             unit.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([last.number()])?;
             return Ok(Some(last.prev));
         }

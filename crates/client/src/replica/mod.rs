@@ -240,7 +240,7 @@ fn known(unit: &mut Unit<'_>, scope: &Scope) -> Result<Vec<Arc<Named>>> {
 fn backlog(unit: &mut Unit<'_>, scope: &Scope) -> Result<Backlog> {
     let mut backlog = Backlog::default();
     for named in known_only(unit, scope)? {
-        let (pending, oldest) = outbox::backlog(unit.conn, named.cid)?;
+        let (pending, oldest) = outbox::backlog(unit, named.cid)?;
         backlog.pending += pending;
         let oldest = oldest.map(|stamp| stamp.millis());
         backlog.oldest = [backlog.oldest, oldest].into_iter().flatten().min();

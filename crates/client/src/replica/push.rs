@@ -54,7 +54,7 @@ pub(super) fn refuse(
 }
 
 fn settle(
-    unit: &Unit<'_>,
+    unit: &mut Unit<'_>,
     applying: &mut Applying,
     named: &Named,
     (op, receipt): (&OpRow, &Receipt),
@@ -62,7 +62,7 @@ fn settle(
 ) -> Result<()> {
     // The first receipt of a duplicate is forgotten; by the head at the latest its effect is visible.
     let lsn = if receipt.result == Verdict::Duplicate { head } else { receipt.lsn };
-    outbox::set_receipted(unit.conn, op.seq, lsn)?;
+    outbox::set_receipted(unit, op, lsn)?;
     if matches!(receipt.result, Verdict::Merged | Verdict::Superseded)
         && let Some(row) = op.doc.map(|doc| rows::by_doc(unit.conn, doc)).transpose()?.flatten()
     {
@@ -85,6 +85,7 @@ fn reject(
     let aside = Aside { collection: &named.name, id: wire.id.as_ref(), seq: Some(op.seq), operation, rejection };
     applying.quarantined.push(quarantine::add(unit, aside)?);
     unit.outbox_shrinks();
+    unit.recount_waiting(named.cid);
     match op.doc {
         Some(doc) => rebase::take_back(unit, named, doc, &BTreeSet::from([op.number()])),
         None => {

@@ -24,6 +24,7 @@ pub(super) fn clear_pending(unit: &mut Unit<'_>, scope: &Scope) -> Result<u64> {
             count += 1;
         }
         unit.outbox_shrinks();
+        unit.recount_waiting(named.cid);
         for clear in by_doc.remove(&None).into_iter().flatten() {
             unit.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([clear])?;
         }

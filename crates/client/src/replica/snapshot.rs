@@ -27,7 +27,7 @@ pub(super) fn begin(unit: &mut Unit<'_>, scope: &Scope, head: &SnapshotHead) -> 
     }
     for named in &members {
         if named.epoch != head.epoch && !named.epoch.as_str().is_empty() {
-            outbox::offer_again(unit.conn, named.cid)?;
+            outbox::offer_again(unit, named.cid)?;
         }
         unit.conn
             .prepare_cached(

@@ -20,7 +20,7 @@ use crate::schema;
 use lock::FileLock;
 use names::Names;
 use rusqlite::{Connection, OptionalExtension};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
@@ -75,6 +75,9 @@ pub(crate) struct Memory {
     last_seq: Seq,
     names: Names,
     watchers: Watchers,
+    /// Ops that wait for the hub, by collection; absent: to be counted. Counting each time would make
+    /// every write of a device that has long been offline slower.
+    waiting: HashMap<i64, u64>,
 }
 
 impl Store {
@@ -222,6 +225,7 @@ impl Drop for Open<'_> {
         }
         self.memory.names.forget_all();
         self.memory.watchers.hush();
+        self.memory.waiting.clear();
     }
 }
 
@@ -258,6 +262,7 @@ impl Memory {
             last_seq: Seq(last_seq.max(seq)),
             names: Names::default(),
             watchers: Watchers::default(),
+            waiting: HashMap::new(),
         })
     }
 }

@@ -78,6 +78,31 @@ impl<'s> Unit<'s> {
         self.save_state = true;
     }
 
+    /// How many ops of a collection wait for the hub, where that is known.
+    pub(crate) fn waiting(&self, cid: i64) -> Option<u64> {
+        self.memory.waiting.get(&cid).copied()
+    }
+
+    /// So many wait.
+    pub(crate) fn set_waiting(&mut self, cid: i64, count: u64) {
+        self.memory.waiting.insert(cid, count);
+    }
+
+    /// One more op waits.
+    pub(crate) fn one_waits(&mut self, cid: i64) {
+        self.memory.waiting.entry(cid).and_modify(|count| *count += 1);
+    }
+
+    /// One op waits no more.
+    pub(crate) fn one_settled(&mut self, cid: i64) {
+        self.memory.waiting.entry(cid).and_modify(|count| *count = count.saturating_sub(1));
+    }
+
+    /// Those that wait must be counted again.
+    pub(crate) fn recount_waiting(&mut self, cid: i64) {
+        self.memory.waiting.remove(&cid);
+    }
+
     /// The collection, if it exists.
     pub(crate) fn find(&mut self, name: &CollectionName) -> Result<Option<Arc<Named>>> {
         self.memory.names.find(self.conn, name)

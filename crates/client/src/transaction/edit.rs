@@ -161,6 +161,7 @@ impl<'w, 's> Writer<'w, 's> {
         let never_sent = chain.iter().all(|op| op.state == outbox::OpState::Fresh && op.txn.is_none());
         if row.hub.is_none() && never_sent {
             self.unit.outbox_shrinks();
+            self.unit.recount_waiting(self.named.cid);
             outbox::retire(self.unit.conn, row.op, &chain.iter().map(outbox::OpRow::number).collect())?;
             rows::delete(self.unit.conn, row.doc)?;
             return Ok(false);
