@@ -4,10 +4,10 @@
 //! its own writes.
 
 use crate::error::{Error, Result};
-use crate::filter::Filter;
+use crate::filter::{Filter, Node, Test};
 use crate::query::{self, CANDIDATES_MAX, Candidates, Query};
 use crate::store::{Named, Row, Unit, rows};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use syncline_core::model::{CollectionName, DocId};
 
@@ -61,7 +61,11 @@ fn walk<T>(
     take: impl FnOnce(&mut dyn Iterator<Item = Result<Value>>) -> T,
 ) -> Result<T> {
     let (conn, now) = (unit.conn, unit.now.0);
-    match query::plan(filter, &named.indexes).candidates(conn, CANDIDATES_MAX)? {
+    let candidates = match id_asked(filter.root()) {
+        Some(id) => Candidates::Rows(row_of(conn, named, id)?.into_iter().collect()),
+        None => query::plan(filter, &named.indexes).candidates(conn, CANDIDATES_MAX)?,
+    };
+    match candidates {
         Candidates::All => {
             let sql = "SELECT body FROM docs WHERE cid = ?1 AND body IS NOT NULL AND (expires IS NULL OR expires > ?2)
                        ORDER BY doc";
@@ -75,6 +79,20 @@ fn walk<T>(
             Ok(take(&mut documents))
         }
     }
+}
+
+/// The only id that a filter can mean, if it names one: the table itself is its index.
+fn id_asked(node: &Node) -> Option<&str> {
+    match node {
+        Node::Field { path, test: Test::Equal(Value::String(id)) } if path.as_str() == "_id" => Some(id),
+        Node::And(nodes) => nodes.iter().find_map(id_asked),
+        _ => None,
+    }
+}
+
+fn row_of(conn: &Connection, named: &Named, id: &str) -> Result<Option<i64>> {
+    let mut statement = conn.prepare_cached("SELECT doc FROM docs WHERE cid = ?1 AND id = ?2")?;
+    Ok(statement.query_row(params![named.cid, id], |row| row.get(0)).optional()?)
 }
 
 fn next_document(rows: &mut rusqlite::Rows<'_>) -> Result<Option<Value>> {

@@ -238,6 +238,16 @@ fn queries_answer_the_same_with_and_without_an_index() {
 }
 
 #[test]
+fn a_filter_that_names_an_id_still_asks_for_the_rest() {
+    let db = Database::open_in_memory().unwrap();
+    let users = db.collection("users").unwrap();
+    users.insert_many([json!({"_id": "a", "n": 1}), json!({"_id": "b", "n": 1})]).unwrap();
+    assert_eq!(users.count(&filter(json!({"_id": "a", "n": 1}))).unwrap(), 1);
+    assert_eq!(users.count(&filter(json!({"_id": "a", "n": 2}))).unwrap(), 0);
+    assert_eq!(users.count(&filter(json!({"_id": "c"}))).unwrap(), 0);
+}
+
+#[test]
 fn expired_documents_are_hidden_at_once_and_swept_later() {
     let (db, clock) = with_clock();
     let sessions = db.collection("sessions").unwrap();
