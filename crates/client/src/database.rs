@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::replica::{Replica, Resolvers};
 use crate::store::{Store, StoreOptions, TimeSource};
 use crate::sync::desk::Desk;
+use crate::sync::{DatabaseSync, SyncOptions};
 use crate::transaction::Transaction;
 use crate::ttl;
 use crate::typed::TypedCollection;
@@ -186,9 +187,12 @@ impl Database {
         Replica::new(self.store.clone(), self.resolvers.clone())
     }
 
-    /// The part that syncs.
-    pub(crate) fn desk(&self) -> &Arc<Desk> {
-        &self.desk
+    /// Keeps the collections of the options in step with a hub from now on.
+    ///
+    /// # Errors
+    /// When a collection's name breaks its rule, and as [`Collection::enable_sync`].
+    pub fn sync(&self, options: SyncOptions) -> Result<DatabaseSync> {
+        DatabaseSync::start(self.desk.clone(), options)
     }
 
     /// The file; `None`: memory.

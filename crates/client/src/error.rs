@@ -6,7 +6,7 @@
 use crate::filter::FilterError;
 use crate::index::IndexError;
 use crate::query::QueryError;
-use crate::sync::error::SyncError;
+use crate::sync_error::SyncError;
 use crate::transfer::TransferError;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -6,6 +6,7 @@
 //!    [`filter`], [`query`] and [`index`] find documents; [`transfer`] brings them in and out.
 //! 2. `outbox` records each edit beside the document it changed, and composes batches.
 //! 3. [`Replica`] is what a sync engine drives: batches out, receipts, pages and snapshots in.
+//!    [`sync`] is that engine: it keeps the database in step with a hub in the background.
 //! 4. `rebase` puts pending edits on top of what was pulled; [`Quarantined`] keeps what cannot be applied.
 //! 5. [`Collection::watch`] tells the app.
 //!
@@ -13,6 +14,7 @@
 //! local. A write that returned is on disk.
 
 mod collection;
+mod collection_sync;
 mod database;
 mod document;
 mod error;
@@ -27,6 +29,7 @@ mod replica;
 mod schema;
 mod store;
 pub mod sync;
+mod sync_error;
 mod transaction;
 pub mod transfer;
 mod ttl;

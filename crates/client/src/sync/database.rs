@@ -5,7 +5,6 @@ use super::desk::Desk;
 use super::listeners::{ListenerId, SyncEvents};
 use super::options::SyncOptions;
 use super::status::{SyncOutcome, SyncStatus};
-use crate::database::Database;
 use crate::error::Result;
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -27,22 +26,16 @@ struct State {
     enabled: bool,
 }
 
-impl Database {
-    /// Keeps the collections of the options in step with a hub from now on.
-    ///
-    /// # Errors
-    /// When a collection's name breaks its rule, and as
-    /// [`Collection::enable_sync`](crate::Collection::enable_sync).
-    pub fn sync(&self, options: SyncOptions) -> Result<DatabaseSync> {
+impl DatabaseSync {
+    /// Keeps the collections of the options in step from now on.
+    pub(crate) fn start(desk: Arc<Desk>, options: SyncOptions) -> Result<DatabaseSync> {
         let collections = options.collections.iter().map(CollectionName::new).collect::<Result<_, _>>()?;
         let state = State { options, collections, enabled: false };
-        let sync = DatabaseSync { desk: self.desk().clone(), state: Arc::new(Mutex::new(state)) };
+        let sync = DatabaseSync { desk, state: Arc::new(Mutex::new(state)) };
         sync.enable()?;
         Ok(sync)
     }
-}
 
-impl DatabaseSync {
     /// Adds a collection; `false`: it was there.
     ///
     /// # Errors
@@ -65,7 +58,7 @@ impl DatabaseSync {
         let Some(name) = CollectionName::new(name).ok().filter(|name| state.collections.remove(name)) else {
             return false;
         };
-        self.desk.link.disable(&BTreeSet::from([name]));
+        self.desk.disable(&BTreeSet::from([name]));
         true
     }
 
@@ -77,13 +70,13 @@ impl DatabaseSync {
 
     /// Starts a full cycle now. The future needs no runtime and may be dropped.
     pub fn sync_now(&self) -> impl Future<Output = SyncOutcome> + Send + use<> {
-        self.desk.link.trigger()
+        self.desk.trigger()
     }
 
     /// As [`DatabaseSync::sync_now`], and blocks this thread until the cycle is over.
     #[must_use]
     pub fn sync_now_blocking(&self) -> SyncOutcome {
-        self.desk.link.trigger_blocking()
+        self.desk.trigger_blocking()
     }
 
     /// Switches sync on, or starts it anew (after a refused token, say).
@@ -101,7 +94,7 @@ impl DatabaseSync {
     pub fn disable(&self) {
         let mut state = self.lock();
         state.enabled = false;
-        self.desk.link.disable(&state.collections);
+        self.desk.disable(&state.collections);
     }
 
     /// Gives up every edit that waits for the hub; the documents go back to the hub's version.
@@ -111,9 +104,7 @@ impl DatabaseSync {
     /// When the database file cannot be written.
     pub fn clear_pending(&self) -> Result<u64> {
         let collections = self.lock().collections.clone();
-        let cleared = self.desk.replica.clear_pending(&collections)?;
-        self.desk.link.wrote();
-        Ok(cleared)
+        self.desk.clear_pending(&collections)
     }
 
     /// How sync stands.
@@ -127,19 +118,19 @@ impl DatabaseSync {
     /// Calls back for every event of this name (`sync:error`, …; `*`: all), on the engine's thread:
     /// be quick there.
     pub fn on(&self, event: &str, callback: impl Fn(&SyncEvent) + Send + Sync + 'static) -> ListenerId {
-        self.desk.link.listeners().add(event, None, callback)
+        self.desk.on(event, None, callback)
     }
 
     /// Takes a callback away; `false`: it was not there.
     #[must_use = "an unknown id takes nothing away"]
     pub fn off(&self, listener: ListenerId) -> bool {
-        self.desk.link.listeners().remove(listener)
+        self.desk.off(listener)
     }
 
     /// Every event from now on.
     #[must_use]
     pub fn events(&self) -> SyncEvents {
-        self.desk.link.listeners().stream(None)
+        self.desk.events(None)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

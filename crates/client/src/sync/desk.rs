@@ -1,25 +1,27 @@
 //! What a database holds for sync: its link to a hub and its replica. Every handle on the database
 //! and on its collections shares one; sync ends with the last of them.
 
-use super::error::SyncError;
 use super::link::Link;
+use super::listeners::{ListenerId, SyncEvents};
 use super::local::Local;
 use super::options::SyncOptions;
-use super::status::SyncStatus;
+use super::status::{SyncOutcome, SyncStatus};
 use crate::error::Result;
 use crate::rebase::Resolver;
 use crate::replica::Replica;
 use crate::store::Store;
+use crate::sync_error::SyncError;
 use std::collections::BTreeSet;
+use std::future::Future;
 use std::sync::Arc;
 use syncline_core::merge::Strategy;
 use syncline_core::model::{CollectionName, NodeId};
-use syncline_core::session::{Backlog, Positions, Stored, Write};
+use syncline_core::session::{Backlog, Positions, Stored, SyncEvent, Write};
 
 /// The part of a database that syncs.
 pub(crate) struct Desk {
-    pub(super) link: Link,
-    pub(super) replica: Replica,
+    link: Link,
+    replica: Replica,
     store: Arc<Store>,
 }
 
@@ -32,12 +34,56 @@ impl Desk {
         Desk { link, replica, store: store.clone() }
     }
 
-    pub(super) fn enable(&self, options: SyncOptions, collections: BTreeSet<CollectionName>) -> Result<()> {
+    /// Adds collections to what syncs, with these options.
+    pub(crate) fn enable(&self, options: SyncOptions, collections: BTreeSet<CollectionName>) -> Result<()> {
         let replica = self.replica.clone();
         Ok(self.link.enable(options, collections, move || Box::new(replica))?)
     }
 
-    pub(super) fn status(&self, only: Option<&CollectionName>) -> Result<SyncStatus> {
+    /// Takes collections out of what syncs.
+    pub(crate) fn disable(&self, collections: &BTreeSet<CollectionName>) {
+        self.link.disable(collections);
+    }
+
+    /// A full cycle from now on.
+    pub(crate) fn trigger(&self) -> impl Future<Output = SyncOutcome> + Send + use<> {
+        self.link.trigger()
+    }
+
+    /// A full cycle from now on, waited for on this thread.
+    pub(crate) fn trigger_blocking(&self) -> SyncOutcome {
+        self.link.trigger_blocking()
+    }
+
+    /// Gives up what waits for the hub. Returns how many ops went.
+    pub(crate) fn clear_pending(&self, collections: &BTreeSet<CollectionName>) -> Result<u64> {
+        let cleared = self.replica.clear_pending(collections)?;
+        self.link.wrote();
+        Ok(cleared)
+    }
+
+    /// Calls back for events of this name; of one collection, or of all.
+    pub(crate) fn on(
+        &self,
+        event: &str,
+        only: Option<CollectionName>,
+        callback: impl Fn(&SyncEvent) + Send + Sync + 'static,
+    ) -> ListenerId {
+        self.link.listeners().add(event, only, callback)
+    }
+
+    /// Takes a callback away; `false`: it was not there.
+    pub(crate) fn off(&self, listener: ListenerId) -> bool {
+        self.link.listeners().remove(listener)
+    }
+
+    /// Events from now on; of one collection, or of all.
+    pub(crate) fn events(&self, only: Option<CollectionName>) -> SyncEvents {
+        self.link.listeners().stream(only)
+    }
+
+    /// How sync stands, for one collection or for all that sync.
+    pub(crate) fn status(&self, only: Option<&CollectionName>) -> Result<SyncStatus> {
         let scope = only.map_or_else(|| self.link.scope(), |name| BTreeSet::from([name.clone()]));
         let backlog = self.replica.backlog(&scope)?;
         let mut status = self.link.status(only, backlog, self.store.now());

@@ -3,11 +3,11 @@
 //! programs with and without one. Decides nothing.
 
 use super::api::ApiClient;
-use super::error::SyncError;
 use super::exchange::Exchange;
 use super::listeners::Listeners;
 use super::local::Local;
 use super::options::LoggingOptions;
+use crate::sync_error::SyncError;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{JoinHandle, ThreadId};

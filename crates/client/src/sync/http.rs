@@ -2,7 +2,7 @@
 //! answers, a limit on silence (not on the length of an answer).
 
 use super::api::{ApiClient, ApiError, ApiReply, ApiStream};
-use super::error::SyncError;
+use crate::sync_error::SyncError;
 use futures_util::future::BoxFuture;
 use futures_util::stream::StreamExt;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};

@@ -3,11 +3,11 @@
 //! as one node with one sequence of ops.
 
 use super::engine::{Engine, Setup, Waiter};
-use super::error::SyncError;
 use super::listeners::Listeners;
 use super::local::Local;
 use super::options::SyncOptions;
 use super::status::{SyncOutcome, SyncStatus};
+use crate::sync_error::SyncError;
 use futures_util::FutureExt;
 use std::collections::BTreeSet;
 use std::future::Future;

@@ -1,8 +1,8 @@
 //! What the engine needs of the local database. Implemented by the replica, and by a small one in
 //! memory that the engine's tests use.
 
-use super::error::SyncError;
 use crate::rebase::Resolver;
+use crate::sync_error::SyncError;
 use std::collections::BTreeSet;
 use syncline_core::merge::Strategy;
 use syncline_core::model::{CollectionName, NodeId};

@@ -51,17 +51,15 @@
 //! the session machine in `syncline_core::session` decides: snapshot, then pull, then push, then a
 //! pull that waits at the hub until there is news. A local write is pushed beside that wait.
 //!
-//! In reading order: `options`, `collection` and `database` (what the application calls), `desk` and
-//! `link` (what they share), `engine` (the thread), `exchange` (one request), `request` and `reply`
+//! In reading order: `options` and `database` (with the methods of [`Collection`](crate::Collection):
+//! what the application calls), `desk` and `link` (what they share), `engine` (the thread), `exchange` (one request), `request` and `reply`
 //! (its form on the wire), `api` and `http` (the way to the hub), `listeners`, `status`, `local` (what
 //! the engine needs of the database).
 
 mod api;
-mod collection;
 mod database;
 pub(crate) mod desk;
 mod engine;
-pub(crate) mod error;
 mod exchange;
 mod http;
 mod link;
@@ -75,9 +73,9 @@ mod status;
 #[cfg(test)]
 mod tests;
 
+pub use crate::sync_error::SyncError;
 pub use api::{ApiClient, ApiError, ApiReply, ApiStream};
 pub use database::DatabaseSync;
-pub use error::SyncError;
 pub use http::HttpApiClient;
 pub use listeners::{ListenerId, SyncEvents};
 pub use options::{LogLevel, LoggingOptions, RetryOptions, SyncOptions};

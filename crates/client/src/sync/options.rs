@@ -1,9 +1,9 @@
 //! How an application sets sync up: the options of the seeds, with their defaults.
 
 use super::api::ApiClient;
-use super::error::SyncError;
 use super::http::HttpApiClient;
 use crate::rebase::Resolver;
+use crate::sync_error::SyncError;
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::merge::Strategy;

@@ -1,14 +1,11 @@
 //! Sync of one collection, with the names of the seeds (`enableSync`, `disableSync`, `triggerSync`,
 //! `getSyncStatus`, `on`).
 
-use super::listeners::{ListenerId, SyncEvents};
-use super::options::SyncOptions;
-use super::status::{SyncOutcome, SyncStatus};
 use crate::collection::Collection;
 use crate::error::Result;
+use crate::sync::{ListenerId, SyncEvent, SyncEvents, SyncOptions, SyncOutcome, SyncStatus};
 use std::collections::BTreeSet;
 use std::future::Future;
-use syncline_core::session::SyncEvent;
 
 impl Collection {
     /// Keeps this collection in step with a hub from now on. Documents that it holds already are
@@ -24,19 +21,19 @@ impl Collection {
 
     /// Stops keeping it in step. Edits go on being recorded, and are pushed when sync is enabled again.
     pub fn disable_sync(&self) {
-        self.desk().link.disable(&BTreeSet::from([self.name().clone()]));
+        self.desk().disable(&BTreeSet::from([self.name().clone()]));
     }
 
     /// Starts a full cycle now. The future resolves when it is over; it needs no runtime and may be
     /// dropped. A failure is told by its outcome and by `sync:error`, never by a panic.
     pub fn trigger_sync(&self) -> impl Future<Output = SyncOutcome> + Send + use<> {
-        self.desk().link.trigger()
+        self.desk().trigger()
     }
 
     /// As [`Collection::trigger_sync`], and blocks this thread until the cycle is over.
     #[must_use]
     pub fn trigger_sync_blocking(&self) -> SyncOutcome {
-        self.desk().link.trigger_blocking()
+        self.desk().trigger_blocking()
     }
 
     /// How sync of this collection stands.
@@ -50,18 +47,18 @@ impl Collection {
     /// Calls back for every event of this name (`sync:error`, …; `*`: all) that concerns this
     /// collection, on the engine's thread: be quick there. Listen before enabling sync.
     pub fn on(&self, event: &str, callback: impl Fn(&SyncEvent) + Send + Sync + 'static) -> ListenerId {
-        self.desk().link.listeners().add(event, Some(self.name().clone()), callback)
+        self.desk().on(event, Some(self.name().clone()), callback)
     }
 
     /// Takes a callback away; `false`: it was not there.
     #[must_use = "an unknown id takes nothing away"]
     pub fn off(&self, listener: ListenerId) -> bool {
-        self.desk().link.listeners().remove(listener)
+        self.desk().off(listener)
     }
 
     /// The events that concern this collection, from now on.
     #[must_use]
     pub fn events(&self) -> SyncEvents {
-        self.desk().link.listeners().stream(Some(self.name().clone()))
+        self.desk().events(Some(self.name().clone()))
     }
 }
