@@ -211,3 +211,60 @@ fn a_lasting_sync_pulls_what_comes_and_ends_by_signal() {
     assert_eq!(lasting.wait().unwrap().code(), Some(0));
     assert_eq!(ids(&shell.json(&["db", "find", "a.db", "goods"])), ["rope"]);
 }
+
+#[test]
+fn what_the_hub_refuses_is_set_aside_and_can_be_retried_or_given_up() {
+    let shell = Shell::new();
+    let secret = "correct-horse-battery-staple";
+    let strict = Hub::start_with(&shell, &[("SYNCLINE_ADMIN_TOKEN", secret)], &["--set", "limits.document_bytes=300"]);
+    let sync =
+        |hub: &Hub| shell.json(&["db", "sync", "a.db", "--hub", &hub.url, "--token", secret, "--collections", "goods"]);
+    let long = format!(r#"{{"_id":"long","text":"{}"}}"#, "x".repeat(400));
+    let longer = format!(r#"{{"_id":"longer","text":"{}"}}"#, "x".repeat(500));
+    shell.ok(&["db", "insert", "a.db", "goods", &long, &longer, r#"{"_id":"short"}"#]);
+    let round = sync(&strict);
+    assert_eq!((&round["quarantined"], &round["pending"]), (&json!(2), &json!(0)), "{round}");
+    assert_eq!(ids(&shell.json(&["db", "find", "a.db", "goods"])), ["short"], "local documents are the hub's again");
+
+    let aside = shell.json(&["db", "quarantine", "a.db"]);
+    let numbers: Vec<String> = aside.as_array().unwrap().iter().map(|op| op["number"].to_string()).collect();
+    assert_eq!((&aside[0]["id"], &aside[1]["id"]), (&json!("long"), &json!("longer")), "{aside}");
+    assert!(aside[0]["message"].as_str().unwrap().contains("limits.document_bytes"), "{aside}");
+    strict.stop("-TERM");
+
+    let generous = Hub::start_with(&shell, &[("SYNCLINE_ADMIN_TOKEN", secret)], &[]);
+    shell.ok(&["db", "quarantine", "a.db", "--retry", &numbers[0]]);
+    shell.ok(&["db", "quarantine", "a.db", "--drop", &numbers[1]]);
+    assert_eq!(sync(&generous)["pushed"], 1);
+    assert_eq!(ids(&shell.json(&["db", "find", "a.db", "goods", "--sort", "_id"])), ["long", "short"]);
+    assert_eq!(shell.json(&["db", "quarantine", "a.db"]), json!([]));
+    let gone = shell.fails(1, &["db", "quarantine", "a.db", "--retry", &numbers[0]]);
+    assert!(gone.contains(&numbers[0]), "{gone}");
+}
+
+#[test]
+fn the_status_of_the_hub_counts_what_lost_and_what_was_set_aside() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &["--set", "limits.document_bytes=300"]);
+    let link = ["--hub", &hub.url, "--token", hub.admin()];
+    let sync = |file: &str| shell.ok(&[&["db", "sync", file, "--collections", "goods"], &link[..]].concat());
+    shell.ok(&["db", "insert", "a.db", "goods", r#"{"_id":"saw","price":1}"#]);
+    sync("a.db");
+    sync("b.db");
+    shell.ok(&["db", "update", "a.db", "goods", "saw", r#"{"price":2}"#]);
+    shell.ok(&["db", "update", "b.db", "goods", "saw", r#"{"price":3}"#]);
+    shell.ok(&["db", "insert", "b.db", "goods", &format!(r#"{{"_id":"long","text":"{}"}}"#, "x".repeat(400))]);
+    sync("a.db");
+    sync("b.db");
+
+    let by_hub = shell.json(&[&["status"], &link[..]].concat());
+    assert_eq!((&by_hub[0]["conflicts"], &by_hub[0]["quarantined"]), (&json!(1), &json!(1)), "{by_hub}");
+    let (url, token) = (hub.url.clone(), hub.admin().to_owned());
+    hub.stop("-TERM");
+    let by_data = shell.json(&["status"]);
+    for field in ["conflicts", "quarantined", "head", "last_change", "epoch"] {
+        assert_eq!(by_hub[0][field], by_data[0][field], "{field}");
+    }
+    let gone = shell.fails(1, &["status", "--hub", &url, "--token", &token]);
+    assert!(gone.contains("cannot reach"), "{gone}");
+}
