@@ -1,7 +1,6 @@
 //! What every request handler shares.
 
 use crate::auth::{Access, Grant, Tokens};
-use crate::dialect::wise::Foreign;
 use crate::error::ServerError;
 use crate::hub::{Hub, Space};
 use crate::meters::Meters;
@@ -22,8 +21,6 @@ pub struct App {
     pub options: Options,
     /// What is counted.
     pub meters: Arc<Meters>,
-    /// What is remembered of foreign readers.
-    pub(crate) foreign: Foreign,
     requests: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     pub(crate) body_bytes: Arc<Semaphore>,
@@ -43,8 +40,7 @@ impl App {
         let requests = Arc::new(Semaphore::new(bounds.requests));
         let waiting = Arc::new(Semaphore::new(bounds.waiting_polls));
         let body_bytes = Arc::new(Semaphore::new(bounds.inflight_body_bytes.min(Semaphore::MAX_PERMITS)));
-        let foreign = Foreign::default();
-        Arc::new(App { hub, tokens, options, meters, foreign, requests, waiting, body_bytes })
+        Arc::new(App { hub, tokens, options, meters, requests, waiting, body_bytes })
     }
 
     /// Finds the grant of a request.

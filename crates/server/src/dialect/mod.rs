@@ -24,11 +24,13 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
 use syncline_core::model::CollectionName;
+use wise::Foreign;
 
 /// A request that may go on: its token allows the space and the kind of access.
 pub struct Asked {
     /// The hub.
     pub app: Arc<App>,
+    foreign: Arc<Foreign>,
     /// Who asks.
     pub grant: Grant,
     /// Where.
@@ -56,12 +58,27 @@ impl Asked {
     }
 }
 
-/// Answers a request below `…/sync/`, or says that there is no such path.
-pub async fn serve(app: Arc<App>, request: Request) -> Response {
-    dispatch(app, request).await.unwrap_or_else(IntoResponse::into_response)
+/// The dialect with what it remembers between requests.
+pub struct Dialect {
+    app: Arc<App>,
+    foreign: Arc<Foreign>,
 }
 
-async fn dispatch(app: Arc<App>, request: Request) -> Result<Response, ServerError> {
+impl Dialect {
+    /// Starts without memories.
+    #[must_use]
+    pub fn new(app: Arc<App>) -> Dialect {
+        Dialect { app, foreign: Arc::default() }
+    }
+
+    /// Answers a request below `…/sync/`, or says that there is no such path.
+    pub async fn serve(&self, request: Request) -> Response {
+        let (app, foreign) = (Arc::clone(&self.app), Arc::clone(&self.foreign));
+        dispatch(app, foreign, request).await.unwrap_or_else(IntoResponse::into_response)
+    }
+}
+
+async fn dispatch(app: Arc<App>, foreign: Arc<Foreign>, request: Request) -> Result<Response, ServerError> {
     let arrived = Instant::now();
     let (verb, base) = parse_path(request.uri().path())?;
     check_method(verb, request.method())?;
@@ -81,7 +98,7 @@ async fn dispatch(app: Arc<App>, request: Request) -> Result<Response, ServerErr
         grant.check_collection(name)?;
     }
     let slot = app.slot()?;
-    let asked = Asked { app, grant, space, named, query, slot, arrived };
+    let asked = Asked { app, foreign, grant, space, named, query, slot, arrived };
     match verb {
         Verb::Push => push(asked, request).await,
         Verb::Pull if asked.query.get("node").is_some() => own::pull(asked).await,

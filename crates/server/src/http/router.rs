@@ -2,10 +2,9 @@
 
 use super::{admin, cors, docs, frame, state};
 use crate::app::App;
-use crate::dialect;
+use crate::dialect::Dialect;
 use crate::error::ServerError;
 use axum::Router;
-use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
@@ -66,9 +65,13 @@ pub fn router(app: Arc<App>) -> Router {
         }
     }
     let compression = CompressionLayer::new().no_br().no_deflate().compress_when(SizeAbove::new(COMPRESS_FROM_BYTES));
+    let dialect = Arc::new(Dialect::new(Arc::clone(&app)));
     let cors = cors::layer(&app.options.cors_origins);
     router
-        .fallback(sync)
+        .fallback(move |request| {
+            let dialect = Arc::clone(&dialect);
+            async move { dialect.serve(request).await }
+        })
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true).no_br().no_deflate())
         .layer(compression)
         .layer(tower::util::option_layer(cors))
@@ -95,10 +98,6 @@ fn handlers(path: &str) -> Option<MethodRouter<Arc<App>>> {
         "/admin/spaces/{space}/trim" => post(admin::spaces::trim),
         _ => return None,
     })
-}
-
-async fn sync(State(app): State<Arc<App>>, request: Request) -> Response {
-    dialect::serve(app, request).await
 }
 
 fn wrong_method(path: &str, method: &Method) -> Response {

@@ -2,12 +2,12 @@
 
 use super::super::Asked;
 use super::super::query::malformed;
-use super::StreamKey;
 use super::cursor::{self, Position};
 use super::encode::{Envelope, PullEncoder, Watch};
 use super::lists::Since;
 use super::readers::Visit;
-use crate::app::{App, Slot};
+use super::{Foreign, StreamKey};
+use crate::app::Slot;
 use crate::clock;
 use crate::error::ServerError;
 use crate::hub::Reading;
@@ -40,7 +40,7 @@ pub async fn pull(asked: Asked) -> Result<Response, ServerError> {
 async fn by_position(asked: Asked, key: StreamKey) -> Result<Response, ServerError> {
     let sent = cursor::read(&asked)?;
     let Position { cursor, ticket, holding } = cursor::resolve(&asked, &key.collection, sent).await?;
-    let watch = Follow { app: Arc::clone(&asked.app), key: key.clone(), cursor, ticket, mark: 0 };
+    let watch = Follow { foreign: Arc::clone(&asked.foreign), key: key.clone(), cursor, ticket, mark: 0 };
     let reading = read(&asked, &key, holding, Envelope::Object(cursor), watch).await?;
     Ok(answer(reading, asked.slot, Box::new(|| {})))
 }
@@ -55,16 +55,16 @@ async fn as_list(asked: Asked, key: StreamKey) -> Result<Response, ServerError> 
         },
     };
     let head = asked.space.head();
-    let after = asked.app.foreign.lists.after(&key, since);
+    let after = asked.foreign.lists.after(&key, since);
     let after = if after > head.lsn || after < head.horizon { Lsn::ZERO } else { after };
     let served = Arc::new(Mutex::new(Lsn::ZERO));
-    let watch = Note { app: Arc::clone(&asked.app), key: key.clone(), served: Arc::clone(&served) };
+    let watch = Note { foreign: Arc::clone(&asked.foreign), key: key.clone(), served: Arc::clone(&served) };
     let holding = Holding { after, own: Vec::new() };
     let reading = read(&asked, &key, holding, Envelope::List, watch).await?;
-    let app = Arc::clone(&asked.app);
+    let foreign = Arc::clone(&asked.foreign);
     let done: Done = Box::new(move || {
         let upto = *served.lock().unwrap_or_else(PoisonError::into_inner);
-        app.foreign.lists.written(&key, upto);
+        foreign.lists.written(&key, upto);
     });
     Ok(answer(reading, asked.slot, done))
 }
@@ -111,7 +111,7 @@ pub(super) fn answer(reading: Reading, slot: Slot, done: Done) -> Response {
 
 /// Follows a device by its cursors.
 struct Follow {
-    app: Arc<App>,
+    foreign: Arc<Foreign>,
     key: StreamKey,
     cursor: Lsn,
     ticket: bool,
@@ -121,17 +121,17 @@ struct Follow {
 impl Watch for Follow {
     fn begins(&mut self, served: Lsn, head: Lsn) {
         let visit = Visit { cursor: self.cursor, ticket: self.ticket, served, head };
-        self.mark = self.app.foreign.readers.visit(&self.key, visit, Instant::now());
+        self.mark = self.foreign.readers.visit(&self.key, visit, Instant::now());
     }
 
     fn ends(&mut self, ops: u64) {
-        self.app.foreign.readers.replied(&self.key, self.mark, ops, Instant::now());
+        self.foreign.readers.replied(&self.key, self.mark, ops, Instant::now());
     }
 }
 
 /// Notes how far a list reaches.
 struct Note {
-    app: Arc<App>,
+    foreign: Arc<Foreign>,
     key: StreamKey,
     served: Arc<Mutex<Lsn>>,
 }
@@ -139,7 +139,7 @@ struct Note {
 impl Watch for Note {
     fn begins(&mut self, served: Lsn, head: Lsn) {
         *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
-        self.app.foreign.lists.note(&self.key.space, clock::now(), head);
+        self.foreign.lists.note(&self.key.space, clock::now(), head);
     }
 
     fn ends(&mut self, _ops: u64) {}

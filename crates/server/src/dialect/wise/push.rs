@@ -18,7 +18,7 @@ use syncline_core::wire::wise::{Shape, decode_push};
 /// A malformed push (nothing of it is applied), outside the grant, or those of the store.
 pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
     let key = StreamKey::of(&asked)?;
-    let readers = &asked.app.foreign.readers;
+    let readers = &asked.foreign.readers;
     let Sender { served, own, sole } = readers.sender(&key, asked.space.head().lsn, asked.arrived);
     let (collection, limits) = (key.collection.clone(), asked.app.options.settings.limits);
     let push = body.parse(move |text| Ok(decode_push(text, &collection, &limits)?)).await?;

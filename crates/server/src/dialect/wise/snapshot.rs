@@ -1,10 +1,9 @@
 //! Every live document in one reply.
 
 use super::super::Asked;
-use super::StreamKey;
 use super::encode::{SnapshotEncoder, Watch};
 use super::pull::{Done, answer};
-use crate::app::App;
+use super::{Foreign, StreamKey};
 use crate::clock;
 use crate::error::ServerError;
 use crate::store::Scan;
@@ -23,21 +22,21 @@ pub async fn snapshot(asked: Asked) -> Result<Response, ServerError> {
     let collections = Some(BTreeSet::from([key.collection.clone()]));
     let scan = Scan::Snapshot { collections, after: Lsn::ZERO, expired_by: Some(clock::now()) };
     let served = Arc::new(Mutex::new(Lsn::ZERO));
-    let watch = Newcomer { app: Arc::clone(&asked.app), key: key.clone(), served: Arc::clone(&served) };
+    let watch = Newcomer { foreign: Arc::clone(&asked.foreign), key: key.clone(), served: Arc::clone(&served) };
     let reading = asked.space.read(scan, Box::new(SnapshotEncoder { watch, documents: 0 })).await?;
     asked.app.meters.snapshots.increment(1);
-    let app = Arc::clone(&asked.app);
+    let foreign = Arc::clone(&asked.foreign);
     // The oldest clients go on from here without naming a position.
     let done: Done = Box::new(move || {
         let upto = *served.lock().unwrap_or_else(PoisonError::into_inner);
-        app.foreign.lists.written(&key, upto);
+        foreign.lists.written(&key, upto);
     });
     Ok(answer(reading, asked.slot, done))
 }
 
 /// A device that will come with the snapshot's number.
 struct Newcomer {
-    app: Arc<App>,
+    foreign: Arc<Foreign>,
     key: StreamKey,
     served: Arc<Mutex<Lsn>>,
 }
@@ -45,7 +44,7 @@ struct Newcomer {
 impl Watch for Newcomer {
     fn begins(&mut self, served: Lsn, head: Lsn) {
         *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
-        let foreign = &self.app.foreign;
+        let foreign = &self.foreign;
         foreign.lists.note(&self.key.space, clock::now(), head);
         // At 0 a mark would say nothing: every newcomer starts there, and none pushes before it pulls.
         if served > Lsn::ZERO {
