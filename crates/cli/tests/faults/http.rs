@@ -23,8 +23,6 @@ pub struct Request<'a> {
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
-    /// In small letters.
-    pub head: String,
     pub body: Vec<u8>,
 }
 
@@ -82,7 +80,7 @@ pub fn decode(bytes: &[u8]) -> Option<Reply> {
         (None, Some("chunked")) => dechunk(rest)?.0,
         (None, _) => rest.to_vec(),
     };
-    Some(Reply { status, head, body })
+    Some(Reply { status, body })
 }
 
 /// A header's value in a head of small letters.
