@@ -6,7 +6,10 @@
 //! can see is what counts. [`history`] judges, [`proxy`] and the signals of [`hub`] break things.
 #![allow(clippy::unwrap_used)] // a failed step is a failed test
 
+mod bootstrap;
+mod client_crash;
 mod cut_replies;
+mod device;
 mod disk_full;
 mod eventually;
 mod foreign;

@@ -1,5 +1,6 @@
 //! Nodes and WiseJSON clients at once, on one collection, through a bad network, until all are equal.
 
+use crate::device::Device;
 use crate::eventually::eventually;
 use crate::foreign::Foreign;
 use crate::history::{Answer, Deed, Log, converged};
@@ -49,6 +50,68 @@ fn nodes_and_foreign_clients_converge_through_a_storm() {
         let replicas = [("n0", n0.replica()), ("n1", n1.replica()), ("f0", &f0.replica()), ("f1", &f1.replica())];
         converged(&hub.address, &replicas);
     }
+}
+
+#[test]
+fn two_devices_and_a_foreign_client_converge_through_a_storm() {
+    for seed in [71, 72] {
+        let home = tempfile::tempdir().unwrap();
+        let hub = Hub::start(&home.path().join("hub"));
+        let proxy = Proxy::start(&hub.address, seed);
+        let mut founder = Node::new("founder", &hub.address);
+        (0..4).for_each(|number| founder.write(Deed::Insert, NOTES, &format!("shared-{number}")));
+        founder.push().unwrap();
+        let mut devices = ["d0", "d1"].map(|name| Device::new(name, home.path(), NOTES));
+        let mut client = Foreign::new("f", &proxy.address, NOTES, seed);
+
+        proxy.weather(Weather::STORM);
+        thread::scope(|scope| {
+            let address = &proxy.address;
+            for (number, device) in devices.iter_mut().enumerate() {
+                scope.spawn(move || work_as_device(device, address, Rng::with_seed(seed * 10 + number as u64)));
+            }
+            scope.spawn(|| work_as_foreign(&mut client, Rng::with_seed(seed * 10 + 5)));
+        });
+
+        proxy.weather(Weather::default());
+        let [d0, d1] = &mut devices;
+        let (mut open0, mut open1) = (d0.open(&proxy.address), d1.open(&proxy.address));
+        for _ in 0..3 {
+            client.cycle().unwrap();
+            assert!(open0.cycle().success && open1.cycle().success);
+        }
+        assert!(client.quarantine.is_empty(), "{:?}", client.quarantine);
+        let replicas = [("d0", &open0.replica()), ("d1", &open1.replica()), ("f", &client.replica())];
+        converged(&hub.address, &replicas);
+        drop((open0, open1));
+
+        let sent = [founder.notes(), d0.notes(), d1.notes(), client.notes()].concat();
+        assert!(sent.iter().all(|op| op.answer != Answer::None));
+        println!("seed {seed}: {} ops, {} faults", sent.len(), proxy.faults());
+        Log::read(&hub.address).judge(&sent);
+    }
+}
+
+/// Edits and syncs in turn, and now and then the application is closed and opened again.
+fn work_as_device(device: &mut Device, address: &str, mut rng: Rng) {
+    let name = device.name().to_owned();
+    for life in 0..4 {
+        let mut open = device.open(address);
+        for round in 0..ROUNDS / 4 {
+            let own = format!("{name}-{life}-{round}");
+            open.write(Deed::Insert, &own);
+            let shared = format!("shared-{}", rng.usize(0..4));
+            if open.has(&shared) {
+                open.write(Deed::Update, &shared);
+            }
+            if rng.u32(0..4) == 0 {
+                open.write(Deed::Remove, &own);
+            }
+            let _ = open.cycle();
+        }
+    }
+    let mut open = device.open(address);
+    eventually("nothing waits for the hub", || (open.cycle().success && open.pending() == 0).then_some(()));
 }
 
 /// Writes, pushes and pulls in turn; failures are made up for later, at the latest at the end.

@@ -1,0 +1,149 @@
+//! A device: the embedded database of the `syncline` library, in this process or under `syncline db`.
+
+use crate::history::{Answer, Deed, Replica, Sent, bare, fields};
+use crate::hub::{SYNCLINE, TOKEN};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use syncline::Database;
+use syncline::filter::Filter;
+use syncline::query::Query;
+use syncline::sync::{DatabaseSync, SyncOptions, SyncOutcome};
+
+/// One collection of a database file, with notes for the judge.
+pub struct Device {
+    name: String,
+    file: PathBuf,
+    collection: String,
+    notes: Vec<Sent>,
+}
+
+/// A device whose file is open in this process.
+pub struct Open<'a> {
+    device: &'a mut Device,
+    database: Database,
+    sync: DatabaseSync,
+}
+
+impl Device {
+    /// A device with a new file in `home`.
+    pub fn new(name: &str, home: &Path, collection: &str) -> Device {
+        Device { name: name.into(), file: home.join(format!("{name}.db")), collection: collection.into(), notes: Vec::new() }
+    }
+
+    /// Opens the file; it syncs with the hub behind `address` when told to.
+    pub fn open(&mut self, address: &str) -> Open<'_> {
+        let database = Database::open(&self.file).unwrap();
+        let options = SyncOptions {
+            collections: vec![self.collection.clone()],
+            auto_sync: false,
+            push_batch_size: 20,
+            ..SyncOptions::new(format!("http://{address}"), TOKEN)
+        };
+        let sync = database.sync(options).unwrap();
+        Open { device: self, database, sync }
+    }
+
+    /// `syncline db sync` on the file, as a process of its own.
+    pub fn sync_process(&self, address: &str) -> SyncProcess {
+        let child = Command::new(SYNCLINE)
+            .args(["db", "sync"])
+            .arg(&self.file)
+            .args(["--hub", &format!("http://{address}"), "--token", TOKEN, "--collections", &self.collection])
+            .current_dir(self.file.parent().unwrap())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        SyncProcess(child)
+    }
+
+    /// Its name in the notes.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What was written so far.
+    pub fn notes(&self) -> &[Sent] {
+        &self.notes
+    }
+}
+
+impl Open<'_> {
+    /// A local edit; it returned, so it must never get lost.
+    pub fn write(&mut self, deed: Deed, id: &str) {
+        let device = &mut *self.device;
+        let mark = format!("{}-{}", device.name, device.notes.len());
+        let collection = self.database.collection(&device.collection).unwrap();
+        let mut fields = fields(&mark);
+        match deed {
+            Deed::Insert => {
+                fields.insert("_id".into(), json!(id));
+                drop(collection.insert(Value::Object(fields)).unwrap());
+            }
+            Deed::Update => drop(collection.update(id, &Value::Object(fields)).unwrap()),
+            Deed::Remove => assert!(collection.remove(id).unwrap()),
+        }
+        let (collection, id) = (device.collection.clone(), id.to_owned());
+        device.notes.push(Sent { collection, id, mark, deed, answer: Answer::None });
+    }
+
+    /// Whether the device has a document.
+    pub fn has(&self, id: &str) -> bool {
+        self.database.collection(&self.device.collection).unwrap().get(id).unwrap().is_some()
+    }
+
+    /// One full cycle. When nothing waits for the hub any more, every edit counts as acknowledged.
+    pub fn cycle(&mut self) -> SyncOutcome {
+        let outcome = self.sync.sync_now_blocking();
+        if self.pending() == 0 {
+            self.device.notes.iter_mut().for_each(|op| op.answer = Answer::Accepted);
+        }
+        outcome
+    }
+
+    /// How many edits wait for the hub.
+    pub fn pending(&self) -> u64 {
+        self.sync.status().unwrap().pending
+    }
+
+    /// How many documents it has.
+    pub fn count(&self) -> usize {
+        self.database.collection(&self.device.collection).unwrap().count(&Filter::default()).unwrap()
+    }
+
+    /// Its documents, as the other replicas show them.
+    pub fn replica(&self) -> Replica {
+        let collection = self.database.collection(&self.device.collection).unwrap();
+        let documents = collection.find(&Query::default()).unwrap().into_iter();
+        let named = documents.map(|doc| (doc["_id"].as_str().unwrap().to_owned(), bare(&doc)));
+        named.map(|(id, doc)| ((self.device.collection.clone(), id), doc)).collect()
+    }
+}
+
+/// A `syncline db sync` that runs. Dropping it kills it.
+pub struct SyncProcess(Child);
+
+impl SyncProcess {
+    /// Kills the process without a chance to do anything; `true`: it had ended by itself before.
+    pub fn kill_dash_nine(mut self) -> bool {
+        let ended = self.0.try_wait().unwrap().is_some();
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+        ended
+    }
+
+    /// Waits for the end; `true`: it worked.
+    pub fn succeeds(mut self) -> bool {
+        self.0.wait().unwrap().success()
+    }
+}
+
+impl Drop for SyncProcess {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
