@@ -26,7 +26,7 @@ fn a_client_killed_between_the_hubs_commit_and_its_answer_sends_again_without_a_
     let held = proxy.hold_next_push();
     let process = device.sync_process(&proxy.address);
     held.reached();
-    assert!(!process.kill_dash_nine(), "it was waiting for its answer");
+    assert!(!process.kill(), "it was waiting for its answer");
     assert!(Log::read(&hub.address).len() > 0, "the hub had committed the push");
 
     let mut open = device.open(&hub.address);
@@ -34,10 +34,9 @@ fn a_client_killed_between_the_hubs_commit_and_its_answer_sends_again_without_a_
     assert_eq!(open.pending(), pending, "nothing was answered, so everything still waits");
     assert!(open.cycle().success);
     assert_eq!(open.pending(), 0);
-    converged(&hub.address, &[("d", &open.replica())]);
+    converged(&hub.address, &[("d".into(), open.replica())]);
     drop(open);
-    let log = Log::read(&hub.address);
-    log.judge(device.notes());
+    Log::read(&hub.address).judge(device.notes());
 }
 
 #[test]
@@ -56,14 +55,14 @@ fn a_client_killed_at_random_moments_loses_nothing_and_repeats_nothing() {
         let enough = Log::read(&hub.address).len() + rng.usize(1..400);
         let process = device.sync_process(&hub.address);
         eventually("the hub gets some of it", || (Log::read(&hub.address).len() >= enough).then_some(()));
-        process.kill_dash_nine();
+        process.kill();
     }
 
     let mut open = device.open(&hub.address);
     assert_eq!(open.replica().len(), 5 * 400, "the file has every document");
     assert!(open.cycle().success);
     assert_eq!(open.pending(), 0);
-    converged(&hub.address, &[("d", &open.replica())]);
+    converged(&hub.address, &[("d".into(), open.replica())]);
     drop(open);
     Log::read(&hub.address).judge(device.notes());
     assert!(device.sync_process(&hub.address).succeeds(), "an undisturbed process has nothing to complain of");

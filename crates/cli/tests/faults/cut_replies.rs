@@ -72,7 +72,7 @@ fn a_foreign_client_whose_replies_are_lost_has_one_effect_per_op() {
     log.judge(&notes);
     assert!(!client.has("d3"), "the removal by another node was not undone by the repeat");
     assert_eq!(client.quarantine, Vec::<serde_json::Value>::new());
-    converged(&hub.address, &[("f", &client.replica())]);
+    converged(&hub.address, &[("f".into(), client.replica())]);
 }
 
 #[test]

@@ -59,11 +59,6 @@ impl Device {
         SyncProcess(child)
     }
 
-    /// Its name in the notes.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     /// What was written so far.
     pub fn notes(&self) -> &[Sent] {
         &self.notes
@@ -71,6 +66,11 @@ impl Device {
 }
 
 impl Open<'_> {
+    /// The device's name in the notes.
+    pub fn name(&self) -> &str {
+        &self.device.name
+    }
+
     /// A local edit; it returned, so it must never get lost.
     pub fn write(&mut self, deed: Deed, id: &str) {
         let device = &mut *self.device;
@@ -127,7 +127,7 @@ pub struct SyncProcess(Child);
 
 impl SyncProcess {
     /// Kills the process without a chance to do anything; `true`: it had ended by itself before.
-    pub fn kill_dash_nine(mut self) -> bool {
+    pub fn kill(mut self) -> bool {
         let ended = self.0.try_wait().unwrap().is_some();
         self.0.kill().unwrap();
         self.0.wait().unwrap();

@@ -14,7 +14,7 @@ const BLOCKS: &str = "6144";
 fn a_hub_without_room_refuses_pushes_and_keeps_what_it_receipted() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("hub");
-    let hub = Hub::spawn(with_little_room(), &data);
+    let mut hub = Hub::spawn(with_little_room(), &data);
     let mut node = Node::new("n", &hub.address);
 
     let refusal = (0..200).find_map(|round| {
@@ -32,7 +32,7 @@ fn a_hub_without_room_refuses_pushes_and_keeps_what_it_receipted() {
     assert!(receipted > 0 && node.notes().iter().any(|op| op.answer == Answer::None));
     assert!(node.push().is_err(), "there is still no room");
 
-    hub.kill_dash_nine();
+    hub.kill();
     let hub = Hub::start(&data);
     Log::read(&hub.address).judge(node.notes());
     node.lead_to(&hub.address);

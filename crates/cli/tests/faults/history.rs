@@ -195,7 +195,7 @@ fn once(versions: &[Change], ops: &[&Sent]) -> Result<(), String> {
 }
 
 /// All replicas are what a newcomer gets, and that is what the log says.
-pub fn converged(address: &str, replicas: &[(&str, &Replica)]) {
+pub fn converged(address: &str, replicas: &[(String, Replica)]) {
     let newcomer = newcomer(address);
     alike("the log", &Log::read(address).replica(), &newcomer);
     for (name, replica) in replicas {
@@ -204,14 +204,14 @@ pub fn converged(address: &str, replicas: &[(&str, &Replica)]) {
 }
 
 /// Fails with the first difference.
-pub fn alike(name: &str, replica: &Replica, newcomer: &Replica) {
+fn alike(name: &str, replica: &Replica, newcomer: &Replica) {
     for key in replica.keys().chain(newcomer.keys()) {
         assert_eq!(replica.get(key), newcomer.get(key), "`{name}` (left) and a newcomer (right) differ in {key:?}");
     }
 }
 
 /// What somebody gets who comes for the first time.
-pub fn newcomer(address: &str) -> Replica {
+fn newcomer(address: &str) -> Replica {
     let request = Request { method: "GET", path: "/sync/snapshot?node=newcomer", token: TOKEN, body: None };
     let reply = http::send(address, &request).unwrap();
     let lines = reply.body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());

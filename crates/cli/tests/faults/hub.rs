@@ -63,7 +63,7 @@ impl Hub {
     }
 
     /// Kills the process without a chance to do anything.
-    pub fn kill_dash_nine(mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

@@ -25,7 +25,7 @@ fn what_was_receipted_survives_kill_dash_nine_and_nothing_happens_twice() {
             let enough = load.receipts() + rng.usize(30..200);
             eventually("nodes get receipts", || (load.receipts() >= enough).then_some(()));
             thread::sleep(Duration::from_micros(rng.u64(..5_000))); // sleep: the blow may fall at any moment of a commit
-            hub.kill_dash_nine();
+            hub.kill();
             hub = Hub::start(&data);
             proxy.lead_to(&hub.address);
             println!("seed {seed}, round {round}: {} receipts", load.receipts());
@@ -42,13 +42,13 @@ fn a_killed_hub_under_a_storm_of_lost_replies_still_applies_each_op_once() {
     let seed = 3;
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("hub");
-    let hub = Hub::start(&data);
+    let mut hub = Hub::start(&data);
     let proxy = Proxy::start(&hub.address, seed);
     proxy.weather(crate::proxy::Weather::STORM);
     let load = Load::start(&proxy.address, 3, seed, Patience::Endless);
     eventually("nodes get receipts", || (load.receipts() > 100).then_some(()));
 
-    hub.kill_dash_nine();
+    hub.kill();
     let hub = Hub::start(&data);
     proxy.lead_to(&hub.address);
     let enough = load.receipts() + 100;

@@ -9,7 +9,7 @@ use std::process::Command;
 fn a_second_hub_on_the_same_data_is_refused_and_the_first_goes_on() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().join("hub");
-    let hub = Hub::start(&data);
+    let mut hub = Hub::start(&data);
     let mut node = Node::new("n", &hub.address);
     node.write(Deed::Insert, "notes", "before");
     node.push().unwrap();
@@ -21,7 +21,7 @@ fn a_second_hub_on_the_same_data_is_refused_and_the_first_goes_on() {
     node.push().unwrap();
     Log::read(&hub.address).judge(node.notes());
 
-    hub.kill_dash_nine();
+    hub.kill();
     let heir = Hub::start(&data);
     Log::read(&heir.address).judge(node.notes());
 }

@@ -1,117 +1,144 @@
-//! Nodes and WiseJSON clients at once, on one collection, through a bad network, until all are equal.
+//! Devices, nodes and WiseJSON clients at once, on one collection, through a bad network and over a hub
+//! that is killed, until all are equal.
 
 use crate::device::Device;
 use crate::eventually::eventually;
 use crate::foreign::Foreign;
-use crate::history::{Answer, Deed, Log, converged};
+use crate::history::{Answer, Deed, Log, Sent, converged};
 use crate::hub::Hub;
 use crate::node::Node;
 use crate::proxy::{Proxy, Weather};
 use fastrand::Rng;
+use std::path::Path;
 use std::thread;
+use tempfile::TempDir;
 
 const NOTES: &str = "notes";
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 32;
+/// Documents that everybody edits.
+const SHARED: usize = 4;
 
 #[test]
 fn nodes_and_foreign_clients_converge_through_a_storm() {
     for seed in [51, 52, 53] {
-        let home = tempfile::tempdir().unwrap();
-        let hub = Hub::start(&home.path().join("hub"));
-        let proxy = Proxy::start(&hub.address, seed);
-        proxy.weather(Weather::STORM);
-        let mut nodes = [Node::new("n0", &proxy.address), Node::new("n1", &proxy.address)];
-        let mut foreign =
-            ["f0", "f1"].map(|name| Foreign::new(name, &proxy.address, NOTES, seed ^ u64::from(name.as_bytes()[1])));
-
-        thread::scope(|scope| {
-            for (number, node) in nodes.iter_mut().enumerate() {
-                scope.spawn(move || work_as_node(node, Rng::with_seed(seed * 10 + number as u64)));
-            }
-            for (number, client) in foreign.iter_mut().enumerate() {
-                scope.spawn(move || work_as_foreign(client, Rng::with_seed(seed * 10 + 5 + number as u64)));
-            }
-        });
-
-        proxy.weather(Weather::default());
-        // Whoever came first hears in the second round what the last one said.
-        for _ in 0..3 {
-            foreign.iter_mut().for_each(|client| client.cycle().unwrap());
-            nodes.iter_mut().for_each(|node| node.pull().unwrap());
-        }
-        let of_nodes = nodes.iter().flat_map(|node| node.notes().to_vec());
-        let sent: Vec<_> = of_nodes.chain(foreign.iter().flat_map(|client| client.notes().to_vec())).collect();
-        assert!(sent.iter().all(|op| op.answer != Answer::None));
-        println!("seed {seed}: {} ops, {} faults", sent.len(), proxy.faults());
-        Log::read(&hub.address).judge(&sent);
-        let [f0, f1] = &foreign;
-        assert!(f0.quarantine.is_empty() && f1.quarantine.is_empty(), "{:?} {:?}", f0.quarantine, f1.quarantine);
-        let [n0, n1] = &nodes;
-        let replicas = [("n0", n0.replica()), ("n1", n1.replica()), ("f0", &f0.replica()), ("f1", &f1.replica())];
-        converged(&hub.address, &replicas);
+        Cast { nodes: 2, devices: 0, foreign: 2 }.play(seed, |world| world.proxy.weather(Weather::STORM));
     }
 }
 
 #[test]
 fn two_devices_and_a_foreign_client_converge_through_a_storm() {
-    for seed in [71, 72] {
-        let home = tempfile::tempdir().unwrap();
-        let hub = Hub::start(&home.path().join("hub"));
-        let proxy = Proxy::start(&hub.address, seed);
-        let mut founder = Node::new("founder", &hub.address);
-        (0..4).for_each(|number| founder.write(Deed::Insert, NOTES, &format!("shared-{number}")));
-        founder.push().unwrap();
-        let mut devices = ["d0", "d1"].map(|name| Device::new(name, home.path(), NOTES));
-        let mut client = Foreign::new("f", &proxy.address, NOTES, seed);
-
-        proxy.weather(Weather::STORM);
-        thread::scope(|scope| {
-            let address = &proxy.address;
-            for (number, device) in devices.iter_mut().enumerate() {
-                scope.spawn(move || work_as_device(device, address, Rng::with_seed(seed * 10 + number as u64)));
-            }
-            scope.spawn(|| work_as_foreign(&mut client, Rng::with_seed(seed * 10 + 5)));
-        });
-
-        proxy.weather(Weather::default());
-        let [d0, d1] = &mut devices;
-        let (mut open0, mut open1) = (d0.open(&proxy.address), d1.open(&proxy.address));
-        for _ in 0..3 {
-            client.cycle().unwrap();
-            assert!(open0.cycle().success && open1.cycle().success);
-        }
-        assert!(client.quarantine.is_empty(), "{:?}", client.quarantine);
-        let replicas = [("d0", &open0.replica()), ("d1", &open1.replica()), ("f", &client.replica())];
-        converged(&hub.address, &replicas);
-        drop((open0, open1));
-
-        let sent = [founder.notes(), d0.notes(), d1.notes(), client.notes()].concat();
-        assert!(sent.iter().all(|op| op.answer != Answer::None));
-        println!("seed {seed}: {} ops, {} faults", sent.len(), proxy.faults());
-        Log::read(&hub.address).judge(&sent);
+    for seed in [61, 62] {
+        Cast { nodes: 0, devices: 2, foreign: 1 }.play(seed, |world| world.proxy.weather(Weather::STORM));
     }
 }
 
-/// Edits and syncs in turn, and now and then the application is closed and opened again.
-fn work_as_device(device: &mut Device, address: &str, mut rng: Rng) {
-    let name = device.name().to_owned();
-    for life in 0..4 {
-        let mut open = device.open(address);
-        for round in 0..ROUNDS / 4 {
-            let own = format!("{name}-{life}-{round}");
-            open.write(Deed::Insert, &own);
-            let shared = format!("shared-{}", rng.usize(0..4));
-            if open.has(&shared) {
-                open.write(Deed::Update, &shared);
+#[test]
+fn everybody_converges_over_a_hub_that_is_killed_again_and_again() {
+    let seed = 71;
+    Cast { nodes: 1, devices: 2, foreign: 1 }.play(seed, |world| {
+        world.proxy.weather(Weather { duplicate: 20, ..Weather::default() });
+        let mut rng = Rng::with_seed(seed);
+        for _ in 0..3 {
+            let enough = Log::read(&world.hub.address).len() + rng.usize(5..25);
+            eventually("the log grows", || (Log::read(&world.hub.address).len() >= enough).then_some(()));
+            world.replace_hub();
+        }
+    });
+}
+
+/// Who takes part.
+#[derive(Clone, Copy)]
+struct Cast {
+    nodes: usize,
+    devices: usize,
+    foreign: usize,
+}
+
+/// What can be troubled while they work.
+struct World {
+    home: TempDir,
+    hub: Hub,
+    proxy: Proxy,
+}
+
+impl World {
+    /// Shared documents are there from the beginning; the founder's notes come with them.
+    fn new(seed: u64) -> (World, Vec<Sent>) {
+        let home = tempfile::tempdir().unwrap();
+        let hub = Hub::start(&data(home.path()));
+        let proxy = Proxy::start(&hub.address, seed);
+        let mut founder = Node::new("founder", &hub.address);
+        (0..SHARED).for_each(|number| founder.write(Deed::Insert, NOTES, &shared(number)));
+        founder.push().unwrap();
+        (World { home, hub, proxy }, founder.notes().to_vec())
+    }
+
+    fn replace_hub(&mut self) {
+        self.hub.kill();
+        self.hub = Hub::start(&data(self.home.path()));
+        self.proxy.lead_to(&self.hub.address);
+    }
+}
+
+impl Cast {
+    /// Everybody works while `trouble` happens; then there is peace, and everybody must be equal.
+    fn play(self, seed: u64, trouble: impl FnOnce(&mut World)) {
+        let (mut world, mut sent) = World::new(seed);
+        let address = world.proxy.address.clone();
+        let mut nodes: Vec<Node> = (0..self.nodes).map(|n| Node::new(&format!("n{n}"), &address)).collect();
+        let mut devices: Vec<Device> =
+            (0..self.devices).map(|n| Device::new(&format!("d{n}"), world.home.path(), NOTES)).collect();
+        let mut foreign: Vec<Foreign> =
+            (0..self.foreign).map(|n| Foreign::new(&format!("f{n}"), &address, NOTES, seed * 100 + n as u64)).collect();
+
+        thread::scope(|scope| {
+            let mut seeds = seed * 1_000..;
+            let mut rng = || Rng::with_seed(seeds.next().unwrap());
+            for node in &mut nodes {
+                let rng = rng();
+                scope.spawn(|| work_as_node(node, rng));
             }
-            if rng.u32(0..4) == 0 {
-                open.write(Deed::Remove, &own);
+            for device in &mut devices {
+                let (rng, address) = (rng(), &address);
+                scope.spawn(|| work_as_device(device, address, rng));
             }
-            let _ = open.cycle();
+            for client in &mut foreign {
+                let rng = rng();
+                scope.spawn(|| work_as_foreign(client, rng));
+            }
+            trouble(&mut world);
+        });
+
+        world.proxy.weather(Weather::default());
+        settle(&world, &mut nodes, &mut devices, &mut foreign);
+        sent.extend(nodes.iter().flat_map(|node| node.notes().to_vec()));
+        sent.extend(devices.iter().flat_map(|device| device.notes().to_vec()));
+        sent.extend(foreign.iter().flat_map(|client| client.notes().to_vec()));
+        println!("seed {seed}: {} ops, {} faults", sent.len(), world.proxy.faults());
+        assert!(sent.iter().all(|op| op.answer != Answer::None), "everything is acknowledged");
+        Log::read(&world.hub.address).judge(&sent);
+    }
+}
+
+/// Without new edits everybody hears the last word in a few rounds.
+fn settle(world: &World, nodes: &mut [Node], devices: &mut [Device], foreign: &mut [Foreign]) {
+    let mut open: Vec<_> = devices.iter_mut().map(|device| device.open(&world.hub.address)).collect();
+    for _ in 0..3 {
+        foreign.iter_mut().for_each(|client| client.cycle().unwrap());
+        nodes.iter_mut().for_each(|node| node.pull().unwrap());
+        for device in &mut open {
+            let outcome = device.cycle();
+            assert!(outcome.success, "{outcome:?}");
         }
     }
-    let mut open = device.open(address);
-    eventually("nothing waits for the hub", || (open.cycle().success && open.pending() == 0).then_some(()));
+    for client in foreign.iter() {
+        assert!(client.quarantine.is_empty(), "{:?}", client.quarantine);
+    }
+    let of_nodes = nodes.iter().map(|node| (node.name.clone(), node.replica().clone()));
+    let of_devices = open.iter().map(|device| (device.name().to_owned(), device.replica()));
+    let of_foreign = foreign.iter().map(|client| (client.name().to_owned(), client.replica()));
+    let replicas: Vec<_> = of_nodes.chain(of_devices).chain(of_foreign).collect();
+    converged(&world.hub.address, &replicas);
 }
 
 /// Writes, pushes and pulls in turn; failures are made up for later, at the latest at the end.
@@ -119,8 +146,7 @@ fn work_as_node(node: &mut Node, mut rng: Rng) {
     for round in 0..ROUNDS {
         let own = format!("{}-{round}", node.name);
         node.write(Deed::Insert, NOTES, &own);
-        let shared = format!("shared-{}", rng.usize(0..4));
-        node.write(if round < 4 { Deed::Insert } else { Deed::Update }, NOTES, &shared);
+        node.write(Deed::Update, NOTES, &shared(rng.usize(0..SHARED)));
         if rng.u32(0..4) == 0 {
             node.write(Deed::Remove, NOTES, &own);
         }
@@ -134,17 +160,46 @@ fn work_as_node(node: &mut Node, mut rng: Rng) {
     });
 }
 
+/// Edits and syncs in turn, and now and then the application is closed and opened again.
+fn work_as_device(device: &mut Device, address: &str, mut rng: Rng) {
+    for life in 0..4 {
+        let mut open = device.open(address);
+        for round in 0..ROUNDS / 4 {
+            let own = format!("{}-{life}-{round}", open.name());
+            open.write(Deed::Insert, &own);
+            let shared = shared(rng.usize(0..SHARED));
+            if open.has(&shared) {
+                open.write(Deed::Update, &shared);
+            }
+            if rng.u32(0..4) == 0 {
+                open.write(Deed::Remove, &own);
+            }
+            // What fails now is made up for later.
+            let _ = open.cycle();
+        }
+    }
+    let mut open = device.open(address);
+    eventually("nothing waits for the hub", || (open.cycle().success && open.pending() == 0).then_some(()));
+}
+
 /// The same, as a WiseJSON application does it.
 fn work_as_foreign(client: &mut Foreign, mut rng: Rng) {
     for round in 0..ROUNDS {
         let own = format!("{}-{round}", client.name());
         client.write(Deed::Insert, &own);
-        let shared = format!("shared-{}", rng.usize(0..4));
-        client.write(if client.has(&shared) { Deed::Update } else { Deed::Insert }, &shared);
+        client.write(Deed::Update, &shared(rng.usize(0..SHARED)));
         if rng.u32(0..4) == 0 {
             client.write(Deed::Remove, &own);
         }
         let _ = client.cycle();
     }
     eventually("the log is sent", || client.cycle().is_ok().then_some(()));
+}
+
+fn shared(number: usize) -> String {
+    format!("shared-{number}")
+}
+
+fn data(home: &Path) -> std::path::PathBuf {
+    home.join("hub")
 }
