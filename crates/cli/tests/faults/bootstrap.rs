@@ -1,8 +1,8 @@
 //! A full hub and a fresh device.
 
 use crate::device::Device;
-use crate::hub::{Hub, TOKEN};
 use crate::http::{self, Request};
+use crate::hub::{Hub, TOKEN};
 use serde_json::{Value, json};
 use std::time::Instant;
 

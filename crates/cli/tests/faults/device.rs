@@ -3,6 +3,7 @@
 use crate::history::{Answer, Deed, Replica, Sent, bare, fields};
 use crate::hub::{SYNCLINE, TOKEN};
 use serde_json::{Value, json};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use syncline::Database;
@@ -28,7 +29,12 @@ pub struct Open<'a> {
 impl Device {
     /// A device with a new file in `home`.
     pub fn new(name: &str, home: &Path, collection: &str) -> Device {
-        Device { name: name.into(), file: home.join(format!("{name}.db")), collection: collection.into(), notes: Vec::new() }
+        Device {
+            name: name.into(),
+            file: home.join(format!("{name}.db")),
+            collection: collection.into(),
+            notes: Vec::new(),
+        }
     }
 
     /// Opens the file; it syncs with the hub behind `address` when told to.
@@ -53,7 +59,7 @@ impl Device {
             .current_dir(self.file.parent().unwrap())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         SyncProcess(child)
@@ -86,7 +92,13 @@ impl Open<'_> {
             Deed::Remove => assert!(collection.remove(id).unwrap()),
         }
         let (collection, id) = (device.collection.clone(), id.to_owned());
-        device.notes.push(Sent { collection, id, mark, deed, answer: Answer::None });
+        let mut answer = Answer::None;
+        if deed == Deed::Remove {
+            for op in device.notes.iter_mut().filter(|op| op.id == id && op.answer == Answer::None) {
+                (op.answer, answer) = (Answer::Cancelled, Answer::Cancelled);
+            }
+        }
+        device.notes.push(Sent { collection, id, mark, deed, answer });
     }
 
     /// Whether the device has a document.
@@ -98,7 +110,8 @@ impl Open<'_> {
     pub fn cycle(&mut self) -> SyncOutcome {
         let outcome = self.sync.sync_now_blocking();
         if self.pending() == 0 {
-            self.device.notes.iter_mut().for_each(|op| op.answer = Answer::Accepted);
+            let open = self.device.notes.iter_mut().filter(|op| op.answer == Answer::None);
+            open.for_each(|op| op.answer = Answer::Accepted);
         }
         outcome
     }
@@ -134,9 +147,14 @@ impl SyncProcess {
         ended
     }
 
-    /// Waits for the end; `true`: it worked.
-    pub fn succeeds(mut self) -> bool {
-        self.0.wait().unwrap().success()
+    /// Waits for the end.
+    ///
+    /// # Panics
+    /// It failed.
+    pub fn succeeds(mut self) {
+        let mut complaint = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+        assert!(self.0.wait().unwrap().success(), "{complaint}");
     }
 }
 

@@ -28,6 +28,8 @@ pub enum Answer {
     None,
     /// The push was accepted, without a word on the op.
     Accepted,
+    /// A removal met the op in the outbox; together they may leave no trace.
+    Cancelled,
     /// The op's receipt.
     Receipt { result: String, lsn: u64 },
 }
@@ -151,7 +153,7 @@ impl Log {
         let versions = self.versions.get(&(op.collection.clone(), op.id.clone())).unwrap_or(&none);
         let removed = versions.iter().any(|version| version.doc.is_none());
         let kept = match &op.answer {
-            Answer::None => true,
+            Answer::None | Answer::Cancelled => true,
             Answer::Receipt { result, lsn } if result == "applied" || result == "merged" => {
                 versions.iter().find(|version| version.lsn == *lsn).is_some_and(|version| version.is_effect_of(op))
             }
