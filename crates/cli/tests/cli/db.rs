@@ -268,3 +268,16 @@ fn the_status_of_the_hub_counts_what_lost_and_what_was_set_aside() {
     let gone = shell.fails(1, &["status", "--hub", &url, "--token", &token]);
     assert!(gone.contains("cannot reach"), "{gone}");
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error_to_talk_about() {
+    let shell = Shell::new();
+    let many: String = (0..3_000).map(|n| format!("{{\"_id\":\"d{n}\",\"text\":\"{}\"}}\n", "x".repeat(40))).collect();
+    shell.write("many.ndjson", &many);
+    shell.ok(&["db", "import", "a.db", "c", "many.ndjson"]);
+    for command in ["db export a.db c", "db find a.db c"] {
+        let piped = format!("{SYNCLINE} {command} | head -1");
+        let output = shell.command("bash").args(["-c", &piped]).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{command}");
+    }
+}

@@ -4,6 +4,7 @@ use super::{Place, input, progress};
 use crate::error::CliError;
 use crate::output::Output;
 use clap::ValueEnum;
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use syncline::Collection;
 use syncline::filter::Filter;
 use syncline::query::Query;
-use syncline::transfer::{Columns, Exporter, Format, Import};
+use syncline::transfer::{Columns, Exporter, Format, Import, TransferError};
 
 /// Documents that become durable together while importing.
 const BATCH: usize = 500;
@@ -146,19 +147,27 @@ pub fn export(args: &ExportArgs, output: Output) -> Result<(), CliError> {
     } else {
         Box::new(File::create(&args.target).map_err(|source| CliError::file("write", &args.target, source))?)
     };
-    let mut exporter = exporter(BufWriter::new(target), format, &documents)?;
     let bar = progress::bar(output, documents.len() as u64, "documents");
-    for document in &documents {
-        exporter.write(document)?;
-        bar.inc(1);
-    }
-    exporter.finish()?;
+    write_all(exporter(BufWriter::new(target), format, &documents)?, &documents, &bar).map_err(
+        |error| match error {
+            TransferError::Io(source) if to_output => CliError::Output(source),
+            other => other.into(),
+        },
+    )?;
     bar.finish_and_clear();
     if to_output {
         return Ok(());
     }
     let count = documents.len();
     output.result(&json!({ "exported": count, "file": args.target }), || format!("{count} exported"))
+}
+
+fn write_all<W: Write>(mut exporter: Exporter<W>, documents: &[Value], bar: &ProgressBar) -> Result<(), TransferError> {
+    for document in documents {
+        exporter.write(document)?;
+        bar.inc(1);
+    }
+    exporter.finish().map(drop)
 }
 
 fn exporter<W: Write>(writer: W, format: Format, documents: &[Value]) -> Result<Exporter<W>, CliError> {
