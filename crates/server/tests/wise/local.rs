@@ -1,0 +1,158 @@
+//! A client's collection and its log: what local calls write, and how pulled ops are applied.
+
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+use syncline_core::model::Millis;
+
+pub type Docs = BTreeMap<String, Map<String, Value>>;
+
+/// Documents without what each device fills in by itself.
+pub fn shown(docs: &Docs) -> BTreeMap<String, Value> {
+    let bare = |doc: &Map<String, Value>| {
+        let keep = |name: &str| !matches!(name, "createdAt" | "updatedAt" | "_txn");
+        Value::Object(doc.iter().filter(|(name, _)| keep(name)).map(|(n, v)| (n.clone(), v.clone())).collect())
+    };
+    docs.iter().map(|(id, doc)| (id.clone(), bare(doc))).collect()
+}
+
+pub fn now() -> String {
+    let ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    Millis(u64::try_from(ms).unwrap()).iso()
+}
+
+pub fn uuid() -> String {
+    uuid::Uuid::new_v4().to_string()
+}
+
+/// One collection of one device.
+#[derive(Default)]
+pub struct Local {
+    pub docs: Docs,
+    /// Lines of the log in the order of their commits.
+    pub log: Vec<Value>,
+    pub quarantined: Vec<Value>,
+    pub ignored: usize,
+}
+
+impl Local {
+    pub fn insert(&mut self, id: &str, fields: &Value) -> bool {
+        if self.docs.contains_key(id) {
+            return false;
+        }
+        let doc = complete(id, fields, &now());
+        self.log.push(json!({ "op": "INSERT", "doc": doc, "opId": uuid() }));
+        self.docs.insert(id.to_owned(), doc);
+        true
+    }
+
+    pub fn insert_many(&mut self, docs: &[(String, Value)]) -> bool {
+        if docs.iter().any(|(id, _)| self.docs.contains_key(id)) {
+            return false;
+        }
+        let time = now();
+        let docs: Vec<_> = docs.iter().map(|(id, fields)| (id.clone(), complete(id, fields, &time))).collect();
+        for part in docs.chunks(1000) {
+            let list: Vec<_> = part.iter().map(|(_, doc)| doc).collect();
+            self.log.push(json!({ "op": "BATCH_INSERT", "docs": list, "opId": uuid() }));
+        }
+        self.docs.extend(docs);
+        true
+    }
+
+    pub fn update(&mut self, id: &str, fields: &Value) -> bool {
+        let Some(doc) = self.docs.get_mut(id) else { return false };
+        let mut data = fields.as_object().unwrap().clone();
+        data.insert("updatedAt".to_owned(), json!(now()));
+        doc.extend(data.clone());
+        self.log.push(json!({ "op": "UPDATE", "id": id, "data": data, "opId": uuid() }));
+        true
+    }
+
+    pub fn remove(&mut self, id: &str) -> bool {
+        if self.docs.remove(id).is_none() {
+            return false;
+        }
+        self.log.push(json!({ "op": "REMOVE", "id": id, "opId": uuid() }));
+        true
+    }
+
+    pub fn clear(&mut self) {
+        self.docs.clear();
+        self.log.push(json!({ "op": "CLEAR", "opId": uuid() }));
+    }
+
+    /// A committed transaction of `(type, args)`.
+    pub fn transaction(&mut self, ops: &[(&str, Value)]) {
+        let txid = format!("txn_{}", uuid());
+        let ts = now();
+        self.log.push(json!({ "txn": "start", "id": txid, "ts": ts }));
+        for (kind, args) in ops {
+            let line = json!({ "txn": "op", "txid": txid, "col": "local", "type": kind, "args": args, "ts": ts });
+            self.log.push(line);
+        }
+        self.log.push(json!({ "txn": "commit", "id": txid, "ts": ts }));
+        for (kind, args) in ops {
+            self.apply_in_transaction(kind, args, &txid);
+        }
+    }
+
+    fn apply_in_transaction(&mut self, kind: &str, args: &Value, txid: &str) {
+        let store = |docs: &mut Docs, doc: &Value| {
+            let id = doc["_id"].as_str().map_or_else(uuid, ToOwned::to_owned);
+            let mut doc = complete(&id, doc, &now());
+            doc.insert("_txn".to_owned(), json!(txid));
+            docs.insert(id, doc);
+        };
+        match kind {
+            "insert" => store(&mut self.docs, &args[0]),
+            "insertMany" => args[0].as_array().unwrap().iter().for_each(|doc| store(&mut self.docs, doc)),
+            "update" => {
+                if let Some(doc) = self.docs.get_mut(args[0].as_str().unwrap()) {
+                    doc.extend(args[1].as_object().unwrap().clone());
+                    doc.insert("updatedAt".to_owned(), json!(now()));
+                }
+            }
+            "remove" => drop(self.docs.remove(args[0].as_str().unwrap())),
+            "clear" => self.docs.clear(),
+            _ => panic!("{kind}"),
+        }
+    }
+
+    /// The third generation's rules for a pulled op, in the order of its checks.
+    pub fn apply(&mut self, op: &Value) {
+        let Some(kind) = op["op"].as_str() else { return };
+        let id = op["id"].as_str().or(op["doc"]["_id"].as_str()).unwrap_or_default().to_owned();
+        let present = self.docs.contains_key(&id);
+        let remote = [&op["ts"], &op["doc"]["updatedAt"], &op["data"]["updatedAt"]];
+        let remote = remote.into_iter().find_map(|time| time.as_str()).and_then(Millis::parse);
+        if present && kind == "INSERT" {
+            return;
+        }
+        if !present && kind == "UPDATE" {
+            return;
+        }
+        let local = self.docs.get(&id).and_then(|doc| doc.get("updatedAt")?.as_str()).and_then(Millis::parse);
+        if let (Some(local), Some(remote)) = (local, remote)
+            && local > remote
+        {
+            self.ignored += 1;
+            return;
+        }
+        match kind {
+            "INSERT" if !id.is_empty() => drop(self.docs.insert(id, op["doc"].as_object().unwrap().clone())),
+            "UPDATE" => self.docs.get_mut(&id).unwrap().extend(op["data"].as_object().unwrap().clone()),
+            "REMOVE" if !id.is_empty() => drop(self.docs.remove(&id)),
+            _ => self.quarantined.push(op.clone()),
+        }
+    }
+}
+
+fn complete(id: &str, fields: &Value, time: &str) -> Map<String, Value> {
+    let mut doc = fields.as_object().unwrap().clone();
+    doc.insert("_id".to_owned(), json!(id));
+    for name in ["createdAt", "updatedAt"] {
+        doc.entry(name).or_insert(json!(time));
+    }
+    doc
+}
