@@ -25,7 +25,10 @@ struct Push<'a> {
     ahead: BTreeMap<DocId, Vec<Millis>>,
     /// Updates of documents that were unknown when their turn came.
     waiting: Vec<usize>,
+    /// Whether documents came into being.
     created: bool,
+    /// Whether it may lack what a transaction inserts: a `CLEAR` without a time may have come later.
+    unsure: bool,
 }
 
 impl Progress {
@@ -62,12 +65,15 @@ impl Progress {
         self.writes.entries.len() - 1
     }
 
-    /// Applies the ops in the order in which they were made; tells whether documents came into being.
+    /// Applies the ops in the order in which they were made; tells whether documents came into being
+    /// that their sender certainly has.
     fn foreign_ops(&mut self, batch: &ForeignBatch, author: Author) -> bool {
         let at = |id: &DocId| (batch.collection.clone(), id.clone());
         let order = weave(&batch.ops, |id| self.loaded.docs.get(&at(id)).is_some_and(|v| v.meta.is_live()));
+        let clears = |op: &ForeignOp| op.txn.is_none() && matches!(op.edit, ForeignEdit::Clear);
+        let unsure = batch.cleared || batch.ops.iter().any(clears);
         let (last, waiting) = (BTreeMap::new(), Vec::new());
-        let mut push = Push { batch, author, last, ahead: BTreeMap::new(), waiting, created: false };
+        let mut push = Push { batch, author, last, ahead: BTreeMap::new(), waiting, created: false, unsure };
         let fresh: Vec<usize> =
             (order.into_iter()).filter(|n| batch.ops[*n].key.is_none_or(|key| self.loaded.seen.insert(key))).collect();
         for n in fresh.iter().rev() {
@@ -80,7 +86,7 @@ impl Progress {
         for n in push.waiting {
             self.still_unknown(batch, &batch.ops[n]);
         }
-        push.created
+        push.created && !(push.unsure && batch.ops.iter().any(|op| op.txn.is_some()))
     }
 
     fn foreign_op(&mut self, push: &mut Push<'_>, n: usize) {
@@ -112,12 +118,21 @@ impl Progress {
     fn foreign_insert(&mut self, push: &mut Push<'_>, op: &ForeignOp, id: &DocId, edit: &Edit) {
         let mut stamp = self.stamp_of(push, op, id);
         let known = self.version(push, id);
-        push.created |= known.is_none();
+        push.created |= known.is_none_or(|v| !v.meta.is_live());
         let missed = known.is_some_and(|v| v.meta.born == Stamp::ZERO) && op.txn.is_some();
         if let (Some(removed), false) = (known.and_then(|v| v.meta.removed), missed) {
             stamp = stamp.max(removed.stamp.next());
         }
+        let standing = known.filter(|v| v.meta.is_live()).cloned();
         self.foreign_edit(push, id, edit, stamp);
+        if let Some(standing) = standing
+            && self.version(push, id).is_some_and(|v| v.lsn == standing.lsn)
+        {
+            // Its sender keeps its own document and ignores inserts of others: only as changed
+            // after its insert does the one that stands here reach it.
+            let lsn = self.loaded.head.next();
+            self.append(push.at(id), Version { lsn, ..standing });
+        }
     }
 
     /// Plain removals carry no time and are unconditional at their client: they count as made now,
@@ -141,7 +156,7 @@ impl Progress {
             return stamp.max(earlier.map_or(Stamp::ZERO, Stamp::next));
         }
         let late = Stamp::at(Millis(stamp.millis().0 + COMMIT_DELAY.0));
-        let edits = matches!(op.edit, ForeignEdit::Update(..));
+        let edits = matches!(op.edit, ForeignEdit::Update(..)) || version.meta.is_live();
         if edits && !mine().any(|m| m >= stamp && m <= late) { late } else { stamp }
     }
 

@@ -92,7 +92,8 @@ impl Progress {
         (verdict, standing)
     }
 
-    fn append(&mut self, key: DocKey, version: Version) {
+    /// Logs a version, which becomes its document's head.
+    pub fn append(&mut self, key: DocKey, version: Version) {
         self.loaded.head = version.lsn;
         let facts = version.body.facts().clone();
         let change = Change { collection: key.0.clone(), id: key.1.clone(), version: version.clone(), facts };

@@ -184,6 +184,7 @@ fn foreign(batch: &str, ops: Vec<ForeignOp>) -> Intake {
         served: Lsn(0),
         own: Vec::new(),
         sole: true,
+        cleared: false,
         numbered: true,
     })
 }

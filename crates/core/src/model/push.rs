@@ -105,6 +105,9 @@ pub struct ForeignBatch {
     /// Whether, as far as the hub can tell, one device alone uses the key: then its plain ops come in
     /// the order in which they were made.
     pub sole: bool,
+    /// Whether an earlier push of the same cycle held a `CLEAR`: documents that a transaction inserts
+    /// may have been gone with it, so their sender must get them back.
+    pub cleared: bool,
     /// Whether the sender takes the number of the reply for its cursor, so that it needs a ticket.
     pub numbered: bool,
 }

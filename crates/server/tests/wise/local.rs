@@ -93,14 +93,14 @@ impl Local {
         }
         self.log.push(json!({ "txn": "commit", "id": txid, "ts": ts }));
         for (kind, args) in ops {
-            self.apply_in_transaction(kind, args, &txid);
+            self.apply_in_transaction(kind, args, &txid, &ts);
         }
     }
 
-    fn apply_in_transaction(&mut self, kind: &str, args: &Value, txid: &str) {
+    fn apply_in_transaction(&mut self, kind: &str, args: &Value, txid: &str, time: &str) {
         let store = |docs: &mut Docs, doc: &Value| {
             let id = doc["_id"].as_str().map_or_else(uuid, ToOwned::to_owned);
-            let mut doc = complete(&id, doc, &now());
+            let mut doc = complete(&id, doc, time);
             doc.insert("_txn".to_owned(), json!(txid));
             docs.insert(id, doc);
         };
@@ -110,7 +110,7 @@ impl Local {
             "update" => {
                 if let Some(doc) = self.docs.get_mut(args[0].as_str().unwrap()) {
                     doc.extend(args[1].as_object().unwrap().clone());
-                    doc.insert("updatedAt".to_owned(), json!(now()));
+                    doc.insert("updatedAt".to_owned(), json!(time));
                 }
             }
             "remove" => drop(self.docs.remove(args[0].as_str().unwrap())),

@@ -49,7 +49,11 @@ pub async fn converged(hub: &Arc<Hub>, devices: &mut [Device]) -> BTreeMap<Strin
     from_zero.local.docs.remove("probe");
     assert_eq!(shown(from_zero.docs()), expected, "a pull from 0 and a snapshot tell the same");
     for (n, device) in devices.iter().enumerate() {
-        assert_eq!(shown(device.docs()), expected, "device {n} (left) and a newcomer");
+        let of = |id: &String| (id.clone(), device.docs().get(id).cloned(), newcomer.docs().get(id).cloned());
+        let mine = shown(device.docs());
+        let ids = mine.keys().chain(expected.keys()).filter(|id| mine.get(*id) != expected.get(*id));
+        let apart: Vec<_> = ids.map(of).collect();
+        assert!(apart.is_empty(), "device {n} and a newcomer: {apart:#?}");
     }
     expected
 }

@@ -197,6 +197,7 @@ async fn l10_conflicts_converge_in_both_orders() {
 #[tokio::test(flavor = "multi_thread")]
 async fn l13_a_pull_holds_nothing_that_this_client_quarantines_or_forgets() {
     let (hub, mut d) = world(2).await;
+    d[1].cycle().await.unwrap();
     d[0].local.insert_many(&(0..20).map(|n| (format!("b{n}"), json!({ "v": n }))).collect::<Vec<_>>());
     d[0].local.transaction(&[("insert", json!([{ "_id": "t" }])), ("remove", json!(["b1"])), ("clear", json!([]))]);
     d[0].local.insert("after", &json!({}));

@@ -9,7 +9,7 @@ use crate::error::ServerError;
 use axum::response::Response;
 use serde_json::json;
 use syncline_core::hub::Reply;
-use syncline_core::model::ForeignBatch;
+use syncline_core::model::{ForeignBatch, ForeignEdit};
 use syncline_core::wire::wise::{Shape, decode_push};
 
 /// `POST …/sync/push` without a `node`.
@@ -19,10 +19,11 @@ use syncline_core::wire::wise::{Shape, decode_push};
 pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
     let key = StreamKey::of(&asked)?;
     let readers = &asked.foreign.readers;
-    let Sender { served, own, sole } = readers.sender(&key, asked.space.head().lsn, asked.arrived);
+    let Sender { served, own, sole, cleared } = readers.sender(&key, asked.space.head().lsn, asked.arrived);
     let (collection, limits) = (key.collection.clone(), asked.app.options.settings.limits);
     let push = body.parse(move |text| Ok(decode_push(text, &collection, &limits)?)).await?;
     drop(body);
+    let clears = push.ops.iter().any(|op| op.txn.is_none() && matches!(op.edit, ForeignEdit::Clear));
     let batch = ForeignBatch {
         node: key.token.clone(),
         collection: key.collection.clone(),
@@ -33,11 +34,15 @@ pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
         served,
         own,
         sole,
+        cleared,
         numbered: push.shape == Shape::Object,
     };
     let pushed = asked.space.push_foreign(batch).await?;
     match pushed.reply {
         Reply::Foreign { lsn, fresh } => {
+            if clears {
+                readers.cleared(&key);
+            }
             if let Some(wrote) = fresh {
                 readers.pushed(&key, wrote);
             }

@@ -46,6 +46,8 @@ pub(super) struct Sender {
     pub own: Vec<(Lsn, Lsn)>,
     /// Whether the key seems to have one device only.
     pub sole: bool,
+    /// Whether a push since the last pull may have cleared the collection.
+    pub cleared: bool,
 }
 
 /// One device in the midst of a cycle.
@@ -58,6 +60,7 @@ struct Mark {
     /// The cursor was nobody's in particular: other devices may come with it.
     open: bool,
     own: Vec<(Lsn, Lsn)>,
+    cleared: bool,
     until: Instant,
 }
 
@@ -94,7 +97,7 @@ impl Readers {
         let known = replace(marks, visit);
         let Visit { cursor, served, head, .. } = visit;
         let (open, until) = (!known && !visit.ticket, now + CYCLE);
-        marks.push(Mark { number, cursor, served, head, open, own: Vec::new(), until });
+        marks.push(Mark { number, cursor, served, head, open, own: Vec::new(), cleared: false, until });
         if marks.len() > MARKS_MAX {
             join_two(marks);
         }
@@ -109,7 +112,16 @@ impl Readers {
         let marks = state.keys.entry(key.clone()).or_default();
         marks.retain(|mark| mark.until > now);
         let until = now + CYCLE;
-        marks.push(Mark { number: 0, cursor: served, served, head, open: false, own: Vec::new(), until });
+        marks.push(Mark {
+            number: 0,
+            cursor: served,
+            served,
+            head,
+            open: false,
+            own: Vec::new(),
+            cleared: false,
+            until,
+        });
         if marks.len() > MARKS_MAX {
             join_two(marks);
         }
@@ -135,9 +147,10 @@ impl Readers {
         let Some(marks) = state.keys.get(key) else { return Sender::default() };
         let alive: Vec<&Mark> = marks.iter().filter(|mark| mark.until > arrived).collect();
         let served = alive.iter().map(|mark| mark.served).min().unwrap_or_default();
+        let cleared = alive.iter().any(|mark| mark.cleared);
         match alive.as_slice() {
-            [one] => Sender { served, own: one.own.clone(), sole: true },
-            _ => Sender { served, own: Vec::new(), sole: false },
+            [one] => Sender { served, own: one.own.clone(), sole: true, cleared },
+            _ => Sender { served, own: Vec::new(), sole: false, cleared },
         }
     }
 
@@ -147,6 +160,12 @@ impl Readers {
         if let Some([one]) = state.keys.get_mut(key).map(Vec::as_mut_slice) {
             one.own.push(wrote);
         }
+    }
+
+    /// Notes that a push cleared the collection.
+    pub fn cleared(&self, key: &StreamKey) {
+        let mut state = self.state();
+        state.keys.get_mut(key).into_iter().flatten().for_each(|mark| mark.cleared = true);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -248,15 +267,25 @@ mod tests {
     fn a_device_alone_is_followed_from_cursor_to_cursor() {
         let story = Story::new();
         story.pull(0, 5);
-        assert_eq!(story.sender(), Sender { served: Lsn(5), own: vec![], sole: true });
+        assert_eq!(story.sender(), Sender { served: Lsn(5), own: vec![], sole: true, cleared: false });
         story.readers.pushed(&key(), (Lsn(7), Lsn(8)));
         assert_eq!(story.sender().own, [(Lsn(7), Lsn(8))]);
         story.pull_by_ticket(6, 8);
-        assert_eq!(story.sender(), Sender { served: Lsn(8), own: vec![], sole: true });
+        assert_eq!(story.sender(), Sender { served: Lsn(8), own: vec![], sole: true, cleared: false });
         story.pull(6, 9);
         assert_eq!(story.sender().served, Lsn(9), "the reply was lost and it came again");
         story.pull(9, 12);
-        assert_eq!(story.sender(), Sender { served: Lsn(12), own: vec![], sole: true });
+        assert_eq!(story.sender(), Sender { served: Lsn(12), own: vec![], sole: true, cleared: false });
+    }
+
+    #[test]
+    fn a_clear_is_remembered_until_the_next_pull() {
+        let story = Story::new();
+        story.pull(0, 5);
+        story.readers.cleared(&key());
+        assert!(story.sender().cleared);
+        story.pull_by_ticket(6, 8);
+        assert!(!story.sender().cleared);
     }
 
     #[test]
@@ -264,7 +293,7 @@ mod tests {
         let story = Story::new();
         story.pull(0, 5);
         story.pull(0, 7);
-        assert_eq!(story.sender(), Sender { served: Lsn(5), own: vec![], sole: false });
+        assert_eq!(story.sender(), Sender { served: Lsn(5), own: vec![], sole: false, cleared: false });
         story.pull_by_ticket(8, 9);
         assert_eq!(story.sender().served, Lsn(5), "either may have pushed");
     }
