@@ -36,13 +36,17 @@ pub(in super::super) async fn pull(mut asked: Asked) -> Result<Response, ServerE
         let scan = Scan::Log { after, collections, max_rows, max_bytes };
         let encoder = Box::new(PageEncoder::new(asked.space.author(&reader.node)));
         let page = asked.space.read(scan, encoder).await?;
-        let nothing = matches!(page, Reading::Whole(_, Scanned { rows: 0, more: false, .. }));
-        if !nothing || !news(&mut asked, &reader, &mut heads, until).await? {
-            asked.app.meters.pages.increment(1);
-            return Ok(answer(page, asked.slot));
-        }
-        if let Reading::Whole(_, scanned) = page {
-            after = after.max(scanned.upto);
+        // News count from what this page has seen: a change that was committed since is news already.
+        let seen = match &page {
+            Reading::Whole(_, Scanned { rows: 0, more: false, upto, .. }) => Some(after.max(*upto)),
+            _ => None,
+        };
+        match seen {
+            Some(seen) if news(&mut asked, &reader, &mut heads, seen, until).await? => after = seen,
+            _ => {
+                asked.app.meters.pages.increment(1);
+                return Ok(answer(page, asked.slot));
+            }
         }
     }
 }
@@ -53,12 +57,12 @@ async fn news(
     asked: &mut Asked,
     reader: &Reader,
     heads: &mut tokio::sync::watch::Receiver<crate::store::Head>,
+    seen: Lsn,
     until: Instant,
 ) -> Result<bool, ServerError> {
     if until <= Instant::now() {
         return Ok(false);
     }
-    let seen = heads.borrow().last_change;
     let waiting = asked.app.waiting_slot()?;
     let working = std::mem::replace(&mut asked.slot, waiting);
     drop(working);
