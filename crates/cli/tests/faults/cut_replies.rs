@@ -9,8 +9,8 @@ use crate::node::{Node, Unanswered};
 use crate::proxy::{Proxy, Weather};
 use fastrand::Rng;
 
-const ALL_REPLIES_LOST: Weather = Weather { delay: 0, refuse: 0, cut_request: 0, cut_reply: 100, duplicate: 0 };
-const ALWAYS_TWICE: Weather = Weather { delay: 0, refuse: 0, cut_request: 0, cut_reply: 0, duplicate: 100 };
+const ALL_REPLIES_LOST: Weather = Weather { cut_reply: 100, ..Weather::CALM };
+const ALWAYS_TWICE: Weather = Weather { duplicate: 100, ..Weather::CALM };
 
 #[test]
 fn a_node_whose_replies_are_lost_gets_the_first_receipts_in_the_end() {
@@ -62,7 +62,7 @@ fn a_foreign_client_whose_replies_are_lost_has_one_effect_per_op() {
     proxy.weather(Weather::STORM);
     let mut notes = node.notes().to_vec();
     eventually("the log is sent", || client.cycle().is_ok().then_some(()));
-    proxy.weather(Weather::default());
+    proxy.weather(Weather::CALM);
     client.cycle().unwrap();
     client.cycle().unwrap();
 

@@ -65,6 +65,12 @@ impl Device {
         SyncProcess(child)
     }
 
+    /// Bytes of the file and its journal.
+    pub fn bytes(&self) -> u64 {
+        let beside = self.file.with_extension("db-wal");
+        [&self.file, &beside].into_iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+    }
+
     /// What was written so far.
     pub fn notes(&self) -> &[Sent] {
         &self.notes
@@ -139,9 +145,14 @@ impl Open<'_> {
 pub struct SyncProcess(Child);
 
 impl SyncProcess {
+    /// Whether the process has come to its end by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
     /// Kills the process without a chance to do anything; `true`: it had ended by itself before.
     pub fn kill(mut self) -> bool {
-        let ended = self.0.try_wait().unwrap().is_some();
+        let ended = self.has_ended();
         self.0.kill().unwrap();
         self.0.wait().unwrap();
         ended

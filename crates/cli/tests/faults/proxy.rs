@@ -30,18 +30,24 @@ pub enum Fate {
 }
 
 /// Chances in a hundred; the rest passes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Weather {
     pub delay: u32,
     pub refuse: u32,
     pub cut_request: u32,
     pub cut_reply: u32,
     pub duplicate: u32,
+    /// A cut reply has fewer bytes than this.
+    pub cut_within_bytes: usize,
 }
 
 impl Weather {
+    /// Everything passes.
+    pub const CALM: Weather =
+        Weather { delay: 0, refuse: 0, cut_request: 0, cut_reply: 0, duplicate: 0, cut_within_bytes: 300 };
     /// Every fault, often.
-    pub const STORM: Weather = Weather { delay: 10, refuse: 8, cut_request: 8, cut_reply: 18, duplicate: 14 };
+    pub const STORM: Weather =
+        Weather { delay: 10, refuse: 8, cut_request: 8, cut_reply: 18, duplicate: 14, ..Weather::CALM };
 
     fn draw(&self, rng: &mut Rng) -> Fate {
         let mut number = rng.u32(0..100);
@@ -57,7 +63,7 @@ impl Weather {
         } else if below(self.cut_request) {
             Fate::CutRequest
         } else if below(self.cut_reply) {
-            Fate::CutReply(rng.usize(0..300))
+            Fate::CutReply(rng.usize(0..self.cut_within_bytes))
         } else if below(self.duplicate) {
             Fate::Duplicate
         } else {
@@ -83,6 +89,8 @@ struct Shared {
     upstream: Mutex<String>,
     weather: Mutex<(Weather, Rng)>,
     hold: Mutex<Option<(Sender<()>, Receiver<()>)>>,
+    /// Every push that reached the hub whole.
+    pushes: Mutex<Vec<Vec<u8>>>,
     ended: AtomicBool,
     faults: AtomicUsize,
 }
@@ -101,8 +109,9 @@ impl Proxy {
         let address = listener.local_addr().unwrap().to_string();
         let shared = Arc::new(Shared {
             upstream: Mutex::new(upstream.to_owned()),
-            weather: Mutex::new((Weather::default(), Rng::with_seed(seed))),
+            weather: Mutex::new((Weather::CALM, Rng::with_seed(seed))),
             hold: Mutex::new(None),
+            pushes: Mutex::new(Vec::new()),
             ended: AtomicBool::new(false),
             faults: AtomicUsize::new(0),
         });
@@ -136,6 +145,16 @@ impl Proxy {
         let (release, released) = channel();
         *self.shared.hold.lock().unwrap() = Some((tell, released));
         Held { reached, _release: release }
+    }
+
+    /// Delivers every push once more, in a strange order, long after it was answered. Returns how many.
+    pub fn echo_every_push(&self) -> usize {
+        let mut pushes = self.shared.pushes.lock().unwrap().clone();
+        self.shared.weather.lock().unwrap().1.shuffle(&mut pushes);
+        for push in &pushes {
+            deliver(&self.shared, push, &mut io::sink(), usize::MAX).unwrap();
+        }
+        pushes.len()
     }
 
     /// How many requests did not simply pass.
@@ -197,9 +216,15 @@ fn connect(shared: &Shared) -> io::Result<TcpStream> {
     TcpStream::connect(upstream)
 }
 
-/// Passes the request on and at most `bytes` of the reply back, as they come. The hub always gets to
-/// say all that it has to say.
-fn forward(shared: &Shared, request: &[u8], client: &mut dyn Write, mut bytes: usize) -> io::Result<()> {
+fn forward(shared: &Shared, request: &[u8], client: &mut dyn Write, bytes: usize) -> io::Result<()> {
+    if request.starts_with(b"POST") {
+        shared.pushes.lock().unwrap().push(request.to_vec());
+    }
+    deliver(shared, request, client, bytes)
+}
+
+/// Passes the request on and at most `bytes` of the reply back, as they come.
+fn deliver(shared: &Shared, request: &[u8], client: &mut dyn Write, mut bytes: usize) -> io::Result<()> {
     let mut hub = connect(shared)?;
     hub.write_all(request)?;
     let mut buffer = [0; 16 * 1024];
@@ -211,6 +236,9 @@ fn forward(shared: &Shared, request: &[u8], client: &mut dyn Write, mut bytes: u
         let part = read.min(bytes);
         bytes -= part;
         client.write_all(&buffer[..part])?;
+        if bytes == 0 {
+            return Ok(());
+        }
     }
 }
 

@@ -36,7 +36,7 @@ fn two_devices_and_a_foreign_client_converge_through_a_storm() {
 fn everybody_converges_over_a_hub_that_is_killed_again_and_again() {
     let seed = 71;
     Cast { nodes: 1, devices: 2, foreign: 1 }.play(seed, |world| {
-        world.proxy.weather(Weather { duplicate: 20, ..Weather::default() });
+        world.proxy.weather(Weather { duplicate: 20, ..Weather::CALM });
         let mut rng = Rng::with_seed(seed);
         for _ in 0..3 {
             let enough = Log::read(&world.hub.address).len() + rng.usize(5..25);
@@ -109,14 +109,19 @@ impl Cast {
             trouble(&mut world);
         });
 
-        world.proxy.weather(Weather::default());
+        world.proxy.weather(Weather::CALM);
         settle(&world, &mut nodes, &mut devices, &mut foreign);
         sent.extend(nodes.iter().flat_map(|node| node.notes().to_vec()));
         sent.extend(devices.iter().flat_map(|device| device.notes().to_vec()));
         sent.extend(foreign.iter().flat_map(|client| client.notes().to_vec()));
         println!("seed {seed}: {} ops, {} faults", sent.len(), world.proxy.faults());
         assert!(sent.iter().all(|op| op.answer != Answer::None), "everything is acknowledged");
-        Log::read(&world.hub.address).judge(&sent);
+        let log = Log::read(&world.hub.address);
+        log.judge(&sent);
+
+        assert!(world.proxy.echo_every_push() > 0);
+        settle(&world, &mut nodes, &mut devices, &mut foreign);
+        assert_eq!(Log::read(&world.hub.address).len(), log.len(), "late repeats change nothing");
     }
 }
 
