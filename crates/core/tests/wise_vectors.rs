@@ -1,5 +1,6 @@
 //! Recorded pushes of WiseJSON clients, as the codec reads them.
 
+#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not take for tests
 use serde_json::{Value, json};
 use syncline_core::model::{CollectionName, ForeignEdit, Limits};
 use syncline_core::wire::wise::{Shape, WisePush, decode_push};
