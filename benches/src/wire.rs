@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+
 
 /// One kept-alive connection.
 pub struct Connection {
@@ -15,8 +15,6 @@ pub struct Connection {
 pub struct Answer {
     /// Bytes of the body.
     pub bytes: u64,
-    /// Time to the first byte of the reply.
-    pub first_byte: Duration,
     /// The last 512 bytes of the body.
     pub tail: Vec<u8>,
 }
@@ -37,7 +35,6 @@ impl Connection {
     /// # Errors
     /// When the connection breaks or the status is not 2xx.
     pub fn request(&mut self, method: &str, path: &str, body: &str, mut sink: impl FnMut(&[u8])) -> Result<Answer> {
-        let started = Instant::now();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n",
@@ -48,8 +45,7 @@ impl Connection {
         out.write_all(head.as_bytes())?;
         out.write_all(body.as_bytes())?;
         let (status, length) = self.read_head()?;
-        let first_byte = started.elapsed();
-        let mut answer = Answer { bytes: 0, first_byte, tail: Vec::new() };
+        let mut answer = Answer { bytes: 0, tail: Vec::new() };
         let mut take = |piece: &[u8]| {
             answer.bytes += piece.len() as u64;
             answer.tail.extend_from_slice(&piece[piece.len().saturating_sub(512)..]);

@@ -11,18 +11,18 @@ use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
 
-type Answer = Result<u64, String>;
+type Answer = Result<i64, String>;
 type Job = (Bytes, oneshot::Sender<Answer>);
 
 #[derive(Clone)]
 struct Yardstick {
     jobs: mpsc::SyncSender<Job>,
     file: Arc<PathBuf>,
-    head: Arc<AtomicU64>,
+    head: Arc<AtomicI64>,
 }
 
 #[derive(Deserialize)]
@@ -62,7 +62,7 @@ fn open(file: &Path) -> Connection {
     connection
 }
 
-fn write(jobs: &mpsc::Receiver<Job>, file: &Path, head: &AtomicU64) {
+fn write(jobs: &mpsc::Receiver<Job>, file: &Path, head: &AtomicI64) {
     let connection = open(file);
     let mut lsn = head.load(Ordering::Relaxed);
     while let Ok(first) = jobs.recv() {
@@ -78,7 +78,7 @@ fn write(jobs: &mpsc::Receiver<Job>, file: &Path, head: &AtomicU64) {
     }
 }
 
-fn push(connection: &Connection, body: &[u8], lsn: &mut u64) -> Result<u64, Box<dyn std::error::Error>> {
+fn push(connection: &Connection, body: &[u8], lsn: &mut i64) -> Result<i64, Box<dyn std::error::Error>> {
     let push: Push<'_> = serde_json::from_slice(body)?;
     let mut batch = connection.prepare_cached("INSERT OR IGNORE INTO batches VALUES (?1, ?2)")?;
     if batch.execute((push.batch, *lsn))? == 0 {
@@ -120,7 +120,7 @@ fn json(body: Body) -> Response {
 }
 
 /// Rows as a JSON array in pieces of 64 KiB.
-fn stream(me: &Yardstick, name: &'static str, sql: &'static str, since: u64) -> Response {
+fn stream(me: &Yardstick, name: &'static str, sql: &'static str, since: i64) -> Response {
     let (out, pieces) = tokio::sync::mpsc::channel::<Result<Bytes, std::io::Error>>(8);
     let (file, head) = (me.file.clone(), me.head.load(Ordering::Acquire));
     tokio::task::spawn_blocking(move || {
@@ -148,7 +148,7 @@ fn stream(me: &Yardstick, name: &'static str, sql: &'static str, since: u64) -> 
 #[derive(Deserialize)]
 struct Since {
     #[serde(default)]
-    since_lsn: u64,
+    since_lsn: i64,
 }
 
 /// Serves until the process ends; prints the port once it accepts connections.
@@ -157,7 +157,7 @@ struct Since {
 /// When no port can be bound.
 pub async fn serve(dir: &Path) -> std::io::Result<()> {
     let (jobs, queue) = mpsc::sync_channel(4096);
-    let (file, head) = (Arc::new(dir.join("yardstick.db")), Arc::new(AtomicU64::new(0)));
+    let (file, head) = (Arc::new(dir.join("yardstick.db")), Arc::new(AtomicI64::new(0)));
     let (writer_file, writer_head) = (file.clone(), head.clone());
     drop(open(&file));
     std::thread::spawn(move || write(&queue, &writer_file, &writer_head));

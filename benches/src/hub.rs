@@ -1,0 +1,30 @@
+//! The hub as a benchmark runs it: the default options, an embedded store, one declared token.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use syncline_core::model::{CollectionName, NodeId};
+use syncline_server::auth::{DeclaredToken, TokenSpec};
+use syncline_server::store::{SqliteOptions, SqliteStore};
+use syncline_server::{Options, Server};
+
+/// What requests of a benchmark carry.
+pub const TOKEN: &str = "a-token-of-the-benchmark-and-of-nothing-else";
+
+/// Serves until the process ends; prints the port once it accepts connections.
+///
+/// # Errors
+/// When the store or the port cannot be opened.
+pub async fn serve(dir: &Path) -> Result<(), Box<dyn Error>> {
+    let store = Arc::new(SqliteStore::open(dir, SqliteOptions::default())?);
+    let spec = TokenSpec::named(NodeId::new("bench")?);
+    let options = Options {
+        listen: "127.0.0.1:0".to_owned(),
+        default_collection: CollectionName::new("docs")?,
+        tokens: vec![DeclaredToken { secret: TOKEN.to_owned(), spec }],
+        ..Options::default()
+    };
+    let server = Server::bind(store, options).await?;
+    println!("{}", server.addr().port());
+    Ok(server.run(std::future::pending()).await?)
+}

@@ -1,0 +1,92 @@
+//! Benchmarks: the hub beside a yardstick and the embedded database beside raw SQLite, alternating in
+//! one run, reported as ratios. Run by `cargo xtask bench`.
+
+mod documents;
+mod hub;
+mod process;
+mod remote;
+mod report;
+mod wire;
+mod workloads;
+mod yardstick;
+
+use std::error::Error;
+use std::path::Path;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Measures the hub beside a yardstick (axum and SQLite with group commit and nothing else), and the embedded
+database beside raw SQLite, alternating, and prints medians and ratios.
+
+Usage: cargo xtask bench [PART] [--rounds N] [--documents N]
+
+Parts:
+  all       everything (default)
+  hub       W1 push, W2 bootstrap, W3 catch-up, wake-up of a waiting client
+  memory    peak memory of the hub while 100,000 and 1,000,000 documents are bootstrapped
+  local     inserts, queries, live queries and pulled pages of the embedded database
+
+Options:
+  --rounds N       rounds of each measurement, of which the median counts (default 5)
+  --documents N    documents of W1 to W3 (default 100000)
+";
+
+/// How much to measure.
+#[derive(Clone, Copy)]
+struct Extent {
+    rounds: usize,
+    documents: u64,
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => {
+            println!("\nAt least one goal was missed.");
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if let ["serve-hub" | "serve-yardstick", dir] = words[..] {
+        return serve(words[0], Path::new(dir)).map(|()| true);
+    }
+    let (mut part, mut extent) = ("all", Extent { rounds: 5, documents: 100_000 });
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        let mut number = || -> Result<u64, String> { rest.next().and_then(|n| n.parse().ok()).ok_or(format!("{word} needs a number\n\n{HELP}")) };
+        match *word {
+            "--rounds" => extent.rounds = usize::try_from(number()?)?.max(1),
+            "--documents" => extent.documents = (number()? / 1_000).max(1) * 1_000,
+            "all" | "hub" | "memory" | "local" => part = word,
+            "--help" | "-h" => {
+                println!("{HELP}");
+                return Ok(true);
+            }
+            other => return Err(format!("`{other}` is not known\n\n{HELP}").into()),
+        }
+    }
+    let mut met = true;
+    if matches!(part, "all" | "hub") {
+        met &= remote::compare(extent)?;
+    }
+    if matches!(part, "all" | "memory") {
+        met &= remote::memory()?;
+    }
+    Ok(met)
+}
+
+fn serve(role: &str, dir: &Path) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    match role {
+        "serve-hub" => runtime.block_on(hub::serve(dir)),
+        _ => Ok(runtime.block_on(yardstick::serve(dir))?),
+    }
+}
