@@ -1,0 +1,101 @@
+//! What must hold when a healed world has come to rest. Knows the promises, not the code behind them.
+
+use super::device::{Device, Documents};
+use super::hub::Hub;
+use std::collections::{BTreeMap, BTreeSet};
+use syncline_core::hub::{Change, Entry};
+use syncline_core::model::{Lsn, Mark};
+
+/// What happened in a world, so that a test can tell that something did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Changes in the hub's log.
+    pub changes: usize,
+    /// Local edits.
+    pub edits: usize,
+}
+
+/// Counts what happened.
+pub fn report(hub: &Hub, devices: &[Device]) -> Report {
+    Report { changes: changes(hub).count(), edits: devices.iter().map(|d| d.written().len()).sum() }
+}
+
+/// Every broken promise, in words.
+pub fn all(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
+    let mut problems = order(hub);
+    problems.extend(exactly_one_effect(hub));
+    problems.extend(convergence(hub, devices));
+    problems.extend(nothing_lost(hub, devices));
+    problems
+}
+
+fn changes(hub: &Hub) -> impl Iterator<Item = &Change> {
+    hub.log().iter().filter_map(|entry| match entry {
+        Entry::Change(change) => Some(change),
+        Entry::Ticket(_) => None,
+    })
+}
+
+/// LSNs are 1, 2, 3 … in commit order.
+fn order(hub: &Hub) -> Vec<String> {
+    let expected = (1..).map(Lsn);
+    let wrong = hub.log().iter().zip(expected).find(|(entry, lsn)| entry.lsn() != *lsn);
+    wrong.map(|(entry, lsn)| format!("order: LSN {} stands where {lsn} should", entry.lsn())).into_iter().collect()
+}
+
+/// No two changes carry the same edit of the same author.
+fn exactly_one_effect(hub: &Hub) -> Vec<String> {
+    let mut seen: BTreeMap<(u32, u64, String), Lsn> = BTreeMap::new();
+    let mut problems = Vec::new();
+    for change in changes(hub) {
+        let meta = &change.version.meta;
+        let marks = meta.fields.values().chain([&meta.whole]).chain(&meta.removed);
+        let made_here: BTreeSet<&Mark> = marks.filter(|mark| mark.lsn == change.version.lsn).collect();
+        for mark in made_here {
+            let edit = (mark.author.0, mark.stamp.0, change.id.to_string());
+            if let Some(first) = seen.insert(edit, change.version.lsn) {
+                problems.push(format!("exactly one effect: {} of {} took effect again at {}", change.id, first, change.version.lsn));
+            }
+        }
+    }
+    problems
+}
+
+/// Every device shows the hub's documents and owes it nothing.
+fn convergence(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
+    let mut truth = Documents::new();
+    for change in changes(hub) {
+        let key = (change.collection.to_string(), change.id.to_string());
+        truth.remove(&key);
+        if change.version.meta.is_live() {
+            truth.insert(key, serde_json::from_str(change.version.body.text()).expect("bodies are JSON"));
+        }
+    }
+    let mut problems = Vec::new();
+    for (n, device) in devices.iter_mut().enumerate() {
+        let shown = device.documents();
+        if shown != truth {
+            problems.push(format!("convergence: device {n} shows\n  {shown:?}\nand the hub has\n  {truth:?}"));
+        }
+        let pending = device.backlog().pending;
+        if pending > 0 {
+            problems.push(format!("convergence: device {n} still has {pending} ops that the hub has not receipted"));
+        }
+    }
+    problems
+}
+
+/// Every value that was ever written is in the log, in the ledger or in a quarantine.
+fn nothing_lost(hub: &Hub, devices: &[Device]) -> Vec<String> {
+    let logged: String = changes(hub).map(|change| change.version.body.text()).collect();
+    let aside = hub.set_aside();
+    let lost = |value: &&String| !logged.contains(value.as_str()) && !aside.contains(value.as_str());
+    let mut problems = Vec::new();
+    for (n, device) in devices.iter().enumerate() {
+        let missing: Vec<&String> = device.written().iter().filter(lost).collect();
+        if !missing.is_empty() {
+            problems.push(format!("nothing lost: {missing:?} of device {n} are nowhere"));
+        }
+    }
+    problems
+}

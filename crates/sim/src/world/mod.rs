@@ -1,0 +1,283 @@
+//! A seeded world: one hub and a few devices with the real session, the real database and the real hub
+//! decisions, on a network that drops, repeats, delays and cuts, with restarts of both sides. Time is a
+//! number; nothing waits. The same seed gives the same history.
+
+mod check;
+mod device;
+mod hub;
+mod network;
+
+pub use check::Report;
+pub use hub::Hub;
+pub use network::{Fate, Faults};
+
+use device::Device;
+use fastrand::Rng;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use syncline_core::model::{CollectionName, Lsn, Millis};
+use syncline_core::session::{Answer, Effect, Event, Failure, Request, RequestId};
+
+/// When a request without an answer fails, as the client's time-out.
+const TIME_OUT_MS: u64 = 15_000;
+/// How long devices write and faults happen.
+const TROUBLE_MS: u64 = 60_000;
+/// How long a healed world may take to come to rest.
+const REST_MS: u64 = 600_000;
+/// Where every world begins: 2026-01-01.
+const BEGINNING: u64 = 1_767_225_600_000;
+
+/// Something that will happen.
+enum Happening {
+    /// A device's user does something.
+    Act(usize),
+    /// A session asked to be woken.
+    Wake(usize, u32),
+    /// A request reaches the hub.
+    Arrive { device: usize, life: u32, id: RequestId, request: Request, fate: Fate },
+    /// Something reaches a device.
+    Report { device: usize, life: u32, event: Event },
+    /// A long poll has waited long enough.
+    PollOver(u64),
+    /// A device loses its memory and starts again.
+    Restart(usize),
+    /// The hub loses its memory and starts again.
+    RestartHub,
+}
+
+/// A pull that waits at the hub.
+struct Poll {
+    device: usize,
+    life: u32,
+    id: RequestId,
+    request: Request,
+    scope: BTreeSet<CollectionName>,
+    since: Lsn,
+    back_ms: u64,
+}
+
+/// The world at one moment.
+pub struct World {
+    now: u64,
+    order: u64,
+    agenda: BTreeMap<(u64, u64), Happening>,
+    dice: Rng,
+    faults: Faults,
+    hub: Hub,
+    devices: Vec<Device>,
+    polls: BTreeMap<u64, Poll>,
+    history: Vec<String>,
+}
+
+/// Runs one world to its end and checks it.
+///
+/// # Errors
+/// The history of the world and what is wrong at its end.
+pub fn run(seed: u64) -> Result<Report, String> {
+    let mut world = World::new(seed);
+    world.live(BEGINNING + TROUBLE_MS);
+    world.heal();
+    world.live(BEGINNING + TROUBLE_MS + REST_MS);
+    let problems = check::all(&world.hub, &mut world.devices);
+    if problems.is_empty() {
+        return Ok(check::report(&world.hub, &world.devices));
+    }
+    Err(format!("seed {seed}:\n{}\n\n{}", world.history.join("\n"), problems.join("\n")))
+}
+
+impl World {
+    fn new(seed: u64) -> World {
+        let mut dice = Rng::with_seed(seed);
+        let faults = Faults::roll(&mut dice);
+        let devices = (0..dice.usize(2..=3)).map(|n| Device::new(n, dice.u64(..))).collect();
+        let mut world = World {
+            now: BEGINNING,
+            order: 0,
+            agenda: BTreeMap::new(),
+            dice,
+            faults,
+            hub: Hub::new(),
+            devices,
+            polls: BTreeMap::new(),
+            history: Vec::new(),
+        };
+        for device in 0..world.devices.len() {
+            world.start(device);
+            for _ in 0..world.dice.u32(3..15) {
+                let at = world.dice.u64(0..TROUBLE_MS);
+                world.schedule(at, Happening::Act(device));
+            }
+            if world.dice.bool() {
+                let at = world.dice.u64(0..TROUBLE_MS);
+                world.schedule(at, Happening::Restart(device));
+            }
+        }
+        if world.dice.bool() {
+            let at = world.dice.u64(0..TROUBLE_MS);
+            world.schedule(at, Happening::RestartHub);
+        }
+        world
+    }
+
+    fn schedule(&mut self, after_ms: u64, happening: Happening) {
+        self.order += 1;
+        self.agenda.insert((self.now + after_ms, self.order), happening);
+    }
+
+    /// Lets time pass. Ends early when nothing is left to happen.
+    fn live(&mut self, until: u64) {
+        while let Some(entry) = self.agenda.first_entry() {
+            if entry.key().0 > until {
+                break;
+            }
+            let ((at, _), happening) = entry.remove_entry();
+            self.now = at;
+            self.happen(happening);
+        }
+        self.now = until;
+    }
+
+    fn heal(&mut self) {
+        self.faults = Faults::NONE;
+        self.note("the network heals, nobody writes any more".to_owned());
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Act(device) => self.act(device),
+            Happening::Wake(device, life) => self.tell(device, life, Event::Tick),
+            Happening::Arrive { device, life, id, request, fate } => self.arrive(device, life, id, request, fate),
+            Happening::Report { device, life, event } => self.tell(device, life, event),
+            Happening::PollOver(poll) => self.answer_poll(poll),
+            Happening::Restart(device) => {
+                self.note(format!("device {device} restarts"));
+                self.start(device);
+            }
+            Happening::RestartHub => self.restart_hub(),
+        }
+    }
+
+    fn start(&mut self, device: usize) {
+        let (event, life) = self.devices[device].start(Millis(self.now));
+        self.tell(device, life, event);
+    }
+
+    fn restart_hub(&mut self) {
+        self.note("the hub restarts: waiting polls are lost".to_owned());
+        for poll in std::mem::take(&mut self.polls).into_values() {
+            let event = Event::Failed(poll.id, Failure::Network("connection reset".to_owned()));
+            self.schedule(1, Happening::Report { device: poll.device, life: poll.life, event });
+        }
+    }
+
+    fn act(&mut self, device: usize) {
+        let done = self.devices[device].act(&mut self.dice, Millis(self.now));
+        self.note(format!("device {device}: {done}"));
+        let (backlog, life) = (self.devices[device].backlog(), self.devices[device].life);
+        self.tell(device, life, Event::Wrote(backlog));
+    }
+
+    /// Hands an event to a device's session and carries out what follows. What comes from an earlier
+    /// life of the device finds nobody.
+    fn tell(&mut self, device: usize, life: u32, event: Event) {
+        if self.devices[device].life != life {
+            return;
+        }
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let effects = self.devices[device].handle(Millis(self.now), event);
+            for effect in effects {
+                self.carry_out(device, life, effect, &mut events);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, device: usize, life: u32, effect: Effect, events: &mut VecDeque<Event>) {
+        match effect {
+            Effect::Send(id, request) => self.send(device, life, id, request),
+            Effect::Store(id, write) => events.push_back(self.devices[device].store(id, write, Millis(self.now))),
+            Effect::WakeAt(at) => {
+                let after = at.0.saturating_sub(self.now);
+                self.schedule(after, Happening::Wake(device, life));
+            }
+            Effect::Emit(event) => self.note(format!("device {device} hears {event:?}")),
+            Effect::Cancel(_) | Effect::Settle(..) => {}
+        }
+    }
+
+    fn send(&mut self, device: usize, life: u32, id: RequestId, request: Request) {
+        let fate = self.faults.fate(&mut self.dice);
+        self.note(format!("device {device} sends {id:?} {request:?} {fate:?}"));
+        let wait_ms = if let Request::Pull { wait_s, .. } = &request { wait_s * 1_000 } else { 0 };
+        let gives_up = Event::Failed(id, Failure::Network("timed out".to_owned()));
+        self.schedule(TIME_OUT_MS + wait_ms, Happening::Report { device, life, event: gives_up });
+        if fate.lost {
+            return;
+        }
+        if fate.repeated {
+            let ghost = Fate { lost: true, repeated: false, ..fate };
+            let again = Happening::Arrive { device, life, id, request: request.clone(), fate: ghost };
+            self.schedule(fate.there_ms + fate.again_ms, again);
+        }
+        self.schedule(fate.there_ms, Happening::Arrive { device, life, id, request, fate });
+    }
+
+    fn arrive(&mut self, device: usize, life: u32, id: RequestId, request: Request, fate: Fate) {
+        if let Request::Pull { scope, since, wait_s, .. } = &request
+            && *wait_s > 0
+            && since.lsn <= self.hub.head().lsn
+            && !self.hub.has_news(scope, since.lsn)
+        {
+            self.order += 1;
+            let (number, wait_ms) = (self.order, wait_s * 1_000);
+            let (scope, since, back_ms) = (scope.clone(), since.lsn, fate.back_ms);
+            self.polls.insert(number, Poll { device, life, id, request, scope, since, back_ms });
+            self.schedule(wait_ms, Happening::PollOver(number));
+            return;
+        }
+        let before = self.hub.head().lsn;
+        let answers = self.hub.answer(self.devices[device].node(), &request, Millis(self.now));
+        if !fate.lost {
+            self.deliver(device, life, id, answers, fate);
+        }
+        if self.hub.head().lsn > before {
+            self.wake_polls();
+        }
+    }
+
+    fn deliver(&mut self, device: usize, life: u32, id: RequestId, answers: Result<Vec<Answer>, Failure>, fate: Fate) {
+        let late_ms = if fate.late { TIME_OUT_MS + 5_000 } else { 0 };
+        let mut events: Vec<Event> = match answers {
+            Ok(answers) => answers.into_iter().map(|answer| Event::Answered(id, answer)).collect(),
+            Err(failure) => vec![Event::Failed(id, failure)],
+        };
+        if fate.cut {
+            events.truncate(self.dice.usize(0..events.len()));
+            events.push(Event::Failed(id, Failure::Network("connection cut".to_owned())));
+        }
+        for (n, event) in (0u64..).zip(events) {
+            self.schedule(fate.back_ms + late_ms + n, Happening::Report { device, life, event });
+        }
+    }
+
+    fn wake_polls(&mut self) {
+        let news = |poll: &Poll| self.hub.has_news(&poll.scope, poll.since);
+        let woken: Vec<u64> = self.polls.iter().filter(|(_, poll)| news(poll)).map(|(n, _)| *n).collect();
+        for poll in woken {
+            self.answer_poll(poll);
+        }
+    }
+
+    fn answer_poll(&mut self, number: u64) {
+        let Some(poll) = self.polls.remove(&number) else { return };
+        let answers = self.hub.answer(self.devices[poll.device].node(), &poll.request, Millis(self.now));
+        let fate = Fate { back_ms: poll.back_ms, ..self.faults.fate(&mut self.dice) };
+        if !fate.lost {
+            self.deliver(poll.device, poll.life, poll.id, answers, fate);
+        }
+    }
+
+    fn note(&mut self, what: String) {
+        let ms = self.now - BEGINNING;
+        self.history.push(format!("{ms:>7} ms  {what}"));
+    }
+}
