@@ -13,8 +13,8 @@ pub struct Connection {
 
 /// What came back.
 pub struct Answer {
-    /// Bytes of the body.
-    pub bytes: u64,
+    /// The first bytes of the body.
+    pub head: Vec<u8>,
     /// The last 512 bytes of the body.
     pub tail: Vec<u8>,
 }
@@ -45,9 +45,11 @@ impl Connection {
         out.write_all(head.as_bytes())?;
         out.write_all(body.as_bytes())?;
         let (status, length) = self.read_head()?;
-        let mut answer = Answer { bytes: 0, tail: Vec::new() };
+        let mut answer = Answer { head: Vec::new(), tail: Vec::new() };
         let mut take = |piece: &[u8]| {
-            answer.bytes += piece.len() as u64;
+            if answer.head.is_empty() {
+                answer.head.extend_from_slice(&piece[..piece.len().min(128)]);
+            }
             answer.tail.extend_from_slice(&piece[piece.len().saturating_sub(512)..]);
             let surplus = answer.tail.len().saturating_sub(512);
             answer.tail.drain(..surplus);
@@ -151,10 +153,13 @@ fn count(text: &[u8], needle: &[u8]) -> u64 {
     seen
 }
 
-/// The number behind `"server_lsn":` nearest to the end of a body.
+/// The number behind `"server_lsn":`, at the end of a body or else at its beginning.
 #[must_use]
-pub fn server_lsn(tail: &[u8]) -> Option<u64> {
-    let text = String::from_utf8_lossy(tail);
-    let at = text.rfind("\"server_lsn\":")? + 13;
-    text[at..].chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
+pub fn server_lsn(answer: &Answer) -> Option<u64> {
+    let number = |piece: &[u8]| {
+        let text = String::from_utf8_lossy(piece);
+        let at = text.rfind("\"server_lsn\":")? + 13;
+        text[at..].chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
+    };
+    number(&answer.tail).or_else(|| number(&answer.head))
 }

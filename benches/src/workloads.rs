@@ -87,7 +87,7 @@ fn read(server: &Server, token: &str, path: &str, marker: &'static str, expected
     if counter.seen != expected {
         return Err(Error::other(format!("{path}: {} documents instead of {expected}", counter.seen)));
     }
-    let lsn = server_lsn(&answer.tail).ok_or_else(|| Error::other(format!("{path}: no server_lsn at the end")))?;
+    let lsn = server_lsn(&answer).ok_or_else(|| Error::other(format!("{path}: no server_lsn")))?;
     Ok(Pulled { per_s: expected as f64 / wall, lsn })
 }
 
@@ -102,7 +102,7 @@ pub fn wake(server: &Server, token: &str, rounds: u64) -> Result<Vec<f64>> {
     let mut lsn = 0;
     loop {
         let page = reader.request("GET", &ask(lsn, 0), "", |_| ())?;
-        let next = server_lsn(&page.tail).unwrap_or(lsn);
+        let next = server_lsn(&page).unwrap_or(lsn);
         if next == lsn {
             break;
         }
@@ -121,7 +121,7 @@ pub fn wake(server: &Server, token: &str, rounds: u64) -> Result<Vec<f64>> {
             let page = waiting.join().unwrap_or_else(|_| Err(Error::other("the reader panicked")))?;
             Ok::<_, Error>((page, sent))
         })?;
-        lsn = server_lsn(&page.0.tail).unwrap_or(lsn);
+        lsn = server_lsn(&page.0).unwrap_or(lsn);
         times.push(page.1.saturating_duration_since(sent).as_secs_f64() * 1_000.0);
     }
     Ok(times)
