@@ -11,3 +11,4 @@ mod splice;
 
 pub use envelope::{Shape, WisePush, decode_push};
 pub use reply::{Holding, NetDoc, document, net_ops};
+pub use splice::IsoTimes;

@@ -2,7 +2,7 @@
 //! updates of what it has not, compares times, and never takes fields away: so every document comes
 //! as the fewest ops that lead from whatever the client may have to the merged state.
 
-use super::splice::{self, Times};
+use super::splice::{self, IsoTimes, Times};
 use crate::model::{Body, Lsn, Meta, Stamp};
 use std::borrow::Cow;
 
@@ -38,9 +38,15 @@ pub struct Holding {
 
 /// Writes the ops for a document that changed after `holding.after`, separated by commas, preceded
 /// by one where `first` is false. Returns how many there are: none when there is nothing to tell.
-pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bool) -> usize {
-    let meta = (!doc.meta.is_empty()).then(|| serde_json::from_str::<Meta>(doc.meta).ok()).flatten();
-    let mut writer = Writer { out, doc, born: meta.as_ref().map_or(doc.stamp, |m| m.born), first, ops: 0 };
+pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bool, iso: &mut IsoTimes) -> usize {
+    let known = doc.created <= holding.after;
+    let mut writer = Writer { out, doc, first, ops: 0, born: None, iso };
+    if doc.live && known && holding.own.is_empty() {
+        writer.update();
+        return writer.ops;
+    }
+    let meta = doc.meta();
+    writer.born = Some(meta.as_ref().map_or(doc.stamp, |m| m.born));
     if !doc.live {
         if meta.is_none_or(|meta| meta.removed.is_some()) {
             writer.remove(doc.stamp);
@@ -70,10 +76,21 @@ pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bo
 }
 
 /// Writes a live document as a snapshot has it.
-pub fn document(out: &mut Vec<u8>, doc: &NetDoc<'_>) {
-    let born = || serde_json::from_str::<Meta>(doc.meta).map_or(doc.stamp, |meta| meta.born);
-    let lacking = (!doc.timed).then(|| Times { born: born(), changed: doc.stamp });
-    splice::document(out, &named_by_string(doc), lacking);
+pub fn document(out: &mut Vec<u8>, doc: &NetDoc<'_>, iso: &mut IsoTimes) {
+    splice::document(out, &named_by_string(doc), doc.lacking(None), iso);
+}
+
+impl NetDoc<'_> {
+    /// `None`: one insert wrote it.
+    fn meta(&self) -> Option<Meta> {
+        (!self.meta.is_empty()).then(|| serde_json::from_str(self.meta).ok()).flatten()
+    }
+
+    /// The times that stand in for those that the text lacks. `born`: where it is known already.
+    fn lacking(&self, born: Option<Stamp>) -> Option<Times> {
+        let born = || born.unwrap_or_else(|| self.meta().map_or(self.stamp, |meta| meta.born));
+        (!self.timed).then(|| Times { born: born(), changed: self.stamp })
+    }
 }
 
 impl Holding {
@@ -97,9 +114,10 @@ impl Holding {
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     doc: &'a NetDoc<'a>,
-    born: Stamp,
     first: bool,
     ops: usize,
+    born: Option<Stamp>,
+    iso: &'a mut IsoTimes,
 }
 
 impl Writer<'_> {
@@ -139,14 +157,14 @@ impl Writer<'_> {
     }
 
     fn body(&mut self) {
-        let lacking = (!self.doc.timed).then_some(Times { born: self.born, changed: self.doc.stamp });
-        splice::document(self.out, &named_by_string(self.doc), lacking);
+        let lacking = self.doc.lacking(self.born);
+        splice::document(self.out, &named_by_string(self.doc), lacking, self.iso);
     }
 
     /// Without `ts` the client would apply it blindly and forget it in a crash.
     fn end(&mut self, stamp: Stamp) {
         self.text(r#","ts":""#);
-        self.text(&stamp.millis().iso());
+        self.iso.write(self.out, stamp.millis());
         self.text("\"}");
     }
 
@@ -188,7 +206,7 @@ mod tests {
     fn ops(doc: &NetDoc<'_>, after: u64, own: &[(u64, u64)]) -> String {
         let own = own.iter().map(|(a, b)| (Lsn(*a), Lsn(*b))).collect();
         let mut out = Vec::new();
-        net_ops(&mut out, doc, &Holding { after: Lsn(after), own }, true);
+        net_ops(&mut out, doc, &Holding { after: Lsn(after), own }, true, &mut IsoTimes::default());
         String::from_utf8(out).unwrap()
     }
     /// Only the kinds of the ops.
@@ -243,13 +261,13 @@ mod tests {
     fn missing_times_and_numeric_ids_are_made_good() {
         let bare = NetDoc { id: "7", timed: false, ..doc(5, 5, "", r#"{"_id":7,"v":1.0}"#) };
         let mut out = Vec::new();
-        document(&mut out, &bare);
+        document(&mut out, &bare, &mut IsoTimes::default());
         let time = "1970-01-01T00:00:02.000Z";
         let whole = format!(r#"{{"_id":"7","v":1.0,"createdAt":"{time}","updatedAt":"{time}"}}"#);
         assert_eq!(String::from_utf8(out).unwrap(), whole);
         let half = NetDoc { timed: false, ..doc(5, 5, "", r#"{"updatedAt":"u"}"#) };
         let mut out = Vec::new();
-        document(&mut out, &half);
+        document(&mut out, &half, &mut IsoTimes::default());
         assert_eq!(String::from_utf8(out).unwrap(), format!(r#"{{"updatedAt":"u","createdAt":"{time}"}}"#));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::store::{Encoder, Head, Row, Scanned};
 use syncline_core::model::Lsn;
-use syncline_core::wire::wise::{Holding, NetDoc, document, net_ops};
+use syncline_core::wire::wise::{Holding, IsoTimes, NetDoc, document, net_ops};
 
 use super::lists::time_of;
 
@@ -30,6 +30,7 @@ pub(super) struct PullEncoder<W> {
     pub watch: W,
     pub served: Lsn,
     pub ops: u64,
+    pub iso: IsoTimes,
 }
 
 impl<W: Watch> Encoder for PullEncoder<W> {
@@ -43,7 +44,7 @@ impl<W: Watch> Encoder for PullEncoder<W> {
     }
 
     fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
-        let ops = net_ops(out, &net_doc(row), &self.holding, self.ops == 0);
+        let ops = net_ops(out, &net_doc(row), &self.holding, self.ops == 0, &mut self.iso);
         self.ops += ops as u64;
         ops > 0
     }
@@ -62,6 +63,7 @@ impl<W: Watch> Encoder for PullEncoder<W> {
 pub(super) struct SnapshotEncoder<W> {
     pub watch: W,
     pub documents: u64,
+    pub iso: IsoTimes,
 }
 
 impl<W: Watch> Encoder for SnapshotEncoder<W> {
@@ -76,7 +78,7 @@ impl<W: Watch> Encoder for SnapshotEncoder<W> {
             out.push(b',');
         }
         self.documents += 1;
-        document(out, &net_doc(row));
+        document(out, &net_doc(row), &mut self.iso);
         true
     }
 

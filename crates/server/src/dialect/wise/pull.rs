@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use syncline_core::model::{Lsn, Millis};
-use syncline_core::wire::wise::Holding;
+use syncline_core::wire::wise::{Holding, IsoTimes};
 
 /// `GET …/sync/pull`
 ///
@@ -77,7 +77,7 @@ async fn read(
     watch: impl Watch + 'static,
 ) -> Result<Reading, ServerError> {
     let scan = Scan::Net { collection: key.collection.clone(), after: holding.after };
-    let encoder = PullEncoder { holding, envelope, watch, served: Lsn::ZERO, ops: 0 };
+    let encoder = PullEncoder { holding, envelope, watch, served: Lsn::ZERO, ops: 0, iso: IsoTimes::default() };
     asked.space.read(scan, Box::new(encoder)).await
 }
 

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use syncline_core::model::Lsn;
+use syncline_core::wire::wise::IsoTimes;
 
 /// `GET …/sync/snapshot`
 ///
@@ -23,7 +24,8 @@ pub async fn snapshot(asked: Asked) -> Result<Response, ServerError> {
     let scan = Scan::Snapshot { collections, after: Lsn::ZERO, expired_by: Some(clock::now()) };
     let served = Arc::new(Mutex::new(Lsn::ZERO));
     let watch = Newcomer { foreign: Arc::clone(&asked.foreign), key: key.clone(), served: Arc::clone(&served) };
-    let reading = asked.space.read(scan, Box::new(SnapshotEncoder { watch, documents: 0 })).await?;
+    let encoder = SnapshotEncoder { watch, documents: 0, iso: IsoTimes::default() };
+    let reading = asked.space.read(scan, Box::new(encoder)).await?;
     asked.app.meters.snapshots.increment(1);
     let foreign = Arc::clone(&asked.foreign);
     // The oldest clients go on from here without naming a position.
