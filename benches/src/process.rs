@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Error, Result};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// A running server.
 pub struct Server {
@@ -34,6 +35,20 @@ impl Server {
         let ticks = |n: usize| after_name.split_whitespace().nth(n).and_then(|t| t.parse::<f64>().ok()).unwrap_or(0.0);
         // Fields 14 and 15 of the whole line, in hundredths of a second.
         (ticks(11) + ticks(12)) / 100.0
+    }
+
+    /// Waits until the server has done what it still owes (checkpoints), so that no figure pays for
+    /// the one before it.
+    pub fn settle(&self) {
+        let mut before = f64::NAN;
+        for _ in 0..100 {
+            let used = self.cpu_s();
+            if (used - before).abs() < f64::EPSILON {
+                return;
+            }
+            before = used;
+            std::thread::sleep(Duration::from_millis(150));
+        }
     }
 
     /// Peak memory in MiB.

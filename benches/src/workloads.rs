@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub struct Pushed {
     /// Operations per second.
     pub ops_per_s: f64,
-    /// CPU seconds of the server per 100,000 operations.
+    /// CPU seconds of the server per 100,000 operations, with what it did afterwards because of them.
     pub cpu_s: f64,
     /// 99th percentile of the reply time in milliseconds.
     pub p99_ms: f64,
@@ -51,7 +51,9 @@ pub fn push(server: &Server, token: &str, kind: Kind, first: u64, total: u64, cl
         let threads: Vec<_> = (0..clients).map(|_| scope.spawn(worker)).collect();
         threads.into_iter().map(|t| t.join().unwrap_or_else(|_| Err(Error::other("a client panicked")))).collect()
     });
-    let (wall, cpu) = (started.elapsed().as_secs_f64(), server.cpu_s() - cpu);
+    let wall = started.elapsed().as_secs_f64();
+    server.settle();
+    let cpu = server.cpu_s() - cpu;
     let mut all: Vec<Duration> = times.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
     all.sort_unstable();
     let p99 = all.get(all.len() * 99 / 100).copied().unwrap_or_default();
