@@ -60,7 +60,7 @@ pub(crate) fn record(
     }
     let last = row.op.map(|seq| load(unit.conn, seq)).transpose()?.flatten();
     if let Some(last) = last {
-        if may_fold(&last, group.as_deref())
+        if may_fold(&last, row, group.as_deref())
             && let Some(newest) = fold(unit, &last, new)?
         {
             return Ok(newest);
@@ -152,13 +152,16 @@ impl Group {
     }
 }
 
-/// Whether a new edit may become part of this op.
-fn may_fold(last: &OpRow, group: Option<&Group>) -> bool {
+/// Whether a new edit may become part of this op. Not once the hub has shown a newer version than the
+/// op was made on: what the op lost against that version must still reach the hub's ledger, and the text
+/// that the app sees now is no longer the op's alone.
+fn may_fold(last: &OpRow, row: &Row, group: Option<&Group>) -> bool {
     let same_border = match group {
         Some(group) => group.first.is_some_and(|first| last.number() >= first),
         None => last.txn.is_none(),
     };
-    last.state == OpState::Fresh && same_border
+    let undisturbed = row.hub.is_none() || row.lsn() <= last.base;
+    last.state == OpState::Fresh && same_border && undisturbed
 }
 
 /// Makes the edit part of `last`; `None`: it cannot be.

@@ -89,10 +89,10 @@ fn convergence(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
 fn nothing_lost(hub: &Hub, devices: &[Device]) -> Vec<String> {
     let logged: String = changes(hub).map(|change| change.version.body.text()).collect();
     let aside = hub.set_aside();
-    let lost = |value: &&String| !logged.contains(value.as_str()) && !aside.contains(value.as_str());
+    let lost = |value: &String| !logged.contains(value.as_str()) && !aside.contains(value.as_str());
     let mut problems = Vec::new();
     for (n, device) in devices.iter().enumerate() {
-        let missing: Vec<&String> = device.written().iter().filter(lost).collect();
+        let missing: Vec<&String> = device.written().into_iter().filter(|value| lost(value)).collect();
         if !missing.is_empty() {
             problems.push(format!("nothing lost: {missing:?} of device {n} are nowhere"));
         }

@@ -1,0 +1,201 @@
+//! A device of a world: the real embedded database and the real session. Its database survives a
+//! restart, its session does not. Its clock runs with a skew.
+
+use fastrand::Rng;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use syncline::filter::Filter;
+use syncline::query::Query;
+use syncline::{Collection, Database, DatabaseOptions};
+use syncline_core::merge::Strategy;
+use syncline_core::model::{CollectionName, Millis, NodeId};
+use syncline_core::session::{
+    Backlog, Effect, Enable, Event, Failure, RequestId, Session, Settings, Write,
+};
+
+/// Documents by collection and id.
+pub type Documents = BTreeMap<(String, String), Value>;
+
+const COLLECTIONS: [&str; 2] = ["notes", "tasks"];
+/// Few ids, so that devices meet on the same documents.
+const IDS: [&str; 4] = ["a", "b", "c", "d"];
+const FIELDS: [&str; 3] = ["x", "y", "z"];
+
+/// One device.
+pub struct Device {
+    number: usize,
+    database: Database,
+    clock: Arc<AtomicU64>,
+    skew_ms: i64,
+    session: Session,
+    jitter: u64,
+    node: NodeId,
+    /// Counts restarts, so that what belongs to an earlier life is told apart.
+    pub life: u32,
+    edits: u64,
+    /// The last value of each field that this device wrote and did not write over itself.
+    written: BTreeMap<(String, String, String), String>,
+}
+
+impl Device {
+    pub fn new(number: usize, jitter: u64) -> Device {
+        let clock = Arc::new(AtomicU64::new(0));
+        let reads = Arc::clone(&clock);
+        let options = DatabaseOptions::memory().timestamps(false).time(move || Millis(reads.load(Ordering::Relaxed)));
+        let database = Database::open_with(options).expect("a database in memory opens");
+        let node = database.replica().node().expect("the database is whole");
+        let skew_ms = i64::try_from(jitter % 20_000).unwrap_or_default() - 10_000;
+        let session = Session::new(Settings::default());
+        let written = BTreeMap::new();
+        Device { number, database, clock, skew_ms, session, jitter, node, life: 0, edits: 0, written }
+    }
+
+    pub fn node(&self) -> &NodeId {
+        &self.node
+    }
+
+    /// A new session on the same database.
+    pub fn start(&mut self, now: Millis) -> (Event, u32) {
+        self.set_clock(now);
+        self.life += 1;
+        self.session = Session::new(Settings::default());
+        let replica = self.database.replica();
+        replica.join(&scope(), Strategy::LastWriteWins).expect("the database is whole");
+        let positions = replica.positions(&scope()).expect("the database is whole");
+        let jitter_seed = self.jitter.wrapping_add(u64::from(self.life));
+        (Event::Enable(Enable { positions, backlog: self.backlog(), jitter_seed }), self.life)
+    }
+
+    pub fn handle(&mut self, now: Millis, event: Event) -> Vec<Effect> {
+        self.set_clock(now);
+        self.session.handle(now, event)
+    }
+
+    /// Carries out a write of the session.
+    pub fn store(&mut self, id: RequestId, write: Write, now: Millis) -> Event {
+        self.set_clock(now);
+        match self.database.replica().carry_out(&scope(), write) {
+            Ok(stored) => Event::Stored(id, stored),
+            Err(error) => Event::Failed(id, Failure::Storage(error.to_string())),
+        }
+    }
+
+    pub fn backlog(&self) -> Backlog {
+        self.database.replica().backlog(&scope()).expect("the database is whole")
+    }
+
+    /// What the app shows.
+    pub fn documents(&mut self) -> Documents {
+        let mut all = Documents::new();
+        for name in COLLECTIONS {
+            let documents = self.collection(name).find(&Query::new(Filter::all())).expect("the database is whole");
+            for document in documents {
+                let id = document["_id"].as_str().unwrap_or_default().to_owned();
+                all.insert((name.to_owned(), id), document);
+            }
+        }
+        all
+    }
+
+    /// Values that must be somewhere in the end.
+    pub fn written(&self) -> Vec<&String> {
+        self.written.values().collect()
+    }
+
+    /// The user does something; tells what.
+    pub fn act(&mut self, dice: &mut Rng, now: Millis) -> String {
+        self.set_clock(now);
+        let (name, id) = (COLLECTIONS[dice.usize(..COLLECTIONS.len())], IDS[dice.usize(..IDS.len())]);
+        let field = FIELDS[dice.usize(..FIELDS.len())];
+        match dice.u32(0..20) {
+            0..=8 => self.set(name, id, field),
+            9..=11 => self.replace(name, id, field),
+            12..=14 => self.remove(name, id),
+            15 => self.clear(name),
+            _ => self.transact(id, field),
+        }
+    }
+
+    /// A value that nobody else writes.
+    fn value(&mut self) -> String {
+        self.edits += 1;
+        format!("d{}e{}.", self.number, self.edits)
+    }
+
+    fn set(&mut self, name: &str, id: &str, field: &str) -> String {
+        let (collection, value) = (self.collection(name), self.value());
+        let exists = collection.get(id).expect("the database is whole").is_some();
+        let done = if exists {
+            collection.update(id, &json!({ field: value }))
+        } else {
+            collection.insert(json!({ "_id": id, field: value }))
+        };
+        done.expect("the edit is valid");
+        self.note(name, id, field, &value);
+        format!("sets {name}/{id}.{field} = {value}")
+    }
+
+    fn replace(&mut self, name: &str, id: &str, field: &str) -> String {
+        let (collection, value) = (self.collection(name), self.value());
+        if collection.get(id).expect("the database is whole").is_none() {
+            return format!("finds no {name}/{id} to replace");
+        }
+        collection.replace(id, json!({ "_id": id, field: value })).expect("the edit is valid");
+        self.forget(name, Some(id));
+        self.note(name, id, field, &value);
+        format!("replaces {name}/{id} by {field} = {value}")
+    }
+
+    fn remove(&mut self, name: &str, id: &str) -> String {
+        let there = self.collection(name).remove(id).expect("the database is whole");
+        self.forget(name, Some(id));
+        format!("removes {name}/{id} ({there})")
+    }
+
+    fn clear(&mut self, name: &str) -> String {
+        let gone = self.collection(name).clear().expect("the database is whole");
+        self.forget(name, None);
+        format!("clears {name} ({gone} documents)")
+    }
+
+    /// One edit in each collection, together.
+    fn transact(&mut self, id: &str, field: &str) -> String {
+        let value = self.value();
+        let document = json!({ "_id": id, field: value });
+        let done = self.database.transaction(|tx| {
+            for name in COLLECTIONS {
+                tx.collection(name)?.upsert(document.clone())?;
+            }
+            Ok(())
+        });
+        done.expect("the transaction is valid");
+        for name in COLLECTIONS {
+            self.forget(name, Some(id));
+            self.note(name, id, field, &value);
+        }
+        format!("writes {value} to {id}.{field} of both collections in one transaction")
+    }
+
+    fn note(&mut self, name: &str, id: &str, field: &str, value: &str) {
+        self.written.insert((name.to_owned(), id.to_owned(), field.to_owned()), value.to_owned());
+    }
+
+    /// What a user takes away on purpose need not be found again.
+    fn forget(&mut self, name: &str, id: Option<&str>) {
+        self.written.retain(|(n, i, _), _| n != name || id.is_some_and(|id| i != id));
+    }
+
+    fn collection(&self, name: &str) -> Collection {
+        self.database.collection(name).expect("a valid name")
+    }
+
+    fn set_clock(&self, now: Millis) {
+        self.clock.store(now.0.saturating_add_signed(self.skew_ms), Ordering::Relaxed);
+    }
+}
+
+fn scope() -> BTreeSet<CollectionName> {
+    COLLECTIONS.iter().map(|name| CollectionName::new(name).expect("a valid name")).collect()
+}
