@@ -240,6 +240,49 @@ fn edits_that_no_hub_has_seen_fold_into_one_op() {
 }
 
 #[test]
+fn a_removal_of_what_the_hub_has_shown_is_told_even_when_the_own_insert_was_not() {
+    // Found by world 157.
+    let mut hub = Hub::new();
+    let (a, b) = (Device::new(), Device::new());
+    a.load(&hub);
+    b.load(&hub);
+    a.notes.insert(json!({"_id": "n", "x": "a"})).unwrap();
+    b.notes.insert(json!({"_id": "n", "x": "b"})).unwrap();
+    b.sync(&mut hub);
+    a.pull(&hub);
+    a.notes.remove("n").unwrap();
+    a.sync(&mut hub);
+    assert_eq!((hub.text("n"), a.all()), (None, vec![]));
+}
+
+#[test]
+fn an_edit_that_lost_on_the_device_is_not_swallowed_by_the_next_one() {
+    // Found by world 1582.
+    let mut hub = Hub::new();
+    let (a, b) = two_devices(&mut hub);
+    a.notes.replace("n", json!({"_id": "n", "x": "lost"})).unwrap();
+    b.notes.replace("n", json!({"_id": "n", "z": 1})).unwrap();
+    b.sync(&mut hub);
+    a.pull(&hub);
+    a.notes.update("n", &json!({"z": 2})).unwrap();
+    let offered = serde_json::to_string(&a.ops()).unwrap();
+    assert!(offered.contains("lost"), "the hub must hear of it to keep it: {offered}");
+}
+
+#[test]
+fn an_op_gets_its_number_when_it_is_first_offered() {
+    let device = Device::new();
+    let others = BTreeSet::from([CollectionName::new("tasks").unwrap()]);
+    device.replica.join(&others, Strategy::LastWriteWins).unwrap();
+    device.notes.insert(json!({"_id": "waits"})).unwrap();
+    device.db.collection("tasks").unwrap().insert(json!({"_id": "goes"})).unwrap();
+    let seq = |body: &str| serde_json::from_str::<Value>(body).unwrap()["ops"][0]["seq"].as_u64().unwrap();
+    let goes = seq(&device.replica.next_batch(&others, 100, false).unwrap().unwrap().body);
+    let waits = seq(&device.batch().unwrap().body);
+    assert!(waits > goes, "however long it waited, the hub has never seen this number");
+}
+
+#[test]
 fn numbers_are_never_used_twice_even_when_the_last_op_was_folded_away() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
@@ -322,7 +365,8 @@ fn a_rejected_op_goes_to_quarantine_and_the_document_back_to_the_hubs() {
     a.notes.update("n", &json!({"x": 2})).unwrap();
     let batch = a.batch().unwrap();
     let rejection = Rejection { code: "forbidden".into(), reason: "read only".into() };
-    let receipt = Receipt { seq: Seq(2), result: Verdict::Rejected, lsn: Lsn(0), rejection: Some(rejection) };
+    let seq = Seq(a.ops()[0]["seq"].as_u64().unwrap());
+    let receipt = Receipt { seq, result: Verdict::Rejected, lsn: Lsn(0), rejection: Some(rejection) };
     let reply = PushReply { receipts: vec![receipt], epoch: hub.epoch.clone(), ..PushReply::default() };
 
     let stored = a.do_it(Write::Receipts { batch: batch.batch_id, reply });

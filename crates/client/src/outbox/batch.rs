@@ -107,9 +107,10 @@ fn compose(unit: &mut Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<
         .prepare_cached("INSERT INTO batches(batch_id, epoch, strategy) VALUES (?1, ?2, ?3)")?
         .execute(params![id.as_str(), epoch.as_str(), strategy.as_str()])?;
     let number = unit.conn.last_insert_rowid();
-    let mut offer = unit.conn.prepare_cached("UPDATE outbox SET batch = ?2, state = 1 WHERE seq = ?1")?;
+    let sql = "UPDATE outbox SET batch = ?2, state = 1, wire_seq = coalesce(wire_seq, ?3) WHERE seq = ?1";
     for op in &chosen {
-        offer.execute(params![op.number(), number])?;
+        let fresh = unit.next_seq();
+        unit.conn.prepare_cached(sql)?.execute(params![op.number(), number, fresh.0])?;
     }
     Ok(Some(Batch { number, id, epoch, strategy }))
 }
@@ -188,7 +189,8 @@ pub(crate) fn wire_op(unit: &Unit<'_>, named: &Named, op: &OpRow, txn: Option<u3
     let Payload { doc, changed, set, unset } = payload;
     let set = (op.kind == OpKind::Update).then_some(set);
     let (collection, edit) = (named.name.clone(), wire_kind(op.kind));
-    Ok(WireOp { seq: op.seq, op: edit, collection, id, base: op.base, stamp: op.stamp, txn, doc, set, unset, changed })
+    let seq = op.wire_seq.unwrap_or_default();
+    Ok(WireOp { seq, op: edit, collection, id, base: op.base, stamp: op.stamp, txn, doc, set, unset, changed })
 }
 
 fn wire_kind(kind: OpKind) -> WireEdit {

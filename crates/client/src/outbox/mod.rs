@@ -88,9 +88,12 @@ pub(crate) struct OpRow {
     pub state: OpState,
     /// The op before of the same document, if it is still there.
     pub prev: Option<i64>,
+    /// Its number on the wire, drawn when it is first offered: an op that waited longer than the hub
+    /// keeps receipts must not pass for one that was answered long ago.
+    pub wire_seq: Option<Seq>,
 }
 
-const COLUMNS: &str = "seq, cid, doc, kind, payload, base, stamp, txn, batch, state, receipt_lsn, prev";
+const COLUMNS: &str = "seq, cid, doc, kind, payload, base, stamp, txn, batch, state, receipt_lsn, prev, wire_seq";
 
 impl OpRow {
     fn read(row: &SqlRow<'_>) -> rusqlite::Result<OpRow> {
@@ -111,6 +114,7 @@ impl OpRow {
             batch: row.get(8)?,
             state,
             prev: row.get(11)?,
+            wire_seq: row.get::<_, Option<u64>>(12)?.map(Seq),
         })
     }
 

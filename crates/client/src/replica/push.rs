@@ -7,7 +7,7 @@ use crate::outbox::{self, OpRow};
 use crate::quarantine::{self, Aside};
 use crate::rebase;
 use crate::store::{Named, Unit, rows};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::model::{Author, BatchId, Lsn, Receipt, Rejection, Verdict};
 use syncline_core::session::notice;
 use syncline_core::wire::own::PushReply;
@@ -19,9 +19,9 @@ pub(super) fn receipts(unit: &mut Unit<'_>, applying: &mut Applying, batch: &Bat
         unit.set_author(reply.author);
     }
     let mut touched = BTreeSet::new();
+    let by_seq: BTreeMap<_, _> = ops.iter().map(|op| (op.wire_seq, op)).collect();
     for receipt in &reply.receipts {
-        let Ok(at) = ops.binary_search_by_key(&receipt.seq, |op| op.seq) else { continue };
-        let op = &ops[at];
+        let Some(op) = by_seq.get(&Some(receipt.seq)).copied() else { continue };
         let named = unit.by_cid(op.cid)?;
         applying.settled += 1;
         touched.insert(op.cid);
@@ -82,7 +82,7 @@ fn reject(
 ) -> Result<()> {
     let wire = outbox::wire_op(unit, named, op, None)?;
     let operation = serde_json::to_value(&wire).expect("an op serializes");
-    let aside = Aside { collection: &named.name, id: wire.id.as_ref(), seq: Some(op.seq), operation, rejection };
+    let aside = Aside { collection: &named.name, id: wire.id.as_ref(), seq: op.wire_seq, operation, rejection };
     applying.quarantined.push(quarantine::add(unit, aside)?);
     unit.outbox_shrinks();
     unit.recount_waiting(named.cid);

@@ -54,7 +54,10 @@ fn exactly_one_effect(hub: &Hub) -> Vec<String> {
         for mark in made_here {
             let edit = (mark.author.0, mark.stamp.0, change.id.to_string());
             if let Some(first) = seen.insert(edit, change.version.lsn) {
-                problems.push(format!("exactly one effect: {} of {} took effect again at {}", change.id, first, change.version.lsn));
+                problems.push(format!(
+                    "exactly one effect: {} of {} took effect again at {}",
+                    change.id, first, change.version.lsn
+                ));
             }
         }
     }

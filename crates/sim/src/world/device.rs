@@ -11,9 +11,7 @@ use syncline::query::Query;
 use syncline::{Collection, Database, DatabaseOptions};
 use syncline_core::merge::Strategy;
 use syncline_core::model::{CollectionName, Millis, NodeId};
-use syncline_core::session::{
-    Backlog, Effect, Enable, Event, Failure, RequestId, Session, Settings, Write,
-};
+use syncline_core::session::{Backlog, Effect, Enable, Event, Failure, RequestId, Session, Settings, Write};
 
 /// Documents by collection and id.
 pub type Documents = BTreeMap<(String, String), Value>;

@@ -37,7 +37,8 @@ impl Faults {
     #[must_use]
     pub fn fate(&self, dice: &mut Rng) -> Fate {
         let mut happens = |per_mille: u32| dice.u32(0..1_000) < per_mille;
-        let (lost, repeated, cut, late) = (happens(self.drop), happens(self.repeat), happens(self.cut), happens(self.late));
+        let (lost, repeated, cut, late) =
+            (happens(self.drop), happens(self.repeat), happens(self.cut), happens(self.late));
         let mut way = || dice.u64(1..=self.delay_ms.max(1));
         Fate { lost, repeated, cut, late, there_ms: way(), again_ms: way() * 3, back_ms: way() }
     }

@@ -41,7 +41,8 @@ pub struct Holding {
 pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bool, iso: &mut IsoTimes) -> usize {
     let known = doc.created <= holding.after;
     let mut writer = Writer { out, doc, first, ops: 0, born: None, iso };
-    if doc.live && known && holding.own.is_empty() {
+    // The flag of a second life is spelled so nowhere else: marks of fields are arrays.
+    if doc.live && known && holding.own.is_empty() && !doc.meta.contains(r#""g":true"#) {
         writer.update();
         return writer.ops;
     }
@@ -63,7 +64,7 @@ pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bo
         writer.insert();
         return writer.ops;
     }
-    if doc.created <= holding.after || holding.made(doc.created) {
+    if known || holding.made(doc.created) {
         writer.update();
         return writer.ops;
     }
