@@ -22,8 +22,10 @@ pub struct Foreign {
     collection: String,
     rng: Rng,
     documents: BTreeMap<String, Map<String, Value>>,
-    /// Unsent entries, each with its position in the notes.
-    log: Vec<(usize, Value)>,
+    /// Unsent entries, each with the positions of its edits in the notes.
+    log: Vec<(Vec<usize>, Value)>,
+    /// Milliseconds since 1970; no two edits are made in the same one.
+    last_edit_ms: i64,
     cursor: Value,
     started: bool,
     notes: Vec<Sent>,
@@ -41,6 +43,7 @@ impl Foreign {
             rng: Rng::with_seed(seed),
             documents: BTreeMap::new(),
             log: Vec::new(),
+            last_edit_ms: 0,
             cursor: json!(0),
             started: false,
             notes: Vec::new(),
@@ -71,36 +74,72 @@ impl Foreign {
 
     /// A local edit. As in the real client, an edit of an unknown document is none.
     pub fn write(&mut self, deed: Deed, id: &str) {
+        let now = self.now();
+        let Some((position, fields)) = self.edit(deed, id, &now) else { return };
+        let op_id = self.uuid();
+        let entry = match deed {
+            Deed::Insert => json!({"op": "INSERT", "doc": self.documents[id], "opId": op_id}),
+            Deed::Update => {
+                let mut data = fields;
+                data.insert("updatedAt".into(), json!(now));
+                json!({"op": "UPDATE", "id": id, "data": data, "opId": op_id})
+            }
+            Deed::Remove => json!({"op": "REMOVE", "id": id, "opId": op_id}),
+        };
+        self.log.push((vec![position], entry));
+    }
+
+    /// Several new documents as one entry.
+    pub fn insert_many(&mut self, ids: &[String]) {
+        let (now, op_id) = (self.now(), self.uuid());
+        let positions: Vec<usize> = ids.iter().filter_map(|id| Some(self.edit(Deed::Insert, id, &now)?.0)).collect();
+        let docs: Vec<_> = positions.iter().map(|position| &self.documents[&self.notes[*position].id]).collect();
+        let entry = json!({"op": "BATCH_INSERT", "docs": docs, "opId": op_id});
+        self.log.push((positions, entry));
+    }
+
+    /// Edits that take effect together.
+    pub fn transact(&mut self, edits: &[(Deed, String)]) {
+        let (now, transaction) = (self.now(), format!("txn_{}", self.uuid()));
+        for (deed, id) in edits {
+            let Some((position, mut fields)) = self.edit(*deed, id, &now) else { continue };
+            let (kind, args) = match deed {
+                Deed::Insert => {
+                    fields.insert("_id".into(), json!(id));
+                    ("insert", json!([fields]))
+                }
+                Deed::Update => ("update", json!([id, fields])),
+                Deed::Remove => ("remove", json!([id])),
+            };
+            let entry = json!({
+                "txn": "op", "txid": transaction, "col": self.collection, "type": kind, "args": args, "ts": now,
+                "_txn_applied_from_wal": true, "_tx_origin_id": transaction,
+            });
+            self.log.push((vec![position], entry));
+        }
+    }
+
+    /// Changes the local document and notes it; gives the fields that the op writes.
+    fn edit(&mut self, deed: Deed, id: &str, now: &str) -> Option<(usize, Map<String, Value>)> {
         if (deed == Deed::Insert) == self.has(id) {
-            return;
+            return None;
         }
         let position = self.notes.len();
         let mark = format!("{}-{position}", self.name);
-        let op_id = self.uuid();
-        let now = json!(iso_now());
-        let entry = match deed {
-            Deed::Insert => {
-                let mut doc = fields(&mark);
-                doc.insert("_id".into(), json!(id));
-                doc.insert("createdAt".into(), now.clone());
-                doc.insert("updatedAt".into(), now);
-                self.documents.insert(id.into(), doc.clone());
-                json!({"op": "INSERT", "doc": doc, "opId": op_id})
-            }
-            Deed::Update => {
-                let mut data = fields(&mark);
-                data.insert("updatedAt".into(), now);
-                self.documents.entry(id.into()).or_default().extend(data.clone());
-                json!({"op": "UPDATE", "id": id, "data": data, "opId": op_id})
-            }
-            Deed::Remove => {
-                self.documents.remove(id);
-                json!({"op": "REMOVE", "id": id, "opId": op_id})
-            }
-        };
-        self.log.push((position, entry));
+        let written = fields(&mark);
+        if deed == Deed::Remove {
+            self.documents.remove(id);
+        } else {
+            let doc = self.documents.entry(id.into()).or_insert_with(|| {
+                let born = json!({"_id": id, "createdAt": now});
+                born.as_object().unwrap().clone()
+            });
+            doc.extend(written.clone());
+            doc.insert("updatedAt".into(), json!(now));
+        }
         let (collection, id) = (self.collection.clone(), id.to_owned());
         self.notes.push(Sent { collection, id, mark, deed, answer: Answer::None });
+        Some((position, written))
     }
 
     /// One cycle. An error is what the real client reports as `sync:error`; everything is tried again
@@ -136,9 +175,10 @@ impl Foreign {
         Ok(())
     }
 
-    /// A failed batch leaves the whole log unsent, those before it included.
+    /// Plain entries come before those of transactions. A failed batch leaves the whole log unsent, those before it included.
     fn push(&mut self) -> Result<(), String> {
-        let log = self.log.clone();
+        let mut log = self.log.clone();
+        log.sort_by_key(|(_, entry)| entry.get("txn").is_some());
         for batch in log.chunks(PUSH_BATCH_SIZE) {
             let ops: Vec<&Value> = batch.iter().map(|(_, entry)| entry).collect();
             let body = json!({"batchId": self.uuid(), "ops": ops}).to_string();
@@ -146,7 +186,7 @@ impl Foreign {
             if reply["server_lsn"].is_number() {
                 self.cursor = reply["server_lsn"].clone();
             }
-            for (position, _) in batch {
+            for position in batch.iter().flat_map(|(positions, _)| positions) {
                 self.notes[*position].answer = Answer::Accepted;
             }
         }
@@ -194,16 +234,16 @@ impl Foreign {
         if reply.status >= 400 { Err(format!("{}: {value}", reply.status)) } else { Ok(value) }
     }
 
+    /// The time as JavaScript writes it.
+    fn now(&mut self) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        self.last_edit_ms = i64::try_from(now).unwrap().max(self.last_edit_ms + 1);
+        format!("{:.3}", jiff::Timestamp::from_millisecond(self.last_edit_ms).unwrap())
+    }
+
     fn uuid(&mut self) -> String {
         let (a, b) = (self.rng.u64(..), self.rng.u64(..));
         let low = b & 0xffff_ffff_ffff;
         format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{low:012x}", a >> 32, (a >> 16) & 0xffff, a & 0xfff, (b >> 48) & 0xfff)
     }
-}
-
-/// The time as JavaScript writes it.
-fn iso_now() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let now = jiff::Timestamp::from_millisecond(i64::try_from(now.as_millis()).unwrap()).unwrap();
-    format!("{now:.3}")
 }

@@ -9,7 +9,7 @@ use crate::hub::Hub;
 use crate::node::Node;
 use crate::proxy::{Proxy, Weather};
 use fastrand::Rng;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::thread;
 use tempfile::TempDir;
 
@@ -17,6 +17,8 @@ const NOTES: &str = "notes";
 const ROUNDS: usize = 32;
 /// Documents that everybody edits.
 const SHARED: usize = 4;
+/// One in so many edits of a shared document removes it.
+const REMOVAL: u32 = 8;
 
 #[test]
 fn nodes_and_foreign_clients_converge_through_a_storm() {
@@ -151,7 +153,9 @@ fn work_as_node(node: &mut Node, mut rng: Rng) {
     for round in 0..ROUNDS {
         let own = format!("{}-{round}", node.name);
         node.write(Deed::Insert, NOTES, &own);
-        node.write(Deed::Update, NOTES, &shared(rng.usize(0..SHARED)));
+        // It does not look before it writes: some of this is rejected.
+        let deed = if rng.u32(0..REMOVAL) == 0 { Deed::Remove } else { Deed::Update };
+        node.write(deed, NOTES, &shared(rng.usize(0..SHARED)));
         if rng.u32(0..4) == 0 {
             node.write(Deed::Remove, NOTES, &own);
         }
@@ -173,9 +177,7 @@ fn work_as_device(device: &mut Device, address: &str, mut rng: Rng) {
             let own = format!("{}-{life}-{round}", open.name());
             open.write(Deed::Insert, &own);
             let shared = shared(rng.usize(0..SHARED));
-            if open.has(&shared) {
-                open.write(Deed::Update, &shared);
-            }
+            open.write(deed(open.has(&shared), &mut rng), &shared);
             if rng.u32(0..4) == 0 {
                 open.write(Deed::Remove, &own);
             }
@@ -190,21 +192,39 @@ fn work_as_device(device: &mut Device, address: &str, mut rng: Rng) {
 /// The same, as a WiseJSON application does it.
 fn work_as_foreign(client: &mut Foreign, mut rng: Rng) {
     for round in 0..ROUNDS {
-        let own = format!("{}-{round}", client.name());
-        client.write(Deed::Insert, &own);
-        client.write(Deed::Update, &shared(rng.usize(0..SHARED)));
-        if rng.u32(0..4) == 0 {
-            client.write(Deed::Remove, &own);
+        let own = |n: u32| format!("{}-{round}-{n}", client.name());
+        let [first, second, third] = [own(1), own(2), own(3)];
+        client.write(Deed::Insert, &first);
+        client.insert_many(&[second.clone(), third.clone()]);
+        let shared = shared(rng.usize(0..SHARED));
+        let deed = deed(client.has(&shared), &mut rng);
+        match rng.u32(0..3) {
+            0 => client.transact(&[(Deed::Update, second), (deed, shared), (Deed::Remove, third)]),
+            1 => client.write(deed, &shared),
+            _ => {
+                client.transact(&[(deed, shared.clone()), (Deed::Update, second)]);
+                client.write(Deed::Update, &shared);
+                client.write(Deed::Remove, &third);
+            }
         }
         let _ = client.cycle();
     }
     eventually("the log is sent", || client.cycle().is_ok().then_some(()));
 }
 
+/// What somebody does to a shared document who sees whether it is there.
+fn deed(there: bool, rng: &mut Rng) -> Deed {
+    match (there, rng.u32(0..REMOVAL)) {
+        (false, _) => Deed::Insert,
+        (true, 0) => Deed::Remove,
+        (true, _) => Deed::Update,
+    }
+}
+
 fn shared(number: usize) -> String {
     format!("shared-{number}")
 }
 
-fn data(home: &Path) -> std::path::PathBuf {
+fn data(home: &Path) -> PathBuf {
     home.join("hub")
 }
