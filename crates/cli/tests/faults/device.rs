@@ -107,6 +107,12 @@ impl Open<'_> {
         device.notes.push(Sent { collection, id, mark, deed, answer });
     }
 
+    /// Takes a field away, without a note for the judge.
+    pub fn take_away(&self, id: &str, field: &str) {
+        let collection = self.database.collection(&self.device.collection).unwrap();
+        drop(collection.update(id, &json!({field: null})).unwrap());
+    }
+
     /// Whether the device has a document.
     pub fn has(&self, id: &str) -> bool {
         self.database.collection(&self.device.collection).unwrap().get(id).unwrap().is_some()

@@ -35,6 +35,28 @@ fn two_devices_and_a_foreign_client_converge_through_a_storm() {
 }
 
 #[test]
+fn a_field_that_a_device_takes_away_goes_away_at_a_foreign_client_that_was_editing() {
+    let (world, _) = World::new(0);
+    let address = &world.hub.address;
+    let mut client = Foreign::new("f", address, NOTES, 0);
+    client.cycle().unwrap();
+    let mut device = Device::new("d", world.home.path(), NOTES);
+    let mut open = device.open(address);
+    assert!(open.cycle().success);
+
+    open.take_away(&shared(0), "did_founder-0");
+    open.take_away(&shared(1), "did_founder-1");
+    assert!(open.cycle().success);
+    // This edit is newer than the one that it is about to hear of.
+    client.write(Deed::Update, &shared(1));
+    for _ in 0..2 {
+        client.cycle().unwrap();
+        assert!(open.cycle().success);
+    }
+    converged(address, &[("d".into(), open.replica()), ("f".into(), client.replica())]);
+}
+
+#[test]
 fn everybody_converges_over_a_hub_that_is_killed_again_and_again() {
     let seed = 71;
     Cast { nodes: 1, devices: 2, foreign: 1 }.play(seed, |world| {

@@ -180,7 +180,7 @@ impl Applying<'_> {
             .map(|(name, _)| name.to_owned())
             .collect();
         for name in goes {
-            self.draft.fields.remove(&name);
+            self.draft.take_away(&name);
             self.draft.meta.fields.remove(&name);
         }
         self.draft.meta.floor = stamp;
@@ -209,6 +209,8 @@ impl Applying<'_> {
         if is_live && !was_live {
             self.draft.meta.again = self.current.is_some_and(|c| c.meta.created > Lsn::ZERO);
             self.draft.meta.created = self.party.lsn;
+        } else if is_live {
+            self.draft.meta.again |= self.draft.shrunk;
         }
         let buried = !is_live && *edit != Edit::Remove;
         if let (Some(removed), false) = (self.draft.meta.removed, *edit == Edit::Remove) {

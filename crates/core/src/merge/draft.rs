@@ -12,14 +12,18 @@ pub(super) struct Draft {
     pub meta: Meta,
     /// Whether anything differs from the version it was made from.
     pub touched: bool,
+    /// Whether a field was taken away.
+    pub shrunk: bool,
 }
 
 impl Draft {
     /// Starts from what is stored; `None`: from nothing.
     pub fn of(current: Option<&Version>) -> Draft {
         match current {
-            Some(version) => Draft { fields: version.body.fields(), meta: version.meta.clone(), touched: false },
-            None => Draft { fields: Fields::default(), meta: Meta::default(), touched: false },
+            Some(version) => {
+                Draft { fields: version.body.fields(), meta: version.meta.clone(), touched: false, shrunk: false }
+            }
+            None => Draft { fields: Fields::default(), meta: Meta::default(), touched: false, shrunk: false },
         }
     }
 
@@ -44,10 +48,15 @@ impl Draft {
     pub fn write(&mut self, field: &str, value: Option<Value>, mark: Mark) {
         match value {
             Some(value) => self.fields.set(field, value),
-            None => drop(self.fields.remove(field)),
+            None => self.take_away(field),
         }
         self.meta.fields.insert(field.to_owned(), mark);
         self.touched = true;
+    }
+
+    /// Takes a field away, whoever wrote it.
+    pub fn take_away(&mut self, field: &str) {
+        self.shrunk |= self.fields.remove(field).is_some();
     }
 
     /// Notes an insert or replacement.
@@ -82,7 +91,9 @@ impl Draft {
         self.touched = true;
         let meta = &self.meta;
         let newer = |name: &str| meta.fields.get(name).map_or(meta.whole.stamp, |mark| mark.stamp) > stamp;
+        let before = self.fields.len();
         self.fields.retain(|name| name == "_id" || newer(name));
+        self.shrunk |= self.fields.len() < before;
     }
 
     /// Brings the bookkeeping to its one normal form.

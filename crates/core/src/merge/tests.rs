@@ -113,6 +113,26 @@ fn a_document_inserted_after_its_removal_starts_anew() {
 }
 
 #[test]
+fn a_document_that_lost_a_field_says_so() {
+    let edited = |edit: &Edit| then(&stored(), edit, party(2, 20, 1, 2), LWW).0;
+    assert!(!edited(&set(r#"{"x":1,"z":1}"#)).meta.again);
+    assert!(!edited(&unset("z")).meta.again, "it never had that field");
+    assert!(edited(&unset("y")).meta.again);
+    assert!(edited(&replace(r#"{"_id":"d","x":1}"#, &["y"])).meta.again);
+
+    // A removal that loses against a later edit, and then an insert that is older than the edit:
+    // readers see no gap, and yet the fields from before the removal are gone.
+    let (edited, _) = then(&stored(), &set(r#"{"x":1}"#), party(3, 40, 1, 2), LWW);
+    let (kept, _) = then(&edited, &Edit::Remove, party(2, 20, 1, 3), LWW);
+    assert!(kept.meta.is_live() && !kept.meta.again);
+    let (anew, _) = then(&kept, &Edit::Insert(body(r#"{"_id":"d","z":1}"#)), party(2, 30, 3, 4), LWW);
+    assert_eq!(shown(&anew).unwrap().into_keys().collect::<Vec<_>>(), ["_id", "x", "z"]);
+    assert!(anew.meta.again);
+    let (later, _) = then(&anew, &set(r#"{"x":2}"#), party(3, 50, 4, 5), LWW);
+    assert!(later.meta.again, "a reader may have ignored the version in between");
+}
+
+#[test]
 fn a_removal_that_was_not_the_last_word_is_in_the_ledger() {
     let (edited, _) = then(&stored(), &set(r#"{"x":1}"#), party(3, 30, 1, 2), LWW);
     let (after, merged) = then(&edited, &Edit::Remove, party(2, 20, 1, 3), LWW);

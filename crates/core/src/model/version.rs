@@ -50,7 +50,8 @@ pub struct Meta {
     /// The LSN from which on the document exists for readers (since its last absence).
     #[serde(rename = "c", default)]
     pub created: Lsn,
-    /// Whether readers have seen this id removed before it was created again.
+    /// Whether readers have seen this id with fields that it lost since: it was removed and created
+    /// again, or fields were taken away. Stays, because a reader may have ignored the change.
     #[serde(rename = "g", default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
     /// Fields written after `whole`, present or taken away.

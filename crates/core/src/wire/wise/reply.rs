@@ -58,8 +58,8 @@ pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bo
         return 0;
     }
     if meta.as_ref().is_some_and(|m| m.again) {
-        // Fields of an earlier life go away only with the whole document. At equal times both apply,
-        // so this replaces whatever is not newer than the merged document.
+        // Fields that are gone go away only with the whole document. At equal times both apply, so this
+        // replaces whatever is not newer than the merged document.
         writer.remove(doc.stamp);
         writer.insert();
         return writer.ops;
