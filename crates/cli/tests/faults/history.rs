@@ -74,10 +74,28 @@ impl Change {
     }
 }
 
-/// The hub's whole log: the versions of each document, oldest first.
+/// The hub's whole log: the versions of each document, oldest first, and the ledger of what lost.
 #[derive(Debug)]
 pub struct Log {
     versions: BTreeMap<(String, String), Vec<Change>>,
+    ledger: BTreeMap<(String, String), Vec<Loss>>,
+}
+
+/// A row of the conflict ledger.
+#[derive(Debug)]
+struct Loss {
+    /// Null: a removal lost.
+    losing: Value,
+}
+
+impl Loss {
+    fn keeps(&self, op: &Sent) -> bool {
+        if op.deed == Deed::Remove {
+            self.losing.is_null()
+        } else {
+            self.losing.get(format!("did_{}", op.mark)).is_some()
+        }
+    }
 }
 
 impl Log {
@@ -103,7 +121,7 @@ impl Log {
             after = page["server_lsn"].as_u64().unwrap();
             epoch = text(&page, "epoch");
             if page["has_more"] == false {
-                return Log { versions };
+                return Log { versions, ledger: read_ledger(address) };
             }
         }
     }
@@ -148,19 +166,41 @@ impl Log {
         })
     }
 
+    /// What was acknowledged is in the log, or in the ledger where it lost.
     fn durable(&self, op: &Sent) -> Result<(), String> {
-        let none = Vec::new();
-        let versions = self.versions.get(&(op.collection.clone(), op.id.clone())).unwrap_or(&none);
-        let removed = versions.iter().any(|version| version.doc.is_none());
+        let key = (op.collection.clone(), op.id.clone());
+        let versions = self.versions.get(&key).map_or(&[][..], Vec::as_slice);
+        let losses = self.ledger.get(&key).map_or(&[][..], Vec::as_slice);
+        let ledgered = losses.iter().any(|loss| loss.keeps(op));
         let kept = match &op.answer {
             Answer::None | Answer::Cancelled => true,
             Answer::Receipt { result, lsn } if result == "applied" || result == "merged" => {
                 versions.iter().find(|version| version.lsn == *lsn).is_some_and(|version| version.is_effect_of(op))
             }
-            Answer::Receipt { result, .. } => result == "superseded" || result == "rejected",
-            Answer::Accepted => removed || versions.iter().any(|version| version.is_effect_of(op)),
+            Answer::Receipt { result, .. } => result == "rejected" || ledgered,
+            Answer::Accepted => ledgered || versions.iter().any(|version| version.is_effect_of(op)),
         };
-        if kept { Ok(()) } else { Err(format!("acknowledged and not there: {op:?}; the log has {versions:?}")) }
+        if kept {
+            return Ok(());
+        }
+        Err(format!("acknowledged and not there: {op:?}; the log has {versions:?}, the ledger {losses:?}"))
+    }
+}
+
+fn read_ledger(address: &str) -> BTreeMap<(String, String), Vec<Loss>> {
+    let mut ledger: BTreeMap<_, Vec<Loss>> = BTreeMap::new();
+    let mut before = i64::MAX;
+    loop {
+        let path = format!("/admin/spaces/main/conflicts?before={before}&limit=500");
+        let reply = http::send(address, &Request { method: "GET", path: &path, token: TOKEN, body: None });
+        let answer = reply.unwrap().json();
+        let rows = answer["conflicts"].as_array().unwrap();
+        let Some(last) = rows.last() else { return ledger };
+        before = last["n"].as_i64().unwrap();
+        for row in rows {
+            let key = (text(row, "collection"), text(row, "id"));
+            ledger.entry(key).or_default().push(Loss { losing: row["losing"].clone() });
+        }
     }
 }
 
@@ -246,7 +286,7 @@ mod trial {
     }
 
     fn log(versions: Vec<Change>) -> Log {
-        Log { versions: [(("c".to_owned(), "d".to_owned()), versions)].into() }
+        Log { versions: [(("c".to_owned(), "d".to_owned()), versions)].into(), ledger: super::BTreeMap::new() }
     }
 
     fn sent(mark: &str, answer: Answer) -> Sent {
@@ -278,6 +318,18 @@ mod trial {
         assert!(!passes(&there, &[sent("x", applied(7))]));
         assert!(!passes(&there, &[sent("x", applied(1)), Sent { deed: Deed::Remove, ..sent("y", applied(1)) }]));
         assert!(!passes(&log(Vec::new()), &[sent("x", applied(1))]));
+    }
+
+    #[test]
+    fn a_lost_op_in_the_ledger_is_not_lost() {
+        let mut log = log(vec![put(1, &["x"])]);
+        let loss = super::Loss { losing: Value::Object(fields("y")) };
+        log.ledger.insert(("c".into(), "d".into()), vec![loss]);
+        let superseded = Answer::Receipt { result: "superseded".into(), lsn: 1 };
+        assert!(passes(&log, &[sent("x", applied(1)), sent("y", superseded.clone())]));
+        assert!(passes(&log, &[sent("x", applied(1)), sent("y", Answer::Accepted)]));
+        assert!(!passes(&log, &[sent("x", applied(1)), sent("z", superseded)]));
+        assert!(!passes(&log, &[sent("x", applied(1)), Sent { deed: Deed::Remove, ..sent("y", Answer::Accepted) }]));
     }
 
     #[test]
