@@ -61,7 +61,9 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
     let (mut part, mut extent) = ("all", Extent { rounds: 5, documents: 100_000 });
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
-        let mut number = || -> Result<u64, String> { rest.next().and_then(|n| n.parse().ok()).ok_or(format!("{word} needs a number\n\n{HELP}")) };
+        let mut number = || -> Result<u64, String> {
+            rest.next().and_then(|n| n.parse().ok()).ok_or(format!("{word} needs a number\n\n{HELP}"))
+        };
         match *word {
             "--rounds" => extent.rounds = usize::try_from(number()?)?.max(1),
             "--documents" => extent.documents = (number()? / 1_000).max(1) * 1_000,

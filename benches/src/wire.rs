@@ -4,7 +4,6 @@
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
 
-
 /// One kept-alive connection.
 pub struct Connection {
     stream: BufReader<TcpStream>,

@@ -33,7 +33,14 @@ pub struct Pulled {
 /// When a push fails.
 pub fn push(server: &Server, token: &str, kind: Kind, first: u64, total: u64, clients: usize) -> Result<Pushed> {
     let bodies: Vec<String> = (0..total / 100)
-        .map(|n| push_body(&format!("{}-{first}-{n}", if kind == Kind::Insert { "i" } else { "u" }), kind, first + n * 100, 100))
+        .map(|n| {
+            push_body(
+                &format!("{}-{first}-{n}", if kind == Kind::Insert { "i" } else { "u" }),
+                kind,
+                first + n * 100,
+                100,
+            )
+        })
         .collect();
     let next = AtomicUsize::new(0);
     let (cpu, started) = (server.cpu_s(), Instant::now());

@@ -45,3 +45,8 @@ pub use rebase::{Conflict, Resolution, Resolver};
 pub use replica::Replica;
 pub use transaction::{Transaction, TransactionCollection};
 pub use typed::TypedCollection;
+
+/// The examples of the README are compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -24,18 +24,18 @@ struct Sqlite(TempDir);
 
 impl Sqlite {
     fn new() -> Sqlite {
-        Sqlite(tempfile::tempdir().unwrap())
+        Sqlite(tempfile::tempdir().expect("a directory for the test"))
     }
 }
 
 impl Bench for Sqlite {
     fn store(&self) -> AnyStore {
-        Arc::new(SqliteStore::open(self.0.path(), SqliteOptions::default()).unwrap())
+        Arc::new(SqliteStore::open(self.0.path(), SqliteOptions::default()).expect("the store opens"))
     }
 
     fn reopen(&self, store: AnyStore) -> Pin<Box<dyn Future<Output = AnyStore> + Send + '_>> {
         Box::pin(async move {
-            store.close().await.unwrap();
+            store.close().await.expect("the store closes");
             drop(store);
             self.store()
         })

@@ -53,8 +53,7 @@ pub(super) async fn load(store: &AnyStore, touch: Touch) -> Loaded {
         WriteSet::default()
     };
     store.commit(&space(), touch, Box::new(decide)).await.expect("an empty commit succeeds");
-    let loaded = seen.lock().expect("no panic inside").clone();
-    loaded
+    seen.lock().expect("no panic inside").clone()
 }
 
 /// Commits a write set that does not depend on what is loaded.
