@@ -283,6 +283,28 @@ fn an_op_gets_its_number_when_it_is_first_offered() {
 }
 
 #[test]
+fn numbers_of_a_batch_under_way_are_used_up_even_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let notes: BTreeSet<_> = BTreeSet::from([CollectionName::new("notes").unwrap()]);
+    let numbers = |db: &Database, recompose: bool, most: usize| -> Vec<u64> {
+        let body = db.replica().next_batch(&notes, most, recompose).unwrap().unwrap().body;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        body["ops"].as_array().unwrap().iter().map(|op| op["seq"].as_u64().unwrap()).collect()
+    };
+    let db = Database::open(&path).unwrap();
+    db.replica().join(&notes, Strategy::LastWriteWins).unwrap();
+    (0..4).for_each(|n| drop(db.collection("notes").unwrap().insert(json!({"_id": n.to_string()})).unwrap()));
+    let offered = numbers(&db, false, 2);
+    drop(db);
+
+    let db = Database::open(&path).unwrap();
+    let all = numbers(&db, true, 4);
+    assert_eq!(all[..2], offered[..], "the same ops keep their numbers");
+    assert!(all.is_sorted_by(|a, b| a < b), "and no other op gets one of them: {all:?}");
+}
+
+#[test]
 fn numbers_are_never_used_twice_even_when_the_last_op_was_folded_away() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");

@@ -253,7 +253,9 @@ impl Memory {
                 (node, 0, 0, 0)
             }
         };
-        let newest = "SELECT coalesce(max(seq), 0), coalesce(max(stamp), 0) FROM outbox";
+        // A number that was offered before a crash is used up, whatever `state` knows of it.
+        let newest =
+            "SELECT max(coalesce(max(seq), 0), coalesce(max(wire_seq), 0)), coalesce(max(stamp), 0) FROM outbox";
         let (seq, stamp): (u64, u64) = conn.query_row(newest, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(Memory {
             node: NodeId::new(node)?,
