@@ -77,6 +77,7 @@ impl ServerError {
             ServerError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ServerError::Taken { .. } => StatusCode::CONFLICT,
             ServerError::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            ServerError::SlowBody => StatusCode::REQUEST_TIMEOUT,
             ServerError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             _ => match self.kind() {
                 Kind::Retry => StatusCode::SERVICE_UNAVAILABLE,

@@ -10,6 +10,11 @@ use axum::http::header::AUTHORIZATION;
 use std::sync::Arc;
 use syncline_core::model::SpaceName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// Polls that read at once after their wait. One change wakes all of them: they read in turn, and
+/// beside the requests that come in meanwhile.
+const WOKEN_READS: usize = 64;
 
 /// A hub with its door: tokens, limits, counters.
 pub struct App {
@@ -23,6 +28,7 @@ pub struct App {
     pub meters: Arc<Meters>,
     requests: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    woken: Arc<Semaphore>,
     pub(crate) body_bytes: Arc<Semaphore>,
 }
 
@@ -39,8 +45,9 @@ impl App {
         let bounds = &options.settings.bounds;
         let requests = Arc::new(Semaphore::new(bounds.requests));
         let waiting = Arc::new(Semaphore::new(bounds.waiting_polls));
+        let woken = Arc::new(Semaphore::new(WOKEN_READS));
         let body_bytes = Arc::new(Semaphore::new(bounds.inflight_body_bytes.min(Semaphore::MAX_PERMITS)));
-        Arc::new(App { hub, tokens, options, meters, requests, waiting, body_bytes })
+        Arc::new(App { hub, tokens, options, meters, requests, waiting, woken, body_bytes })
     }
 
     /// Finds the grant of a request.
@@ -97,5 +104,20 @@ impl App {
             limit: "limits.waiting_polls",
         })?;
         Ok(Slot { _permit: permit })
+    }
+
+    /// Lets a poll that has waited read on, in its turn.
+    ///
+    /// # Errors
+    /// [`ServerError::Overloaded`] when its turn does not come in time.
+    pub async fn turn(&self) -> Result<Slot, ServerError> {
+        let turn = timeout(self.options.settings.bounds.request_timeout, Arc::clone(&self.woken).acquire_owned());
+        match turn.await {
+            Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
+            Ok(Err(_)) | Err(_) => Err(ServerError::Overloaded {
+                what: "more polls woke at once than it can answer in time",
+                limit: "limits.request_timeout",
+            }),
+        }
     }
 }

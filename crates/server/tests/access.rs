@@ -117,6 +117,8 @@ async fn tokens_are_added_rotated_listed_without_secrets_and_removed() {
     let hub = Hub::start().await;
     let first = token(&hub, &json!({ "name": "device" })).await;
     assert_eq!(hub.post("/admin/tokens", &json!({ "name": "device" })).await.refusal(409), "token_exists");
+    let limited_admin = json!({ "name": "x", "admin": true, "space": "acme" });
+    assert_eq!(hub.post("/admin/tokens", &limited_admin).await.refusal(400), "malformed_token");
     assert_eq!(
         hub.post("/admin/tokens", &json!({ "name": "x", "colections": [] })).await.refusal(400),
         "malformed_json"

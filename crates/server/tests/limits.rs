@@ -164,5 +164,23 @@ async fn a_body_that_stops_coming_is_given_up() {
         bearer()
     );
     let reply = hub.send_bytes(head.as_bytes()).await;
-    assert_eq!(reply.refusal(400), "slow_body");
+    assert_eq!(reply.refusal(408), "slow_body");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polls_that_one_change_wakes_are_all_answered_although_few_requests_may_be_in_work() {
+    let hub = Arc::new(Hub::with(|options| options.settings.bounds.requests = 1).await);
+    let mut polls = Vec::new();
+    for n in 1..=8 {
+        let waiting = Arc::clone(&hub);
+        polls.push(tokio::spawn(async move { waiting.get("/sync/pull?node=r&since_lsn=0&wait=30").await }));
+        while !hub.get("/metrics").await.text().contains(&format!("syncline_waiting_polls {n}")) {
+            tokio::task::yield_now().await;
+        }
+    }
+    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+    for poll in polls {
+        let reply = poll.await.unwrap();
+        assert_eq!((reply.status, &reply.json()["server_lsn"]), (200, &json!(1)));
+    }
 }

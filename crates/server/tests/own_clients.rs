@@ -177,3 +177,15 @@ async fn many_pushes_at_once_share_commits_and_each_gets_its_own_answer() {
         assert_eq!(found, expected);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_reply_names_a_position_that_pages_reach() {
+    for hub in Hub::on_every_store().await {
+        hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+        // The number of a foreign push stands behind the last change.
+        let foreign = json!({ "batchId": "f1", "ops": [] });
+        assert_eq!(hub.post("/c/a/sync/push", &foreign).await.json()["server_lsn"], json!(2));
+        let pushed = hub.push("n1", "b2", &json!([insert(1, "a", "x")])).await;
+        assert_eq!(pushed["server_lsn"], hub.pull("since_lsn=0").await["server_lsn"]);
+    }
+}

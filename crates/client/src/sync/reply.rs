@@ -218,6 +218,7 @@ mod tests {
         assert_eq!(meaning(409, &words("batch_reused")), Failure::BatchReused("why".into()));
         assert_eq!(meaning(413, &words("batch_too_large")), Failure::Refused("why".into()));
         assert!(matches!(meaning(413, "<html>too large</html>"), Failure::Server(_)), "a proxy's words");
+        assert!(matches!(meaning(408, &words("slow_body")), Failure::Server(_)), "it says nothing against the ops");
         assert!(matches!(meaning(404, &words("not_found")), Failure::Server(_)));
         assert!(matches!(meaning(500, ""), Failure::Server(_)));
     }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 pub struct PushReply {
     /// `ok`.
     pub status: String,
-    /// The head of the log. Never a cursor: only pages and snapshots move cursors.
+    /// The last change of the log. Never a cursor: only pages and snapshots move cursors.
     pub server_lsn: Lsn,
     /// The history that LSNs count in.
     pub epoch: Epoch,

@@ -1,5 +1,6 @@
 //! What a token is called and grants, as configurations, stores and the admin API write it.
 
+use crate::error::ServerError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -38,6 +39,24 @@ pub struct TokenSpec {
 }
 
 impl TokenSpec {
+    /// Refuses contradictions: whoever administers the hub can make any token, so limits on such a
+    /// token would only look like some.
+    ///
+    /// # Errors
+    /// [`ServerError::BadRequest`].
+    pub fn check(&self) -> Result<(), ServerError> {
+        let limited = self.space.is_some() || self.collections.is_some() || self.node.is_some();
+        if self.admin && limited {
+            let name = &self.name;
+            let reason = format!(
+                "token `{name}` is to administer the whole hub and to be limited to a space, collections or a node; \
+                 leave out one of the two"
+            );
+            return Err(ServerError::bad("malformed_token", reason));
+        }
+        Ok(())
+    }
+
     /// A token that may do everything, the administration of the hub included.
     #[must_use]
     pub fn admin(name: NodeId) -> TokenSpec {

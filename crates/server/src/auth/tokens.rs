@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use syncline_core::model::{Millis, NodeId};
+use tokio::sync::Mutex;
 
 /// A token as the store keeps it.
 #[derive(Serialize, Deserialize)]
@@ -37,16 +38,20 @@ pub struct Tokens {
     store: Arc<dyn Store>,
     declared: HashMap<[u8; 32], Grant>,
     stored: RwLock<HashMap<[u8; 32], Grant>>,
+    /// One change at a time: what is in memory must not fall behind the store, or a removed token
+    /// would go on being accepted.
+    changing: Mutex<()>,
 }
 
 impl Tokens {
     /// Reads the stored tokens and adds the declared ones.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store, or of [`TokenSpec::check`].
     pub async fn open(store: Arc<dyn Store>, declared: &[DeclaredToken]) -> Result<Tokens, ServerError> {
+        declared.iter().try_for_each(|token| token.spec.check())?;
         let declared = declared.iter().map(|t| (digest(&t.secret), Grant(Arc::new(t.spec.clone())))).collect();
-        let tokens = Tokens { store, declared, stored: RwLock::default() };
+        let tokens = Tokens { store, declared, stored: RwLock::default(), changing: Mutex::default() };
         tokens.refresh().await?;
         Ok(tokens)
     }
@@ -73,8 +78,10 @@ impl Tokens {
     /// Makes a token. The secret is in the answer and nowhere else.
     ///
     /// # Errors
-    /// [`ServerError::Taken`] for a name in use.
+    /// [`ServerError::Taken`] for a name in use, or those of [`TokenSpec::check`].
     pub async fn add(&self, spec: TokenSpec) -> Result<Secret, ServerError> {
+        spec.check()?;
+        let _turn = self.changing.lock().await;
         if self.list().await?.iter().any(|t| t.spec.name == spec.name) {
             let reason = format!("a token named `{}` exists; rotate it, remove it or take another name", spec.name);
             return Err(ServerError::Taken { code: "token_exists", reason });
@@ -90,6 +97,7 @@ impl Tokens {
     /// # Errors
     /// [`ServerError::NotFound`], or [`ServerError::Taken`] for a declared token.
     pub async fn rotate(&self, name: &NodeId) -> Result<Secret, ServerError> {
+        let _turn = self.changing.lock().await;
         let old = self.find_stored(name).await?;
         self.write(old.spec, old.created_at).await
     }
@@ -99,6 +107,7 @@ impl Tokens {
     /// # Errors
     /// [`ServerError::NotFound`], or [`ServerError::Taken`] for a declared token.
     pub async fn remove(&self, name: &NodeId) -> Result<(), ServerError> {
+        let _turn = self.changing.lock().await;
         self.find_stored(name).await?;
         self.store.put_record(RecordKind::Token, name.to_string(), None).await?;
         self.refresh().await

@@ -26,10 +26,15 @@ const RESERVE_STEP: usize = 64 << 10;
 pub struct Held {
     /// The bytes, decompressed.
     pub bytes: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
+    share: Option<OwnedSemaphorePermit>,
 }
 
 impl Held {
+    /// Gives up the bytes and keeps their share of the memory, for what was made of them.
+    pub fn into_share(self) -> Option<OwnedSemaphorePermit> {
+        self.share
+    }
+
     /// Whether the body is an object with a top-level key `node`: then it is from our own client.
     ///
     /// # Errors
@@ -60,7 +65,7 @@ impl Held {
 ///
 /// # Errors
 /// [`ServerError::TooMuch`] over `limits.body_bytes`, [`ServerError::Overloaded`] when bodies take too
-/// much memory or this one too much time, [`ServerError::BadRequest`] when it is cut or its coding broken.
+/// much memory, [`ServerError::SlowBody`], [`ServerError::BadRequest`] when it is cut or its coding broken.
 pub async fn read_body(app: &App, request: Request) -> Result<Held, ServerError> {
     check_coding(request.headers())?;
     let announced = length(request.headers().get(CONTENT_LENGTH));
@@ -72,7 +77,7 @@ pub async fn read_body(app: &App, request: Request) -> Result<Held, ServerError>
     let mut rest = BytesMut::new();
     loop {
         let chunk = match timeout(app.options.settings.bounds.body_idle, chunks.next()).await {
-            Err(_) => return Err(ServerError::bad("slow_body", "the body stopped coming (`limits.body_idle`)")),
+            Err(_) => return Err(ServerError::SlowBody),
             Ok(None) => break,
             Ok(Some(Err(e))) => {
                 return Err(ServerError::bad("malformed_body", format!("the body cannot be read: {e}")));
@@ -93,7 +98,7 @@ pub async fn read_body(app: &App, request: Request) -> Result<Held, ServerError>
     }
     let bytes = first.unwrap_or_else(|| rest.freeze());
     app.meters.body_bytes.increment(bytes.len() as u64);
-    Ok(Held { bytes, _share: intake.share })
+    Ok(Held { bytes, share: intake.share })
 }
 
 /// Accounts for a body while it arrives.

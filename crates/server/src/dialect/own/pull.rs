@@ -77,7 +77,7 @@ async fn news(
         _ = leaving.wait_for(|leaving| *leaving) => false,
     };
     asked.app.meters.waiting_polls.decrement(1.0);
-    asked.slot = asked.app.slot()?;
+    asked.slot = asked.app.turn().await?;
     Ok(came)
 }
 

@@ -13,7 +13,13 @@ use syncline_core::wire::own::{PushReply, PushRequest, decode_push};
 /// `POST …/sync/push` with a `node` in the body.
 pub(in super::super) async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
     let limits = asked.app.options.settings.limits;
-    let mut push = body.parse(move |text| Ok(decode_push(text, &limits)?)).await?;
+    let grant = asked.grant.clone();
+    let read = move |text: &[u8]| {
+        let mut push = decode_push(text, &limits)?;
+        set_aside_forbidden(&grant, &mut push.batch.steps, text)?;
+        Ok(push)
+    };
+    let push = body.parse(read).await?;
     asked.grant.check_node(&push.batch.node)?;
     let known = asked.space.head().epoch;
     if push.epoch.as_ref().is_some_and(|epoch| !epoch.as_str().is_empty() && *epoch != known) {
@@ -28,12 +34,12 @@ pub(in super::super) async fn push(asked: Asked, body: Held) -> Result<Response,
             advice: "send smaller batches",
         });
     }
-    set_aside_forbidden(&asked.grant, &mut push.batch.steps, &body)?;
     let pushed = asked.space.push_own(push.batch).await?;
     match pushed.reply {
         Reply::Own { author, receipts } => Ok(answer::json(&PushReply {
             status: "ok".to_owned(),
-            server_lsn: pushed.head.lsn,
+            // Where pages end: receipts that name no change of their own are passed by the next page.
+            server_lsn: pushed.head.last_change,
             epoch: pushed.head.epoch,
             author,
             receipts,
@@ -47,7 +53,7 @@ pub(in super::super) async fn push(asked: Asked, body: Held) -> Result<Response,
 }
 
 /// An op outside the token's collections is rejected by its receipt and holds up nothing else.
-fn set_aside_forbidden(grant: &Grant, steps: &mut [Step], body: &Held) -> Result<(), ServerError> {
+fn set_aside_forbidden(grant: &Grant, steps: &mut [Step], text: &[u8]) -> Result<(), ServerError> {
     let refused = |step: &Step| match step {
         Step::Edit(Op { collection, .. }) | Step::Clear { collection, .. } => grant.check_collection(collection).err(),
         Step::Poison(_) => None,
@@ -55,7 +61,7 @@ fn set_aside_forbidden(grant: &Grant, steps: &mut [Step], body: &Held) -> Result
     if !steps.iter().any(|step| refused(step).is_some()) {
         return Ok(());
     }
-    let sent: PushRequest<'_> = serde_json::from_slice(&body.bytes).map_err(|e| Malformed::json("push", e))?;
+    let sent: PushRequest<'_> = serde_json::from_slice(text).map_err(|e| Malformed::json("push", e))?;
     for (step, raw) in steps.iter_mut().zip(sent.ops) {
         let Some(refusal) = refused(step) else { continue };
         let (seq, txn, collection) = match step {

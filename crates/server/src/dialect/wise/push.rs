@@ -22,7 +22,8 @@ pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
     let Sender { served, own, sole, cleared } = readers.sender(&key, asked.space.head().lsn, asked.arrived);
     let (collection, limits) = (key.collection.clone(), asked.app.options.settings.limits);
     let push = body.parse(move |text| Ok(decode_push(text, &collection, &limits)?)).await?;
-    drop(body);
+    // The ops take the place of the bytes and count in their stead until they are committed.
+    let _share = body.into_share();
     let clears = push.ops.iter().any(|op| op.txn.is_none() && matches!(op.edit, ForeignEdit::Clear));
     let batch = ForeignBatch {
         node: key.token.clone(),
