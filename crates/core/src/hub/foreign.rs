@@ -4,6 +4,7 @@
 
 use super::decide::Reply;
 use super::loaded::{DocKey, StoredBatch};
+use super::own::edit_text;
 use super::progress::{Attempt, Progress};
 use super::weave::weave;
 use super::write_set::{Entry, Quarantined, Ticket};
@@ -164,7 +165,17 @@ impl Progress {
         push.last.insert(id.clone(), stamp);
         let (key, author) = (push.at(id), push.author);
         let base = Base::ReadUpTo(push.batch.served);
-        self.apply(Attempt { key, edit, author, base, stamp, strategy: None });
+        if let Err(why) = self.apply(Attempt { key, edit, author, base, stamp, strategy: None }) {
+            self.quarantine(Quarantined {
+                collection: Some(push.batch.collection.clone()),
+                id: Some(id.clone()),
+                node: push.batch.node.clone(),
+                seq: None,
+                code: why.code,
+                reason: why.reason,
+                op: edit_text(id, edit),
+            });
+        }
     }
 
     fn version(&self, push: &Push<'_>, id: &DocId) -> Option<&Version> {

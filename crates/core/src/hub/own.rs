@@ -36,6 +36,7 @@ impl Progress {
                 fresh.push((first + n, step));
                 self.step(batch, state, step).unwrap_or_else(|rejection| rejected(step.seq(), rejection))
             });
+            self.note_receipt(batch, &receipt);
             receipts.push(receipt);
         }
         let cause = fresh.iter().map(|(n, _)| &receipts[*n]).find(|r| r.result == Verdict::Rejected).cloned();
@@ -44,14 +45,23 @@ impl Progress {
             for (n, step) in &fresh {
                 reject_with(&mut receipts[*n], &cause);
                 self.set_aside(batch, step, &receipts[*n]);
+                self.note_receipt(batch, &receipts[*n]);
+            }
+            // The same number twice in one transaction has one fate.
+            for receipt in &mut receipts[first..] {
+                if let Some(fate) = self.repeat(batch, state, receipt.seq) {
+                    *receipt = fate;
+                }
             }
         }
         let kept = self.writes.receipts.entry(batch.node.clone()).or_default();
         for (n, _) in fresh {
-            let receipt = receipts[n].clone();
-            self.loaded.receipts.insert((batch.node.clone(), receipt.seq), receipt.clone());
-            kept.push(receipt);
+            kept.push(receipts[n].clone());
         }
+    }
+
+    fn note_receipt(&mut self, batch: &OwnBatch, receipt: &Receipt) {
+        self.loaded.receipts.insert((batch.node.clone(), receipt.seq), receipt.clone());
     }
 
     /// The receipt of an op that was decided before.
@@ -65,7 +75,7 @@ impl Progress {
         match step {
             Step::Edit(op) => self.edit(batch, state, op),
             Step::Clear { seq, collection, read_up_to, stamp, .. } => {
-                Ok(self.clear(batch, state, (*seq, collection, *read_up_to, *stamp)))
+                self.clear(batch, state, (*seq, collection, *read_up_to, *stamp))
             }
             Step::Poison(poison) => Err(poison.rejection.clone()),
         }
@@ -84,7 +94,7 @@ impl Progress {
             base: op.base,
             stamp: self.clamp(op.stamp),
             strategy: batch.strategy,
-        });
+        })?;
         Ok(Receipt { seq: op.seq(), result, lsn, rejection: None })
     }
 
@@ -94,21 +104,21 @@ impl Progress {
         batch: &OwnBatch,
         state: AuthorState,
         (seq, collection, read_up_to, stamp): (Seq, &CollectionName, Lsn, Stamp),
-    ) -> Receipt {
+    ) -> Result<Receipt, Rejection> {
         let stamp = self.clamp(stamp);
         for (key, lsn, author) in self.live(collection) {
             if lsn <= read_up_to || author == state.author {
                 let (edit, base) = (&Edit::Remove, Base::At(read_up_to));
-                self.apply(Attempt { key, edit, author: state.author, base, stamp, strategy: batch.strategy });
+                self.apply(Attempt { key, edit, author: state.author, base, stamp, strategy: batch.strategy })?;
             }
         }
-        Receipt { seq, result: Verdict::Applied, lsn: self.loaded.head, rejection: None }
+        Ok(Receipt { seq, result: Verdict::Applied, lsn: self.loaded.head, rejection: None })
     }
 
     fn set_aside(&mut self, batch: &OwnBatch, step: &Step, receipt: &Receipt) {
         let rejection = receipt.rejection.clone().expect("only rejected ops are set aside");
         let (collection, id, op) = match step {
-            Step::Edit(op) => (Some(op.collection.clone()), Some(op.id.clone()), op_text(op)),
+            Step::Edit(op) => (Some(op.collection.clone()), Some(op.id.clone()), edit_text(&op.id, &op.edit)),
             Step::Clear { collection, .. } => (Some(collection.clone()), None, r#"{"op":"clear"}"#.to_owned()),
             Step::Poison(Poison { collection, raw, .. }) => (collection.clone(), None, raw.clone()),
         };
@@ -149,9 +159,9 @@ fn reject_with(receipt: &mut Receipt, cause: &Receipt) {
     });
 }
 
-/// An op for a person to read and for a retry: the fields of the wire.
-fn op_text(op: &Op) -> String {
-    let (name, part) = match &op.edit {
+/// An edit for a person to read and for a retry: the fields of the wire.
+pub(super) fn edit_text(id: &DocId, edit: &Edit) -> String {
+    let (name, part) = match edit {
         Edit::Insert(body) => ("insert", format!(r#","doc":{}"#, body.text())),
         Edit::Replace { body, .. } => ("replace", format!(r#","doc":{}"#, body.text())),
         Edit::Update { set, unset } => {
@@ -160,6 +170,6 @@ fn op_text(op: &Op) -> String {
         }
         Edit::Remove => ("remove", String::new()),
     };
-    let id = serde_json::to_string(op.id.as_str()).expect("text serializes");
+    let id = serde_json::to_string(id.as_str()).expect("text serializes");
     format!(r#"{{"op":"{name}","id":{id}{part}}}"#)
 }

@@ -3,7 +3,7 @@
 use super::loaded::{AuthorState, BatchKey, DocKey, Loaded, Rules, StoredBatch};
 use super::write_set::{Change, Conflict, Entry, Quarantined, WriteSet};
 use crate::merge::{self, Merged, Party, Strategy};
-use crate::model::{Author, Base, DocId, Edit, Lsn, Millis, NodeId, Stamp, Verdict, Version};
+use crate::model::{Author, Base, DocId, Edit, Lsn, Millis, NodeId, Rejection, Stamp, Verdict, Version};
 
 /// Loaded state and write set, moving together.
 pub(super) struct Progress {
@@ -66,13 +66,19 @@ impl Progress {
 
     /// Runs the merge rule and records what follows from it. Returns the verdict and the LSN of the
     /// version that stands afterwards.
-    pub fn apply(&mut self, attempt: Attempt<'_>) -> (Verdict, Lsn) {
+    ///
+    /// # Errors
+    /// The document would outgrow its limit; nothing was recorded.
+    pub fn apply(&mut self, attempt: Attempt<'_>) -> Result<(Verdict, Lsn), Rejection> {
         let Attempt { key, edit, author, base, stamp, strategy } = attempt;
         let lsn = self.loaded.head.next();
         let party = Party { author, stamp, base, lsn };
         let rule = self.loaded.strategies.get(&key.0).copied().or(strategy).unwrap_or_default();
         let current = self.loaded.docs.get(&key);
         let Merged { version, verdict, losses } = merge::apply(current, edit, party, rule);
+        if let Some(version) = &version {
+            check_growth(&key, current, version, self.rules.limits.document_bytes)?;
+        }
         let standing = version.as_ref().or(current).map_or(Lsn::ZERO, |v| v.lsn);
         for loss in losses {
             self.writes.conflicts.push(Conflict {
@@ -89,7 +95,7 @@ impl Progress {
         if let Some(version) = version {
             self.append(key, version);
         }
-        (verdict, standing)
+        Ok((verdict, standing))
     }
 
     /// Logs a version, which becomes its document's head.
@@ -139,4 +145,24 @@ impl Progress {
         self.writes.conflicts.truncate(to.conflicts);
         self.writes.quarantine.truncate(to.quarantine);
     }
+}
+
+/// Edits that are each within the limit could still add up to a document that no page can carry. One
+/// that is too large already (the limit was lowered) may shrink.
+fn check_growth(key: &DocKey, before: Option<&Version>, after: &Version, limit: usize) -> Result<(), Rejection> {
+    let grown = weight(after);
+    if grown <= limit || before.is_some_and(|before| grown <= weight(before)) {
+        return Ok(());
+    }
+    let (collection, id) = key;
+    let reason = format!(
+        "document `{id}` in `{collection}` would weigh {grown} bytes after this edit, names of fields taken away \
+         included; the limit is {limit} (`limits.document_bytes`); replace it with a smaller one, or split it"
+    );
+    Err(Rejection { code: "document_too_large".into(), reason })
+}
+
+/// Bytes of the text, and of the names that stay noted although their fields are gone.
+fn weight(version: &Version) -> usize {
+    version.body.text().len() + version.meta.fields.keys().map(String::len).sum::<usize>()
 }

@@ -18,10 +18,6 @@ fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
 
-fn rules() -> Rules {
-    Rules { now: Millis(1_000_000), limits: Limits::default() }
-}
-
 fn op(seq: u64, id: &str, edit: Edit) -> Op {
     Op {
         key: OpKey::Seq(Seq(seq)),
@@ -60,6 +56,7 @@ fn push(batch: &str, steps: Vec<Step>) -> Intake {
 struct Space {
     state: Loaded,
     log: Vec<Entry>,
+    limits: Limits,
 }
 
 impl Space {
@@ -68,7 +65,7 @@ impl Space {
             let author = Author(self.state.nodes.len() as u32 + n as u32 + 1);
             self.state.nodes.entry(name).or_insert(AuthorState { author, forgotten: Seq(0) });
         }
-        let decision = decide(self.state.clone(), group, rules());
+        let decision = decide(self.state.clone(), group, Rules { now: Millis(1_000_000), limits: self.limits });
         for entry in &decision.writes.entries {
             assert_eq!(entry.lsn(), self.state.head.next(), "LSNs have no gap");
             self.state.head = entry.lsn();
@@ -148,6 +145,57 @@ fn ops_of_one_transaction_are_rejected_together() {
     assert_eq!(receipts[1].rejection.as_ref().unwrap().code, "transaction_rejected");
     assert_eq!((space.text("x"), space.text("y")), (None, None));
     assert_eq!(space.log.len(), 2, "LSNs of the rolled back ops were not used up");
+}
+
+#[test]
+fn the_same_number_twice_in_a_transaction_takes_effect_once() {
+    let mut space = Space::default();
+    let twice = || vec![in_txn(insert(1, "x"), 1), in_txn(update(2, "x"), 1), in_txn(update(2, "x"), 1)];
+    let receipts = space.receipts(push("b1", twice()));
+    assert_eq!((receipts.len(), &receipts[1]), (3, &receipts[2]));
+    assert_eq!(space.log.len(), 2);
+    let steps = vec![in_txn(insert(3, "y"), 1), in_txn(insert(3, "y"), 1), in_txn(update(4, "missing"), 1)];
+    assert_eq!(verdicts(&space.receipts(push("b2", steps))), [Verdict::Rejected; 3]);
+    assert_eq!(space.text("y"), None);
+}
+
+#[test]
+fn edits_within_the_limit_do_not_add_up_to_a_document_over_it() {
+    let mut space = Space { limits: Limits { document_bytes: 100, ..Limits::default() }, ..Space::default() };
+    let set = |seq: u64, name: &str| {
+        let set = Body::trusted(format!(r#"{{"{name}":"{}"}}"#, "v".repeat(60))).fields();
+        Step::Edit(op(seq, "x", Edit::Update { set, unset: [].into() }))
+    };
+    let receipts = space.receipts(push("b1", vec![insert(1, "x"), set(2, "a"), set(3, "b"), update(4, "x")]));
+    let (yes, no) = (Verdict::Applied, Verdict::Rejected);
+    assert_eq!(verdicts(&receipts), [yes, yes, no, yes]);
+    let why = receipts[2].rejection.as_ref().unwrap();
+    assert!(why.code == "document_too_large" && why.reason.contains("limits.document_bytes"), "{why:?}");
+
+    let more = Body::trusted(format!(r#"{{"c":"{}"}}"#, "v".repeat(60))).fields();
+    let edit = ForeignEdit::Update(DocId::new("x").unwrap(), more);
+    let foreign_set = ForeignOp { key: None, edit, time: Some(Millis(900_000)), txn: None, raw: String::new() };
+    space.push(&[foreign("f1", vec![foreign_set, foreign_insert(1, "y")])]);
+    assert!(!space.text("x").unwrap().contains("\"c\""));
+    assert!(space.text("y").is_some(), "nothing waits behind it");
+}
+
+#[test]
+fn fields_that_come_and_go_do_not_grow_a_document_for_ever() {
+    let mut space = Space { limits: Limits { document_bytes: 200, ..Limits::default() }, ..Space::default() };
+    space.receipts(push("b0", vec![insert(1, "x")]));
+    let come_and_go = (2..100u64).flat_map(|n| {
+        let set = Body::trusted(format!(r#"{{"field{n}":1}}"#)).fields();
+        let come = op(2 * n, "x", Edit::Update { set, unset: [].into() });
+        let go =
+            op(2 * n + 1, "x", Edit::Update { set: Body::trusted("{}").fields(), unset: [format!("field{n}")].into() });
+        [Step::Edit(come), Step::Edit(go)]
+    });
+    let receipts = space.receipts(push("b1", come_and_go.collect()));
+    assert_eq!(receipts.last().unwrap().result, Verdict::Rejected);
+    let anew = Edit::Replace { body: Body::trusted(r#"{"_id":"x","n":0}"#), changed: [].into() };
+    assert_eq!(verdicts(&space.receipts(push("b2", vec![Step::Edit(op(900, "x", anew))]))), [Verdict::Applied]);
+    assert!(space.state.docs.values().all(|version| version.meta.fields.is_empty()));
 }
 
 #[test]
