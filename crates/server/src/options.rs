@@ -83,6 +83,9 @@ pub struct Bounds {
     pub requests: usize,
     /// Long polls that wait (`limits.waiting_polls`).
     pub waiting_polls: usize,
+    /// Nodes of a space whose cursors are noted although they never push (`limits.reading_nodes`):
+    /// anybody with a token may read under any number of names.
+    pub reading_nodes: usize,
     /// Bytes of request bodies in memory (`limits.inflight_body_bytes`).
     pub inflight_body_bytes: usize,
     /// Pushes that wait for their commit, per space (`limits.queued_pushes`).
@@ -109,6 +112,7 @@ impl Default for Bounds {
             connections: 10_000,
             requests: 1_024,
             waiting_polls: 10_000,
+            reading_nodes: 100_000,
             inflight_body_bytes: 512 << 20,
             queued_pushes: 1_024,
             group_pushes: 64,

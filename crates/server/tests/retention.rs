@@ -58,3 +58,22 @@ async fn a_live_node_holds_the_log_back_until_it_has_read_it() {
     trim_to(&hub, 2).await;
     assert_eq!(hub.post("/admin/spaces/main/trim", &Value::Null).await.json()["horizon"], json!(2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_only_read_are_noted_up_to_their_limit_and_served_past_it() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let open = || Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap());
+    let few = |options: &mut syncline_server::Options| options.settings.bounds.reading_nodes = 3;
+
+    let hub = Hub::on(open(), few).await;
+    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+    for node in ["n1", "r1", "r2", "r3"] {
+        assert_eq!(hub.get(&format!("/sync/pull?node={node}&since_lsn=1")).await.status, 200);
+    }
+    hub.shut_down().await;
+
+    let hub = Hub::on(open(), few).await;
+    let nodes = hub.get("/admin/spaces/main/nodes").await.json();
+    let named: Vec<_> = nodes["nodes"].as_array().unwrap().iter().map(|n| n["node"].as_str().unwrap()).collect();
+    assert_eq!(named, ["n1", "r1", "r2"]);
+}

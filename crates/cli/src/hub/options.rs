@@ -137,6 +137,7 @@ fn bounds(config: &Config) -> Bounds {
         connections: size(config, "limits.connections"),
         requests: size(config, "limits.requests"),
         waiting_polls: size(config, "limits.waiting_polls"),
+        reading_nodes: size(config, "limits.reading_nodes"),
         inflight_body_bytes: size(config, "limits.inflight_body_bytes"),
         queued_pushes: size(config, "limits.queued_pushes"),
         group_pushes: size(config, "limits.group_pushes"),

@@ -3,11 +3,15 @@
 
 use super::api::{ApiClient, ApiError, ApiReply, ApiStream};
 use crate::sync_error::SyncError;
+use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use futures_util::stream::StreamExt;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use std::error::Error as _;
 use std::time::Duration;
+
+/// No whole answer is larger: pages end at 4 MiB, or after one document at the hub's limit.
+const ANSWER_BYTES: usize = 64 << 20;
 
 /// Speaks to the hub at one address with one token.
 #[derive(Clone, Debug)]
@@ -42,10 +46,16 @@ impl HttpApiClient {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<ApiReply, ApiError> {
-        let response = request.send().await.map_err(|e| cut(&e))?;
+        let mut response = request.send().await.map_err(|e| cut(&e))?;
         let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
-        let body = response.bytes().await.map_err(|e| cut(&e))?;
-        Ok(ApiReply { status, retry_after, body })
+        let mut body = BytesMut::new();
+        while let Some(piece) = response.chunk().await.map_err(|e| cut(&e))? {
+            if body.len() + piece.len() > ANSWER_BYTES {
+                return Err(ApiError::new(format!("the answer is larger than {ANSWER_BYTES} bytes")));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(ApiReply { status, retry_after, body: body.freeze() })
     }
 }
 

@@ -10,6 +10,8 @@ use syncline_core::session::{Answer, Failure};
 
 /// Documents that are stored in one transaction while a snapshot loads.
 const PART_DOCUMENTS: usize = 1_000;
+/// Bytes after which a transaction takes no further document: a thousand large ones would fill the memory.
+const PART_BYTES: usize = 8 << 20;
 /// Bytes of one line of a snapshot: a document at the hub's limit (16 MiB) and what stands around it, twice over.
 const LINE_BYTES: usize = 64 << 20;
 
@@ -65,6 +67,7 @@ pub(super) struct SnapshotReader {
     scanned: usize,
     head_seen: bool,
     documents: Vec<PageOp>,
+    document_bytes: usize,
     done: bool,
 }
 
@@ -120,7 +123,8 @@ impl SnapshotReader {
         match serde_json::from_slice::<PageOp>(line) {
             Ok(document) => {
                 self.documents.push(document);
-                if self.documents.len() >= PART_DOCUMENTS {
+                self.document_bytes += line.len();
+                if self.documents.len() >= PART_DOCUMENTS || self.document_bytes >= PART_BYTES {
                     self.part(answers);
                 }
             }
@@ -135,6 +139,7 @@ impl SnapshotReader {
     }
 
     fn part(&mut self, answers: &mut Vec<Answer>) {
+        self.document_bytes = 0;
         if !self.documents.is_empty() {
             answers.push(Answer::SnapshotPart(std::mem::take(&mut self.documents)));
         }
@@ -183,6 +188,16 @@ mod tests {
             assert!(reader.is_done());
             assert_eq!(kinds(&answers), "head 9, part 2, end 2", "in pieces of {size}");
         }
+    }
+
+    #[test]
+    fn large_documents_are_stored_in_smaller_parts() {
+        let large =
+            |lsn: u64| document(lsn).replace("{\"_id\"", &format!("{{\"text\":\"{}\",\"_id\"", "x".repeat(5 << 20)));
+        let mut reader = SnapshotReader::default();
+        let mut answers = reader.feed(format!("{HEAD}{}{}{}", large(1), large(2), large(3)).as_bytes()).unwrap();
+        answers.extend(reader.finish());
+        assert_eq!(kinds(&answers), "head 9, part 2, part 1");
     }
 
     #[test]

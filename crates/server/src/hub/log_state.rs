@@ -56,6 +56,11 @@ impl LogState {
         self.failure.get().map(String::as_str)
     }
 
+    /// How many nodes the space knew when it was opened, and those that have pushed since.
+    pub(super) fn authors(&self) -> usize {
+        self.authors.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub(super) fn author(&self, node: &NodeId) -> Option<Author> {
         self.authors.read().unwrap_or_else(PoisonError::into_inner).get(node).copied()
     }

@@ -22,7 +22,15 @@ pub struct Space {
     queue: mpsc::Sender<Job>,
     drained: watch::Receiver<bool>,
     pub(super) log: Arc<LogState>,
-    cursors: Mutex<BTreeMap<NodeId, (Lsn, Millis)>>,
+    cursors: Mutex<Cursors>,
+}
+
+/// How far nodes have read, until it is written.
+#[derive(Default)]
+struct Cursors {
+    noted: BTreeMap<NodeId, (Lsn, Millis)>,
+    /// Nodes that have only read since the space was opened.
+    readers: BTreeSet<NodeId>,
 }
 
 impl Space {
@@ -140,10 +148,18 @@ impl Space {
         ServerError::Resync { why: why.into(), epoch: head.epoch, horizon: head.horizon }
     }
 
-    /// Notes how far a node has read; written to the store later, together with others.
+    /// Notes how far a node has read; written to the store later, together with others. Past
+    /// `limits.reading_nodes`, new ones that never push are not noted.
     pub fn note_cursor(&self, node: &NodeId, lsn: Lsn) {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        cursors.insert(node.clone(), (lsn, clock::now()));
+        let Cursors { noted, readers } = &mut *cursors;
+        if self.log.author(node).is_none() && !readers.contains(node) {
+            if readers.len() + self.log.authors() >= self.settings.bounds.reading_nodes {
+                return;
+            }
+            readers.insert(node.clone());
+        }
+        noted.insert(node.clone(), (lsn, clock::now()));
     }
 
     /// Writes the noted cursors.
@@ -151,7 +167,7 @@ impl Space {
     /// # Errors
     /// Those of the store; the notes are then lost, which is harmless.
     pub async fn write_cursors(&self) -> Result<(), ServerError> {
-        let noted = std::mem::take(&mut *self.cursors.lock().unwrap_or_else(PoisonError::into_inner));
+        let noted = std::mem::take(&mut self.cursors.lock().unwrap_or_else(PoisonError::into_inner).noted);
         if noted.is_empty() {
             return Ok(());
         }

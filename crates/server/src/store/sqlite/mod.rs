@@ -105,7 +105,7 @@ impl SqliteStore {
             let lock = open.lock.clone().ok_or(StoreError::Closed)?;
             (Arc::clone(open.spaces.entry(name.clone()).or_default()), lock)
         };
-        let path = self.dir.join("spaces").join(format!("{name}.db"));
+        let path = self.dir.join("spaces").join(file_name(name));
         let (options, checkpointer) = (self.options, self.checkpointer.clone());
         let opening = || blocking(move || SpaceFile::open(path, &options, &checkpointer, lock).map(Arc::new));
         cell.get_or_try_init(opening).await.cloned()
@@ -131,6 +131,16 @@ impl SqliteStore {
         }
         Ok(trimmed)
     }
+}
+
+/// Names that differ only in case are different spaces, on file systems that fold case as well.
+fn file_name(space: &SpaceName) -> String {
+    let (name, folded) = (space.as_str(), space.as_str().to_lowercase());
+    if name == folded {
+        return format!("{name}.db");
+    }
+    let digest = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    format!("{folded}~{digest:016x}.db")
 }
 
 /// Takes the directory for this process; the lock ends with the file handle.

@@ -201,3 +201,11 @@ async fn the_write_ahead_log_starts_over_while_writing_goes_on() {
     assert!(largest < 160 << 20, "the log grew to {} MiB", largest >> 20);
     assert_eq!(count(&store).await, 200);
 }
+
+#[test]
+fn names_that_differ_only_in_case_have_files_that_differ_in_more() {
+    let file = |name: &str| super::file_name(&SpaceName::new(name).unwrap());
+    assert_eq!(file("acme"), "acme.db");
+    assert_ne!(file("Acme").to_lowercase(), file("acme"));
+    assert_ne!(file("Acme").to_lowercase(), file("ACME").to_lowercase());
+}
