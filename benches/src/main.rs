@@ -3,6 +3,7 @@
 
 mod documents;
 mod hub;
+mod local;
 mod process;
 mod remote;
 mod report;
@@ -81,6 +82,9 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
     }
     if matches!(part, "all" | "memory") {
         met &= remote::memory()?;
+    }
+    if matches!(part, "all" | "local") {
+        met &= local::compare(extent)?;
     }
     Ok(met)
 }

@@ -14,31 +14,38 @@ pub enum Goal {
     AtLeast(f64),
     /// At most this.
     AtMost(f64),
+    /// Nothing is asked of it; the figure is for comparison over time.
+    Open,
+}
+
+impl Goal {
+    /// Whether a figure meets it, and the line's end.
+    fn judge(self, figure: f64) -> (bool, String) {
+        let (met, wanted) = match self {
+            Goal::AtLeast(least) => (figure >= least, format!("at least {least}")),
+            Goal::AtMost(most) => (figure <= most, format!("at most {most}")),
+            Goal::Open => return (true, String::new()),
+        };
+        (met, format!("goal {wanted:<14} {}", if met { "met" } else { "MISSED" }))
+    }
 }
 
 /// One line: a figure of ours beside the yardstick's, taken in pairs, and the median of the ratios.
 /// Tells whether the goal was met.
 pub fn pair(name: &str, unit: &str, ours: &[f64], theirs: &[f64], goal: Goal) -> bool {
     let ratio = median(ours.iter().zip(theirs).map(|(a, b)| a / b).collect());
-    let (met, wanted) = match goal {
-        Goal::AtLeast(least) => (ratio >= least, format!("at least {least}")),
-        Goal::AtMost(most) => (ratio <= most, format!("at most {most}")),
-    };
+    let (met, judged) = goal.judge(ratio);
     println!(
-        "{name:<42} {:>12.2} {unit:<12} yardstick {:>12.2}   ratio {ratio:>6.2}   goal {wanted:<14} {}",
+        "{name:<42} {:>12.2} {unit:<12} yardstick {:>12.2}   ratio {ratio:>6.2}   {judged}",
         median(ours.to_vec()),
         median(theirs.to_vec()),
-        if met { "met" } else { "MISSED" }
     );
     met
 }
 
 /// One line: a figure of ours alone.
 pub fn single(name: &str, unit: &str, ours: f64, goal: Goal) -> bool {
-    let (met, wanted) = match goal {
-        Goal::AtLeast(least) => (ours >= least, format!("at least {least}")),
-        Goal::AtMost(most) => (ours <= most, format!("at most {most}")),
-    };
-    println!("{name:<42} {ours:>12.2} {unit:<12} {:>42} goal {wanted:<14} {}", "", if met { "met" } else { "MISSED" });
+    let (met, judged) = goal.judge(ours);
+    println!("{name:<42} {ours:>12.2} {unit:<12} {:>42}{judged}", "");
     met
 }
