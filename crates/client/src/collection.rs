@@ -141,7 +141,7 @@ impl Collection {
     /// # Errors
     /// When the file cannot be read.
     pub fn get(&self, id: &str) -> Result<Option<Value>> {
-        self.store.read(|unit| find::get(unit, &self.name, id))
+        self.store.view(|view| find::get(view, &self.name, id))
     }
 
     /// The documents that a query means.
@@ -149,7 +149,7 @@ impl Collection {
     /// # Errors
     /// When the file cannot be read.
     pub fn find(&self, query: &Query) -> Result<Vec<Value>> {
-        self.store.read(|unit| find::run(unit, &self.name, query))
+        self.store.view(|view| Ok(find::run(view, &self.name, query)?.documents))
     }
 
     /// The first document that a query means.
@@ -165,7 +165,7 @@ impl Collection {
     /// # Errors
     /// When the file cannot be read.
     pub fn count(&self, filter: &Filter) -> Result<usize> {
-        self.store.read(|unit| find::count(unit, &self.name, filter))
+        self.store.view(|view| find::count(view, &self.name, filter))
     }
 
     /// Creates an index on a dotted path, named after it unless a name is given. The same index again
@@ -190,10 +190,11 @@ impl Collection {
     /// # Errors
     /// When the file cannot be read.
     pub fn indexes(&self) -> Result<Vec<IndexDef>> {
-        self.store.read(|unit| Ok(unit.find(&self.name)?.map(|named| named.indexes.clone()).unwrap_or_default()))
+        self.store.view(|view| Ok(view.find(&self.name)?.map(|named| named.indexes.clone()).unwrap_or_default()))
     }
 
-    /// The answer to a query, now and after each commit that changes it, local or pulled. A slow
+    /// The answer to a query, now and after each commit that changes it, local or pulled, and when a
+    /// document of it expires. A slow
     /// reader finds the newest answer; none queue up. Works in any async runtime. Ends when the
     /// database cannot be read any more.
     ///
@@ -209,7 +210,7 @@ impl Collection {
 
     fn each(&self, filter: &Filter, work: impl Fn(&mut Writer<'_, '_>, &str) -> Result<()>) -> Result<usize> {
         self.store.write(|unit| {
-            let ids = find::ids(unit, &self.name, filter)?;
+            let ids = find::ids(&mut unit.view(), &self.name, filter)?;
             let mut writer = Writer::new(&self.store, unit, &self.name, None)?;
             ids.iter().try_for_each(|id| work(&mut writer, id.as_str()))?;
             Ok(ids.len())

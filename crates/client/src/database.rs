@@ -142,15 +142,15 @@ impl Database {
     /// # Errors
     /// When the file cannot be read.
     pub fn collections(&self) -> Result<Vec<CollectionName>> {
-        self.store.read(|unit| {
-            let mut statement = unit.conn.prepare_cached("SELECT name FROM collections ORDER BY name")?;
+        self.store.view(|view| {
+            let mut statement = view.conn.prepare_cached("SELECT name FROM collections ORDER BY name")?;
             let names: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
             names.into_iter().map(|name| Ok(CollectionName::new(name)?)).collect()
         })
     }
 
     /// Several edits that become durable and visible together, or, when `work` fails or panics, not at
-    /// all. The hub accepts them together or rejects them together. Other threads wait meanwhile;
+    /// all. The hub accepts them together or rejects them together. Other writers wait meanwhile;
     /// inside of `work`, use the transaction and not the database.
     ///
     /// # Errors

@@ -5,18 +5,28 @@
 
 use crate::error::{Error, Result};
 use crate::filter::{Filter, Node, Test};
-use crate::query::{self, CANDIDATES_MAX, Candidates, Query};
-use crate::store::{Named, Row, Unit, rows};
-use rusqlite::{Connection, OptionalExtension, params};
+use crate::query::{self, CANDIDATES_MAX, Candidates, Glance, Query};
+use crate::store::{Named, Row, Unit, View, rows};
+use rusqlite::{Connection, OptionalExtension, Rows, params};
 use serde_json::Value;
-use syncline_core::model::{CollectionName, DocId};
+use std::ops::ControlFlow;
+use syncline_core::model::{CollectionName, DocId, Millis};
+
+/// What a query means at one time.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// The documents, in order.
+    pub documents: Vec<Value>,
+    /// When the first document that it rests on expires.
+    pub stands_until: Option<Millis>,
+}
 
 /// The document with this id.
-pub(crate) fn get(unit: &mut Unit<'_>, collection: &CollectionName, id: &str) -> Result<Option<Value>> {
+pub(crate) fn get(view: &mut View<'_>, collection: &CollectionName, id: &str) -> Result<Option<Value>> {
     let Ok(id) = DocId::new(id) else { return Ok(None) };
-    let Some(named) = unit.find(collection)? else { return Ok(None) };
-    let row = visible(unit, &named, &id)?;
-    row.and_then(|row| row.body).as_deref().map(parsed).transpose()
+    let Some(named) = view.find(collection)? else { return Ok(None) };
+    let row = rows::by_id(view.conn, named.cid, &id)?.filter(|row| row.is_visible(view.now));
+    row.and_then(|row| row.body).map(|text| serde_json::from_str(&text).map_err(damaged)).transpose()
 }
 
 /// The row of a document that the app sees.
@@ -25,60 +35,87 @@ pub(crate) fn visible(unit: &Unit<'_>, named: &Named, id: &DocId) -> Result<Opti
 }
 
 /// The documents that a query means.
-pub(crate) fn run(unit: &mut Unit<'_>, collection: &CollectionName, query: &Query) -> Result<Vec<Value>> {
-    let Some(named) = unit.find(collection)? else { return Ok(Vec::new()) };
-    let mut failure = None;
-    let found = walk(unit, &named, query.filter(), |documents| {
-        query.run(documents.map_while(|read| read.map_err(|error| failure = Some(error)).ok()))
+pub(crate) fn run(view: &mut View<'_>, collection: &CollectionName, query: &Query) -> Result<Answer> {
+    let Some(named) = view.find(collection)? else { return Ok(Answer::default()) };
+    let mut reading = query.read();
+    let mut stands_until: Option<Millis> = None;
+    walk(view, &named, query.filter(), |text, expires| {
+        let offered = reading.offer(text)?;
+        if offered.is_some() {
+            stands_until = [stands_until, expires].into_iter().flatten().min();
+        }
+        Ok(offered.unwrap_or(ControlFlow::Continue(())))
     })?;
-    failure.map_or(Ok(found), Err)
+    Ok(Answer { documents: reading.finish().map_err(damaged)?, stands_until })
 }
 
 /// How many documents a filter means.
-pub(crate) fn count(unit: &mut Unit<'_>, collection: &CollectionName, filter: &Filter) -> Result<usize> {
-    let Some(named) = unit.find(collection)? else { return Ok(0) };
+pub(crate) fn count(view: &mut View<'_>, collection: &CollectionName, filter: &Filter) -> Result<usize> {
+    let Some(named) = view.find(collection)? else { return Ok(0) };
     if *filter == Filter::all() {
         let sql = "SELECT count(*) FROM docs WHERE cid = ?1 AND body IS NOT NULL AND (expires IS NULL OR expires > ?2)";
-        return Ok(unit.conn.prepare_cached(sql)?.query_row(params![named.cid, unit.now.0], |row| row.get(0))?);
+        return Ok(view.conn.prepare_cached(sql)?.query_row(params![named.cid, view.now.0], |row| row.get(0))?);
     }
-    walk(unit, &named, filter, |documents| {
-        documents.map(|read| Ok(usize::from(filter.matches(&read?)))).sum::<Result<usize>>()
-    })?
+    let (glance, mut count) = (Glance::new(filter, std::iter::empty()), 0);
+    walk(view, &named, filter, |text, _| {
+        count += usize::from(filter.matches(&glance.read(text)?));
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(count)
 }
 
 /// The ids of the documents that a filter means.
-pub(crate) fn ids(unit: &mut Unit<'_>, collection: &CollectionName, filter: &Filter) -> Result<Vec<DocId>> {
-    let found = run(unit, collection, &Query::new(filter.clone()))?;
+pub(crate) fn ids(view: &mut View<'_>, collection: &CollectionName, filter: &Filter) -> Result<Vec<DocId>> {
+    let found = run(view, collection, &Query::new(filter.clone()))?.documents;
     let id = |document: &Value| Ok(DocId::new(document["_id"].as_str().unwrap_or_default())?);
     found.iter().map(id).collect()
 }
 
-/// Hands the candidates of a filter to `take`, in the order of the collection.
-fn walk<T>(
-    unit: &Unit<'_>,
+/// Shows the texts of a filter's candidates, and when they expire, in the order of the collection,
+/// until `see` breaks.
+fn walk(
+    view: &View<'_>,
     named: &Named,
     filter: &Filter,
-    take: impl FnOnce(&mut dyn Iterator<Item = Result<Value>>) -> T,
-) -> Result<T> {
-    let (conn, now) = (unit.conn, unit.now.0);
+    mut see: impl FnMut(&str, Option<Millis>) -> serde_json::Result<ControlFlow<()>>,
+) -> Result<()> {
+    let (conn, now) = (view.conn, view.now.0);
     let candidates = match id_asked(filter.root()) {
         Some(id) => Candidates::Rows(row_of(conn, named, id)?.into_iter().collect()),
         None => query::plan(filter, &named.indexes).candidates(conn, CANDIDATES_MAX)?,
     };
     match candidates {
         Candidates::All => {
-            let sql = "SELECT body FROM docs WHERE cid = ?1 AND body IS NOT NULL AND (expires IS NULL OR expires > ?2)
+            let sql = "SELECT body, expires FROM docs WHERE cid = ?1 AND body IS NOT NULL AND (expires IS NULL OR expires > ?2)
                        ORDER BY doc";
             let mut statement = conn.prepare_cached(sql)?;
-            let mut rows = statement.query(params![named.cid, now])?;
-            let mut documents = std::iter::from_fn(|| next_document(&mut rows).transpose());
-            Ok(take(&mut documents))
+            show(statement.query(params![named.cid, now])?, &mut see).map(drop)
         }
         Candidates::Rows(docs) => {
-            let mut documents = docs.into_iter().filter_map(|doc| one_document(conn, doc, now).transpose());
-            Ok(take(&mut documents))
+            let sql = "SELECT body, expires FROM docs WHERE doc = ?1 AND body IS NOT NULL AND (expires IS NULL OR expires > ?2)";
+            let mut statement = conn.prepare_cached(sql)?;
+            for doc in docs {
+                if show(statement.query(params![doc, now])?, &mut see)?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
         }
     }
+}
+
+fn show(
+    mut rows: Rows<'_>,
+    see: &mut impl FnMut(&str, Option<Millis>) -> serde_json::Result<ControlFlow<()>>,
+) -> Result<ControlFlow<()>> {
+    while let Some(row) = rows.next()? {
+        let text = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+        let expires = row.get::<_, Option<u64>>(1)?.map(Millis);
+        if see(text, expires).map_err(damaged)?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// The only id that a filter can mean, if it names one: the table itself is its index.
@@ -95,17 +132,6 @@ fn row_of(conn: &Connection, named: &Named, id: &str) -> Result<Option<i64>> {
     Ok(statement.query_row(params![named.cid, id], |row| row.get(0)).optional()?)
 }
 
-fn next_document(rows: &mut rusqlite::Rows<'_>) -> Result<Option<Value>> {
-    let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(parsed(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?)?))
-}
-
-fn one_document(conn: &Connection, doc: i64, now: u64) -> Result<Option<Value>> {
-    let sql = "SELECT body FROM docs WHERE doc = ?1 AND body IS NOT NULL AND (expires IS NULL OR expires > ?2)";
-    let mut statement = conn.prepare_cached(sql)?;
-    next_document(&mut statement.query(params![doc, now])?)
-}
-
-fn parsed(text: &str) -> Result<Value> {
-    serde_json::from_str(text).map_err(|e| Error::Damaged(format!("a stored document is not JSON: {e}")))
+fn damaged(error: serde_json::Error) -> Error {
+    Error::Damaged(format!("a stored document is not JSON: {error}"))
 }

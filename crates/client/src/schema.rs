@@ -15,7 +15,8 @@ const STEPS: [&str; 1] = [TABLES];
 ///   snapshot has brought.
 /// - `docs`: `body` is what the app sees (NULL: removed here, not yet there); `lsn`, `stamp`,
 ///   `author`, `meta` and the text (`shadow`, or `body` when that is NULL) are the hub's version,
-///   none while `lsn` is 0; `op` is the newest op of the document.
+///   none while `lsn` is 0; `op` is the newest op of the document. `docs_order` holds the rows of a
+///   collection in their order, so that a query with a limit ends early and none sorts texts.
 /// - `outbox`: `doc` is NULL for `clear`; `payload` is NULL while the `docs` row still holds the
 ///   inserted text; `prev` is the op before of the same document, so that no index is needed.
 const TABLES: &str = "
@@ -34,6 +35,7 @@ CREATE TABLE docs(
   meta TEXT, shadow TEXT, expires INTEGER, op INTEGER, generation INTEGER NOT NULL DEFAULT 0,
   UNIQUE(cid, id)
 );
+CREATE INDEX docs_order ON docs(cid);
 CREATE INDEX docs_expires ON docs(expires) WHERE expires IS NOT NULL;
 CREATE TABLE outbox(
   seq INTEGER PRIMARY KEY, cid INTEGER NOT NULL, doc INTEGER, kind INTEGER NOT NULL, payload TEXT,

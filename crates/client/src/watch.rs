@@ -35,6 +35,10 @@ pub(crate) fn stream(
 
 fn answer(store: &Weak<Store>, watcher: &Weak<Watcher>) -> Option<Vec<Value>> {
     let (store, watcher) = (store.upgrade()?, watcher.upgrade()?);
-    let read = store.read(|unit| find::run(unit, &watcher.collection, &watcher.query));
-    read.inspect_err(|error| tracing::error!(%error, "a live query ends")).ok()
+    let read = store.view(|view| find::run(view, &watcher.collection, &watcher.query));
+    let answer = read.inspect_err(|error| tracing::error!(%error, "a live query ends")).ok()?;
+    if let Some(at) = answer.stands_until {
+        store.ring_at(&watcher, at);
+    }
+    Some(answer.documents)
 }

@@ -84,6 +84,11 @@ impl Filter {
         matching::matches(&self.root, document)
     }
 
+    /// Shows every path that a condition looks at.
+    pub(crate) fn each_path<'f>(&'f self, show: &mut impl FnMut(&'f Path)) {
+        self.root.each_path(show);
+    }
+
     /// The conditions, for the planner.
     pub(crate) fn root(&self) -> &Node {
         &self.root
@@ -107,6 +112,16 @@ pub(crate) enum Node {
     Not(Box<Node>),
     /// Some value under the path passes the test.
     Field { path: Path, test: Test },
+}
+
+impl Node {
+    fn each_path<'f>(&'f self, show: &mut impl FnMut(&'f Path)) {
+        match self {
+            Node::And(nodes) | Node::Or(nodes) => nodes.iter().for_each(|node| node.each_path(show)),
+            Node::Not(inner) => inner.each_path(show),
+            Node::Field { path, .. } => show(path),
+        }
+    }
 }
 
 /// What one value must be like.

@@ -41,6 +41,11 @@ impl Path {
         &self.segments
     }
 
+    /// The names of the top-level fields by which a walk can begin.
+    pub(crate) fn top_level_names(&self) -> [&str; 2] {
+        [&self.text, self.segments.first().unwrap_or(&self.text)]
+    }
+
     /// Asks `test` about each value where the path ends, until it says yes. `None` stands for a
     /// place where the path should go on and the document has nothing. Nothing is asked where the
     /// path runs into an array without objects.

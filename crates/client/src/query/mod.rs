@@ -8,6 +8,7 @@ mod error;
 mod limits;
 mod plan;
 mod projection;
+mod reading;
 mod selection;
 
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub use error::QueryError;
 pub use limits::{CANDIDATES_MAX, PROJECTION_PATHS_MAX, SCANS_MAX, SORT_PATHS_MAX};
 pub use plan::{Candidates, Plan, Scan, plan};
 pub use projection::Projection;
+pub(crate) use reading::{Glance, Reading};
 pub use selection::{Order, Selection};
 
 use crate::filter::{Filter, Path};
@@ -137,6 +139,11 @@ impl Query {
     #[must_use]
     pub fn select<T>(&self) -> Selection<'_, T> {
         Selection::new(self)
+    }
+
+    /// Takes in the texts of documents one by one and gives back the answer.
+    pub(crate) fn read(&self) -> Reading<'_> {
+        Reading::new(self)
     }
 
     /// Answers the query from these documents, which stand in the order of the collection.

@@ -234,6 +234,26 @@ proptest! {
     }
 
     #[test]
+    fn texts_and_documents_give_the_same_answer(
+        filter in arbitrary::filter(),
+        documents in prop::collection::vec(arbitrary::document(), 0..12),
+        path in prop::sample::select(vec!["a", "b", "c", "a.b", "a.0", "b.a"]),
+        (sorted, limit) in (any::<bool>(), 0usize..6),
+    ) {
+        let mut query = Query::new(Filter::parse(&filter).unwrap()).limit(limit);
+        if sorted {
+            query = query.sort_by(path, Order::Descending).unwrap();
+        }
+        let mut reading = query.read();
+        for document in &documents {
+            if reading.offer(&document.to_string()).unwrap().is_some_and(|offered| offered.is_break()) {
+                break;
+            }
+        }
+        prop_assert_eq!(reading.finish().unwrap(), query.run(documents));
+    }
+
+    #[test]
     fn bounded_sorting_is_sorting_then_cutting(
         values in prop::collection::vec((arbitrary::number(), arbitrary::number()), 0..20),
         (skip, limit) in (0usize..6, prop::option::of(0usize..6)),

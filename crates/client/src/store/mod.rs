@@ -4,26 +4,33 @@
 //! ops and cursors move together. After a failed commit the handle is poisoned. Must never decide
 //! what an edit means.
 
+mod alarm;
 mod lock;
 mod names;
+mod reader;
 pub(crate) mod rows;
 mod unit;
+mod view;
 mod watchers;
 
 pub(crate) use names::Named;
 pub(crate) use rows::{HubVersion, Row};
 pub(crate) use unit::Unit;
+pub(crate) use view::View;
 pub(crate) use watchers::Watcher;
 
 use crate::error::{Error, Result};
 use crate::schema;
+use alarm::Alarm;
 use lock::FileLock;
 use names::Names;
+use reader::Reader;
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::ThreadId;
+use std::time::Duration;
 use syncline_core::model::{Author, Clock, CollectionName, Limits, Millis, NodeId, Seq, Stamp};
 use uuid::Uuid;
 use watchers::Watchers;
@@ -36,11 +43,15 @@ pub(crate) type CommitHook = Arc<dyn Fn(&BTreeSet<CollectionName>) + Send + Sync
 
 /// The open file, shared by every handle.
 pub(crate) struct Store {
+    /// `None`: reads go by the writer's connection. Closes before it, so that the last to close can
+    /// tidy the file up.
+    reader: Option<Mutex<Reader>>,
     core: Mutex<Core>,
     /// Who holds `core`, so that a call from inside of a transaction is an error and not a deadlock.
     holder: Mutex<Option<ThreadId>>,
     poison: OnceLock<Arc<str>>,
     hooks: Mutex<Vec<(u64, CommitHook)>>,
+    alarm: Alarm,
     time: TimeSource,
     path: Option<PathBuf>,
     limits: Limits,
@@ -92,11 +103,14 @@ impl Store {
         prepare(&conn)?;
         schema::migrate(&mut conn, &shown)?;
         let memory = Memory::load(&conn)?;
+        let reader = options.path.as_deref().map(|path| Reader::beside(&conn, path)).transpose()?.flatten();
         Ok(Store {
+            reader: reader.map(Mutex::new),
             core: Mutex::new(Core { conn, memory }),
             holder: Mutex::new(None),
             poison: OnceLock::new(),
             hooks: Mutex::new(Vec::new()),
+            alarm: Alarm::default(),
             time: options.time,
             path: options.path,
             limits: options.limits,
@@ -134,7 +148,17 @@ impl Store {
         Ok(result)
     }
 
-    /// Reads one consistent state.
+    /// Reads the newest committed state. Does not wait for writers where the file can be read beside them.
+    pub(crate) fn view<T>(&self, work: impl FnOnce(&mut View<'_>) -> Result<T>) -> Result<T> {
+        let Some(reader) = &self.reader else {
+            return self.read(|unit| work(&mut unit.view()));
+        };
+        self.check()?;
+        let mut reader = locked(reader);
+        reader.view(self.now(), work)
+    }
+
+    /// Reads one consistent state and what is kept in memory of it, when no writer is at work.
     pub(crate) fn read<T>(&self, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<T> {
         let mut held = self.hold()?;
         let Core { conn, memory } = &mut *held.core;
@@ -144,6 +168,11 @@ impl Store {
     /// The time.
     pub(crate) fn now(&self) -> Millis {
         (self.time)()
+    }
+
+    /// Rings the watcher when its answer may have changed by time alone.
+    pub(crate) fn ring_at(&self, watcher: &Arc<Watcher>, at: Millis) {
+        self.alarm.ring_after(watcher, Duration::from_millis(at.0.saturating_sub(self.now().0)));
     }
 
     /// The file; `None`: memory.
@@ -175,16 +204,21 @@ impl Store {
     }
 
     fn hold(&self) -> Result<Held<'_>> {
-        let me = std::thread::current().id();
-        if *locked(&self.holder) == Some(me) {
-            return Err(Error::InsideTransaction);
-        }
+        self.check()?;
         let core = locked(&self.core);
         if self.poison.get().is_some() {
             return Err(self.poisoned());
         }
-        *locked(&self.holder) = Some(me);
+        *locked(&self.holder) = Some(std::thread::current().id());
         Ok(Held { core, holder: &self.holder })
+    }
+
+    /// Whether this thread may use the database now.
+    fn check(&self) -> Result<()> {
+        if *locked(&self.holder) == Some(std::thread::current().id()) {
+            return Err(Error::InsideTransaction);
+        }
+        if self.poison.get().is_some() { Err(self.poisoned()) } else { Ok(()) }
     }
 
     fn poisoned(&self) -> Error {
@@ -234,7 +268,7 @@ fn prepare(conn: &Connection) -> Result<()> {
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;
          PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;",
     )?;
-    conn.busy_timeout(std::time::Duration::from_secs(5))?;
+    conn.busy_timeout(Duration::from_secs(5))?;
     conn.set_prepared_statement_cache_capacity(128);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! One transaction on the file: what its steps share.
 
 use super::names::Named;
+use super::view::View;
 use super::{Memory, Watcher, rows};
 use crate::error::{Error, Result};
 use crate::index;
@@ -38,6 +39,11 @@ impl<'s> Unit<'s> {
             ])?;
         }
         Ok(self.written)
+    }
+
+    /// What has been written so far, to read from.
+    pub(crate) fn view(&mut self) -> View<'_> {
+        View::new(self.conn, self.now, &mut self.memory.names)
     }
 
     /// This replica.

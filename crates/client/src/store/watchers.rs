@@ -26,8 +26,14 @@ impl Watcher {
         (Arc::new(Watcher { collection, query, bell }), heard)
     }
 
-    fn ring(&self) {
+    /// Its answer may differ now.
+    pub(super) fn ring(&self) {
         self.bell.send_modify(|rings| *rings += 1);
+    }
+
+    /// Whether anyone still listens.
+    pub(super) fn is_heard(&self) -> bool {
+        self.bell.receiver_count() > 0
     }
 }
 
@@ -46,7 +52,7 @@ impl Watchers {
 
     /// Whether anyone watches this collection.
     pub(crate) fn any_of(&mut self, collection: &CollectionName) -> bool {
-        self.all.retain(|watcher| watcher.bell.receiver_count() > 0);
+        self.all.retain(|watcher| watcher.is_heard());
         self.all.iter().any(|watcher| watcher.collection == *collection)
     }
 

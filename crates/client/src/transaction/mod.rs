@@ -102,7 +102,7 @@ impl<'s> TransactionCollection<'_, '_, 's> {
     /// # Errors
     /// When the file cannot be read.
     pub fn get(&mut self, id: &str) -> Result<Option<Value>> {
-        find::get(self.transaction.unit, &self.name, id)
+        find::get(&mut self.transaction.unit.view(), &self.name, id)
     }
 
     /// The documents that a query means.
@@ -110,7 +110,7 @@ impl<'s> TransactionCollection<'_, '_, 's> {
     /// # Errors
     /// When the file cannot be read.
     pub fn find(&mut self, query: &Query) -> Result<Vec<Value>> {
-        find::run(self.transaction.unit, &self.name, query)
+        Ok(find::run(&mut self.transaction.unit.view(), &self.name, query)?.documents)
     }
 
     /// How many documents a filter means.
@@ -118,6 +118,6 @@ impl<'s> TransactionCollection<'_, '_, 's> {
     /// # Errors
     /// When the file cannot be read.
     pub fn count(&mut self, filter: &Filter) -> Result<usize> {
-        find::count(self.transaction.unit, &self.name, filter)
+        find::count(&mut self.transaction.unit.view(), &self.name, filter)
     }
 }

@@ -1,0 +1,113 @@
+//! Reads and live queries beside writers, other connections and time.
+#![allow(clippy::unwrap_used)] // the helpers of tests are tests too
+
+use futures_util::{FutureExt, StreamExt};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use syncline::filter::Filter;
+use syncline::query::Query;
+use syncline::{Database, DatabaseOptions};
+use syncline_core::model::Millis;
+
+fn query(json: Value) -> Query {
+    Query::from_json(&json).unwrap()
+}
+
+fn ids(documents: &[Value]) -> Vec<&str> {
+    documents.iter().map(|document| document["_id"].as_str().unwrap()).collect()
+}
+
+/// The next answer of a live query; blocks this thread until there is one.
+fn next(answers: &mut (impl futures_util::Stream<Item = Vec<Value>> + Unpin)) -> Vec<Value> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(answers.next()).unwrap()
+}
+
+#[test]
+fn reads_of_a_file_do_not_wait_for_a_transaction_and_see_nothing_of_it_before_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Database::open(folder.path().join("app.db")).unwrap();
+    let notes = db.collection("notes").unwrap();
+    notes.insert(json!({"_id": "a"})).unwrap();
+    let (has_written, written) = mpsc::channel();
+    let (may_commit, go_on) = mpsc::channel::<()>();
+
+    std::thread::scope(|threads| {
+        let writer = threads.spawn(|| {
+            db.transaction(|tx| {
+                tx.collection("notes")?.insert(json!({"_id": "b"}))?;
+                has_written.send(()).unwrap();
+                go_on.recv().unwrap();
+                Ok(tx.collection("notes")?.count(&Filter::all())?)
+            })
+        });
+        written.recv().unwrap();
+
+        assert_eq!(ids(&notes.find(&query(json!({}))).unwrap()), ["a"]);
+        assert_eq!(notes.get("b").unwrap(), None);
+        assert_eq!(notes.count(&Filter::all()).unwrap(), 1);
+
+        may_commit.send(()).unwrap();
+        assert_eq!(writer.join().unwrap().unwrap(), 2, "the transaction reads its own writes");
+        assert_eq!(ids(&notes.find(&query(json!({}))).unwrap()), ["a", "b"]);
+    });
+}
+
+#[test]
+fn a_read_of_a_file_sees_every_write_before_it_and_every_change_of_the_indexes() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Database::open(folder.path().join("app.db")).unwrap();
+    let notes = db.collection("notes").unwrap();
+    let of_ada = query(json!({"filter": {"owner": "ada"}}));
+    assert_eq!(notes.find(&of_ada).unwrap().len(), 0, "no collection yet");
+
+    for n in 0..20 {
+        match n % 4 {
+            0 => drop(notes.create_index(None, "owner", false).unwrap()),
+            2 => drop(notes.drop_index("owner").unwrap()),
+            _ => {}
+        }
+        notes.insert(json!({"_id": format!("{n:02}"), "owner": "ada"})).unwrap();
+        assert_eq!(notes.find(&of_ada).unwrap().len(), n + 1);
+        assert_eq!(notes.indexes().unwrap().len(), usize::from(n % 4 < 2));
+    }
+}
+
+#[test]
+fn a_watch_notices_that_a_document_has_expired_without_any_commit() {
+    let clock = Arc::new(AtomicU64::new(1_000_000));
+    let time = clock.clone();
+    let options = DatabaseOptions::memory().time(move || Millis(time.load(Ordering::SeqCst)));
+    let db = Database::open_with(options).unwrap();
+    let sessions = db.collection("sessions").unwrap();
+    sessions.insert(json!({"_id": "stays", "n": 1})).unwrap();
+    sessions.insert(json!({"_id": "goes", "n": 2, "expireAt": 1_000_020})).unwrap();
+    let mut two = sessions.watch(query(json!({"sort": {"n": -1}, "limit": 2}))).unwrap();
+    let mut other = sessions.watch(query(json!({"filter": {"n": 1}}))).unwrap();
+    assert_eq!(ids(&next(&mut two)), ["goes", "stays"]);
+    assert_eq!(ids(&next(&mut other)), ["stays"]);
+
+    clock.store(1_000_020, Ordering::SeqCst);
+
+    assert_eq!(ids(&next(&mut two)), ["stays"]);
+    assert!(other.next().now_or_never().is_none(), "an answer that did not change is not told");
+}
+
+#[test]
+fn a_document_that_comes_later_is_noticed_to_expire_too() {
+    let clock = Arc::new(AtomicU64::new(1_000_000));
+    let time = clock.clone();
+    let options = DatabaseOptions::memory().time(move || Millis(time.load(Ordering::SeqCst)));
+    let db = Database::open_with(options).unwrap();
+    let sessions = db.collection("sessions").unwrap();
+    let mut all = sessions.watch(Query::new(Filter::all())).unwrap();
+    assert!(next(&mut all).is_empty());
+    sessions.insert(json!({"_id": "goes", "expireAt": 1_000_020})).unwrap();
+    assert_eq!(ids(&next(&mut all)), ["goes"]);
+
+    clock.store(1_000_020, Ordering::SeqCst);
+
+    assert!(next(&mut all).is_empty());
+}
