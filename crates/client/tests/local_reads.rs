@@ -31,16 +31,17 @@ fn reads_of_a_file_do_not_wait_for_a_transaction_and_see_nothing_of_it_before_it
     let db = Database::open(folder.path().join("app.db")).unwrap();
     let notes = db.collection("notes").unwrap();
     notes.insert(json!({"_id": "a"})).unwrap();
-    let (has_written, written) = mpsc::channel();
-    let (may_commit, go_on) = mpsc::channel::<()>();
+    let writers = db.clone();
 
     std::thread::scope(|threads| {
-        let writer = threads.spawn(|| {
-            db.transaction(|tx| {
+        let (has_written, written) = mpsc::channel();
+        let (may_commit, go_on) = mpsc::channel::<()>();
+        let writer = threads.spawn(move || {
+            writers.transaction(|tx| {
                 tx.collection("notes")?.insert(json!({"_id": "b"}))?;
                 has_written.send(()).unwrap();
                 go_on.recv().unwrap();
-                Ok(tx.collection("notes")?.count(&Filter::all())?)
+                tx.collection("notes")?.count(&Filter::all())
             })
         });
         written.recv().unwrap();
