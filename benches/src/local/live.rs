@@ -22,7 +22,8 @@ pub(super) fn measure() -> Result<(), Box<dyn Error>> {
     let watched = docs.get(&id(0))?.ok_or("the first document is there")?;
     let by_index = Query::from_json(&json!({"filter": {"owner": watched["owner"]}}))?;
     let by_scan = Query::from_json(&json!({"filter": {"rank": watched["rank"]}, "sort": {"mark": -1}, "limit": 20}))?;
-    for (name, query) in [("commit to a live query's answer, by index", by_index), ("  without index, sorted", by_scan)] {
+    for (name, query) in [("commit to a live query's answer, by index", by_index), ("  without index, sorted", by_scan)]
+    {
         single(name, "ms", median(delays_ms(&docs, query)?), Goal::Open);
     }
     Ok(())
