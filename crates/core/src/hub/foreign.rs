@@ -12,9 +12,9 @@ use crate::model::{Author, Base, DocId, Edit, Mark, Millis, Stamp, Version};
 use crate::model::{ForeignBatch, ForeignEdit, ForeignOp, Rejection};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A client stamps the documents of a transaction when it commits, a little after the times that
-/// it sends. Without this allowance it would take the merged document for older than its own.
-const COMMIT_DELAY: Millis = Millis(20);
+/// A client stamps the documents of a transaction when it commits, after the times that it sends:
+/// between them and the push. Where the hub's clock is behind, the commit counts as this much later.
+const COMMIT_DELAY: Millis = Millis(50);
 
 /// A push while it is decided.
 struct Push<'a> {
@@ -60,8 +60,9 @@ impl Progress {
     /// back end on a higher number, as clients expect. Returns the entry's index.
     fn open_ticket(&mut self, batch: &ForeignBatch, author: Author) -> usize {
         let lsn = self.loaded.head.next();
-        let (collection, from, own) = (batch.collection.clone(), batch.served, batch.own.clone());
-        self.writes.entries.push(Entry::Ticket(Ticket { lsn, collection, author, from, own }));
+        let (collection, node) = (batch.collection.clone(), batch.node.clone());
+        let (from, own) = (batch.served, batch.own.clone());
+        self.writes.entries.push(Entry::Ticket(Ticket { lsn, collection, author, node, from, own }));
         self.loaded.head = lsn;
         self.writes.entries.len() - 1
     }
@@ -75,8 +76,8 @@ impl Progress {
         let unsure = batch.cleared || batch.ops.iter().any(clears);
         let (last, waiting) = (BTreeMap::new(), Vec::new());
         let mut push = Push { batch, author, last, ahead: BTreeMap::new(), waiting, created: false, unsure };
-        let fresh: Vec<usize> =
-            (order.into_iter()).filter(|n| batch.ops[*n].key.is_none_or(|key| self.loaded.seen.insert(key))).collect();
+        let (fresh, repeats): (Vec<usize>, Vec<usize>) =
+            order.into_iter().partition(|n| batch.ops[*n].key.is_none_or(|key| self.loaded.seen.insert(key)));
         for n in fresh.iter().rev() {
             push.foresee(&batch.ops[*n]);
         }
@@ -84,8 +85,11 @@ impl Progress {
             self.writes.seen.extend(batch.ops[n].key);
             self.foreign_op(&mut push, n);
         }
-        for n in push.waiting {
-            self.still_unknown(batch, &batch.ops[n]);
+        for n in repeats {
+            self.foreign_repeat(&push, &batch.ops[n]);
+        }
+        for n in &push.waiting {
+            self.still_unknown(batch, &batch.ops[*n]);
         }
         push.created && !(push.unsure && batch.ops.iter().any(|op| op.txn.is_some()))
     }
@@ -98,7 +102,7 @@ impl Progress {
             ForeignEdit::Update(id, set) => {
                 let edit = Edit::Update { set: set.clone(), unset: BTreeSet::new() };
                 let stamp = self.stamp_of(push, op, id);
-                self.foreign_edit(push, id, &edit, stamp);
+                self.foreign_edit(push, op, id, &edit, stamp);
                 if self.version(push, id).is_some_and(|v| v.meta.born == Stamp::ZERO) {
                     push.waiting.push(n);
                 }
@@ -124,16 +128,34 @@ impl Progress {
         if let (Some(removed), false) = (known.and_then(|v| v.meta.removed), missed) {
             stamp = stamp.max(removed.stamp.next());
         }
-        let standing = known.filter(|v| v.meta.is_live()).cloned();
-        self.foreign_edit(push, id, edit, stamp);
-        if let Some(standing) = standing
-            && self.version(push, id).is_some_and(|v| v.lsn == standing.lsn)
-        {
-            // Its sender keeps its own document and ignores inserts of others: only as changed
-            // after its insert does the one that stands here reach it.
-            let lsn = self.loaded.head.next();
-            self.append(push.at(id), Version { lsn, ..standing });
+        self.foreign_edit(push, op, id, edit, stamp);
+    }
+
+    /// A repeat has no effect. Only, a client that started again has stamped the documents of a
+    /// transaction anew.
+    fn foreign_repeat(&mut self, push: &Push<'_>, op: &ForeignOp) {
+        let (ForeignEdit::Insert(id, _) | ForeignEdit::Update(id, _), Some(_)) = (&op.edit, op.txn) else { return };
+        let committed = self.committed(op);
+        // Clients whose batches have no names repeat their log all the time.
+        if push.batch.batch.is_some() && self.version(push, id).is_some_and(|v| v.meta.committed < committed) {
+            self.tell_again(push, id, committed);
         }
+    }
+
+    /// The latest time that the op's device may have given to what it wrote; 0 for plain ops, which say it.
+    fn committed(&self, op: &ForeignOp) -> Millis {
+        let (Some(_), Some(time)) = (op.txn, op.time) else { return Millis(0) };
+        let sent = self.clamp(Stamp::at(time)).millis();
+        self.rules.now.max(Millis(sent.0 + COMMIT_DELAY.0))
+    }
+
+    /// Logs what stands as a new change, so that the sender gets it although it may have been served it before.
+    fn tell_again(&mut self, push: &Push<'_>, id: &DocId, committed: Millis) {
+        let Some(standing) = self.version(push, id).filter(|v| v.meta.born > Stamp::ZERO).cloned() else { return };
+        let mut meta = standing.meta;
+        meta.committed = meta.committed.max(committed);
+        let lsn = self.loaded.head.next();
+        self.append(push.at(id), Version { lsn, meta, ..standing });
     }
 
     /// Plain removals carry no time and are unconditional at their client: they count as made now,
@@ -144,28 +166,28 @@ impl Progress {
         let time =
             op.time.unwrap_or_else(|| push.next_time(id).map_or(now, |t| now.min(Millis(t.0.saturating_sub(1)))));
         let stamp = self.clamp(Stamp::at(time)).max(newest).max(push.after_last(id));
-        self.foreign_edit(push, id, &Edit::Remove, stamp);
+        self.foreign_edit(push, op, id, &Edit::Remove, stamp);
     }
 
     /// The op's time; later than this client's earlier ops on the document, whatever was done to their stamps.
     fn stamp_of(&self, push: &Push<'_>, op: &ForeignOp, id: &DocId) -> Stamp {
         let stamp = self.clamp(Stamp::at(op.time.unwrap_or(self.rules.now))).max(push.after_last(id));
         let Some(version) = self.version(push, id) else { return stamp };
-        let mine = || marks(version).filter(|mark| mark.author == push.author).map(|mark| mark.stamp);
-        if op.txn.is_none() {
-            let earlier = if push.batch.sole { mine().max() } else { None };
-            return stamp.max(earlier.map_or(Stamp::ZERO, Stamp::next));
-        }
-        let late = Stamp::at(Millis(stamp.millis().0 + COMMIT_DELAY.0));
-        let edits = matches!(op.edit, ForeignEdit::Update(..)) || version.meta.is_live();
-        if edits && !mine().any(|m| m >= stamp && m <= late) { late } else { stamp }
+        let mine = marks(version).filter(|mark| mark.author == push.author).map(|mark| mark.stamp);
+        // Of a transaction that was cut, plain ops made after it may have come before.
+        let in_order = push.batch.sole && op.txn.is_none();
+        let earlier = if in_order { mine.max() } else { None };
+        stamp.max(earlier.map_or(Stamp::ZERO, Stamp::next))
     }
 
-    fn foreign_edit(&mut self, push: &mut Push<'_>, id: &DocId, edit: &Edit, stamp: Stamp) {
+    fn foreign_edit(&mut self, push: &mut Push<'_>, op: &ForeignOp, id: &DocId, edit: &Edit, stamp: Stamp) {
         push.last.insert(id.clone(), stamp);
         let (key, author) = (push.at(id), push.author);
         let base = Base::ReadUpTo(push.batch.served);
-        if let Err(why) = self.apply(Attempt { key, edit, author, base, stamp, strategy: None }) {
+        let removes = *edit == Edit::Remove;
+        let committed = if removes { Millis(0) } else { self.committed(op) };
+        let standing = self.version(push, id).map(|v| v.lsn);
+        if let Err(why) = self.apply(Attempt { key, edit, author, base, stamp, strategy: None, committed }) {
             self.quarantine(Quarantined {
                 collection: Some(push.batch.collection.clone()),
                 id: Some(id.clone()),
@@ -175,6 +197,10 @@ impl Progress {
                 reason: why.reason,
                 op: edit_text(id, edit),
             });
+        }
+        if !removes && standing.is_some() && standing == self.version(push, id).map(|v| v.lsn) {
+            // Nothing of it won, and its sender keeps its own values until it is told what stands.
+            self.tell_again(push, id, committed);
         }
     }
 

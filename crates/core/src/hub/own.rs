@@ -4,7 +4,7 @@ use super::decide::Reply;
 use super::loaded::{AuthorState, StoredBatch};
 use super::progress::{Attempt, Progress};
 use super::write_set::Quarantined;
-use crate::model::{Base, CollectionName, DocId, Edit, Lsn, Op, Receipt, Rejection, Seq, Stamp, Verdict};
+use crate::model::{Base, CollectionName, DocId, Edit, Lsn, Millis, Op, Receipt, Rejection, Seq, Stamp, Verdict};
 use crate::model::{OwnBatch, Poison, Step};
 
 impl Progress {
@@ -94,6 +94,7 @@ impl Progress {
             base: op.base,
             stamp: self.clamp(op.stamp),
             strategy: batch.strategy,
+            committed: Millis(0),
         })?;
         Ok(Receipt { seq: op.seq(), result, lsn, rejection: None })
     }
@@ -109,7 +110,15 @@ impl Progress {
         for (key, lsn, author) in self.live(collection) {
             if lsn <= read_up_to || author == state.author {
                 let (edit, base) = (&Edit::Remove, Base::At(read_up_to));
-                self.apply(Attempt { key, edit, author: state.author, base, stamp, strategy: batch.strategy })?;
+                self.apply(Attempt {
+                    key,
+                    edit,
+                    author: state.author,
+                    base,
+                    stamp,
+                    strategy: batch.strategy,
+                    committed: Millis(0),
+                })?;
             }
         }
         Ok(Receipt { seq, result: Verdict::Applied, lsn: self.loaded.head, rejection: None })

@@ -32,6 +32,8 @@ pub(super) struct Attempt<'a> {
     /// Already within the limit of [`Progress::clamp`].
     pub stamp: Stamp,
     pub strategy: Option<Strategy>,
+    /// Where a foreign transaction makes it: the latest time that its device may have given it.
+    pub committed: Millis,
 }
 
 impl Progress {
@@ -70,7 +72,7 @@ impl Progress {
     /// # Errors
     /// The document would outgrow its limit; nothing was recorded.
     pub fn apply(&mut self, attempt: Attempt<'_>) -> Result<(Verdict, Lsn), Rejection> {
-        let Attempt { key, edit, author, base, stamp, strategy } = attempt;
+        let Attempt { key, edit, author, base, stamp, strategy, committed } = attempt;
         let lsn = self.loaded.head.next();
         let party = Party { author, stamp, base, lsn };
         let rule = self.loaded.strategies.get(&key.0).copied().or(strategy).unwrap_or_default();
@@ -92,7 +94,8 @@ impl Progress {
                 winning: loss.winning,
             });
         }
-        if let Some(version) = version {
+        if let Some(mut version) = version {
+            version.meta.committed = version.meta.committed.max(committed);
             self.append(key, version);
         }
         Ok((verdict, standing))

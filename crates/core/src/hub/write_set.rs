@@ -59,7 +59,7 @@ pub struct Change {
     pub facts: Facts,
 }
 
-/// The position that a foreign push was answered with. Such a client takes the number for its new
+/// The number that a foreign push was answered with. Such a client takes the number for its new
 /// cursor although it may have missed changes before it; the ticket says from where to go on.
 /// Stores keep it as JSON of this shape.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +70,8 @@ pub struct Ticket {
     pub collection: CollectionName,
     /// Who pushed.
     pub author: Author,
+    /// The same by name. To everybody else the number is a position like any other.
+    pub node: NodeId,
     /// Where its holder continues to read.
     pub from: Lsn,
     /// LSN ranges whose new documents the holder has made itself and must not get back.

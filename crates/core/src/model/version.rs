@@ -1,7 +1,7 @@
 //! A document as the log knows it: its text, and when and by whom each field was written.
 //! That is what the merge rule needs, and all that it needs.
 
-use super::{Author, Body, Lsn, Stamp};
+use super::{Author, Body, Lsn, Millis, Stamp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +54,11 @@ pub struct Meta {
     /// again, or fields were taken away. Stays, because a reader may have ignored the change.
     #[serde(rename = "g", default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+    /// A foreign transaction wrote here, and the copy of the device that made it may bear any time up
+    /// to this one: a device is told of the document under no earlier time, or it would ignore it.
+    /// Decides nothing.
+    #[serde(rename = "t", default, skip_serializing_if = "is_never")]
+    pub committed: Millis,
     /// Fields written after `whole`, present or taken away.
     #[serde(rename = "m", default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, Mark>,
@@ -62,6 +67,11 @@ pub struct Meta {
 #[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde asks for
 fn is_zero(stamp: &Stamp) -> bool {
     *stamp == Stamp::ZERO
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde asks for
+fn is_never(time: &Millis) -> bool {
+    *time == Millis(0)
 }
 
 impl Meta {

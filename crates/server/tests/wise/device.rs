@@ -27,10 +27,13 @@ impl Device {
     /// A whole cycle.
     pub async fn cycle(&mut self) -> Result<(), String> {
         self.pull().await?;
-        for body in self.batches() {
-            self.push(&body).await?;
+        let batches = self.batches();
+        for body in &batches {
+            self.push(body).await?;
         }
-        self.pushed_all();
+        if !batches.is_empty() {
+            self.pushed_all();
+        }
         Ok(())
     }
 
@@ -69,7 +72,7 @@ impl Device {
 
     /// What is pushed: plain ops first, those of transactions after them, without the lines around.
     fn sendable(&self) -> Vec<Value> {
-        let plain = self.local.log.iter().filter(|line| line.get("txn").is_none()).cloned();
+        let plain = self.local.log.iter().filter(|line| line.get("txn").is_none() && line["_remote"] != true).cloned();
         let in_txn = self.local.log.iter().filter(|line| line["txn"] == "op").map(|line| {
             let mut line = line.clone();
             line["_txn_applied_from_wal"] = json!(true);
@@ -99,13 +102,14 @@ impl Device {
         assert_eq!(reply.status, 200);
     }
 
-    /// After the last batch the client empties its log.
+    /// After the last batch the client writes a checkpoint and empties its log.
     pub fn pushed_all(&mut self) {
-        self.local.log.clear();
+        self.local.flush();
     }
 
-    /// The process ends and starts again: documents and log stay, the cursor does not.
+    /// The process ends and starts again: checkpoint and log stay, the cursor does not.
     pub fn restart(&mut self) {
+        self.local.reload();
         self.cursor = 0;
         self.begun = false;
     }

@@ -64,7 +64,6 @@ impl SecondGeneration {
         let ops = reply.as_array().expect("a bare list").clone();
         for op in &ops {
             self.local.apply(op);
-            self.local.log.push(remote(op));
         }
         self.since = ops.last().and_then(time_of).or(self.since.take());
         Ok(ops)

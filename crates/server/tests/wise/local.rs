@@ -21,6 +21,11 @@ pub fn now() -> String {
     Millis(u64::try_from(ms).unwrap()).iso()
 }
 
+/// A time so many milliseconds later.
+fn after(time: &str, ms: u64) -> String {
+    Millis(Millis::parse(time).unwrap().0 + ms).iso()
+}
+
 pub fn uuid() -> String {
     uuid::Uuid::new_v4().to_string()
 }
@@ -33,6 +38,9 @@ pub struct Local {
     pub log: Vec<Value>,
     pub quarantined: Vec<Value>,
     pub ignored: usize,
+    /// What a start finds beside the log, and when it was written.
+    checkpoint: Docs,
+    checkpointed: Option<String>,
 }
 
 impl Local {
@@ -92,8 +100,65 @@ impl Local {
             self.log.push(line);
         }
         self.log.push(json!({ "txn": "commit", "id": txid, "ts": ts }));
+        // The block is written to disk first; what comes into memory is stamped after that.
+        let committed = after(&ts, fastrand::u64(0..6));
         for (kind, args) in ops {
-            self.apply_in_transaction(kind, args, &txid, &ts);
+            self.apply_in_transaction(kind, args, &txid, &committed);
+        }
+    }
+
+    /// The process starts again: the last checkpoint, then every line of the log, those of
+    /// transactions at the end and stamped anew.
+    pub fn reload(&mut self) {
+        self.docs = self.checkpoint.clone();
+        let (in_txn, plain): (Vec<Value>, Vec<Value>) = self
+            .log
+            .clone()
+            .into_iter()
+            .filter(|line| !matches!(line["txn"].as_str(), Some("start" | "commit")))
+            .partition(|line| line["txn"] == "op");
+        for line in plain {
+            self.replay(&line);
+        }
+        let time = now();
+        for line in in_txn {
+            self.apply_in_transaction(
+                line["type"].as_str().unwrap(),
+                &line["args"],
+                line["txid"].as_str().unwrap(),
+                &time,
+            );
+        }
+    }
+
+    /// Everything is sent: a checkpoint takes the log's place.
+    pub fn flush(&mut self) {
+        self.log.clear();
+        self.checkpoint = self.docs.clone();
+        self.checkpointed = Some(now());
+    }
+
+    /// A plain line in a start; those without a time, or not after the checkpoint, are passed over.
+    fn replay(&mut self, line: &Value) {
+        let times = [&line["doc"]["updatedAt"], &line["docs"][0]["updatedAt"], &line["data"]["updatedAt"], &line["ts"]];
+        let time = times.into_iter().find_map(Value::as_str);
+        if self.checkpointed.as_deref().is_some_and(|checkpoint| time.is_none_or(|time| time <= checkpoint)) {
+            return;
+        }
+        let mut put = |doc: &Value| {
+            drop(self.docs.insert(doc["_id"].as_str().unwrap().to_owned(), doc.as_object().unwrap().clone()))
+        };
+        match line["op"].as_str().unwrap() {
+            "INSERT" => put(&line["doc"]),
+            "BATCH_INSERT" => line["docs"].as_array().unwrap().iter().for_each(put),
+            "UPDATE" => {
+                let id = line["id"].as_str().unwrap();
+                let doc = self.docs.entry(id.to_owned()).or_insert_with(|| complete(id, &json!({}), &now()));
+                doc.extend(line["data"].as_object().unwrap().clone());
+            }
+            "REMOVE" => drop(self.docs.remove(line["id"].as_str().unwrap())),
+            "CLEAR" => self.docs.clear(),
+            other => panic!("{other}"),
         }
     }
 
@@ -139,6 +204,9 @@ impl Local {
             self.ignored += 1;
             return;
         }
+        let mut line = op.clone();
+        line["_remote"] = json!(true);
+        self.log.push(line);
         match kind {
             "INSERT" if !id.is_empty() => drop(self.docs.insert(id, op["doc"].as_object().unwrap().clone())),
             "UPDATE" => self.docs.get_mut(&id).unwrap().extend(op["data"].as_object().unwrap().clone()),

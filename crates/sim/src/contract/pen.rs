@@ -103,6 +103,7 @@ fn apply(mut loaded: Loaded, author: Author, steps: &[Do]) -> WriteSet {
                 lsn,
                 collection: collection(c),
                 author,
+                node: NodeId::new("ticket-holder").expect("a name"),
                 from: Lsn(1),
                 own: vec![(Lsn(2), Lsn(3))],
             }),

@@ -1,7 +1,9 @@
 //! One element of a foreign push, taken apart into ops on single documents.
 
 use super::splice::completed;
-use crate::model::{Body, CollectionName, DocId, Fields, ForeignEdit, ForeignOp, Limits, Malformed, Millis, Rejection};
+use crate::model::{
+    Body, CollectionName, DocId, Fields, ForeignEdit, ForeignOp, Limits, Lsn, Malformed, Millis, Rejection,
+};
 use crate::wire::digest::fnv128;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -35,6 +37,8 @@ pub(super) struct Element<'a> {
     args: Option<&'a RawValue>,
     #[serde(borrow, default)]
     ts: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    lsn: Option<&'a RawValue>,
 }
 
 impl<'a> Element<'a> {
@@ -48,6 +52,11 @@ impl<'a> Element<'a> {
     /// Whether the client has it from the hub.
     pub fn is_remote(&self) -> bool {
         self.remote.is_some_and(|raw| raw.get() == "true")
+    }
+
+    /// The position that the hub gave it.
+    pub fn lsn(&self) -> Option<Lsn> {
+        serde_json::from_str(self.lsn?.get()).ok().map(Lsn)
     }
 
     pub fn is_txn(&self, kind: &str) -> bool {

@@ -1,7 +1,7 @@
 //! The envelope of a push: which generation sent it, which elements count.
 
 use super::element::{Element, Reader};
-use crate::model::{BatchId, CollectionName, ForeignOp, Limits, Malformed};
+use crate::model::{BatchId, CollectionName, ForeignOp, Limits, Lsn, Malformed};
 use crate::wire::digest::fnv128;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -25,6 +25,8 @@ pub struct WisePush {
     pub batch: Option<BatchId>,
     /// Its ops in the order in which they were sent.
     pub ops: Vec<ForeignOp>,
+    /// LSNs of documents that came from a hub before: a bare list brings them back.
+    pub echoes: Vec<Lsn>,
 }
 
 /// Reads a push. Elements that came from the hub (`_remote`) are left out; elements over a limit
@@ -38,6 +40,7 @@ pub fn decode_push(text: &[u8], collection: &CollectionName, limits: &Limits) ->
     let parsed = elements.iter().enumerate().map(|(n, raw)| Element::parse(n, raw));
     let parsed = parsed.collect::<Result<Vec<_>, _>>()?;
     let open = if shape == Shape::List { uncommitted(&parsed) } else { BTreeSet::new() };
+    let echoes = parsed.iter().filter(|e| e.is_remote()).filter_map(Element::lsn).collect();
     let mut ops = Vec::with_capacity(elements.len());
     for (n, element) in parsed.into_iter().enumerate() {
         if element.is_remote() || element.txid().is_some_and(|txid| open.contains(txid)) {
@@ -45,7 +48,7 @@ pub fn decode_push(text: &[u8], collection: &CollectionName, limits: &Limits) ->
         }
         reader.read(n, &element, elements[n], &mut ops)?;
     }
-    Ok(WisePush { shape, batch, ops })
+    Ok(WisePush { shape, batch, ops, echoes })
 }
 
 type Opened<'a> = (Shape, Option<BatchId>, Vec<&'a RawValue>);
@@ -155,11 +158,12 @@ mod tests {
         let text = concat!(
             r#"[{"txn":"start","id":"t1"},{"txn":"op","txid":"t1","type":"remove","args":["a"],"ts":"x"},{"txn":"commit","id":"t1"},"#,
             r#"{"txn":"start","id":"t2"},{"txn":"op","txid":"t2","type":"remove","args":["b"],"ts":"x"},"#,
-            r#"{"op":"REMOVE","id":"c","_remote":true},{"op":"REMOVE","id":"d"}]"#
+            r#"{"op":"REMOVE","id":"c","lsn":7,"_remote":true},{"op":"REMOVE","id":"d"}]"#
         );
         let push = read(text).unwrap();
         assert_eq!(push.shape, Shape::List);
         assert_eq!(push.ops.iter().map(line).collect::<Vec<_>>(), ["remove a", "remove d"]);
+        assert_eq!(push.echoes, [Lsn(7)]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! as the fewest ops that lead from whatever the client may have to the merged state.
 
 use super::splice::{self, IsoTimes, Times};
-use crate::model::{Body, Lsn, Meta, Stamp};
+use crate::model::{Body, Lsn, Meta, Millis, Stamp};
 use std::borrow::Cow;
 
 /// The newest version of a document, as a store has it.
@@ -40,17 +40,19 @@ pub struct Holding {
 /// by one where `first` is false. Returns how many there are: none when there is nothing to tell.
 pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bool, iso: &mut IsoTimes) -> usize {
     let known = doc.created <= holding.after;
-    let mut writer = Writer { out, doc, first, ops: 0, born: None, iso };
+    let mut writer = Writer { out, doc, first, ops: 0, born: None, at: doc.stamp.millis(), iso };
     // The flag of a second life is spelled so nowhere else: marks of fields are arrays.
-    if doc.live && known && holding.own.is_empty() && !doc.meta.contains(r#""g":true"#) {
+    let peculiar = || [r#""g":true"#, r#""t":"#].iter().any(|key| doc.meta.contains(key));
+    if doc.live && known && holding.own.is_empty() && !peculiar() {
         writer.update();
         return writer.ops;
     }
     let meta = doc.meta();
     writer.born = Some(meta.as_ref().map_or(doc.stamp, |m| m.born));
+    writer.at = writer.at.max(meta.as_ref().map_or(Millis(0), |m| m.committed));
     if !doc.live {
         if meta.is_none_or(|meta| meta.removed.is_some()) {
-            writer.remove(doc.stamp);
+            writer.remove();
         }
         return writer.ops;
     }
@@ -60,7 +62,7 @@ pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bo
     if meta.as_ref().is_some_and(|m| m.again) {
         // Fields that are gone go away only with the whole document. At equal times both apply, so this
         // replaces whatever is not newer than the merged document.
-        writer.remove(doc.stamp);
+        writer.remove();
         writer.insert();
         return writer.ops;
     }
@@ -100,13 +102,17 @@ impl Holding {
     }
 
     /// Whether the reader itself wrote everything that stands in the document, as new, and the hub
-    /// did not have to move its time past a removal.
+    /// did not have to move its time past a removal. What a transaction wrote is told in any case: a
+    /// restart of its client may have put it in place of later work.
     fn holds(&self, doc: &NetDoc<'_>, meta: Option<&Meta>) -> bool {
         if !self.made(doc.lsn) {
             return false;
         }
         let Some(meta) = meta else { return true };
         let written = [&meta.whole].into_iter().chain(meta.fields.values()).all(|mark| self.made(mark.lsn));
+        if meta.committed > Millis(0) {
+            return false;
+        }
         let undisputed = meta.removed.is_none_or(|r| r.stamp.millis() < meta.born.millis());
         written && undisputed && self.made(meta.created)
     }
@@ -118,6 +124,8 @@ struct Writer<'a> {
     first: bool,
     ops: usize,
     born: Option<Stamp>,
+    /// When the document got this way; not before any time that the copy of its maker may bear.
+    at: Millis,
     iso: &'a mut IsoTimes,
 }
 
@@ -126,7 +134,7 @@ impl Writer<'_> {
         self.begin();
         self.text(r#"{"op":"INSERT","doc":"#);
         self.body();
-        self.end(self.doc.stamp);
+        self.end();
     }
 
     fn update(&mut self) {
@@ -135,14 +143,14 @@ impl Writer<'_> {
         self.id();
         self.text(r#","data":"#);
         self.body();
-        self.end(self.doc.stamp);
+        self.end();
     }
 
-    fn remove(&mut self, stamp: Stamp) {
+    fn remove(&mut self) {
         self.begin();
         self.text(r#"{"op":"REMOVE","id":"#);
         self.id();
-        self.end(stamp);
+        self.end();
     }
 
     fn begin(&mut self) {
@@ -163,9 +171,9 @@ impl Writer<'_> {
     }
 
     /// Without `ts` the client would apply it blindly and forget it in a crash.
-    fn end(&mut self, stamp: Stamp) {
+    fn end(&mut self) {
         self.text(r#","ts":""#);
-        self.iso.write(self.out, stamp.millis());
+        self.iso.write(self.out, self.at);
         self.text("\"}");
     }
 

@@ -3,11 +3,12 @@
 
 use super::super::Asked;
 use super::super::query::malformed;
+use super::StreamKey;
 use crate::error::ServerError;
 use crate::hub::Reading;
 use crate::store::{Encoder, Head, Row, Scan, Scanned};
 use syncline_core::hub::Ticket;
-use syncline_core::model::{CollectionName, Lsn};
+use syncline_core::model::Lsn;
 use syncline_core::wire::wise::Holding;
 
 /// A cursor, understood.
@@ -15,7 +16,7 @@ use syncline_core::wire::wise::Holding;
 pub(super) struct Position {
     /// The number that the client came with; 0 when it is not one of this log's.
     pub cursor: Lsn,
-    /// Whether it is the number of a push reply.
+    /// Whether it is the number of a push reply to this token.
     pub ticket: bool,
     /// What its holder has.
     pub holding: Holding,
@@ -32,14 +33,17 @@ pub(super) fn read(asked: &Asked) -> Result<Lsn, ServerError> {
     Ok(Lsn(number.floor().max(0.0) as u64))
 }
 
-/// Finds out what the cursor stands for. One that is ahead of the log or behind its horizon starts anew.
-pub(super) async fn resolve(asked: &Asked, collection: &CollectionName, sent: Lsn) -> Result<Position, ServerError> {
+/// Finds out what the cursor stands for. One that is ahead of the log or behind its horizon starts
+/// anew. A number that others were given says nothing about who comes with it now: it was counted
+/// out, and is a position like any other.
+pub(super) async fn resolve(asked: &Asked, key: &StreamKey, sent: Lsn) -> Result<Position, ServerError> {
     let head = asked.space.head();
     let anew = Position { cursor: Lsn::ZERO, ticket: false, holding: Holding::default() };
     if sent == Lsn::ZERO || sent > head.lsn {
         return Ok(anew);
     }
-    let ticket = ticket(asked, sent).await?.filter(|ticket| ticket.collection == *collection);
+    let owned = |ticket: &Ticket| ticket.collection == key.collection && ticket.node == key.token;
+    let ticket = ticket(asked, sent).await?.filter(owned);
     let Some(ticket) = ticket else {
         let forgotten = sent <= head.horizon && sent != head.last_change;
         let after = if forgotten { Lsn::ZERO } else { sent };

@@ -46,6 +46,11 @@ impl<W: Watch> Encoder for PullEncoder<W> {
     fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
         let ops = net_ops(out, &net_doc(row), &self.holding, self.ops == 0, &mut self.iso);
         self.ops += ops as u64;
+        if ops > 0 && matches!(self.envelope, Envelope::List) {
+            // The oldest clients push it back and so prove what they have received.
+            out.pop();
+            out.extend_from_slice(format!(r#","lsn":{}}}"#, row.lsn).as_bytes());
+        }
         ops > 0
     }
 

@@ -39,7 +39,7 @@ pub async fn pull(asked: Asked) -> Result<Response, ServerError> {
 /// 5.6.3 and later.
 async fn by_position(asked: Asked, key: StreamKey) -> Result<Response, ServerError> {
     let sent = cursor::read(&asked)?;
-    let Position { cursor, ticket, holding } = cursor::resolve(&asked, &key.collection, sent).await?;
+    let Position { cursor, ticket, holding } = cursor::resolve(&asked, &key, sent).await?;
     let watch = Follow { foreign: Arc::clone(&asked.foreign), key: key.clone(), cursor, ticket, mark: 0 };
     let reading = read(&asked, &key, holding, Envelope::Object(cursor), watch).await?;
     Ok(answer(reading, asked.slot, Box::new(|| {})))
@@ -57,14 +57,14 @@ async fn as_list(asked: Asked, key: StreamKey) -> Result<Response, ServerError> 
     let head = asked.space.head();
     let after = asked.foreign.lists.after(&key, since);
     let after = if after > head.lsn || after < head.horizon { Lsn::ZERO } else { after };
-    let served = Arc::new(Mutex::new(Lsn::ZERO));
-    let watch = Note { foreign: Arc::clone(&asked.foreign), key: key.clone(), served: Arc::clone(&served) };
+    let told = Arc::new(Mutex::new(Told::default()));
+    let watch = Note { foreign: Arc::clone(&asked.foreign), key: key.clone(), told: Arc::clone(&told) };
     let holding = Holding { after, own: Vec::new() };
     let reading = read(&asked, &key, holding, Envelope::List, watch).await?;
     let foreign = Arc::clone(&asked.foreign);
     let done: Done = Box::new(move || {
-        let upto = *served.lock().unwrap_or_else(PoisonError::into_inner);
-        foreign.lists.written(&key, upto);
+        let Told { upto, ops } = *told.lock().unwrap_or_else(PoisonError::into_inner);
+        foreign.lists.written(&key, upto, ops);
     });
     Ok(answer(reading, asked.slot, done))
 }
@@ -129,18 +129,27 @@ impl Watch for Follow {
     }
 }
 
+/// What a list holds.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    upto: Lsn,
+    ops: u64,
+}
+
 /// Notes how far a list reaches.
 struct Note {
     foreign: Arc<Foreign>,
     key: StreamKey,
-    served: Arc<Mutex<Lsn>>,
+    told: Arc<Mutex<Told>>,
 }
 
 impl Watch for Note {
     fn begins(&mut self, served: Lsn, head: Lsn) {
-        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).upto = served;
         self.foreign.lists.note(&self.key.space, clock::now(), head);
     }
 
-    fn ends(&mut self, _ops: u64) {}
+    fn ends(&mut self, ops: u64) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).ops = ops;
+    }
 }

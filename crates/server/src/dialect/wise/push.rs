@@ -24,6 +24,9 @@ pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
     let push = body.parse(move |text| Ok(decode_push(text, &collection, &limits)?)).await?;
     // The ops take the place of the bytes and count in their stead until they are committed.
     let _share = body.into_share();
+    if push.shape == Shape::List {
+        asked.foreign.lists.echoed(&key, &push.echoes);
+    }
     let clears = push.ops.iter().any(|op| op.txn.is_none() && matches!(op.edit, ForeignEdit::Clear));
     let batch = ForeignBatch {
         node: key.token.clone(),

@@ -31,7 +31,7 @@ pub async fn snapshot(asked: Asked) -> Result<Response, ServerError> {
     // The oldest clients go on from here without naming a position.
     let done: Done = Box::new(move || {
         let upto = *served.lock().unwrap_or_else(PoisonError::into_inner);
-        foreign.lists.written(&key, upto);
+        foreign.lists.written(&key, upto, 0);
     });
     Ok(answer(reading, asked.slot, done))
 }
