@@ -53,6 +53,37 @@ async fn l20_the_first_generation_repeats_its_log_without_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn l20_a_list_that_was_lost_comes_again_until_it_was_received() {
+    let hub = hub().await;
+    let mut old = FirstGeneration::new(wire(&hub, "old"));
+    let mut new = device(&hub);
+    for n in 0..3 {
+        new.local.insert(&format!("d{n}"), &json!({ "v": n }));
+    }
+    new.cycle().await.unwrap();
+    assert_eq!(old.cycle_unheard().await.len(), 3);
+    new.local.update("d0", &json!({ "v": 7 }));
+    new.local.remove("d1");
+    new.cycle().await.unwrap();
+    old.local.insert("mine", &json!({}));
+    assert!(!old.cycle_unheard().await.is_empty());
+    old.cycle().await.unwrap();
+    new.cycle().await.unwrap();
+    assert_eq!(shown(&old.local.docs), shown(new.docs()), "two lists were lost, nothing else");
+    assert!(old.cycle().await.unwrap().is_empty(), "what it pushed back it has received");
+
+    new.local.insert("later", &json!({}));
+    new.cycle().await.unwrap();
+    old.cycle_unheard().await;
+    old.local.log.clear();
+    old.cycle().await.unwrap();
+    old.local.log.clear();
+    assert_eq!(shown(&old.local.docs), shown(new.docs()));
+    old.cycle().await.unwrap();
+    assert!(old.cycle().await.unwrap().is_empty(), "a client that proves nothing is not told for ever");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn l20_the_second_generation_goes_on_by_time() {
     let hub = hub().await;
     let mut new = device(&hub);

@@ -92,6 +92,11 @@ impl Local {
 
     /// A committed transaction of `(type, args)`.
     pub fn transaction(&mut self, ops: &[(&str, Value)]) {
+        self.transaction_taking(fastrand::u64(0..6), ops);
+    }
+
+    /// The same; its block is written to disk first, and what comes into memory is stamped after that.
+    pub fn transaction_taking(&mut self, ms: u64, ops: &[(&str, Value)]) {
         let txid = format!("txn_{}", uuid());
         let ts = now();
         self.log.push(json!({ "txn": "start", "id": txid, "ts": ts }));
@@ -100,8 +105,7 @@ impl Local {
             self.log.push(line);
         }
         self.log.push(json!({ "txn": "commit", "id": txid, "ts": ts }));
-        // The block is written to disk first; what comes into memory is stamped after that.
-        let committed = after(&ts, fastrand::u64(0..6));
+        let committed = after(&ts, ms);
         for (kind, args) in ops {
             self.apply_in_transaction(kind, args, &txid, &committed);
         }
@@ -135,7 +139,8 @@ impl Local {
     pub fn flush(&mut self) {
         self.log.clear();
         self.checkpoint = self.docs.clone();
-        self.checkpointed = Some(now());
+        // Writing it takes longer than the millisecond that a test takes for several edits.
+        self.checkpointed = Some(Millis(Millis::parse(&now()).unwrap().0 - 1).iso());
     }
 
     /// A plain line in a start; those without a time, or not after the checkpoint, are passed over.

@@ -1,11 +1,14 @@
 //! Single requests: paths, keys, bodies, positions, refusals.
 
 use super::wire::parsed;
-use super::{Device, Wire, device, world};
+use super::{Device, Wire, converged, device, world};
 use crate::support::{ADMIN, Hub};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use syncline_core::model::NodeId;
+use syncline_server::auth::{DeclaredToken, TokenSpec};
 
 fn insert(id: &str) -> Value {
     json!({ "op": "INSERT", "doc": { "_id": id, "createdAt": "2026-01-01T00:00:00.000Z",
@@ -109,6 +112,73 @@ async fn l12_every_position_has_an_answer() {
     for garbage in ["", "abc", "NaN", "inf", "1,2"] {
         assert_eq!(wire.get(&format!("/sync/pull?since_lsn={garbage}")).await.refusal(400), "malformed_query");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l12_the_number_of_a_push_reply_means_nothing_to_other_keys() {
+    let other =
+        DeclaredToken { secret: "another-secret".to_owned(), spec: TokenSpec::admin(NodeId::new("other").unwrap()) };
+    let hub = Arc::new(Hub::with(|options| options.tokens.push(other)).await);
+    let (mut first, naive) = (device(&hub), Wire::new(&hub, "another-secret", "/c/articles"));
+    first.local.insert("early", &json!({}));
+    first.cycle().await.unwrap();
+    first.local.insert("late", &json!({}));
+    first.cycle().await.unwrap();
+    let ticket = first.cursor;
+    let pull = async |wire: &Wire| parsed(&wire.get(&format!("/sync/pull?since_lsn={ticket}")).await).unwrap();
+    assert_eq!(pull(&first.wire).await["ops"], json!([]), "its holder wrote the document itself");
+    let told = pull(&naive).await;
+    assert_eq!(told["ops"].as_array().unwrap().len(), 1, "what comes after the position: {told}");
+    assert_eq!((&told["ops"][0]["op"], &told["ops"][0]["doc"]["_id"]), (&json!("INSERT"), &json!("late")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l12_a_position_behind_the_horizon_or_ahead_of_the_log_rebuilds_everything() {
+    let hub = Arc::new(Hub::with(|options| options.settings.retention.log = Duration::ZERO).await);
+    let mut d = vec![device(&hub), device(&hub)];
+    for n in 0..3 {
+        d[0].local.insert(&format!("d{n}"), &json!({ "v": n }));
+    }
+    converged(&hub, &mut d).await;
+    let old = d[1].cursor;
+    d[0].local.update("d0", &json!({ "v": 7 }));
+    d[0].local.remove("d1");
+    d[0].cycle().await.unwrap();
+    d[0].local.insert("d1", &json!({ "again": true }));
+    d[0].local.insert("new", &json!({}));
+    d[0].cycle().await.unwrap();
+    trimmed_past(&hub, old).await;
+
+    let from = async |wire: &Wire, since: u64| {
+        let reply = parsed(&wire.get(&format!("/sync/pull?since_lsn={since}")).await).unwrap();
+        let ops = reply["ops"].as_array().unwrap().clone();
+        let put = ops.iter().filter(|op| op["op"] == "INSERT").filter_map(|op| op["doc"]["_id"].as_str());
+        let ids: BTreeSet<String> = put.map(ToOwned::to_owned).collect();
+        (ids, reply["server_lsn"].as_u64().unwrap())
+    };
+    let (all, head) = from(&d[1].wire, 0).await;
+    assert_eq!(all.iter().collect::<Vec<_>>(), ["d0", "d1", "d2", "new"]);
+    assert_eq!(from(&d[1].wire, old).await, (all.clone(), head), "behind the horizon");
+    assert_eq!(from(&d[1].wire, head + 1_000).await, (all, head), "ahead of the log");
+
+    assert_eq!(d[1].cursor, old);
+    let all = converged(&hub, &mut d).await;
+    assert_eq!((&all["d0"]["v"], &all["d1"]), (&json!(7), &json!({ "_id": "d1", "again": true })));
+    d[1].cursor = 1_000_000;
+    d[0].local.insert("after the backup", &json!({}));
+    assert_eq!(converged(&hub, &mut d).await.len(), 5);
+    assert!(d[1].cursor < 1_000_000, "it took the hub's position");
+}
+
+/// Trims until the horizon is behind a position: what was committed in this very millisecond is not old yet.
+async fn trimmed_past(hub: &Hub, lsn: u64) {
+    for _ in 0..1_000 {
+        let trimmed = hub.post("/admin/spaces/main/trim", &Value::Null).await.json();
+        if trimmed["horizon"].as_u64().unwrap() > lsn {
+            return;
+        }
+    }
+    panic!("the horizon did not pass {lsn}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

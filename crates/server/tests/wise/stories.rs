@@ -3,6 +3,7 @@
 use super::{converged, device, world};
 use serde_json::{Value, json};
 use std::time::Instant;
+use syncline_core::model::Millis;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn l06_nothing_is_lost_between_pull_and_push() {
@@ -112,6 +113,58 @@ async fn l07_an_insert_without_an_id_is_stored_once() {
     d[0].cycle().await.unwrap();
     d[1].cycle().await.unwrap();
     assert_eq!(d[1].docs().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l07_a_write_between_a_transaction_and_its_commit_reaches_its_sender() {
+    let (hub, mut d) = world(2).await;
+    d[0].local.insert("edited", &json!({ "v": 0 }));
+    converged(&hub, &mut d).await;
+    // The device writes its block to disk for 40 ms, and meanwhile another one edits the same ids.
+    d[0].local.transaction_taking(
+        40,
+        &[("insert", json!([{ "_id": "both", "mine": 1 }])), ("update", json!(["edited", { "v": 1 }]))],
+    );
+    later().await;
+    d[1].local.insert("both", &json!({ "theirs": 2 }));
+    d[1].local.update("edited", &json!({ "v": 2 }));
+    for n in [0, 1] {
+        d[n].cycle().await.unwrap();
+    }
+    let all = converged(&hub, &mut d).await;
+    assert_eq!(all["both"], json!({ "_id": "both", "mine": 1, "theirs": 2 }));
+    assert_eq!(all["edited"]["v"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l07_a_client_that_starts_again_with_unsent_transactions_gets_the_merged_state() {
+    let (hub, mut d) = world(2).await;
+    d[0].local.transaction(&[("insert", json!([{ "_id": "x", "v": 1 }]))]);
+    d[0].pull().await.unwrap();
+    // The push arrives and its reply does not; the start puts the transaction in place of the update.
+    d[0].local.update("x", &json!({ "f": 1 }));
+    d[0].push_unheard(&d[0].batches()[0]).await;
+    d[1].cycle().await.unwrap();
+    d[1].local.update("x", &json!({ "v": 2 }));
+    d[1].cycle().await.unwrap();
+    later().await;
+    d[0].restart();
+    assert_eq!(d[0].docs()["x"].get("f"), None, "what the real client makes of its log");
+    let all = converged(&hub, &mut d).await;
+    assert_eq!(all["x"], json!({ "_id": "x", "v": 2, "f": 1 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l10_an_edit_that_loses_to_a_clock_ahead_is_corrected_at_its_sender() {
+    let (hub, mut d) = world(2).await;
+    d[0].local.insert("x", &json!({ "v": 0 }));
+    let ahead = Millis(Millis::parse(&super::local::now()).unwrap().0 + 20_000).iso();
+    let line = d[0].local.log.last_mut().unwrap();
+    line["doc"]["updatedAt"] = json!(ahead);
+    d[0].local.docs.get_mut("x").unwrap().insert("updatedAt".to_owned(), json!(ahead));
+    converged(&hub, &mut d).await;
+    d[1].local.update("x", &json!({ "v": 1 }));
+    converged(&hub, &mut d).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

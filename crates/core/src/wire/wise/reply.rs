@@ -66,7 +66,8 @@ pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bo
         writer.insert();
         return writer.ops;
     }
-    if known || holding.made(doc.created) {
+    // What a pulled removal took from its maker before the push is put back by the insert only.
+    if known || holding.made(doc.created) && !meta.as_ref().is_some_and(is_disputed) {
         writer.update();
         return writer.ops;
     }
@@ -113,9 +114,13 @@ impl Holding {
         if meta.committed > Millis(0) {
             return false;
         }
-        let undisputed = meta.removed.is_none_or(|r| r.stamp.millis() < meta.born.millis());
-        written && undisputed && self.made(meta.created)
+        written && !is_disputed(meta) && self.made(meta.created)
     }
+}
+
+/// Whether a removal was told under a time that is not before the document's birth.
+fn is_disputed(meta: &Meta) -> bool {
+    meta.removed.is_some_and(|removed| removed.stamp.millis().max(meta.committed) >= meta.born.millis())
 }
 
 struct Writer<'a> {
@@ -242,6 +247,24 @@ mod tests {
         assert_eq!(kinds(&changed, 5, &[]), "UPDATE");
         assert_eq!(kinds(&changed, 4, &[(5, 6)]), "UPDATE");
         assert_eq!(kinds(&changed, 4, &[(5, 8)]), "", "its own insert and its own update");
+    }
+
+    #[test]
+    fn a_maker_whose_document_a_removal_took_away_gets_it_back() {
+        let disputed = Meta { removed: Some(mark(2000, 4)), ..Meta::inserted(mark(2000, 7)) };
+        let text = serde_json::to_string(&disputed).unwrap();
+        assert_eq!(kinds(&doc(7, 7, &text, r#"{"_id":"x"}"#), 5, &[(7, 7)]), "INSERT UPDATE");
+    }
+
+    #[test]
+    fn what_a_transaction_wrote_is_told_under_the_time_of_its_commit() {
+        let meta = Meta { committed: Millis(3000), ..Meta::inserted(mark(2000, 5)) };
+        let meta = serde_json::to_string(&meta).unwrap();
+        let doc = doc(5, 5, &meta, r#"{"_id":"x"}"#);
+        let update = r#"{"op":"UPDATE","id":"x","data":{"_id":"x"},"ts":"1970-01-01T00:00:03.000Z"}"#;
+        assert_eq!(ops(&doc, 5, &[]), update);
+        assert_eq!(ops(&doc, 4, &[(5, 5)]), update, "its maker may have put it in place of later work");
+        assert_eq!(kinds(&doc, 4, &[]), "INSERT UPDATE");
     }
 
     #[test]
