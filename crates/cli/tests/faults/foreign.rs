@@ -98,11 +98,14 @@ impl Foreign {
         self.log.push((positions, entry));
     }
 
-    /// Edits that take effect together.
+    /// Edits that take effect together. The real client stamps its own documents some milliseconds
+    /// after the time that it sends: when the block is on disk.
     pub fn transact(&mut self, edits: &[(Deed, String)]) {
         let (now, transaction) = (self.now(), format!("txn_{}", self.uuid()));
+        self.last_edit_ms += self.rng.i64(0..6);
+        let committed = spelled(self.last_edit_ms);
         for (deed, id) in edits {
-            let Some((position, mut fields)) = self.edit(*deed, id, &now) else { continue };
+            let Some((position, mut fields)) = self.edit(*deed, id, &committed) else { continue };
             let (kind, args) = match deed {
                 Deed::Insert => {
                     fields.insert("_id".into(), json!(id));
@@ -238,7 +241,7 @@ impl Foreign {
     fn now(&mut self) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         self.last_edit_ms = i64::try_from(now).unwrap().max(self.last_edit_ms + 1);
-        format!("{:.3}", jiff::Timestamp::from_millisecond(self.last_edit_ms).unwrap())
+        spelled(self.last_edit_ms)
     }
 
     fn uuid(&mut self) -> String {
@@ -246,4 +249,8 @@ impl Foreign {
         let low = b & 0xffff_ffff_ffff;
         format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{low:012x}", a >> 32, (a >> 16) & 0xffff, a & 0xfff, (b >> 48) & 0xfff)
     }
+}
+
+fn spelled(ms: i64) -> String {
+    format!("{:.3}", jiff::Timestamp::from_millisecond(ms).unwrap())
 }

@@ -157,6 +157,11 @@ impl Proxy {
         pushes.len()
     }
 
+    /// How many pushes have reached the hub whole.
+    pub fn pushes(&self) -> usize {
+        self.shared.pushes.lock().unwrap().len()
+    }
+
     /// How many requests did not simply pass.
     pub fn faults(&self) -> usize {
         self.shared.faults.load(Ordering::SeqCst)

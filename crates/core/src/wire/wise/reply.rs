@@ -41,8 +41,8 @@ pub struct Holding {
 pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bool, iso: &mut IsoTimes) -> usize {
     let known = doc.created <= holding.after;
     let mut writer = Writer { out, doc, first, ops: 0, born: None, at: doc.stamp.millis(), iso };
-    // The flag of a second life is spelled so nowhere else: marks of fields are arrays.
-    let peculiar = || [r#""g":true"#, r#""t":"#].iter().any(|key| doc.meta.contains(key));
+    // Spelled so for marks of fields too; then the meta is read in vain.
+    let peculiar = || [r#""g":"#, r#""r":"#, r#""t":"#].iter().any(|key| doc.meta.contains(key));
     if doc.live && known && holding.own.is_empty() && !peculiar() {
         writer.update();
         return writer.ops;
@@ -59,15 +59,14 @@ pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bo
     if holding.holds(doc, meta.as_ref()) {
         return 0;
     }
-    if meta.as_ref().is_some_and(|m| m.again) {
+    if meta.as_ref().is_some_and(|m| m.again || m.removed.is_some()) {
         // Fields that are gone go away only with the whole document. At equal times both apply, so this
         // replaces whatever is not newer than the merged document.
         writer.remove();
         writer.insert();
         return writer.ops;
     }
-    // What a pulled removal took from its maker before the push is put back by the insert only.
-    if known || holding.made(doc.created) && !meta.as_ref().is_some_and(is_disputed) {
+    if known || holding.made(doc.created) {
         writer.update();
         return writer.ops;
     }
@@ -253,7 +252,7 @@ mod tests {
     fn a_maker_whose_document_a_removal_took_away_gets_it_back() {
         let disputed = Meta { removed: Some(mark(2000, 4)), ..Meta::inserted(mark(2000, 7)) };
         let text = serde_json::to_string(&disputed).unwrap();
-        assert_eq!(kinds(&doc(7, 7, &text, r#"{"_id":"x"}"#), 5, &[(7, 7)]), "INSERT UPDATE");
+        assert_eq!(kinds(&doc(7, 7, &text, r#"{"_id":"x"}"#), 5, &[(7, 7)]), "REMOVE INSERT");
     }
 
     #[test]
