@@ -37,13 +37,29 @@ pub fn apply(current: Option<&Version>, edit: &Edit, party: Party, rule: Strateg
     if let (None, Edit::Insert(body)) = (current, edit) {
         return born(body, party);
     }
-    let concurrent = current.is_some_and(|c| c.lsn > party.base.lsn() && c.author != party.author);
-    if let (Some(current), true, Strategy::ServerWins) = (current, concurrent, rule) {
-        return refused(current, edit, party);
+    let met = current.and_then(|current| met(current, party));
+    if let (Some(current), Some(winner), Strategy::ServerWins) = (current, met, rule) {
+        return refused(current, edit, party, winner);
     }
-    let party = Party { stamp: effective_stamp(current, party, concurrent && rule == Strategy::ClientWins), ..party };
-    Applying { current, party, concurrent, draft: Draft::of(current), losses: Losses::default(), took: false }
-        .run(edit, rule)
+    let must_win = met.is_some() && rule == Strategy::ClientWins;
+    let party = Party { stamp: effective_stamp(current, party, must_win), ..party };
+    Applying { current, party, met, draft: Draft::of(current), losses: Losses::default(), took: false }.run(edit, rule)
+}
+
+/// Who changed the document since the version that the author of the edit knew: the last one, or, where
+/// the author has edited it since then unseeing, whoever wrote what still stands in it.
+fn met(current: &Version, party: Party) -> Option<Author> {
+    if current.lsn <= party.base.lsn() {
+        return None;
+    }
+    if current.author != party.author {
+        return Some(current.author);
+    }
+    marks(&current.meta).filter(|mark| party.missed(*mark)).max().map(|mark| mark.author)
+}
+
+fn marks(meta: &Meta) -> impl Iterator<Item = Mark> + '_ {
+    meta.fields.values().copied().chain([meta.whole]).chain(meta.removed)
 }
 
 /// The common case, without taking the text apart.
@@ -54,10 +70,10 @@ fn born(body: &Body, party: Party) -> Merged {
 }
 
 /// Under server-wins a concurrent edit changes nothing.
-fn refused(current: &Version, edit: &Edit, party: Party) -> Merged {
+fn refused(current: &Version, edit: &Edit, party: Party, winner: Author) -> Merged {
     let winning = if current.meta.is_live() { document(&current.body) } else { Values::Removal };
     let losing = edit_values(edit);
-    let loss = Loss { winner: current.author, loser: party.author, losing, winning };
+    let loss = Loss { winner, loser: party.author, losing, winning };
     Merged { version: None, verdict: Verdict::Superseded, losses: vec![loss] }
 }
 
@@ -72,8 +88,7 @@ fn effective_stamp(current: Option<&Version>, party: Party, must_win: bool) -> S
     if matches!(party.base, Base::ReadUpTo(_)) {
         return party.stamp;
     }
-    let marks = meta.fields.values().chain([&meta.whole]).chain(&meta.removed);
-    marks.filter(|mark| mark.author == party.author).fold(party.stamp, |stamp, mark| stamp.max(mark.stamp.next()))
+    marks(meta).filter(|mark| mark.author == party.author).fold(party.stamp, |stamp, mark| stamp.max(mark.stamp.next()))
 }
 
 impl Party {
@@ -90,7 +105,8 @@ impl Party {
 struct Applying<'a> {
     current: Option<&'a Version>,
     party: Party,
-    concurrent: bool,
+    /// Whose concurrent change the edit meets.
+    met: Option<Author>,
     draft: Draft,
     losses: Losses,
     /// Whether some part of the edit took effect.
@@ -105,7 +121,7 @@ impl Applying<'_> {
                 self.set_all(&body.fields());
             }
             Edit::Update { set, unset } => self.update(set, unset),
-            Edit::Replace { body, changed } if self.concurrent && rule == Strategy::Merge => {
+            Edit::Replace { body, changed } if self.met.is_some() && rule == Strategy::Merge => {
                 let (set, unset) = reduced(body, changed);
                 self.draft.bear(self.party.stamp);
                 self.update(&set, &unset);
@@ -196,8 +212,8 @@ impl Applying<'_> {
         if self.draft.meta.is_live() {
             let (winner, winning) = (current.author, document(&current.body));
             self.losses.whole(Loss { winner, loser: me, losing: Values::Removal, winning });
-        } else if was_live && self.concurrent {
-            let (loser, losing) = (current.author, document(&current.body));
+        } else if let (true, Some(loser)) = (was_live, self.met) {
+            let losing = document(&current.body);
             self.losses.whole(Loss { winner: me, loser, losing, winning: Values::Removal });
         }
     }
@@ -217,7 +233,7 @@ impl Applying<'_> {
             self.against_removal(edit, removed, is_live && !was_live);
         }
         let lost = self.losses.any_of(self.party.author);
-        let verdict = match (self.took && !buried, self.concurrent || lost) {
+        let verdict = match (self.took && !buried, self.met.is_some() || lost) {
             (true, false) => Verdict::Applied,
             (true, true) => Verdict::Merged,
             (false, _) if lost || buried => Verdict::Superseded,

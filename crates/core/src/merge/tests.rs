@@ -103,6 +103,25 @@ fn an_edit_earlier_than_a_removal_is_kept_in_the_ledger() {
     assert_eq!(merged.losses[0].losing, Values::Fields(r#"{"x":1}"#.into()));
 }
 
+/// Two edits of one offline device around somebody else's: the first makes the device the last author.
+#[test]
+fn a_removal_after_an_own_edit_still_keeps_what_its_author_never_saw() {
+    let (theirs, _) = then(&stored(), &set(r#"{"y":"theirs"}"#), party(2, 15, 1, 2), LWW);
+    let (mine, first) = then(&theirs, &set(r#"{"x":1}"#), party(3, 20, 1, 3), LWW);
+    assert_eq!((first.verdict, mine.author), (Verdict::Merged, Author(3)));
+    let (gone, removal) = then(&mine, &Edit::Remove, party(3, 30, 1, 4), LWW);
+    assert_eq!(shown(&gone), None);
+    assert_eq!((removal.losses[0].winner, removal.losses[0].loser), (Author(3), Author(2)));
+    assert_eq!(removal.losses[0].losing, Values::Document(r#"{"_id":"d","x":1,"y":"theirs"}"#.into()));
+
+    let anew = replace(r#"{"_id":"d","x":2}"#, &["x"]);
+    let (merged, _) = then(&mine, &anew, party(3, 30, 1, 4), Strategy::Merge);
+    assert_eq!(text(&merged), r#"{"_id":"d","x":2,"y":"theirs"}"#, "it replaced a field, not what it never saw");
+
+    let knowing = then(&mine, &Edit::Remove, party(3, 30, 3, 4), LWW).1;
+    assert!(knowing.losses.is_empty(), "what was seen is not lost in silence");
+}
+
 #[test]
 fn a_document_inserted_after_its_removal_starts_anew() {
     let (gone, _) = then(&stored(), &Edit::Remove, party(2, 20, 1, 2), LWW);
