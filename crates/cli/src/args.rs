@@ -44,6 +44,10 @@ pub enum Command {
     Node(cmd::node::Args),
     /// Show where the spaces of a hub stand
     Status(cmd::status::Args),
+    /// Show which edits lost against concurrent ones, and what they said
+    Conflicts(cmd::ledger::ConflictsArgs),
+    /// Show the ops that the hub could not apply, and why
+    Quarantine(cmd::ledger::QuarantineArgs),
     /// Use an embedded database from the shell
     Db(cmd::db::Args),
     /// Show the effective configuration and where each value came from

@@ -179,6 +179,9 @@ pub enum CliError {
     /// A sync that did not get through.
     #[error("the sync did not get through: {0}")]
     Sync(String),
+    /// A sync that the hub did not allow.
+    #[error("the sync did not get through: {0}")]
+    SyncRefused(String),
     /// Sync cannot be set up.
     #[error(transparent)]
     SyncSetup(#[from] syncline::sync::SyncError),
@@ -221,6 +224,10 @@ impl CliError {
         }
     }
 
+    fn document_exists(&self) -> bool {
+        matches!(self, CliError::Database(syncline::Error::Exists { .. }))
+    }
+
     /// What to do next, where the message does not say it already.
     pub fn next_step(&self) -> Option<String> {
         match self {
@@ -242,7 +249,26 @@ impl CliError {
                 Some("check the path; `syncline db insert`, `import` and `sync` make a database".into())
             }
             CliError::NoToken { .. } => Some("add --token TOKEN, or set SYNCLINE_TOKEN".into()),
-            CliError::Unreachable { .. } => Some("check the URL and that the hub runs (`syncline serve`)".into()),
+            CliError::Unreachable { .. } | CliError::Sync(_) => Some(
+                "check the URL, also http or https, that the hub runs (`syncline serve`), and that this machine \
+                 trusts its certificate (docs/configuration.md, HTTPS)"
+                    .into(),
+            ),
+            CliError::SyncRefused(_) => {
+                Some("add another --token (or SYNCLINE_TOKEN); `syncline token list` shows what each may do".into())
+            }
+            CliError::Server(ServerError::Io { source, .. }) => listening(source),
+            CliError::NotJson { .. } => Some(
+                "JSON has double quotes around names and texts, a shell wants single quotes around all of it: \
+                 '{\"title\": \"milk\"}'"
+                    .into(),
+            ),
+            CliError::Import { source, .. } if source.document_exists() => {
+                Some("add --upsert to replace the documents that exist".into())
+            }
+            CliError::Database(syncline::Error::InUse(_)) => {
+                Some("a `db watch` or `db sync --watch` holds it, or the app itself; one process at a time".into())
+            }
             CliError::Refused { status: 401, .. } => {
                 Some("check the token; `syncline token rotate NAME` makes a new one for an old name".into())
             }
@@ -252,6 +278,19 @@ impl CliError {
             _ => None,
         }
     }
+}
+
+/// What to do when a port cannot be listened on.
+fn listening(reason: &io::Error) -> Option<String> {
+    let step = match reason.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there; stop it, or choose another --listen ADDRESS:PORT",
+        io::ErrorKind::InvalidInput => "--listen takes ADDRESS:PORT, e.g. 127.0.0.1:7460; port 0 picks a free one",
+        io::ErrorKind::AddrNotAvailable => {
+            "the address is not one of this machine; 0.0.0.0:7460 listens on all of them"
+        }
+        _ => return None,
+    };
+    Some(step.into())
 }
 
 impl From<syncline::Error> for CliError {

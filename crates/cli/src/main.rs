@@ -25,7 +25,10 @@ use report::report;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return report::usage(&error),
+    };
     let output = Output::new(cli.json);
     // Fails only when a provider is chosen already, and then that one is used.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -46,6 +49,8 @@ async fn run(command: &Command, output: Output) -> Result<(), CliError> {
         Command::Token(args) => cmd::token::run(args, output).await,
         Command::Node(args) => cmd::node::run(args, output).await,
         Command::Status(args) => cmd::status::run(args, output).await,
+        Command::Conflicts(args) => cmd::ledger::conflicts(args, output).await,
+        Command::Quarantine(args) => cmd::ledger::quarantine(args, output).await,
         Command::Db(args) => cmd::db::run(args, output).await,
         Command::Config(args) => cmd::config::run(args, output),
         Command::Completions(args) => cmd::completions::run(args, Cli::command(), output),

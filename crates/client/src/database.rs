@@ -2,6 +2,7 @@
 
 use crate::collection::Collection;
 use crate::error::Result;
+use crate::quarantine::Quarantined;
 use crate::replica::{Replica, Resolvers};
 use crate::store::{Store, StoreOptions, TimeSource};
 use crate::sync::desk::Desk;
@@ -179,6 +180,31 @@ impl Database {
     /// on the thread that wrote. Ends when the registration is dropped.
     pub fn on_commit(&self, hook: impl Fn(&BTreeSet<CollectionName>) + Send + Sync + 'static) -> CommitHook {
         CommitHook { store: self.store.clone(), key: self.store.hook(Arc::new(hook)) }
+    }
+
+    /// Everything that was set aside with the reason, oldest first: own edits that the hub refused for
+    /// good, and pulled changes that break a rule here.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn quarantined(&self) -> Result<Vec<Quarantined>> {
+        self.replica().quarantined(None)
+    }
+
+    /// Makes an edit that was set aside once more, after its cause is gone.
+    ///
+    /// # Errors
+    /// [`Error::NotQuarantined`](crate::Error::NotQuarantined), or those of the edit, which then stays set aside.
+    pub fn retry_quarantined(&self, number: i64) -> Result<()> {
+        self.replica().retry_quarantined(number)
+    }
+
+    /// Gives up what was set aside under this number. Returns it.
+    ///
+    /// # Errors
+    /// [`Error::NotQuarantined`](crate::Error::NotQuarantined).
+    pub fn discard_quarantined(&self, number: i64) -> Result<Quarantined> {
+        self.replica().discard_quarantined(number)
     }
 
     /// The database as a sync engine sees it.

@@ -46,6 +46,9 @@ pub enum Error {
     /// A call on the database from inside of its own transaction.
     #[error("a transaction is open on this thread; read and write through it, not through the database")]
     InsideTransaction,
+    /// The app itself ended its transaction: return this from it, and nothing of it is kept.
+    #[error("the transaction was given up: {0}")]
+    GivenUp(String),
     /// More edits in one transaction than a hub takes in one batch.
     #[error("the transaction has more than {limit} edits (`limits.batch_ops`); split it")]
     TransactionTooLarge {

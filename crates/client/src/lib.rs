@@ -43,6 +43,7 @@ pub use outbox::PendingBatch;
 pub use quarantine::Quarantined;
 pub use rebase::{Conflict, Resolution, Resolver};
 pub use replica::Replica;
+pub use syncline_core::model::{CollectionName, DocId, Kind, Limits, Lsn, Malformed, Millis, NodeId};
 pub use transaction::{Transaction, TransactionCollection};
 pub use typed::TypedCollection;
 
@@ -50,3 +51,8 @@ pub use typed::TypedCollection;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The examples of the guide are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+struct Guide;

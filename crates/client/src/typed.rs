@@ -2,6 +2,7 @@
 
 use crate::collection::Collection;
 use crate::error::{Error, Result};
+use crate::filter::Filter;
 use crate::query::Query;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -43,6 +44,15 @@ impl<T: Serialize + DeserializeOwned> TypedCollection<T> {
         self.untyped.replace(id, self.value(document)?).map(drop)
     }
 
+    /// As [`Collection::upsert`]. Returns the document's id.
+    ///
+    /// # Errors
+    /// As there, and [`Error::Shape`] when the value is no JSON object.
+    pub fn upsert(&self, document: &T) -> Result<String> {
+        let stored = self.untyped.upsert(self.value(document)?)?;
+        Ok(stored["_id"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// As [`Collection::get`].
     ///
     /// # Errors
@@ -57,6 +67,22 @@ impl<T: Serialize + DeserializeOwned> TypedCollection<T> {
     /// [`Error::Shape`] when a stored document does not fit the type.
     pub fn find(&self, query: &Query) -> Result<Vec<T>> {
         self.untyped.find(query)?.into_iter().map(|value| self.typed(value)).collect()
+    }
+
+    /// As [`Collection::find_one`].
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the stored document does not fit the type.
+    pub fn find_one(&self, query: &Query) -> Result<Option<T>> {
+        self.untyped.find_one(query)?.map(|value| self.typed(value)).transpose()
+    }
+
+    /// As [`Collection::count`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn count(&self, filter: &Filter) -> Result<usize> {
+        self.untyped.count(filter)
     }
 
     /// As [`Collection::remove`].

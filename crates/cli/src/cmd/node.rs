@@ -18,7 +18,9 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// List the nodes of a space and how far each is behind
-    #[command(after_help = "Examples:\n  syncline node list\n  syncline node list --space shop --json")]
+    #[command(
+        after_help = "HAS READ is what a node has confirmed. It does so with its next request, so a node in step\nmay look as far behind as its last round was long.\n\nExamples:\n  syncline node list\n  syncline node list --space shop --json"
+    )]
     List(ListArgs),
     /// Show one node
     #[command(after_help = "Examples:\n  syncline node show 0192f3c1-6d1e-7c51-9c1f-6a2d9a0b7f10")]

@@ -70,10 +70,10 @@ async fn wait(args: &Args) -> Result<(Admin, Vec<SpaceName>), CliError> {
 }
 
 fn describe(space: &SpaceStatus, output: Output) -> String {
-    let kept_aside = |count: u64, what: &str| match count {
+    let kept_aside = |count: u64, what: &str, command: &str| match count {
         0 => output.paint(Style::Good, &format!("no {what}")),
         n if n >= COUNT_MAX => output.paint(Style::Attention, &format!("{COUNT_MAX} or more {what}")),
-        n => output.paint(Style::Attention, &format!("{n} {what}")),
+        n => output.paint(Style::Attention, &format!("{n} {what} (syncline {command})")),
     };
     format!(
         "{}  head {}  horizon {}  epoch {}\n{}, {}\n{}",
@@ -81,8 +81,8 @@ fn describe(space: &SpaceStatus, output: Output) -> String {
         space.head,
         space.horizon,
         space.epoch,
-        kept_aside(space.conflicts, "conflicts in the ledger"),
-        kept_aside(space.quarantined, "ops in quarantine"),
+        kept_aside(space.conflicts, "conflicts in the ledger", "conflicts"),
+        kept_aside(space.quarantined, "ops in quarantine", "quarantine"),
         node::list(space, output),
     )
 }

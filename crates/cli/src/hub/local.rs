@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::model::{NodeId, SpaceName};
 use syncline_server::auth::{TokenSpec, TokenView, Tokens};
-use syncline_server::store::{ListQuery, SqliteOptions, SqliteStore, Store};
+use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, SqliteOptions, SqliteStore, Store};
 
 /// A hub's store, opened by this process alone.
 pub struct LocalHub {
@@ -76,6 +76,14 @@ impl LocalHub {
             quarantined: self.count_quarantined(space).await?,
             nodes: self.store.nodes(space).await?,
         })
+    }
+
+    pub(super) async fn conflicts(&self, space: &SpaceName, query: ListQuery) -> Result<Vec<ConflictRow>, CliError> {
+        Ok(self.store.conflicts(space, query).await?)
+    }
+
+    pub(super) async fn quarantine(&self, space: &SpaceName, query: ListQuery) -> Result<Vec<QuarantineRow>, CliError> {
+        Ok(self.store.quarantine(space, query).await?)
     }
 
     async fn count_conflicts(&self, space: &SpaceName) -> Result<u64, CliError> {

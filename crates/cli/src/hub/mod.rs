@@ -21,7 +21,7 @@ use crate::error::CliError;
 use serde::{Deserialize, Serialize};
 use syncline_core::model::{Epoch, Lsn, Millis, NodeId, SpaceName};
 use syncline_server::auth::{TokenSpec, TokenView};
-use syncline_server::store::{NodeRow, StoreError};
+use syncline_server::store::{ConflictRow, ListQuery, NodeRow, QuarantineRow, StoreError};
 
 /// Rows of the ledger or the quarantine that are looked at together while counting.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -158,6 +158,28 @@ impl Admin {
         match self {
             Admin::Local(hub) => hub.space(space).await,
             Admin::Remote(hub) => hub.space(space).await,
+        }
+    }
+
+    /// Rows of a space's conflict ledger, newest first; at most 1,000.
+    ///
+    /// # Errors
+    /// No such space; the hub refuses, or cannot be reached.
+    pub async fn conflicts(&self, space: &SpaceName, query: ListQuery) -> Result<Vec<ConflictRow>, CliError> {
+        match self {
+            Admin::Local(hub) => hub.conflicts(space, query).await,
+            Admin::Remote(hub) => hub.rows(space, "conflicts", &query).await,
+        }
+    }
+
+    /// Rows of a space's quarantine, newest first; at most 1,000.
+    ///
+    /// # Errors
+    /// No such space; the hub refuses, or cannot be reached.
+    pub async fn quarantine(&self, space: &SpaceName, query: ListQuery) -> Result<Vec<QuarantineRow>, CliError> {
+        match self {
+            Admin::Local(hub) => hub.quarantine(space, query).await,
+            Admin::Remote(hub) => hub.rows(space, "quarantine", &query).await,
         }
     }
 

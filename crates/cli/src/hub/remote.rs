@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use syncline_core::model::{Epoch, Lsn, NodeId, SpaceName};
 use syncline_server::auth::{TokenSpec, TokenView};
-use syncline_server::store::{NodeRow, StoreError};
+use syncline_server::store::{ListQuery, NodeRow, StoreError};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -78,20 +78,32 @@ impl RemoteHub {
 
     /// Counts the rows of a list, page by page.
     async fn count(&self, space: &SpaceName, list: &str) -> Result<u64, CliError> {
-        let (mut count, mut before) = (0, None);
+        let (mut count, mut query) = (0, ListQuery { limit: ROWS_AT_ONCE, ..ListQuery::default() });
         while count < COUNT_MAX {
-            let mut query = vec![("limit", ROWS_AT_ONCE.to_string())];
-            query.extend(before.map(|n: u64| ("before", n.to_string())));
-            let path = ["spaces", space.as_str(), list];
-            let mut page: BTreeMap<String, Vec<RowNumber>> = self.call(Method::GET, &path, &query, None::<&()>).await?;
-            let rows = page.remove(list).unwrap_or_default();
+            let rows: Vec<RowNumber> = self.rows(space, list, &query).await?;
             count += rows.len() as u64;
             match rows.last() {
-                Some(last) if rows.len() == ROWS_AT_ONCE => before = Some(last.n),
+                Some(last) if rows.len() == ROWS_AT_ONCE => query.before = Some(last.n),
                 _ => break,
             }
         }
         Ok(count)
+    }
+
+    /// Rows of a list: `conflicts` or `quarantine`.
+    pub(super) async fn rows<T: DeserializeOwned>(
+        &self,
+        space: &SpaceName,
+        list: &str,
+        asked: &ListQuery,
+    ) -> Result<Vec<T>, CliError> {
+        let mut query = vec![("limit", asked.limit.to_string())];
+        query.extend(asked.before.map(|n| ("before", n.to_string())));
+        query.extend(asked.collection.as_ref().map(|name| ("collection", name.to_string())));
+        query.extend(asked.id.as_ref().map(|id| ("id", id.to_string())));
+        let path = ["spaces", space.as_str(), list];
+        let mut page: BTreeMap<String, Vec<T>> = self.call(Method::GET, &path, &query, None::<&()>).await?;
+        Ok(page.remove(list).unwrap_or_default())
     }
 
     /// One request under `/admin/`.

@@ -94,4 +94,9 @@ fn errors_are_json_for_programs() {
     let said: Value = serde_json::from_str(&shell.fails(1, &["--json", "status"])).unwrap();
     assert_eq!(said["exit_code"], 1);
     assert!(said["error"].as_str().unwrap().contains("syncline-data"), "{said}");
+
+    let said: Value = serde_json::from_str(&shell.fails(2, &["--json", "db", "fnd"])).unwrap();
+    assert_eq!(said["exit_code"], 2);
+    assert!(said["error"].as_str().unwrap().contains("fnd"), "{said}");
+    assert!(said["next_step"].as_str().unwrap().contains("'find'"), "{said}");
 }

@@ -147,12 +147,13 @@ fn a_sync_that_does_not_get_through_says_why_and_loses_nothing() {
     let shell = Shell::new();
     shop(&shell);
     let refused = shell.fails(1, &["db", "sync", "a.db", "--hub", "http://127.0.0.1:9", "--token", "t"]);
-    assert!(refused.contains("did not get through"), "{refused}");
+    assert!(refused.contains("did not get through") && refused.contains("syncline serve"), "{refused}");
+    assert!(!refused.contains("node="), "the request's parameters help nobody: {refused}");
     let no_hub = shell.fails(2, &["db", "sync", "a.db"]);
     assert!(no_hub.contains("--hub"), "{no_hub}");
     let hub = Hub::start(&shell, &[]);
     let wrong = shell.fails(1, &["db", "sync", "a.db", "--hub", &hub.url, "--token", "wrong"]);
-    assert!(wrong.contains("token"), "{wrong}");
+    assert!(wrong.contains("token list"), "{wrong}");
     let nothing = shell.fails(2, &["db", "sync", "new.db", "--hub", &hub.url, "--token", hub.admin()]);
     assert!(nothing.contains("--collections"), "{nothing}");
     assert_eq!(shell.json(&["db", "status", "a.db"])["pending"], 3);
@@ -280,4 +281,51 @@ fn a_reader_that_has_seen_enough_is_no_error_to_talk_about() {
         let output = shell.command("bash").args(["-c", &piped]).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{command}");
     }
+}
+
+#[test]
+fn what_lost_a_conflict_is_shown_with_both_sides_while_the_hub_runs_and_after() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let admin = ["--hub", &hub.url, "--token", hub.admin()];
+    let sync = |file: &str| shell.json(&[&["db", "sync", file, "--collections", "notes"], &admin[..]].concat());
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id": "n1", "title": "first"}"#]);
+    sync("a.db");
+    sync("b.db");
+    assert_eq!(shell.json(&[&["conflicts"], &admin[..]].concat()), json!([]));
+
+    shell.ok(&["db", "update", "a.db", "notes", "n1", r#"{"title": "of a"}"#]);
+    shell.ok(&["db", "update", "b.db", "notes", "n1", r#"{"title": "of b"}"#]);
+    sync("b.db");
+    assert_eq!(sync("a.db")["conflicts"], 1, "told by the pull and by the receipt, it is one");
+
+    let shown = shell.json(&[&["conflicts", "--collection", "notes", "--id", "n1"], &admin[..]].concat());
+    assert_eq!((&shown[0]["losing"]["title"], &shown[0]["winning"]["title"]), (&json!("of a"), &json!("of b")));
+    let text = shell.ok(&[&["conflicts", "--limit", "1"], &admin[..]].concat());
+    assert!(text.contains("of a") && text.contains("last-write-wins") && text.contains("--before 1"), "{text}");
+    assert_eq!(shell.json(&[&["conflicts", "--before", "1"], &admin[..]].concat()), json!([]));
+    assert_eq!(shell.json(&[&["conflicts", "--id", "other"], &admin[..]].concat()), json!([]));
+    assert_eq!(shell.json(&[&["quarantine"], &admin[..]].concat()), json!([]));
+
+    hub.stop("-TERM");
+    assert_eq!(shell.json(&["conflicts"]), shown, "the data directory tells the same");
+}
+
+#[test]
+fn a_collection_that_is_not_there_is_told_from_one_without_a_match() {
+    let shell = Shell::new();
+    shop(&shell);
+    let find = |args: &[&str]| shell.run(&[&["db", "find", "a.db"], args].concat()).stderr;
+    assert!(find(&["goods", r#"{"_id": "none"}"#]).contains("no document matches"));
+    let said = find(&["godos"]);
+    assert!(said.contains("`godos`") && said.contains("`goods`"), "{said}");
+}
+
+#[test]
+fn an_import_of_documents_that_exist_names_the_option_that_replaces_them() {
+    let shell = Shell::new();
+    shop(&shell);
+    shell.ok(&["db", "export", "a.db", "goods", "goods.csv"]);
+    let said = shell.fails(1, &["db", "import", "a.db", "goods", "goods.csv"]);
+    assert!(said.contains("--upsert"), "{said}");
 }

@@ -106,10 +106,16 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
 }
 
 fn cut(error: &reqwest::Error) -> ApiError {
-    ApiError::new(spelled_out(error))
+    // The innermost cause says what happened ("connection refused"), the hub's address where.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let hub = error.url().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+    ApiError::new(format!("{hub}: {cause}"))
 }
 
-/// An error with its causes, which hold what a person needs to know ("connection refused").
+/// An error with its causes.
 fn spelled_out(error: &reqwest::Error) -> String {
     let (mut text, mut cause) = (error.to_string(), error.source());
     while let Some(inner) = cause {

@@ -129,6 +129,13 @@ impl SyncOptions {
         SyncOptions { api_client: Some(api_client), ..SyncOptions::default() }
     }
 
+    /// These collections, where the whole database is meant.
+    #[must_use]
+    pub fn collections<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> SyncOptions {
+        self.collections = names.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// How to reach the hub.
     pub(super) fn client(&self) -> Result<Arc<dyn ApiClient>, SyncError> {
         if let Some(client) = &self.api_client {

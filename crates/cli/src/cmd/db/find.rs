@@ -102,14 +102,24 @@ pub struct CountArgs {
 /// A wrong filter; the database cannot be opened.
 pub fn find(args: &FindArgs, output: Output) -> Result<(), CliError> {
     let query = args.question.query()?;
-    let (_database, collection) = args.place.open_existing()?;
+    let (database, collection) = args.place.open_existing()?;
     let found = collection.find(&query)?;
     if output.json || !found.is_empty() {
-        output.result(&found, || lines(&found))
-    } else {
-        output.remark("no document matches");
-        Ok(())
+        return output.result(&found, || lines(&found));
     }
+    let known = database.collections()?;
+    if known.contains(collection.name()) {
+        output.remark("no document matches");
+    } else {
+        let names: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+        output.remark(&format!(
+            "there is no collection `{}` in {}; it holds {}",
+            collection.name(),
+            args.place.file.display(),
+            if names.is_empty() { "nothing yet".into() } else { names.join(", ") },
+        ));
+    }
+    Ok(())
 }
 
 /// One document per line, so that other programs of the shell can take them one by one.

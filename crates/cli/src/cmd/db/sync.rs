@@ -10,10 +10,12 @@ use futures_util::StreamExt;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline::Database;
 use syncline::sync::{DatabaseSync, LogLevel, LoggingOptions, SyncEvent, SyncOptions};
+use syncline_core::model::{CollectionName, DocId};
 
 /// Arguments of `db sync`.
 #[derive(Debug, clap::Args)]
@@ -91,10 +93,13 @@ struct Round {
     loaded: u64,
     pulled: u64,
     pushed: u64,
-    conflicts: u64,
+    conflicts: usize,
     quarantined: u64,
     pending: u64,
     lsn: u64,
+    /// The documents in conflict. One conflict may be told twice: when the other edit is pulled, and when ours is receipted.
+    #[serde(skip)]
+    contested: BTreeSet<(CollectionName, DocId)>,
 }
 
 /// Syncs.
@@ -120,7 +125,9 @@ async fn once(sync: &DatabaseSync, output: Output) -> Result<Round, CliError> {
     let outcome = sync.sync_now().await;
     bar.finish_and_clear();
     if !outcome.success {
-        return Err(CliError::Sync(outcome.error.unwrap_or_else(|| "the round was not complete".into())));
+        let reason = outcome.error.unwrap_or_else(|| "the round was not complete".into());
+        let refused = sync.status()?.state == "unauthorized";
+        return Err(if refused { CliError::SyncRefused(reason) } else { CliError::Sync(reason) });
     }
     let status = sync.status()?;
     let mut round = counted.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -137,7 +144,10 @@ fn note(event: &SyncEvent, round: &mut Round, bar: &ProgressBar) {
             round.pushed += pushed;
             bar.inc(*pushed);
         }
-        SyncEvent::Conflict(_) => round.conflicts += 1,
+        SyncEvent::Conflict(conflict) => {
+            round.contested.insert((conflict.collection.clone(), conflict.id.clone()));
+            round.conflicts = round.contested.len();
+        }
         SyncEvent::Quarantine(_) => round.quarantined += 1,
         _ => {}
     }
@@ -146,8 +156,10 @@ fn note(event: &SyncEvent, round: &mut Round, bar: &ProgressBar) {
 fn describe(round: &Round, file: &Path, output: Output) -> String {
     let mut text = format!("in step: pulled {}, pushed {}", round.loaded + round.pulled, round.pushed);
     if round.conflicts > 0 {
-        let remark =
-            format!("\n{} concurrent edits were decided; the hub's conflict ledger keeps what lost", round.conflicts);
+        let remark = format!(
+            "\n{} edited elsewhere at the same time; what lost is kept: syncline conflicts",
+            documents(round.conflicts)
+        );
         text.push_str(&output.paint(Style::Attention, &remark));
     }
     if round.quarantined > 0 {
@@ -155,6 +167,10 @@ fn describe(round: &Round, file: &Path, output: Output) -> String {
         text.push_str(&output.paint(Style::Attention, &remark));
     }
     text
+}
+
+fn documents(count: usize) -> String {
+    if count == 1 { "1 document was".into() } else { format!("{count} documents were") }
 }
 
 /// Rounds until a signal; one line per event, with `--json` one JSON object per line.
