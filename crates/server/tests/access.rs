@@ -165,3 +165,19 @@ async fn the_status_tells_of_each_space() {
     let trimmed = hub.post("/admin/spaces/main/trim", &Value::Null).await;
     assert_eq!(trimmed.json()["horizon"], json!(0), "nothing is 90 days old");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_removed_while_its_poll_waits_gets_nothing_more() {
+    let hub = std::sync::Arc::new(Hub::start().await);
+    let device = token(&hub, &json!({ "name": "device" })).await;
+    let waiting = tokio::spawn({
+        let hub = std::sync::Arc::clone(&hub);
+        async move { with(&hub, &device, "GET", "/sync/pull?node=r&wait=30", &Value::Null).await }
+    });
+    while !hub.get("/metrics").await.text().contains("syncline_waiting_polls 1") {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(with(&hub, ADMIN, "DELETE", "/admin/tokens/device", &Value::Null).await.status, 200);
+    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+    assert_eq!(waiting.await.unwrap().refusal(401), "unauthorized");
+}

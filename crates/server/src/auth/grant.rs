@@ -15,9 +15,9 @@ pub enum Access {
     Write,
 }
 
-/// An accepted token.
+/// An accepted token, and the hash that it is found by.
 #[derive(Clone, Debug)]
-pub struct Grant(pub(super) Arc<TokenSpec>);
+pub struct Grant(pub(super) Arc<TokenSpec>, pub(super) [u8; 32]);
 
 impl Grant {
     /// The token's name: the identity of foreign clients.

@@ -50,7 +50,7 @@ impl Tokens {
     /// Those of the store, or of [`TokenSpec::check`].
     pub async fn open(store: Arc<dyn Store>, declared: &[DeclaredToken]) -> Result<Tokens, ServerError> {
         declared.iter().try_for_each(|token| token.spec.check())?;
-        let declared = declared.iter().map(|t| (digest(&t.secret), Grant(Arc::new(t.spec.clone())))).collect();
+        let declared = declared.iter().map(|t| grant(digest(&t.secret), t.spec.clone())).collect();
         let tokens = Tokens { store, declared, stored: RwLock::default(), changing: Mutex::default() };
         tokens.refresh().await?;
         Ok(tokens)
@@ -64,9 +64,21 @@ impl Tokens {
         let refuse = |reason| Err(ServerError::Unauthorized { reason });
         let Some(header) = header else { return refuse("the request has no token") };
         let Some(secret) = bearer(header) else { return refuse("the authorization is not `Bearer <token>`") };
-        let hash = digest(secret);
-        let stored = || self.stored.read().unwrap_or_else(PoisonError::into_inner).get(&hash).cloned();
-        let Some(grant) = self.declared.get(&hash).cloned().or_else(stored) else {
+        self.find(&digest(secret))
+    }
+
+    /// Whether a token that was accepted some time ago still is.
+    ///
+    /// # Errors
+    /// [`ServerError::Unauthorized`].
+    pub fn check_again(&self, grant: &Grant) -> Result<(), ServerError> {
+        self.find(&grant.1).map(drop)
+    }
+
+    fn find(&self, hash: &[u8; 32]) -> Result<Grant, ServerError> {
+        let refuse = |reason| Err(ServerError::Unauthorized { reason });
+        let stored = || self.stored.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned();
+        let Some(grant) = self.declared.get(hash).cloned().or_else(stored) else {
             return refuse("the token is unknown");
         };
         if grant.0.expires_at.is_some_and(|end| end <= clock::now()) {
@@ -149,7 +161,7 @@ impl Tokens {
 
     async fn refresh(&self) -> Result<(), ServerError> {
         let all = self.read_all().await?.into_iter();
-        let fresh = all.filter_map(|t| Some((parse_fingerprint(&t.hash)?, Grant(Arc::new(t.spec))))).collect();
+        let fresh = all.filter_map(|t| Some(grant(parse_fingerprint(&t.hash)?, t.spec))).collect();
         *self.stored.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
@@ -162,6 +174,10 @@ impl Tokens {
         };
         records.map(read).collect()
     }
+}
+
+fn grant(hash: [u8; 32], spec: TokenSpec) -> ([u8; 32], Grant) {
+    (hash, Grant(Arc::new(spec), hash))
 }
 
 /// The secret in `Bearer <secret>`; the scheme's case does not matter.

@@ -78,6 +78,8 @@ async fn news(
     };
     asked.app.meters.waiting_polls.decrement(1.0);
     asked.slot = asked.app.turn().await?;
+    // Tokens are removed and expire while their polls wait.
+    asked.app.tokens.check_again(&asked.grant)?;
     Ok(came)
 }
 
