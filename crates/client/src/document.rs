@@ -2,6 +2,7 @@
 //! (step 1 of the life of a change). Knows no storage.
 
 use crate::error::{Error, Result};
+use crate::text;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -203,7 +204,7 @@ fn raw(value: &Value) -> Box<RawValue> {
 }
 
 fn parsed(raw: &RawValue) -> Value {
-    serde_json::from_str(raw.get()).expect("a raw value is JSON")
+    text::read(raw.get()).expect("a raw value is JSON")
 }
 
 /// What a value is, for messages.

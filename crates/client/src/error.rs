@@ -32,6 +32,9 @@ pub enum Error {
         /// The newest one known here.
         known: i64,
     },
+    /// The file is an SQLite file, and not ours.
+    #[error("`{path}` is an SQLite file of another program, which stays untouched; choose another path", path = .0.display())]
+    NotOurs(PathBuf),
     /// The file cannot be created, locked or read.
     #[error("database `{path}` cannot be opened: {source}", path = path.display())]
     Open {

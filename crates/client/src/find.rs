@@ -3,10 +3,11 @@
 //! What has expired is never seen. Runs on whatever transaction it is given, so a transaction reads
 //! its own writes.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::filter::{Filter, Node, Test};
 use crate::query::{self, CANDIDATES_MAX, Candidates, Glance, Query};
 use crate::store::{Named, Row, Unit, View, rows};
+use crate::text;
 use rusqlite::{Connection, OptionalExtension, Rows, params};
 use serde_json::Value;
 use std::ops::ControlFlow;
@@ -26,7 +27,7 @@ pub(crate) fn get(view: &mut View<'_>, collection: &CollectionName, id: &str) ->
     let Ok(id) = DocId::new(id) else { return Ok(None) };
     let Some(named) = view.find(collection)? else { return Ok(None) };
     let row = rows::by_id(view.conn, named.cid, &id)?.filter(|row| row.is_visible(view.now));
-    row.and_then(|row| row.body).map(|text| serde_json::from_str(&text).map_err(damaged)).transpose()
+    row.and_then(|row| row.body).map(|text| text::read(&text)).transpose()
 }
 
 /// The row of a document that the app sees.
@@ -46,7 +47,7 @@ pub(crate) fn run(view: &mut View<'_>, collection: &CollectionName, query: &Quer
         }
         Ok(offered.unwrap_or(ControlFlow::Continue(())))
     })?;
-    Ok(Answer { documents: reading.finish().map_err(damaged)?, stands_until })
+    Ok(Answer { documents: reading.finish()?, stands_until })
 }
 
 /// How many documents a filter means.
@@ -111,7 +112,7 @@ fn show(
     while let Some(row) = rows.next()? {
         let text = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
         let expires = row.get::<_, Option<u64>>(1)?.map(Millis);
-        if see(text, expires).map_err(damaged)?.is_break() {
+        if text::read_with(text, |text| see(text, expires)).map_err(text::damaged)?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }
@@ -130,8 +131,4 @@ fn id_asked(node: &Node) -> Option<&str> {
 fn row_of(conn: &Connection, named: &Named, id: &str) -> Result<Option<i64>> {
     let mut statement = conn.prepare_cached("SELECT doc FROM docs WHERE cid = ?1 AND id = ?2")?;
     Ok(statement.query_row(params![named.cid, id], |row| row.get(0)).optional()?)
-}
-
-fn damaged(error: serde_json::Error) -> Error {
-    Error::Damaged(format!("a stored document is not JSON: {error}"))
 }

@@ -30,6 +30,7 @@ mod schema;
 mod store;
 pub mod sync;
 mod sync_error;
+mod text;
 mod transaction;
 pub mod transfer;
 mod ttl;

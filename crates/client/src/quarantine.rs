@@ -6,6 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::store::Unit;
+use crate::text;
 use rusqlite::{OptionalExtension, Row as SqlRow, params};
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
@@ -105,7 +106,7 @@ fn read(row: &SqlRow<'_>) -> Result<Quarantined> {
         collection: CollectionName::new(row.get::<_, String>(1)?)?,
         id: row.get::<_, Option<String>>(2)?.map(DocId::new).transpose()?,
         seq: row.get::<_, Option<u64>>(3)?.map(Seq),
-        operation: serde_json::from_str(&operation).map_err(|e| Error::Damaged(format!("a quarantined op: {e}")))?,
+        operation: text::read(&operation)?,
         code: row.get(5)?,
         message: row.get(6)?,
         quarantined_at: Millis(row.get(7)?),

@@ -5,9 +5,10 @@
 //! same document. An application's own resolver decides instead where only ops that no hub has seen
 //! are concerned. Never moves a cursor.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::outbox::{self, OpKind, OpRow, OpState, Payload};
 use crate::store::{Named, Row, Unit, rows};
+use crate::text;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -155,9 +156,9 @@ fn resolve(unit: &mut Unit<'_>, named: &Named, row: &mut Row, base: Option<&str>
     let conflict = Conflict {
         collection: named.name.clone(),
         id: row.id.clone(),
-        base: base.map(parsed).transpose()?,
-        local: row.body.as_deref().map(parsed).transpose()?,
-        remote: remote.as_ref().map(|version| parsed(version.body.text())).transpose()?,
+        base: base.map(text::read).transpose()?,
+        local: row.body.as_deref().map(text::read).transpose()?,
+        remote: remote.as_ref().map(|version| text::read(version.body.text())).transpose()?,
     };
     let resolution = catch_unwind(AssertUnwindSafe(|| resolver(&conflict)));
     let chosen = match resolution {
@@ -211,10 +212,6 @@ fn with_id(mut value: Value, id: &DocId) -> Option<Value> {
 pub(crate) fn expiry(text: &str) -> Option<syncline_core::model::Millis> {
     let may = text.contains("\"ttl\"") || text.contains("\"expireAt\"") || text.contains("\\u");
     if may { Body::trusted(text).facts().expires } else { None }
-}
-
-fn parsed(text: &str) -> Result<Value> {
-    serde_json::from_str(text).map_err(|e| Error::Damaged(format!("a stored document is not JSON: {e}")))
 }
 
 /// Takes ops of one document out of the outbox and brings the document in line.

@@ -58,6 +58,20 @@ CREATE TABLE quarantine(
 );
 ";
 
+/// Refuses a file that belongs to somebody else, before anything is written to it.
+///
+/// # Errors
+/// [`Error::NotOurs`], or SQLite's own.
+pub(crate) fn check_owner(conn: &Connection, path: &Path) -> Result<()> {
+    let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'outbox'";
+    let (all, ours): (i64, i64) = (count(conn, "SELECT count(*) FROM sqlite_schema")?, count(conn, sql)?);
+    if all > 0 && ours == 0 { Err(Error::NotOurs(path.to_owned())) } else { Ok(()) }
+}
+
+fn count(conn: &Connection, sql: &str) -> Result<i64> {
+    Ok(conn.query_row(sql, [], |row| row.get(0))?)
+}
+
 /// Brings the file to the current version, in one transaction.
 ///
 /// # Errors

@@ -78,6 +78,18 @@ fn a_newer_schema_is_refused() {
 }
 
 #[test]
+fn a_file_of_another_program_is_refused_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("theirs.db");
+    rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE theirs(x)").unwrap();
+    let before = std::fs::read(&path).unwrap();
+
+    assert!(matches!(Database::open(&path), Err(Error::NotOurs(at)) if at == path));
+
+    assert_eq!(std::fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn every_committed_write_is_in_a_copy_of_the_files_taken_at_any_moment() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");

@@ -529,6 +529,30 @@ fn a_pulled_document_that_breaks_a_unique_index_blocks_nothing_and_is_reported()
 }
 
 #[test]
+fn documents_that_rust_cannot_hold_are_read_as_the_nearest_and_go_back_unchanged() {
+    let mut hub = Hub::new();
+    let device = Device::new();
+    let text = r#"{"_id":"odd","cut":"a\ud83d","far":{"n":1e400},"long":123456789012345678901234567890}"#;
+    let insert = format!(
+        r#"{{"node":"other","batchId":"b1","ops":[{{"seq":1,"op":"insert","collection":"notes","id":"odd","stamp":1,"doc":{text}}},
+            {{"seq":2,"op":"insert","collection":"notes","id":"plain","stamp":2,"doc":{{"_id":"plain","cut":"b"}}}}]}}"#
+    );
+    hub.push(&insert);
+    device.load(&hub);
+
+    assert_eq!(device.all().len(), 2);
+    assert_eq!(device.field("odd", "cut"), json!("a\u{fffd}"));
+    let sorted = Query::new(Filter::parse(&json!({ "far.n": { "$gt": 1 } })).unwrap());
+    assert_eq!(device.notes.find(&sorted).unwrap().len(), 1);
+    device.notes.update("odd", &json!({ "new": 1, "far": { "m": 2 } })).unwrap();
+    device.sync(&mut hub);
+
+    let stored = hub.documents().into_iter().find(|op| op.id.as_str() == "odd").unwrap().doc.unwrap();
+    assert!(stored.get().contains(r#""cut":"a\ud83d""#), "{stored}");
+    assert!(stored.get().contains(r#""long":123456789012345678901234567890"#), "{stored}");
+}
+
+#[test]
 fn cleared_pending_edits_leave_the_hubs_documents() {
     let mut hub = Hub::new();
     let (a, b) = two_devices(&mut hub);

@@ -36,10 +36,10 @@ impl<'q> Reading<'q> {
     }
 
     /// The answer, in order.
-    pub(crate) fn finish(self) -> serde_json::Result<Vec<Value>> {
+    pub(crate) fn finish(self) -> crate::Result<Vec<Value>> {
         let projection = self.query.projection.as_ref();
         let whole = |text: String| {
-            let document = serde_json::from_str(&text)?;
+            let document = crate::text::read(&text)?;
             Ok(match projection {
                 Some(projection) => projection.apply(document),
                 None => document,

@@ -100,6 +100,7 @@ impl Store {
             Some(path) => Connection::open(path)?,
             None => Connection::open_in_memory()?,
         };
+        schema::check_owner(&conn, &shown)?;
         prepare(&conn)?;
         schema::migrate(&mut conn, &shown)?;
         let memory = Memory::load(&conn)?;

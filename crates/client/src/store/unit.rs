@@ -5,8 +5,8 @@ use super::view::View;
 use super::{Memory, Watcher, rows};
 use crate::error::{Error, Result};
 use crate::index;
+use crate::text;
 use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use syncline_core::model::{Author, CollectionName, DocId, Millis, NodeId, Seq, Stamp};
@@ -151,7 +151,7 @@ impl<'s> Unit<'s> {
         if old == new || !self.is_observed(named) {
             return Ok(());
         }
-        let (old, new) = (old.map(parsed).transpose()?, new.map(parsed).transpose()?);
+        let (old, new) = (old.map(text::read).transpose()?, new.map(text::read).transpose()?);
         index::write(self.conn, &named.indexes, doc, old.as_ref(), new.as_ref())?;
         self.memory.watchers.note(&named.name, old.as_ref(), new.as_ref());
         Ok(())
@@ -162,7 +162,7 @@ impl<'s> Unit<'s> {
         if !named.indexes.iter().any(|def| def.unique) {
             return Ok(None);
         }
-        let new = parsed(text)?;
+        let new = text::read(text)?;
         let Some(conflict) = index::unique_conflict(self.conn, &named.indexes, doc, &new)? else { return Ok(None) };
         let Some(def) = named.indexes.iter().find(|def| def.id == conflict.index) else { return Ok(None) };
         let holder = rows::by_doc(self.conn, conflict.holder)?;
@@ -205,8 +205,4 @@ impl Taken {
         let holder: DocId = self.holder.id;
         Error::NotUnique { collection: collection.clone(), index: self.index, value: self.value, holder }
     }
-}
-
-fn parsed(text: &str) -> Result<Value> {
-    serde_json::from_str(text).map_err(|e| Error::Damaged(format!("a stored document is not JSON: {e}")))
 }

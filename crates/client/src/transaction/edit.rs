@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::find;
 use crate::outbox::{self, Group, NewOp, OpKind};
 use crate::store::{Named, Row, Store, Unit, rows};
+use crate::text;
 use crate::ttl;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -44,7 +45,7 @@ impl<'w, 's> Writer<'w, 's> {
         let row = self.existing(id)?;
         let old = text(&row);
         match document::patched(&self.named.name, (&row.id, old), patch, self.rules())? {
-            None => parsed(old),
+            None => text::read(old),
             Some(edited) => self.edit(OpKind::Update, &row, edited),
         }
     }
@@ -139,7 +140,7 @@ impl<'w, 's> Writer<'w, 's> {
         self.check_unique(Some(row.doc), &edited.text, None)?;
         let Edited { text, expires, set, unset } = edited;
         self.write(row, Some(&text), expires, &NewOp { kind, text: &text, set, unset })?;
-        parsed(&text)
+        text::read(&text)
     }
 
     /// Brings the row of a document to a new text and records the op.
@@ -213,8 +214,4 @@ fn keep_shadow(after: &mut Row, before: &Row) {
 
 fn text(row: &Row) -> &str {
     row.body.as_deref().expect("a visible document has a text")
-}
-
-fn parsed(text: &str) -> Result<Value> {
-    serde_json::from_str(text).map_err(|e| Error::Damaged(format!("a stored document is not JSON: {e}")))
 }

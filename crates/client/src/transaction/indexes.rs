@@ -30,8 +30,7 @@ pub(crate) fn create_index(
         if let Some(taken) = unit.not_unique(&only(&named, &def), Some(doc), &text)? {
             return Err(taken.into_error(collection));
         }
-        let value: Value = serde_json::from_str(&text)
-            .map_err(|e| crate::Error::Damaged(format!("a stored document is not JSON: {e}")))?;
+        let value: Value = crate::text::read(&text)?;
         index::write(unit.conn, defs, doc, None, Some(&value))?;
     }
     Ok(def)
