@@ -52,6 +52,16 @@ async fn a_push_that_is_not_one_is_refused_whole() {
             "malformed_json",
         ),
         (
+            "the number that means none",
+            format!(r#"{{"node":"n1","batchId":"b","ops":[{good},{{"seq":0,"op":"remove"}}]}}"#).into_bytes(),
+            "malformed_json",
+        ),
+        (
+            "a number that others would round",
+            format!(r#"{{"node":"n1","batchId":"b","ops":[{good},{{"seq":9007199254740992}}]}}"#).into_bytes(),
+            "malformed_json",
+        ),
+        (
             "an unknown strategy",
             br#"{"node":"n1","batchId":"b","strategy":"coin","ops":[]}"#.to_vec(),
             "malformed_json",

@@ -94,7 +94,7 @@ pub struct OwnPush {
 /// Reads a push. Bad elements become poison; only a broken envelope is an error.
 ///
 /// # Errors
-/// [`Malformed`] when the envelope is not one, or an element has no readable `seq`.
+/// [`Malformed`] when the envelope is not one, or an element has no usable `seq` or `txn`.
 pub fn decode_push(text: &[u8], limits: &Limits) -> Result<OwnPush, Malformed> {
     let request: PushRequest<'_> = serde_json::from_slice(text).map_err(|e| Malformed::json("push", e))?;
     let steps = request.ops.iter().enumerate().map(|(n, raw)| decode_op(n, raw, limits)).collect::<Result<_, _>>()?;
@@ -108,15 +108,24 @@ pub fn decode_push(text: &[u8], limits: &Limits) -> Result<OwnPush, Malformed> {
     Ok(OwnPush { batch, epoch: request.epoch })
 }
 
+/// What ops are numbered with. "Nothing receipted yet" is 0; above, numbers lose digits on their way
+/// through other languages.
+const SEQS: std::ops::Range<u64> = 1..1 << 53;
+
 fn decode_op(n: usize, raw: &RawValue, limits: &Limits) -> Result<Step, Malformed> {
     let wire: Result<WireOp, _> = serde_json::from_str(raw.get());
     let read = match wire {
         Ok(wire) => step_of(wire, limits),
         Err(e) => Err(Malformed::json(format!("ops[{n}]"), e)),
     };
-    match read {
-        Ok(step) => Ok(step),
-        Err(why) => poison(n, raw, &why),
+    let step = match read {
+        Ok(step) => step,
+        Err(why) => poison(n, raw, &why)?,
+    };
+    if SEQS.contains(&step.seq().0) {
+        Ok(step)
+    } else {
+        Err(Malformed::json(format!("ops[{n}] has no usable `seq`"), "must be at least 1 and below 2^53"))
     }
 }
 
@@ -167,8 +176,8 @@ fn poison(n: usize, raw: &RawValue, why: &Malformed) -> Result<Step, Malformed> 
         #[serde(default)]
         collection: Option<String>,
     }
-    let remains: Remains =
-        serde_json::from_str(raw.get()).map_err(|e| Malformed::json(format!("ops[{n}] has no usable `seq`"), e))?;
+    let remains: Remains = serde_json::from_str(raw.get())
+        .map_err(|e| Malformed::json(format!("ops[{n}] has no usable `seq` or `txn`"), e))?;
     Ok(Step::Poison(Poison {
         seq: remains.seq,
         txn: remains.txn,

@@ -57,8 +57,14 @@ impl Encoder for SnapshotEncoder {
         out.extend_from_slice(b"}\n");
     }
 
+    /// A line break in stored text is white space between tokens (strings hold it as `\n`), and would
+    /// end the line too early.
     fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
+        let start = out.len();
         put_row(row, out);
+        if row.body.contains('\n') {
+            out[start..].iter_mut().filter(|byte| **byte == b'\n').for_each(|byte| *byte = b' ');
+        }
         out.push(b'\n');
         true
     }
@@ -133,5 +139,29 @@ mod tests {
         assert_eq!((page.ops[0].op, page.ops[0].id.as_str()), (PageEdit::Put, "a\"b\n"));
         assert_eq!(page.ops[0].doc.as_ref().unwrap().get(), row.body);
         assert_eq!((page.ops[1].op, page.ops[1].doc.is_none()), (PageEdit::Remove, true));
+    }
+
+    #[test]
+    fn a_document_with_line_breaks_is_one_line_of_a_snapshot() {
+        let body = "{\n\"_id\":\"x\",\r\n \"text\":\"a\\nb\"}";
+        let row = Row {
+            lsn: Lsn(7),
+            at: Millis(1),
+            collection: "users",
+            id: "x",
+            live: true,
+            author: Author(3),
+            stamp: Stamp(5),
+            meta: "",
+            created: Lsn(7),
+            timed: false,
+            expires: None,
+            body,
+        };
+        let mut out = Vec::new();
+        assert!(SnapshotEncoder.row(&row, &mut out));
+        assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
+        let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(read["doc"], serde_json::from_str::<serde_json::Value>(body).unwrap());
     }
 }
