@@ -100,6 +100,8 @@ pub struct Bounds {
     pub request_timeout: Duration,
     /// Between two pieces of a request body (`limits.body_idle`).
     pub body_idle: Duration,
+    /// A reader that takes nothing of its answer for so long is cut off (`limits.reader_stall`).
+    pub reader_stall: Duration,
     /// Until a request's headers are complete, idle time of the connection included (`limits.header_timeout`).
     pub header_timeout: Duration,
     /// How long a shutdown waits for accepted requests (`limits.shutdown_grace`).
@@ -120,6 +122,7 @@ impl Default for Bounds {
             wait: Duration::from_secs(60),
             request_timeout: Duration::from_secs(15),
             body_idle: Duration::from_secs(15),
+            reader_stall: Duration::from_secs(30),
             // Longer than the 60 s between two requests of an idle client, so that kept-alive
             // connections are not closed under its feet.
             header_timeout: Duration::from_secs(75),

@@ -6,7 +6,7 @@ mod support;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use support::{ADMIN, Hub, insert};
+use support::{ADMIN, Hub, insert, stamp};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -147,6 +147,32 @@ async fn connections_over_the_limit_and_those_that_dawdle_are_closed() {
     first.write_all(b"GET /health/live HT").await.unwrap();
     closed(&mut first).await;
     assert_eq!(hub.get("/health/live").await.status, 200, "the place is free again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_takes_nothing_is_cut_off_and_holds_no_place() {
+    let hub = Hub::with(|options| {
+        options.settings.bounds.requests = 1;
+        options.settings.bounds.reader_stall = Duration::from_millis(100);
+    })
+    .await;
+    let text = "x".repeat(1_000_000);
+    for n in 1..=16 {
+        let id = format!("big{n}");
+        let op = json!({ "seq": n, "op": "insert", "collection": "a", "id": id, "stamp": stamp(n),
+                         "doc": { "_id": id, "text": text } });
+        hub.push("n1", &format!("b{n}"), &json!([op])).await;
+    }
+    let mut reader = TcpStream::connect(&hub.addr).await.unwrap();
+    let request = format!("GET /sync/snapshot?node=r HTTP/1.1\r\nhost: h\r\nauthorization: {}\r\n\r\n", bearer());
+    reader.write_all(request.as_bytes()).await.unwrap();
+    reader.readable().await.unwrap();
+
+    while hub.get("/sync/pull?node=q&limit=1").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+
+    assert!(closed(&mut reader).await < 16_000_000, "the answer was cut");
 }
 
 /// Reads until the other side closes; how many bytes came.

@@ -1,10 +1,13 @@
-//! Takes connections in: no delay, and not more than the limit.
+//! Takes connections in: no delay, not more than the limit, and none whose other side takes nothing.
 
+use super::stall::Impatient;
+use crate::options::Bounds;
 use axum_server::accept::Accept;
 use std::future::{Ready, ready};
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
@@ -14,24 +17,26 @@ use tower::Service;
 #[derive(Clone)]
 pub(super) struct Bounded {
     free: Arc<Semaphore>,
+    stall: Duration,
 }
 
 impl Bounded {
-    pub(super) fn new(connections: usize) -> Bounded {
-        Bounded { free: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))) }
+    pub(super) fn new(bounds: &Bounds) -> Bounded {
+        let free = Arc::new(Semaphore::new(bounds.connections.min(Semaphore::MAX_PERMITS)));
+        Bounded { free, stall: bounds.reader_stall }
     }
 }
 
 impl<S> Accept<TcpStream, S> for Bounded {
-    type Stream = TcpStream;
+    type Stream = Impatient<TcpStream>;
     type Service = Counted<S>;
-    type Future = Ready<io::Result<(TcpStream, Counted<S>)>>;
+    type Future = Ready<io::Result<(Impatient<TcpStream>, Counted<S>)>>;
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let permit = Arc::clone(&self.free).try_acquire_owned();
         let taken_in = permit.map_err(io::Error::other).and_then(|permit| {
             stream.set_nodelay(true)?;
-            Ok((stream, Counted { service, _permit: Arc::new(permit) }))
+            Ok((Impatient::new(stream, self.stall), Counted { service, _permit: Arc::new(permit) }))
         });
         ready(taken_in)
     }

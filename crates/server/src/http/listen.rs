@@ -70,7 +70,7 @@ impl Server {
         let Server { app, listener, addr, tls } = self;
         let bounds = app.options.settings.bounds;
         let handle = Handle::new();
-        let acceptor = Bounded::new(bounds.connections);
+        let acceptor = Bounded::new(&bounds);
         let routes = router(Arc::clone(&app));
         let serving = tokio::spawn({
             let handle = handle.clone();

@@ -9,6 +9,7 @@ mod frame;
 mod listen;
 mod open;
 mod router;
+mod stall;
 mod state;
 
 pub use listen::Server;
