@@ -119,6 +119,8 @@ async fn tokens_are_added_rotated_listed_without_secrets_and_removed() {
     assert_eq!(hub.post("/admin/tokens", &json!({ "name": "device" })).await.refusal(409), "token_exists");
     let limited_admin = json!({ "name": "x", "admin": true, "space": "acme" });
     assert_eq!(hub.post("/admin/tokens", &limited_admin).await.refusal(400), "malformed_token");
+    let nowhere = json!({ "name": ".." });
+    assert_eq!(hub.post("/admin/tokens", &nowhere).await.refusal(400), "malformed_token", "it could not be removed");
     assert_eq!(
         hub.post("/admin/tokens", &json!({ "name": "x", "colections": [] })).await.refusal(400),
         "malformed_json"

@@ -2,7 +2,7 @@
 //! on. Knows nothing of variables and flags.
 
 use super::keys::{COLLECTION_KEYS, KEYS, Key, Kind, TOKEN_KEYS, nearest};
-use super::value::{Value, read};
+use super::value::{Value, depth, read};
 use crate::error::CliError;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -159,10 +159,13 @@ impl Reader<'_> {
 /// TOML has types of its own: a number in quotes is not a number, and a list is an array.
 fn typed(kind: Kind, value: &DeValue<'_>) -> Option<Value> {
     match (kind, value) {
-        (Kind::Count | Kind::List, DeValue::String(_)) => None,
+        (Kind::Count | Kind::Depth | Kind::List, DeValue::String(_)) => None,
         (_, DeValue::String(text)) => read(kind, text),
         (Kind::Count | Kind::Bytes | Kind::Millis, DeValue::Integer(number)) => {
             u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|n| *n > 0).map(Value::Number)
+        }
+        (Kind::Depth, DeValue::Integer(number)) => {
+            u64::from_str_radix(number.as_str(), number.radix()).ok().and_then(depth).map(Value::Number)
         }
         (Kind::List, DeValue::Array(items)) => {
             items.iter().map(|item| item.get_ref().as_str().map(str::to_owned)).collect::<Option<_>>().map(Value::List)

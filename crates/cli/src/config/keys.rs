@@ -2,6 +2,8 @@
 //! file, the variables, the flags, `syncline config` and the error messages all read this table,
 //! so a key that is not here exists nowhere.
 
+use syncline_core::model::Limits;
+
 /// What a key takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -21,6 +23,8 @@ pub enum Kind {
     Millis,
     /// A duration with its unit: `15s`, `90d`.
     Duration,
+    /// A depth that every reader can follow.
+    Depth,
     /// A list of texts; in variables and flags with commas between.
     List,
     /// One of these words.
@@ -35,6 +39,7 @@ impl Kind {
             Kind::Path => "a path in quotes".into(),
             Kind::Name => "a name (letters, digits, `_`, `-`, `.`; at most 128 bytes; not starting with `.`)".into(),
             Kind::Count => "a whole number above zero".into(),
+            Kind::Depth => format!("a whole number from 1 to {}", Limits::DEPTH_MAX),
             Kind::Bytes => "a number of bytes, e.g. 1048576 or \"1 MiB\"".into(),
             Kind::Millis => "a number of milliseconds, e.g. 15000 or \"15s\"".into(),
             Kind::Duration => "a duration in quotes with its unit (ms, s, m, h, d, w), e.g. \"15s\" or \"90d\"".into(),
@@ -90,7 +95,7 @@ pub const KEYS: &[Key] = &[
     key("limits.body_bytes", Kind::Bytes, "64 MiB", "Bytes of a request body."),
     key("limits.batch_ops", Kind::Count, "10000", "Ops in one push."),
     key("limits.document_bytes", Kind::Bytes, "16 MiB", "Bytes of one document as JSON text."),
-    key("limits.depth", Kind::Count, "64", "Nesting of objects and arrays in one document."),
+    key("limits.depth", Kind::Depth, "64", "Nesting of objects and arrays in one document."),
     key("limits.page_changes", Kind::Count, "1000", "Changes in one page of a pull."),
     key("limits.page_bytes", Kind::Bytes, "4 MiB", "Bytes of one page of a pull."),
     key("limits.clock_drift_ms", Kind::Millis, "60s", "How far ahead of the hub's clock an edit may be dated."),

@@ -3,7 +3,7 @@
 
 use super::keys::Kind;
 use serde_json::json;
-use syncline_core::model::SpaceName;
+use syncline_core::model::{Limits, SpaceName};
 
 /// A checked value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ pub fn read(kind: Kind, text: &str) -> Option<Value> {
         Kind::Name => SpaceName::new(text).ok().map(|name| Value::Text(name.to_string())),
         Kind::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
         Kind::Count => text.parse().ok().filter(|n| *n > 0).map(Value::Number),
+        Kind::Depth => depth(text.parse().ok()?).map(Value::Number),
         Kind::Bytes => read_unit(text, BYTES, 1).filter(|n| *n > 0).map(Value::Number),
         Kind::Millis => read_unit(text, DURATIONS, 1).filter(|n| *n > 0).map(Value::Number),
         Kind::Duration => read_millis(text).map(Value::Number),
@@ -60,6 +61,11 @@ pub fn read(kind: Kind, text: &str) -> Option<Value> {
             text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect(),
         )),
     }
+}
+
+/// A depth within what every reader can follow.
+pub fn depth(number: u64) -> Option<u64> {
+    (1..=Limits::DEPTH_MAX as u64).contains(&number).then_some(number)
 }
 
 /// Milliseconds of a text such as `30d`, `12h`, `90s` or `1500ms`.
@@ -123,7 +129,13 @@ mod tests {
         assert_eq!(read(Kind::Millis, "15s"), Some(Value::Number(15_000)));
         assert_eq!(read(Kind::Duration, "2w"), Some(Value::Number(14 * DAY_MS)));
         assert_eq!(read_millis("30d"), Some(30 * DAY_MS));
-        for (kind, wrong) in [(Kind::Bytes, "-1"), (Kind::Millis, "soon"), (Kind::Duration, "15"), (Kind::Count, "0")] {
+        for (kind, wrong) in [
+            (Kind::Bytes, "-1"),
+            (Kind::Millis, "soon"),
+            (Kind::Duration, "15"),
+            (Kind::Count, "0"),
+            (Kind::Depth, "101"),
+        ] {
             assert_eq!(read(kind, wrong), None, "{wrong}");
         }
         assert_eq!(read_millis("30"), None, "an expiry needs its unit");

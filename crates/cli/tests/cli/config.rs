@@ -49,6 +49,7 @@ fn a_wrong_configuration_is_refused_with_place_expectation_and_nearest_key() {
             "[limits]\ndepth = \"deep\"\n",
             "syncline.toml:2: `limits.depth` is \"deep\" (string); it takes a whole number",
         ),
+        ("[limits]\ndepth = 101\n", "`limits.depth` is 101 (integer); it takes a whole number from 1 to 100"),
         ("[log]\nlevel = \"loud\"\n", "one of error, warn, info, debug, trace"),
         ("[[tokens]]\nname = \"a\"\nsecrt = \"b\"\n", "`secret`"),
         ("listen = \n", "syncline.toml:1"),

@@ -100,9 +100,9 @@ fn check_size(text: &str, id: &str, limits: &Limits) -> Result<(), Malformed> {
     if text.len() > limits.document_bytes {
         return refuse("has this many bytes:", text.len(), limits.document_bytes, "limits.document_bytes");
     }
-    let depth = nesting(text);
-    if depth > limits.depth {
-        return refuse("nests this deep:", depth, limits.depth, "limits.depth");
+    let (depth, deepest) = (nesting(text), limits.depth.min(Limits::DEPTH_MAX));
+    if depth > deepest {
+        return refuse("nests this deep:", depth, deepest, "limits.depth");
     }
     Ok(())
 }
@@ -285,6 +285,9 @@ mod tests {
         assert!(Body::parse(r#"{"a":["[[[{{{\"]"]}"#, &limits).is_ok());
         let deep = Body::parse(r#"{"_id":"x","a":[[1]]}"#, &limits).unwrap_err();
         assert!(deep.to_string().contains("`x`") && deep.to_string().contains("limits.depth"), "{deep}");
+        let boundless = Limits { depth: usize::MAX, ..limits };
+        let text = format!(r#"{{"_id":"x","a":{}{}}}"#, "[".repeat(Limits::DEPTH_MAX), "]".repeat(Limits::DEPTH_MAX));
+        assert!(Body::parse(&text, &boundless).is_err(), "deeper than readers can follow");
     }
 
     #[test]

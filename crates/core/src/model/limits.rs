@@ -9,7 +9,7 @@ pub struct Limits {
     pub batch_ops: usize,
     /// Bytes of one document as JSON text (`limits.document_bytes`).
     pub document_bytes: usize,
-    /// Nesting of objects and arrays in one document (`limits.depth`).
+    /// Nesting of objects and arrays in one document (`limits.depth`), at most [`Limits::DEPTH_MAX`].
     pub depth: usize,
     /// Changes in one page (`limits.page_changes`).
     pub page_changes: usize,
@@ -17,6 +17,12 @@ pub struct Limits {
     pub page_bytes: usize,
     /// How far ahead of the hub's clock a stamp may be, in milliseconds (`limits.clock_drift_ms`).
     pub clock_drift_ms: u64,
+}
+
+impl Limits {
+    /// The deepest nesting that a hub may be set to take: JSON readers, the one of our client among
+    /// them, follow 128 levels, and messages add a few around the document.
+    pub const DEPTH_MAX: usize = 100;
 }
 
 impl Default for Limits {
