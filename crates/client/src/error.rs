@@ -148,6 +148,13 @@ pub enum Error {
     Sqlite(#[from] rusqlite::Error),
 }
 
+/// Texts that `?` finds unreadable are stored ones: what comes from outside has errors of its own.
+impl From<serde_json::Error> for Error {
+    fn from(error: serde_json::Error) -> Error {
+        Error::Damaged(format!("a stored document is not JSON: {error}"))
+    }
+}
+
 impl Error {
     /// What a caller may do about it.
     #[must_use]

@@ -27,7 +27,7 @@ pub(crate) fn get(view: &mut View<'_>, collection: &CollectionName, id: &str) ->
     let Ok(id) = DocId::new(id) else { return Ok(None) };
     let Some(named) = view.find(collection)? else { return Ok(None) };
     let row = rows::by_id(view.conn, named.cid, &id)?.filter(|row| row.is_visible(view.now));
-    row.and_then(|row| row.body).map(|text| text::read(&text)).transpose()
+    row.and_then(|row| row.body).map(|text| Ok(text::read(&text)?)).transpose()
 }
 
 /// The row of a document that the app sees.
@@ -112,7 +112,7 @@ fn show(
     while let Some(row) = rows.next()? {
         let text = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
         let expires = row.get::<_, Option<u64>>(1)?.map(Millis);
-        if text::read_with(text, |text| see(text, expires)).map_err(text::damaged)?.is_break() {
+        if text::read_with(text, |text| see(text, expires))?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }

@@ -5,22 +5,16 @@
 //! and numbers beyond a double. One such document must not make its whole collection unreadable, so
 //! these places, and no others, are read as the nearest value.
 
-use crate::error::{Error, Result};
 use serde::de::DeserializeOwned;
 
 /// A stored text as a value.
-pub(crate) fn read<T: DeserializeOwned>(text: &str) -> Result<T> {
-    read_with(text, |text| serde_json::from_str(text)).map_err(damaged)
+pub(crate) fn read<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+    read_with(text, |text| serde_json::from_str(text))
 }
 
 /// Reads a text, or, when that fails, the nearest one that can be read.
 pub(crate) fn read_with<T>(text: &str, mut read: impl FnMut(&str) -> serde_json::Result<T>) -> serde_json::Result<T> {
     read(text).or_else(|_| read(&nearest(text)))
-}
-
-/// The error of a text that is no JSON at all.
-pub(crate) fn damaged(error: serde_json::Error) -> Error {
-    Error::Damaged(format!("a stored document is not JSON: {error}"))
 }
 
 /// The text with `\ufffd` for halves of surrogate pairs and the largest doubles for larger numbers.

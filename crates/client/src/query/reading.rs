@@ -36,7 +36,7 @@ impl<'q> Reading<'q> {
     }
 
     /// The answer, in order.
-    pub(crate) fn finish(self) -> crate::Result<Vec<Value>> {
+    pub(crate) fn finish(self) -> serde_json::Result<Vec<Value>> {
         let projection = self.query.projection.as_ref();
         let whole = |text: String| {
             let document = crate::text::read(&text)?;

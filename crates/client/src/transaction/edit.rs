@@ -45,7 +45,7 @@ impl<'w, 's> Writer<'w, 's> {
         let row = self.existing(id)?;
         let old = text(&row);
         match document::patched(&self.named.name, (&row.id, old), patch, self.rules())? {
-            None => text::read(old),
+            None => Ok(text::read(old)?),
             Some(edited) => self.edit(OpKind::Update, &row, edited),
         }
     }
@@ -140,7 +140,7 @@ impl<'w, 's> Writer<'w, 's> {
         self.check_unique(Some(row.doc), &edited.text, None)?;
         let Edited { text, expires, set, unset } = edited;
         self.write(row, Some(&text), expires, &NewOp { kind, text: &text, set, unset })?;
-        text::read(&text)
+        Ok(text::read(&text)?)
     }
 
     /// Brings the row of a document to a new text and records the op.
