@@ -29,24 +29,32 @@ pub(super) fn completed(mut fields: Fields, derived: impl Fn() -> String, time: 
     fields
 }
 
-/// Writes times as ISO text. Neighbours in a log are mostly of the same second, so the calendar is
-/// asked once for each second.
+/// Writes times as ISO text. Neighbours in a log are mostly born in the same second and changed in the
+/// same second, so the calendar is asked once for each of the two.
 #[derive(Clone, Debug, Default)]
 pub struct IsoTimes {
-    second: Option<u64>,
-    /// Up to the seconds: `2026-11-21T08:52:38`.
-    prefix: String,
+    latest: Second,
+    before: Second,
+}
+
+/// A second and its spelling, `2026-11-21T08:52:38`.
+#[derive(Clone, Debug, Default)]
+struct Second {
+    number: Option<u64>,
+    text: String,
 }
 
 impl IsoTimes {
     pub(super) fn write(&mut self, out: &mut Vec<u8>, time: Millis) {
         let (second, ms) = (time.0 / 1_000, time.0 % 1_000);
-        if self.second != Some(second) {
-            let text = time.iso();
-            self.prefix = text.split('.').next().unwrap_or_default().to_owned();
-            self.second = Some(second);
+        if self.latest.number != Some(second) {
+            std::mem::swap(&mut self.latest, &mut self.before);
         }
-        out.extend_from_slice(self.prefix.as_bytes());
+        if self.latest.number != Some(second) {
+            let text = time.iso().split('.').next().unwrap_or_default().to_owned();
+            self.latest = Second { number: Some(second), text };
+        }
+        out.extend_from_slice(self.latest.text.as_bytes());
         let digit = |n: u64| b'0' + u8::try_from(n % 10).unwrap_or(0);
         out.extend_from_slice(&[b'.', digit(ms / 100), digit(ms / 10), digit(ms), b'Z']);
     }
