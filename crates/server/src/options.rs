@@ -138,6 +138,10 @@ pub struct Retention {
     pub log: Duration,
     /// Receipts, batch ids and foreign op ids.
     pub receipts: Duration,
+    /// Rows of the conflict ledger.
+    pub ledger: Duration,
+    /// Rows of the quarantine.
+    pub quarantine: Duration,
     /// A node that was silent for longer no longer holds the log back.
     pub nodes: Duration,
     /// Between two rounds of trimming.
@@ -147,6 +151,13 @@ pub struct Retention {
 impl Default for Retention {
     fn default() -> Self {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-        Retention { log: 90 * DAY, receipts: 90 * DAY, nodes: 90 * DAY, trim_every: DAY / 24 }
+        Retention {
+            log: 90 * DAY,
+            receipts: 90 * DAY,
+            ledger: 365 * DAY,
+            quarantine: 365 * DAY,
+            nodes: 90 * DAY,
+            trim_every: DAY / 24,
+        }
     }
 }

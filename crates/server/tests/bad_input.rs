@@ -214,3 +214,38 @@ async fn a_cut_body_applies_nothing() {
     assert_eq!(hub.send_bytes(chunked.as_bytes()).await.status, 200, "chunks without a length are welcome");
     assert_eq!(ids(&hub).await, ["x"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_with_the_character_zero_are_refused_and_texts_with_it_are_kept() {
+    for hub in Hub::on_every_store().await {
+        let zero = "a\0b";
+        let text = json!({ "_id": "x", "text": zero, zero: 1 });
+        let ops = json!([
+            insert(1, "a", zero),
+            { "seq": 2, "op": "insert", "collection": "a", "id": "x", "stamp": stamp(2), "doc": text },
+            { "seq": 3, "op": "insert", "collection": zero, "id": "y", "stamp": stamp(3), "doc": { "_id": "y" } },
+            { "seq": 4, "op": "remove", "collection": "a", "id": zero, "stamp": stamp(4) },
+        ]);
+        let reply = hub.push("n1", "b1", &ops).await;
+        let results: Vec<_> = receipts(&reply).into_iter().map(|(result, _)| result).collect();
+        assert_eq!(results, ["rejected", "applied", "rejected", "rejected"]);
+        let reason = reply["receipts"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("U+0000") && !reason.contains('\0'), "{reason}");
+
+        let foreign = json!({ "batchId": "f1", "ops": [
+            { "op": "INSERT", "doc": { "_id": zero }, "opId": "o1" },
+            { "op": "INSERT", "doc": { "_id": "z" }, "opId": "o2" },
+        ] });
+        assert_eq!(hub.post("/c/a/sync/push", &foreign).await.status, 200);
+
+        assert_eq!(ids(&hub).await, ["x", "z"]);
+        let snapshot = hub.get("/sync/snapshot?node=reader").await.text();
+        assert!(snapshot.contains(r#""text":"a\u0000b""#), "{snapshot}");
+        let kept = hub.get("/admin/spaces/main/quarantine").await.json();
+        assert_eq!(kept["quarantine"].as_array().unwrap().len(), 4);
+        let push = br#"{"node":"n\u0000","batchId":"b","ops":[]}"#;
+        assert_eq!(hub.post_raw("/sync/push", push).await.refusal(400), "malformed_json");
+        assert_eq!(hub.get("/sync/pull?node=n%00").await.refusal(400), "malformed_id");
+        assert_eq!(hub.get("/c/a%00b/sync/pull?node=r").await.refusal(400), "malformed_id");
+    }
+}

@@ -115,6 +115,8 @@ pub const KEYS: &[Key] = &[
     key("limits.shutdown_grace", Kind::Duration, "30s", "How long a stop waits for accepted requests."),
     key("retention.log", Kind::Duration, "90d", "How long superseded changes and tombstones are kept."),
     key("retention.receipts", Kind::Duration, "90d", "How long receipts are kept to answer repeats."),
+    key("retention.ledger", Kind::Duration, "365d", "How long rows of the conflict ledger are kept."),
+    key("retention.quarantine", Kind::Duration, "365d", "How long rows of the hub's quarantine are kept."),
     key("retention.nodes", Kind::Duration, "90d", "A node that is silent for longer holds nothing back."),
     key("retention.trim_every", Kind::Duration, "1h", "Pause between two rounds of trimming."),
     key("hub", Kind::Text, "", "URL of the hub that commands talk to, e.g. http://127.0.0.1:7460."),

@@ -155,6 +155,8 @@ fn retention(config: &Config) -> Retention {
     Retention {
         log: duration(config, "retention.log"),
         receipts: duration(config, "retention.receipts"),
+        ledger: duration(config, "retention.ledger"),
+        quarantine: duration(config, "retention.quarantine"),
         nodes: duration(config, "retention.nodes"),
         trim_every: duration(config, "retention.trim_every"),
     }

@@ -55,11 +55,14 @@ pub enum Malformed {
 }
 
 impl Malformed {
-    /// An identifier of the wrong form; long texts are cut for the message.
+    /// An identifier of the wrong form; for the message long texts are cut and control characters escaped.
     #[must_use]
     pub fn id(what: &'static str, text: &str, rule: &'static str) -> Malformed {
-        let mut shown: String = text.chars().take(40).collect();
-        if shown.len() < text.len() {
+        let mut shown = String::new();
+        for c in text.chars().take(40) {
+            if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+        }
+        if text.chars().nth(40).is_some() {
             shown.push('…');
         }
         Malformed::Id { what, shown, rule }

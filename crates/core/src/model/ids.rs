@@ -131,10 +131,13 @@ text_id!(
     CollectionName, "collection", name_rule
 );
 text_id!(
-    /// The `_id` of a document inside its collection: 1 to 512 bytes.
+    /// The `_id` of a document inside its collection: 1 to 512 bytes without U+0000, which not every
+    /// engine can hold in text.
     DocId, "document id", |text| {
         if text.is_empty() || text.len() > 512 {
             Some("must have 1 to 512 bytes")
+        } else if text.contains('\0') {
+            Some("must not hold the character U+0000")
         } else {
             None
         }

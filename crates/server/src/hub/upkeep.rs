@@ -60,7 +60,13 @@ impl Space {
             .filter(|node: &&NodeRow| node.seen_at > ago(keep.nodes) && node.cursor > Lsn::ZERO)
             .map(|node| node.cursor)
             .fold(old, Lsn::min);
-        let trimmed = self.store.trim(&self.name, Trim { horizon, receipts_before: ago(keep.receipts) }).await?;
+        let trim = Trim {
+            horizon,
+            receipts_before: ago(keep.receipts),
+            ledger_before: ago(keep.ledger),
+            quarantine_before: ago(keep.quarantine),
+        };
+        let trimmed = self.store.trim(&self.name, trim).await?;
         let head = self.store.head(&self.name).await?;
         self.log.head.send_if_modified(|known| {
             let moved = known.horizon < head.horizon;

@@ -120,6 +120,10 @@ pub struct Trim {
     pub horizon: Lsn,
     /// Receipts, batch ids and foreign op ids older than this.
     pub receipts_before: Millis,
+    /// Rows of the conflict ledger older than this.
+    pub ledger_before: Millis,
+    /// Rows of the quarantine older than this.
+    pub quarantine_before: Millis,
 }
 
 /// What went.
@@ -131,6 +135,10 @@ pub struct Trimmed {
     pub tombstones: u64,
     /// Receipts, batch ids and foreign op ids.
     pub receipts: u64,
+    /// Rows of the conflict ledger.
+    pub conflicts: u64,
+    /// Rows of the quarantine.
+    pub quarantined: u64,
 }
 
 /// Which rows of the ledger or the quarantine.

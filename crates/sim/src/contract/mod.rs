@@ -66,6 +66,7 @@ macro_rules! store_contract {
             readers_behind_the_horizon_are_told,
             the_horizon_never_passes_the_last_change,
             receipts_are_kept_for_their_time,
+            the_ledger_and_the_quarantine_are_kept_for_their_time,
             the_ledger_is_listed_in_pages,
             the_quarantine_is_listed_in_pages,
             cursors_are_noted,

@@ -5,12 +5,13 @@ use super::pen::{
     self, Do, by, collection, commit, id, load, log_after, net_after, node, open, scan, seqs, snapshot_after, space,
     write,
 };
-use syncline_core::hub::{StoredBatch, Touch, WriteSet};
-use syncline_core::model::{BatchId, Lsn, Millis, Receipt, Seq, Verdict};
-use syncline_server::store::{Scan, StoreError, Trim, Trimmed};
+use syncline_core::hub::{Conflict, Quarantined, StoredBatch, Touch, WriteSet};
+use syncline_core::merge::{Strategy, Values};
+use syncline_core::model::{Author, BatchId, Lsn, Millis, Receipt, Seq, Verdict};
+use syncline_server::store::{ListQuery, Scan, StoreError, Trim, Trimmed};
 
 fn upto(horizon: u64) -> Trim {
-    Trim { horizon: Lsn(horizon), receipts_before: Millis(0) }
+    Trim { horizon: Lsn(horizon), ..Trim::default() }
 }
 
 /// Old versions go, the documents stay, and whoever reads from the horizon on notices nothing.
@@ -46,7 +47,11 @@ pub async fn a_trim_forgets_tombstones_and_tickets(bench: &dyn Bench) {
 
     let trimmed = store.trim(&space(), upto(7)).await.expect("trimmed");
 
-    assert_eq!(trimmed, Trimmed { changes: 5, tombstones: 1, receipts: 0 }, "1, 2, 3, 5, 6 and the tombstone 4");
+    assert_eq!(
+        trimmed,
+        Trimmed { changes: 5, tombstones: 1, ..Trimmed::default() },
+        "1, 2, 3, 5, 6 and the tombstone 4"
+    );
     let touch = Touch { docs: [(collection("a"), id("x")), (collection("a"), id("z"))].into(), ..Touch::default() };
     let loaded = load(&store, touch).await;
     assert_eq!(loaded.docs.into_keys().map(|(_, id)| String::from(id)).collect::<Vec<_>>(), ["z"]);
@@ -117,7 +122,7 @@ pub async fn receipts_are_kept_for_their_time(bench: &dyn Bench) {
         commit(&store, by("n1"), writes).await.expect("written");
     }
 
-    let trim = Trim { horizon: Lsn(0), receipts_before: Millis(300) };
+    let trim = Trim { receipts_before: Millis(300), ..Trim::default() };
     let trimmed = store.trim(&space(), trim).await.expect("trimmed");
 
     assert_eq!(trimmed, Trimmed { receipts: 8, ..Trimmed::default() }, "of each kind those at 100 and 200");
@@ -130,4 +135,58 @@ pub async fn receipts_are_kept_for_their_time(bench: &dyn Bench) {
     assert_eq!(loaded.seen.into_iter().collect::<Vec<_>>(), [[3; 16]]);
     let last_seq = store.nodes(&pen::space()).await.expect("readable")[0].last_seq;
     assert_eq!(last_seq, 6, "what was answered stays answered");
+}
+
+/// The ledger and the quarantine go by age, each by its own; numbers of rows are never used again.
+pub async fn the_ledger_and_the_quarantine_are_kept_for_their_time(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    for n in 1..=3 {
+        write_lists(&store, Millis(n * 100)).await;
+    }
+
+    let trim = Trim { ledger_before: Millis(300), quarantine_before: Millis(101), ..Trim::default() };
+    let trimmed = store.trim(&space(), trim).await.expect("trimmed");
+
+    assert_eq!(trimmed, Trimmed { conflicts: 2, quarantined: 1, ..Trimmed::default() });
+    assert_eq!(listed(&store).await, (vec![3], vec![3, 2]));
+    assert_eq!(store.trim(&space(), trim).await.expect("trimmed"), Trimmed::default(), "nothing is left to do");
+
+    let all = Trim { ledger_before: Millis(301), quarantine_before: Millis(301), ..Trim::default() };
+    store.trim(&space(), all).await.expect("trimmed");
+    write_lists(&store, Millis(400)).await;
+    assert_eq!(listed(&store).await, (vec![4], vec![4]));
+}
+
+/// One row of each.
+async fn write_lists(store: &super::AnyStore, at: Millis) {
+    let conflict = Conflict {
+        collection: collection("a"),
+        id: id("x"),
+        lsn: Lsn(1),
+        rule: Strategy::LastWriteWins,
+        winner: Author(1),
+        loser: Author(2),
+        losing: Values::Removal,
+        winning: Values::Removal,
+    };
+    let op = Quarantined {
+        collection: None,
+        id: None,
+        node: node("n1"),
+        seq: None,
+        code: "malformed_json".into(),
+        reason: "it is none".into(),
+        op: "{}".into(),
+    };
+    let writes = WriteSet { at, conflicts: vec![conflict], quarantine: vec![op], ..WriteSet::default() };
+    commit(store, by("n1"), writes).await.expect("written");
+}
+
+/// The numbers of the rows of both lists.
+async fn listed(store: &super::AnyStore) -> (Vec<u64>, Vec<u64>) {
+    let all = || ListQuery { limit: 10, ..ListQuery::default() };
+    let conflicts = store.conflicts(&space(), all()).await.expect("readable");
+    let quarantined = store.quarantine(&space(), all()).await.expect("readable");
+    (conflicts.iter().map(|row| row.n).collect(), quarantined.iter().map(|row| row.n).collect())
 }

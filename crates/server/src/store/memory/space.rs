@@ -21,6 +21,8 @@ pub(super) struct Space {
     pub forgotten: BTreeMap<Author, Seq>,
     pub ledger: Vec<ConflictRow>,
     pub quarantine: Vec<QuarantineRow>,
+    /// The last numbers given to rows of the ledger and of the quarantine: none is used again.
+    pub last_listed: (u64, u64),
 }
 
 impl Space {
@@ -121,8 +123,9 @@ impl Space {
         };
         let (losing_kind, losing) = side(&conflict.losing);
         let (_, winning) = side(&conflict.winning);
+        self.last_listed.0 += 1;
         let row = ConflictRow {
-            n: self.ledger.last().map_or(1, |row| row.n + 1),
+            n: self.last_listed.0,
             at,
             collection: conflict.collection.to_string(),
             id: conflict.id.to_string(),
@@ -138,8 +141,9 @@ impl Space {
     }
 
     fn add_quarantined(&mut self, at: Millis, op: Quarantined) {
+        self.last_listed.1 += 1;
         let row = QuarantineRow {
-            n: self.quarantine.last().map_or(1, |row| row.n + 1),
+            n: self.last_listed.1,
             at,
             collection: op.collection.map(String::from),
             id: op.id.map(String::from),

@@ -40,6 +40,11 @@ impl Space {
             }
             kept
         });
+        let listed = (self.ledger.len(), self.quarantine.len());
+        self.ledger.retain(|row| row.at >= trim.ledger_before);
+        self.quarantine.retain(|row| row.at >= trim.quarantine_before);
+        trimmed.conflicts = (listed.0 - self.ledger.len()) as u64;
+        trimmed.quarantined = (listed.1 - self.quarantine.len()) as u64;
         trimmed.receipts = (before - self.batches.len() - self.seen.len() - self.receipts.len()) as u64;
         trimmed
     }

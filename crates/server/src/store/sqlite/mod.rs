@@ -6,6 +6,7 @@ mod columns;
 mod known;
 mod list;
 mod load;
+mod lock;
 mod reader;
 mod registry;
 mod scan;
@@ -26,11 +27,12 @@ use super::{
 use bytes::Bytes;
 use checkpoint::Checkpointer;
 use futures_util::future::{BoxFuture, FutureExt};
+use lock::DirLock;
 use registry::Registry;
 use scan::Gone;
 use space::SpaceFile;
 use std::collections::HashMap;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -66,7 +68,7 @@ pub struct SqliteStore {
 
 /// What is open. `lock` is gone once the store is closed.
 struct Open {
-    lock: Option<Arc<File>>,
+    lock: Option<Arc<DirLock>>,
     spaces: HashMap<SpaceName, Arc<OnceCell<Arc<SpaceFile>>>>,
 }
 
@@ -78,7 +80,7 @@ impl SqliteStore {
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<SqliteStore, StoreError> {
         let dir = dir.as_ref().to_path_buf();
         fs::create_dir_all(dir.join("spaces")).map_err(StoreError::engine("making the data directory"))?;
-        let lock = lock(&dir)?;
+        let lock = DirLock::take(&dir)?;
         let registry = Registry::open(&dir.join("hub.db"))?;
         let checkpointer = Checkpointer::start().map_err(StoreError::engine("starting the checkpoint thread"))?;
         let open = Mutex::new(Open { lock: Some(Arc::new(lock)), spaces: HashMap::new() });
@@ -141,17 +143,6 @@ fn file_name(space: &SpaceName) -> String {
     }
     let digest = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     format!("{folded}~{digest:016x}.db")
-}
-
-/// Takes the directory for this process; the lock ends with the file handle.
-fn lock(dir: &Path) -> Result<File, StoreError> {
-    let action = "locking the data directory";
-    let file = File::create(dir.join("lock")).map_err(StoreError::engine(action))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.display().to_string())),
-        Err(TryLockError::Error(error)) => Err(StoreError::engine(action)(error)),
-    }
 }
 
 /// Runs work that blocks on a thread made for it.

@@ -10,7 +10,8 @@ use std::time::Duration;
 ///
 /// Bodies stand once, in the append-only log. Heads are narrow and point into it. `superseded` lists
 /// the log rows that are no longer anybody's head, in log order, so that a snapshot is one pass over
-/// two ordered tables and trimming finds what may go. Meta is null for a document that one insert wrote.
+/// two ordered tables and trimming finds what may go. People name rows
+/// of the ledger and the quarantine by their numbers, so none is used again. Meta is null for a document that one insert wrote.
 pub(super) const SPACE: &[&str] = &["
     CREATE TABLE state (
         one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -36,11 +37,11 @@ pub(super) const SPACE: &[&str] = &["
     CREATE INDEX receipts_by_seq ON receipts (author, last_seq, first_seq);
     CREATE TABLE seen (key BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE ledger (
-        n INTEGER PRIMARY KEY, at INTEGER NOT NULL, cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL,
+        n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL,
         rule TEXT NOT NULL, winner INTEGER NOT NULL, loser INTEGER NOT NULL, losing_kind TEXT NOT NULL,
         losing TEXT, winning TEXT);
     CREATE TABLE quarantine (
-        n INTEGER PRIMARY KEY, at INTEGER NOT NULL, collection TEXT, id TEXT, node TEXT NOT NULL, seq INTEGER,
+        n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, collection TEXT, id TEXT, node TEXT NOT NULL, seq INTEGER,
         code TEXT NOT NULL, reason TEXT NOT NULL, op TEXT NOT NULL);
 "];
 

@@ -1,12 +1,12 @@
 //! One space's file: its writer thread, its readers, and the way to them from async code.
 
 use super::checkpoint::Checkpointer;
+use super::lock::DirLock;
 use super::reader::{Reader, Readers};
 use super::writer::{Job, SharedHead, Writer};
 use super::{Options, schema};
 use crate::store::{Head, StoreError};
 use rusqlite::params;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -30,7 +30,7 @@ impl SpaceFile {
         path: PathBuf,
         options: &Options,
         checkpointer: &Checkpointer,
-        lock: Arc<File>,
+        lock: Arc<DirLock>,
     ) -> Result<SpaceFile, StoreError> {
         let action = "opening a space";
         let conn = schema::open_to_write(&path, schema::SPACE, options.cache_bytes)?;

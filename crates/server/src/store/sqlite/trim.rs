@@ -6,6 +6,7 @@ use super::known::Known;
 use super::writer::Writer;
 use crate::store::{StoreError, Trim, Trimmed};
 use rusqlite::{Connection, params};
+use syncline_core::model::Millis;
 
 /// Rows that one step takes.
 const STEP_ROWS: i64 = 2_000;
@@ -27,6 +28,10 @@ pub(super) enum Stage {
     Batches,
     /// Foreign op ids, after this key.
     Seen(Option<[u8; 16]>),
+    /// The conflict ledger, oldest first.
+    Ledger,
+    /// The quarantine, oldest first.
+    Quarantine,
     /// Nothing is left.
     Done,
 }
@@ -62,8 +67,22 @@ fn step(
         Stage::Superseded => superseded(conn, int(known.head.horizon.0), trimmed),
         Stage::Sweep => sweep(conn, int(known.head.horizon.0), trimmed),
         Stage::Receipts => receipts(conn, known, before, trimmed),
-        Stage::Batches => batches(conn, before, trimmed),
+        Stage::Batches => {
+            let gone = oldest(conn, "batches", trim.receipts_before)?;
+            trimmed.receipts += gone;
+            Ok(if gone == 0 { Stage::Seen(None) } else { Stage::Batches })
+        }
         Stage::Seen(after) => seen(conn, after, before, trimmed),
+        Stage::Ledger => {
+            let gone = oldest(conn, "ledger", trim.ledger_before)?;
+            trimmed.conflicts += gone;
+            Ok(if gone == 0 { Stage::Quarantine } else { Stage::Ledger })
+        }
+        Stage::Quarantine => {
+            let gone = oldest(conn, "quarantine", trim.quarantine_before)?;
+            trimmed.quarantined += gone;
+            Ok(if gone == 0 { Stage::Done } else { Stage::Quarantine })
+        }
         Stage::Done => Ok(Stage::Done),
     }
 }
@@ -135,14 +154,11 @@ fn receipts(conn: &Connection, known: &mut Known, before: i64, trimmed: &mut Tri
     Ok(if more == STEP_ROWS { Stage::Receipts } else { Stage::Batches })
 }
 
-fn batches(conn: &Connection, before: i64, trimmed: &mut Trimmed) -> rusqlite::Result<Stage> {
-    // Rows stand in the order of their time, so the first young one ends the search.
-    let gone = conn.execute(
-        "DELETE FROM batches WHERE at < ?1 AND n IN (SELECT n FROM batches ORDER BY n LIMIT ?2)",
-        [before, STEP_ROWS],
-    )?;
-    trimmed.receipts += gone as u64;
-    Ok(if gone == 0 { Stage::Seen(None) } else { Stage::Batches })
+/// A portion of the oldest rows of a table with numbered rows, which stand in the order of their time:
+/// a portion without an old one ends the search.
+fn oldest(conn: &Connection, table: &'static str, before: Millis) -> rusqlite::Result<u64> {
+    let sql = format!("DELETE FROM {table} WHERE at < ?1 AND n IN (SELECT n FROM {table} ORDER BY n LIMIT ?2)");
+    Ok(conn.prepare_cached(&sql)?.execute([int(before.0), STEP_ROWS])? as u64)
 }
 
 /// Keys are random, so this walks over all of them, a stretch at a time.
@@ -153,7 +169,7 @@ fn seen(conn: &Connection, after: Option<[u8; 16]>, before: i64, trimmed: &mut T
         params![from, STEP_POSITIONS],
         |row| row.get(0),
     )?;
-    let Some(last) = last else { return Ok(Stage::Done) };
+    let Some(last) = last else { return Ok(Stage::Ledger) };
     let gone = conn
         .execute("DELETE FROM seen WHERE key > ?1 AND key <= ?2 AND at < ?3", params![from, last.as_slice(), before])?;
     trimmed.receipts += gone as u64;
