@@ -5,6 +5,7 @@ mod error;
 mod ids;
 mod limits;
 mod op;
+mod packet;
 mod push;
 mod receipt;
 mod reply;
@@ -17,6 +18,9 @@ pub use error::{Kind, Malformed};
 pub use ids::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, Lsn, NodeId, Seq, SpaceName};
 pub use limits::Limits;
 pub use op::{Base, Edit, Op, OpKey};
+pub use packet::{
+    Dispatch, Entity, EntityEdit, Fill, Holding, LastPacket, Packet, Plan, Refused, Registration, Traffic,
+};
 pub use push::{ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
 pub use receipt::{Receipt, Rejection, Verdict};
 pub use reply::{Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};

@@ -1,0 +1,184 @@
+//! Packets of registered nodes, decoded: what the exchange dialect hands to the hub, and what the
+//! hub remembers of a node's traffic.
+
+use super::{CollectionName, DocId, Fields, Lsn, Millis, NodeId, Rejection};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A packet that a node sent, checked for form and waiting to be decided.
+#[derive(Clone, Debug)]
+pub struct Packet {
+    /// Who sends.
+    pub node: NodeId,
+    /// Its number in the direction from the node to the hub, from 1.
+    pub number: u64,
+    /// The node has accepted the hub's packet with this number; 0: none yet.
+    pub ack: u64,
+    /// Names node, number and body: the same for every repeat of the packet.
+    pub key: [u8; 16],
+    /// Nothing up to here is for the node, as an earlier reading of the log found.
+    pub settled: Lsn,
+    /// What the node has done, in its order.
+    pub entities: Vec<Entity>,
+}
+
+/// One element of a packet's body.
+#[derive(Clone, Debug)]
+pub struct Entity {
+    /// The registered type as it was sent.
+    pub kind: String,
+    /// Which object: the document's `_id`.
+    pub uuid: DocId,
+    /// What happened to it.
+    pub edit: EntityEdit,
+    /// When, where the entity says so (`updated_at` in its data, or beside it); else it counts as made on arrival.
+    pub time: Option<Millis>,
+    /// Digest of type, uuid, operation and data: tells in a packet that was composed anew what was in it before.
+    pub digest: u64,
+    /// The element as it was sent, for quarantine.
+    pub raw: String,
+}
+
+/// What a packet does to one object.
+#[derive(Clone, Debug)]
+pub enum EntityEdit {
+    /// INSERT or UPDATE: both set the given fields and make the object where it is missing.
+    Put {
+        /// The collection that its type stands for.
+        collection: CollectionName,
+        /// Whether the operation was INSERT.
+        insert: bool,
+        /// New values by field, without `_id`.
+        set: Fields,
+        /// Fields to take away (an extension of our own client).
+        unset: BTreeSet<String>,
+    },
+    /// DELETE.
+    Remove {
+        /// The collection that its type stands for.
+        collection: CollectionName,
+    },
+    /// Well formed, but not for this node or over a limit: set aside, so that nothing behind it waits.
+    Unusable(Rejection),
+}
+
+/// An entity that was set aside, as the reply names it (`rejected` in the header).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The type as it was sent.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Which object.
+    pub uuid: String,
+    /// Why.
+    #[serde(flatten)]
+    pub why: Rejection,
+}
+
+/// What the hub gives out: the number of a packet and how far it brings the node.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// To whom.
+    pub node: NodeId,
+    /// The packet holds everything for the node up to here.
+    pub upto: Lsn,
+    /// Where the node's row filter is in force: what the node holds with this packet, and what it loses.
+    pub held: Vec<Holding>,
+}
+
+/// A document that a node with a row filter has, or is told to drop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// Where it lives.
+    pub collection: CollectionName,
+    /// Which one.
+    pub id: DocId,
+    /// The node has it since a packet up to here; what it has already keeps its own.
+    pub since: Lsn,
+    /// It left the filter at this change: gone once the node's cursor has passed it.
+    pub gone: Option<Lsn>,
+}
+
+/// Who a node is and what it gets: the registry's part that an operator writes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// Its id: a UUID in lower case.
+    pub id: NodeId,
+    /// A short unique code, like `DESKTOP-USER-1`.
+    pub code: String,
+    /// A name for people.
+    pub name: String,
+    /// What it exchanges.
+    #[serde(default)]
+    pub plan: Plan,
+}
+
+/// What a node exchanges with the hub.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Entity types; `None`: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub types: Option<BTreeSet<CollectionName>>,
+    /// For some types, which rows it gets: a filter whose `"$node.NAME"` texts stand for attributes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rows: BTreeMap<CollectionName, serde_json::Value>,
+    /// What the filters know of the node.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, serde_json::Value>,
+}
+
+/// How far a node's exchange has come: changes only in the transaction that carries a packet's effect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// The last packet accepted from the node (`received_packet_no`).
+    pub received: u64,
+    /// When (`last_sync_in`); 0: never.
+    pub received_at: Millis,
+    /// The last packet sent to the node and confirmed by it (`sent_packet_no`).
+    pub confirmed: u64,
+    /// When (`last_sync_out`); 0: never.
+    pub confirmed_at: Millis,
+    /// The last number given to a packet of the hub.
+    pub issued: u64,
+    /// The node has everything that it may see up to here.
+    pub cursor: Lsn,
+    /// Packets that are not confirmed: number and how far each brings the node; the newest few.
+    pub sent: Vec<(u64, Lsn)>,
+    /// While the node is given everything that is alive: where the log stood when that began.
+    pub fill: Option<Fill>,
+    /// What the last accepted packet held.
+    pub last: LastPacket,
+}
+
+/// A first (or repeated) complete fill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fill {
+    /// Where the log stood when it began.
+    pub start: Lsn,
+    /// Whether the node may have held documents before: then it is told of removals too.
+    pub again: bool,
+}
+
+/// What a repeat or a packet composed anew is compared with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastPacket {
+    /// What it acknowledged.
+    pub ack: u64,
+    /// Digests of its entities.
+    pub entities: BTreeSet<u64>,
+    /// The entities of it that were set aside.
+    pub refused: Vec<Refused>,
+}
+
+impl Traffic {
+    /// Packets that may wait for their confirmation at the same time; an acknowledgement of an older one confirms
+    /// nothing, and what it held is sent again.
+    pub const SENT_MAX: usize = 100;
+
+    /// Where the log must still be readable for this node.
+    #[must_use]
+    pub fn needs(&self) -> Lsn {
+        self.fill.map_or(self.cursor, |fill| fill.start.max(self.cursor))
+    }
+}
