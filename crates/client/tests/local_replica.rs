@@ -30,7 +30,7 @@ impl Hub {
         let limits = Limits::default();
         let push = decode_push(body.as_bytes(), &limits).unwrap().batch;
         let next = Author(u32::try_from(self.state.nodes.len()).unwrap() + 1);
-        let fresh = AuthorState { author: next, forgotten: Seq(0) };
+        let fresh = AuthorState { author: next, ..AuthorState::default() };
         self.state.nodes.entry(push.node.clone()).or_insert(fresh);
         self.now += 1;
         let rules = Rules { now: Millis(self.now), limits };

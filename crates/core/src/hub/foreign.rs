@@ -40,7 +40,7 @@ impl Progress {
             let same = known.digest == batch.digest;
             return if same { Reply::Foreign { lsn: known.lsn, fresh: None } } else { Reply::BatchReused };
         }
-        let author = self.author(&batch.node).author;
+        let author = self.author(&batch.node);
         let ticket = batch.numbered.then(|| self.open_ticket(batch, author));
         let first = self.loaded.head.next();
         let created = self.foreign_ops(batch, author);

@@ -1,7 +1,9 @@
 //! What a group of pushes needs to know, and the same once a store has loaded it.
 
 use crate::merge::Strategy;
-use crate::model::{Author, BatchId, CollectionName, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Version};
+use crate::model::{
+    Author, BatchId, CollectionName, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Seqs, Version,
+};
 use crate::model::{ForeignBatch, ForeignEdit, Intake, OwnBatch, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,18 +28,18 @@ pub struct Touch {
     pub batches: BTreeSet<BatchKey>,
     /// Foreign ops that may be repeats.
     pub keys: BTreeSet<[u8; 16]>,
-    /// Own ops that may be repeats: for each node the first and last number in the group.
-    pub seqs: BTreeMap<NodeId, (Seq, Seq)>,
+    /// Own ops that may be repeats: for each node their numbers.
+    pub seqs: BTreeMap<NodeId, Seqs>,
 }
 
 /// What is known of a node that pushes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthorState {
     /// Its number in this space.
     pub author: Author,
-    /// Receipts up to this op number are past their retention: such an op is a repeat. Above it a
-    /// repeat is known by its receipt, so a node may push several collections independently.
-    pub forgotten: Seq,
+    /// Ops whose receipts are past their retention: one of them that comes again is a repeat. A number
+    /// that was skipped is not among them: its op was held back for long, and is still to be applied.
+    pub forgotten: Seqs,
 }
 
 /// A batch that has been answered.
@@ -60,7 +62,7 @@ pub struct Loaded {
     pub batches: BTreeMap<BatchKey, StoredBatch>,
     /// Foreign ops decided before.
     pub seen: BTreeSet<[u8; 16]>,
-    /// Receipts still kept, of the own ops in the touched ranges.
+    /// Receipts still kept, of the touched own ops.
     pub receipts: BTreeMap<(NodeId, Seq), Receipt>,
     /// The touched documents, removed ones included, and every live one of the whole collections.
     pub docs: BTreeMap<DocKey, Version>,
@@ -94,6 +96,7 @@ impl Touch {
     fn own(&mut self, batch: &OwnBatch) {
         self.nodes.insert(batch.node.clone());
         self.batches.insert((batch.node.clone(), batch.batch.clone()));
+        let seqs = self.seqs.entry(batch.node.clone()).or_default();
         for step in &batch.steps {
             let seq = match step {
                 Step::Edit(op) => {
@@ -111,8 +114,7 @@ impl Touch {
                 }
                 Step::Poison(poison) => poison.seq,
             };
-            let range = self.seqs.entry(batch.node.clone()).or_insert((seq, seq));
-            *range = (range.0.min(seq), range.1.max(seq));
+            seqs.insert(seq);
         }
     }
 

@@ -1,10 +1,12 @@
 //! Pushes of our own client: numbered ops, receipts, transactions.
 
 use super::decide::Reply;
-use super::loaded::{AuthorState, StoredBatch};
+use super::loaded::StoredBatch;
 use super::progress::{Attempt, Progress};
 use super::write_set::Quarantined;
-use crate::model::{Base, CollectionName, DocId, Edit, Lsn, Millis, Op, Receipt, Rejection, Seq, Stamp, Verdict};
+use crate::model::{
+    Author, Base, CollectionName, DocId, Edit, Lsn, Millis, Op, Receipt, Rejection, Seq, Stamp, Verdict,
+};
 use crate::model::{OwnBatch, Poison, Step};
 
 impl Progress {
@@ -14,27 +16,27 @@ impl Progress {
         if self.known_batch(&batch_key).is_some_and(|known| known.digest != batch.digest) {
             return Reply::BatchReused;
         }
-        let state = self.author(&batch.node);
+        let author = self.author(&batch.node);
         let mut receipts = Vec::with_capacity(batch.steps.len());
         for run in batch.steps.chunk_by(|a, b| a.txn().is_some() && a.txn() == b.txn()) {
-            self.run(batch, state, run, &mut receipts);
+            self.run(batch, author, run, &mut receipts);
         }
         if self.known_batch(&batch_key).is_none() {
             let stored = StoredBatch { digest: batch.digest, lsn: self.loaded.head };
             self.note_batch(batch_key, stored);
         }
-        Reply::Own { author: state.author, receipts }
+        Reply::Own { author, receipts }
     }
 
     /// One op, or the ops of one transaction: all are accepted or all are rejected.
-    fn run(&mut self, batch: &OwnBatch, state: AuthorState, run: &[Step], receipts: &mut Vec<Receipt>) {
+    fn run(&mut self, batch: &OwnBatch, author: Author, run: &[Step], receipts: &mut Vec<Receipt>) {
         let checkpoint = self.checkpoint();
         let first = receipts.len();
         let mut fresh = Vec::with_capacity(run.len());
         for (n, step) in run.iter().enumerate() {
-            let receipt = self.repeat(batch, state, step.seq()).unwrap_or_else(|| {
+            let receipt = self.repeat(batch, step.seq()).unwrap_or_else(|| {
                 fresh.push((first + n, step));
-                self.step(batch, state, step).unwrap_or_else(|rejection| rejected(step.seq(), rejection))
+                self.step(batch, author, step).unwrap_or_else(|rejection| rejected(step.seq(), rejection))
             });
             self.note_receipt(batch, &receipt);
             receipts.push(receipt);
@@ -49,7 +51,7 @@ impl Progress {
             }
             // The same number twice in one transaction has one fate.
             for receipt in &mut receipts[first..] {
-                if let Some(fate) = self.repeat(batch, state, receipt.seq) {
+                if let Some(fate) = self.repeat(batch, receipt.seq) {
                     *receipt = fate;
                 }
             }
@@ -65,23 +67,24 @@ impl Progress {
     }
 
     /// The receipt of an op that was decided before.
-    fn repeat(&self, batch: &OwnBatch, state: AuthorState, seq: Seq) -> Option<Receipt> {
+    fn repeat(&self, batch: &OwnBatch, seq: Seq) -> Option<Receipt> {
         let kept = self.loaded.receipts.get(&(batch.node.clone(), seq)).cloned();
         let forgotten = Receipt { seq, result: Verdict::Duplicate, lsn: Lsn::ZERO, rejection: None };
-        kept.or_else(|| (seq <= state.forgotten).then_some(forgotten))
+        let node = self.loaded.nodes.get(&batch.node);
+        kept.or_else(|| node.is_some_and(|node| node.forgotten.contains(seq)).then_some(forgotten))
     }
 
-    fn step(&mut self, batch: &OwnBatch, state: AuthorState, step: &Step) -> Result<Receipt, Rejection> {
+    fn step(&mut self, batch: &OwnBatch, author: Author, step: &Step) -> Result<Receipt, Rejection> {
         match step {
-            Step::Edit(op) => self.edit(batch, state, op),
+            Step::Edit(op) => self.edit(batch, author, op),
             Step::Clear { seq, collection, read_up_to, stamp, .. } => {
-                self.clear(batch, state, (*seq, collection, *read_up_to, *stamp))
+                self.clear(batch, author, (*seq, collection, *read_up_to, *stamp))
             }
             Step::Poison(poison) => Err(poison.rejection.clone()),
         }
     }
 
-    fn edit(&mut self, batch: &OwnBatch, state: AuthorState, op: &Op) -> Result<Receipt, Rejection> {
+    fn edit(&mut self, batch: &OwnBatch, author: Author, op: &Op) -> Result<Receipt, Rejection> {
         let key = (op.collection.clone(), op.id.clone());
         let unborn = self.loaded.docs.get(&key).is_none_or(|version| version.meta.born == Stamp::ZERO);
         if unborn && matches!(op.edit, Edit::Update { .. }) {
@@ -90,7 +93,7 @@ impl Progress {
         let (result, lsn) = self.apply(Attempt {
             key,
             edit: &op.edit,
-            author: state.author,
+            author,
             base: op.base,
             stamp: self.clamp(op.stamp),
             strategy: batch.strategy,
@@ -103,22 +106,14 @@ impl Progress {
     fn clear(
         &mut self,
         batch: &OwnBatch,
-        state: AuthorState,
+        author: Author,
         (seq, collection, read_up_to, stamp): (Seq, &CollectionName, Lsn, Stamp),
     ) -> Result<Receipt, Rejection> {
         let stamp = self.clamp(stamp);
-        for (key, lsn, author) in self.live(collection) {
-            if lsn <= read_up_to || author == state.author {
+        for (key, lsn, last) in self.live(collection) {
+            if lsn <= read_up_to || last == author {
                 let (edit, base) = (&Edit::Remove, Base::At(read_up_to));
-                self.apply(Attempt {
-                    key,
-                    edit,
-                    author: state.author,
-                    base,
-                    stamp,
-                    strategy: batch.strategy,
-                    committed: Millis(0),
-                })?;
+                self.apply(Attempt { key, edit, author, base, stamp, strategy: batch.strategy, committed: Millis(0) })?;
             }
         }
         Ok(Receipt { seq, result: Verdict::Applied, lsn: self.loaded.head, rejection: None })

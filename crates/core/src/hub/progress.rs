@@ -1,6 +1,6 @@
 //! The state of a group while it is decided: what was loaded, changed by what was decided so far.
 
-use super::loaded::{AuthorState, BatchKey, DocKey, Loaded, Rules, StoredBatch};
+use super::loaded::{BatchKey, DocKey, Loaded, Rules, StoredBatch};
 use super::write_set::{Change, Conflict, Entry, Quarantined, WriteSet};
 use crate::merge::{self, Merged, Party, Strategy};
 use crate::model::{Author, Base, DocId, Edit, Lsn, Millis, NodeId, Rejection, Stamp, Verdict, Version};
@@ -46,9 +46,9 @@ impl Progress {
         self.writes
     }
 
-    /// What is known of a pushing node.
-    pub fn author(&self, node: &NodeId) -> AuthorState {
-        self.loaded.nodes.get(node).copied().unwrap_or_default()
+    /// The number of a pushing node.
+    pub fn author(&self, node: &NodeId) -> Author {
+        self.loaded.nodes.get(node).map_or(Author::default(), |state| state.author)
     }
 
     /// A stamp from the future counts as made now, as far as the limit allows.

@@ -63,7 +63,7 @@ impl Space {
     fn push(&mut self, group: &[Intake]) -> Vec<Reply> {
         for (n, name) in touch(group).nodes.into_iter().enumerate() {
             let author = Author(self.state.nodes.len() as u32 + n as u32 + 1);
-            self.state.nodes.entry(name).or_insert(AuthorState { author, forgotten: Seq(0) });
+            self.state.nodes.entry(name).or_insert(AuthorState { author, ..AuthorState::default() });
         }
         let decision = decide(self.state.clone(), group, Rules { now: Millis(1_000_000), limits: self.limits });
         for entry in &decision.writes.entries {
@@ -91,6 +91,14 @@ impl Space {
         }
     }
 
+    /// What a store does when every receipt is past its retention.
+    fn forget_receipts(&mut self) {
+        for ((name, seq), _) in std::mem::take(&mut self.state.receipts) {
+            self.state.nodes.entry(name).or_default().forgotten.remember([seq]);
+        }
+        self.state.batches.clear();
+    }
+
     fn text(&self, id: &str) -> Option<String> {
         let version = self.state.docs.get(&(c(), DocId::new(id).unwrap()))?;
         version.meta.is_live().then(|| version.body.text().to_owned())
@@ -108,6 +116,20 @@ fn a_repeated_op_gets_its_first_receipt_even_in_another_batch() {
     let again = space.receipts(push("b2", vec![insert(1, "x"), update(2, "x"), update(3, "x")]));
     assert_eq!(again[..2], first[..]);
     assert_eq!(space.log.len(), 3);
+}
+
+#[test]
+fn an_op_that_was_held_back_for_longer_than_receipts_are_kept_is_applied_once() {
+    let mut space = Space::default();
+    space.receipts(push("b1", vec![insert(1, "x"), insert(3, "y"), insert(4, "z")]));
+    space.forget_receipts();
+    let late = space.receipts(push("b2", vec![insert(1, "x"), insert(2, "late"), update(4, "z")]));
+    assert_eq!(verdicts(&late), [Verdict::Duplicate, Verdict::Applied, Verdict::Duplicate]);
+    assert!(space.text("late").is_some());
+    space.forget_receipts();
+    let again = space.receipts(push("b3", vec![insert(2, "late"), insert(5, "w")]));
+    assert_eq!(verdicts(&again), [Verdict::Duplicate, Verdict::Applied]);
+    assert_eq!(space.log.len(), 5);
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod packet;
 mod push;
 mod receipt;
 mod reply;
+mod seqs;
 mod stamp;
 mod strategy;
 mod version;
@@ -24,6 +25,7 @@ pub use packet::{
 pub use push::{ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
 pub use receipt::{Receipt, Rejection, Verdict};
 pub use reply::{Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
+pub use seqs::Seqs;
 pub use stamp::{Clock, Millis, Stamp};
 pub use strategy::Strategy;
 pub use version::{Mark, Meta, Version};

@@ -4,7 +4,7 @@
 use super::AnyStore;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use syncline_core::hub::{AuthorState, Change, Entry, Loaded, Ticket, Touch, WriteSet};
+use syncline_core::hub::{Change, Entry, Loaded, Ticket, Touch, WriteSet};
 use syncline_core::model::{Author, Body, CollectionName, DocId, Lsn, Mark, Meta, Millis, NodeId, SpaceName, Stamp};
 use syncline_core::model::{Seq, Version};
 use syncline_server::store::{Encoder, Head, Row, Scan, Scanned, StoreError};
@@ -76,7 +76,7 @@ pub(super) async fn write_in(store: &AnyStore, space: &SpaceName, by: &str, step
     }
     let steps = steps.to_vec();
     let decide = move |loaded: Loaded| {
-        let AuthorState { author, .. } = loaded.nodes[&by];
+        let author = loaded.nodes[&by].author;
         apply(loaded, author, &steps)
     };
     store.commit(space, touch, Box::new(decide)).await.expect("a commit succeeds")
@@ -125,8 +125,8 @@ pub(super) fn by(name: &str) -> Touch {
 }
 
 /// A touch of one node's op numbers.
-pub(super) fn seqs(name: &str, first: u64, last: u64) -> Touch {
-    Touch { seqs: [(node(name), (Seq(first), Seq(last)))].into(), ..by(name) }
+pub(super) fn seqs(name: &str, numbers: impl IntoIterator<Item = u64>) -> Touch {
+    Touch { seqs: [(node(name), numbers.into_iter().map(Seq).collect())].into(), ..by(name) }
 }
 
 /// A row, kept.

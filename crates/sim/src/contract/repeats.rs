@@ -41,7 +41,7 @@ pub async fn foreign_ops_are_known_by_key(bench: &dyn Bench) {
 }
 
 /// Receipts come back for the touched numbers only, the first one where a number was answered twice.
-pub async fn receipts_are_loaded_by_range(bench: &dyn Bench) {
+pub async fn receipts_are_loaded_by_number(bench: &dyn Bench) {
     let store = bench.store();
     open(&store).await;
     let rejected = Receipt {
@@ -61,11 +61,14 @@ pub async fn receipts_are_loaded_by_range(bench: &dyn Bench) {
     let other = WriteSet { receipts: [(node("n2"), vec![receipt(2, 50)])].into(), ..WriteSet::default() };
     commit(&store, by("n2"), other).await.expect("written");
 
-    let found = load(&store, seqs("n1", 3, 9)).await.receipts;
-    let beyond = load(&store, seqs("n1", 10, 20)).await.receipts;
+    let found = load(&store, seqs("n1", [3, 4, 5, 6, 9])).await.receipts;
+    let apart = load(&store, seqs("n1", [1, 9])).await.receipts;
+    let beyond = load(&store, seqs("n1", 10..=20)).await.receipts;
 
     let found: Vec<_> = found.into_values().collect();
     assert_eq!(found, [receipt(3, 3), receipt(4, 5), rejected, receipt(9, 4)]);
+    let apart: Vec<_> = apart.into_values().collect();
+    assert_eq!(apart, [receipt(1, 1), receipt(9, 4)], "nothing of what lies between");
     assert!(beyond.is_empty());
 }
 
@@ -74,7 +77,7 @@ pub async fn nodes_keep_their_numbers(bench: &dyn Bench) {
     let store = bench.store();
     open(&store).await;
 
-    let first = load(&store, by("zeta")).await.nodes[&node("zeta")];
+    let first = load(&store, by("zeta")).await.nodes[&node("zeta")].clone();
     let both = load(&store, Touch { nodes: [node("alpha"), node("zeta")].into(), ..Touch::default() }).await.nodes;
     let receipts = [(node("zeta"), vec![receipt(7, 1), receipt(8, 2)])].into();
     commit(&store, by("zeta"), WriteSet { at: Millis(50), receipts, ..WriteSet::default() }).await.expect("written");

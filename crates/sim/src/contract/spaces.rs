@@ -75,7 +75,7 @@ pub async fn reopening_keeps_everything(bench: &dyn Bench) {
     assert_eq!(store.nodes(&space()).await.expect("readable"), nodes);
     assert_eq!(store.records(RecordKind::Token).await.expect("readable").len(), 1);
     assert_eq!(scan(&store, snapshot_after(0)).await.expect("readable").words(), "2:x 3:y");
-    let loaded = pen::load(&store, seqs("n1", 1, 9)).await;
+    let loaded = pen::load(&store, seqs("n1", 1..=9)).await;
     assert_eq!(loaded.receipts.into_values().collect::<Vec<_>>(), [receipt]);
     assert_eq!(write(&store, &[Do::Put("c", "z", 1)]).await.lsn, Lsn(5));
     assert_eq!(scan(&store, log_after(1)).await.expect("readable").words(), "2:x 3:y 5:z");

@@ -7,7 +7,7 @@ use super::pen::{
 };
 use syncline_core::hub::{Conflict, Quarantined, StoredBatch, Touch, WriteSet};
 use syncline_core::merge::{Strategy, Values};
-use syncline_core::model::{Author, BatchId, Lsn, Millis, Receipt, Seq, Verdict};
+use syncline_core::model::{Author, BatchId, Lsn, Millis, Receipt, Seq, Seqs, Verdict};
 use syncline_server::store::{ListQuery, Scan, StoreError, Trim, Trimmed};
 
 fn upto(horizon: u64) -> Trim {
@@ -105,7 +105,7 @@ pub async fn the_horizon_never_passes_the_last_change(bench: &dyn Bench) {
     assert_eq!(write(&store, &[Do::Put("a", "x", 1)]).await.lsn, Lsn(4), "LSNs are never used again");
 }
 
-/// Receipts, batch ids and foreign keys go by age; what went is remembered as one number.
+/// Receipts, batch ids and foreign keys go by age; what went is remembered by its number.
 pub async fn receipts_are_kept_for_their_time(bench: &dyn Bench) {
     let store = bench.store();
     open(&store).await;
@@ -127,14 +127,43 @@ pub async fn receipts_are_kept_for_their_time(bench: &dyn Bench) {
 
     assert_eq!(trimmed, Trimmed { receipts: 8, ..Trimmed::default() }, "of each kind those at 100 and 200");
     let touch =
-        Touch { batches: (1..=3).map(batch).collect(), keys: [[1; 16], [2; 16], [3; 16]].into(), ..seqs("n1", 1, 6) };
+        Touch { batches: (1..=3).map(batch).collect(), keys: [[1; 16], [2; 16], [3; 16]].into(), ..seqs("n1", 1..=6) };
     let loaded = load(&store, touch).await;
-    assert_eq!(loaded.nodes[&node("n1")].forgotten, Seq(4));
+    assert_eq!(loaded.nodes[&node("n1")].forgotten.ranges(), [(Seq(1), Seq(4))]);
     assert_eq!(loaded.receipts.keys().map(|(_, seq)| seq.0).collect::<Vec<_>>(), [5, 6]);
     assert_eq!(loaded.batches.into_keys().collect::<Vec<_>>(), [batch(3)]);
     assert_eq!(loaded.seen.into_iter().collect::<Vec<_>>(), [[3; 16]]);
     let last_seq = store.nodes(&pen::space()).await.expect("readable")[0].last_seq;
     assert_eq!(last_seq, 6, "what was answered stays answered");
+}
+
+/// A number that was skipped is not among those answered, also after its neighbours' receipts are gone;
+/// there is room for so many gaps, and the oldest close first.
+pub async fn what_was_answered_is_remembered_number_by_number(bench: &dyn Bench) {
+    let mut store = bench.store();
+    open(&store).await;
+    let answer = async |store: &super::AnyStore, at: u64, numbers: Vec<u64>| {
+        let receipt = |seq| Receipt { seq: Seq(seq), result: Verdict::Applied, lsn: Lsn(1), rejection: None };
+        let receipts = [(node("n1"), numbers.into_iter().map(receipt).collect())].into();
+        let writes = WriteSet { at: Millis(at), receipts, ..WriteSet::default() };
+        commit(store, by("n1"), writes).await.expect("written");
+    };
+    let forgotten = async |store: &super::AnyStore| load(store, by("n1")).await.nodes[&node("n1")].forgotten.clone();
+    let before = |at| Trim { receipts_before: Millis(at), ..Trim::default() };
+
+    answer(&store, 100, vec![1, 2, 5]).await;
+    answer(&store, 200, vec![3, 9]).await;
+    store.trim(&space(), before(200)).await.expect("trimmed");
+    assert_eq!(forgotten(&store).await.ranges(), [(Seq(1), Seq(2)), (Seq(5), Seq(5))]);
+    store.trim(&space(), before(201)).await.expect("trimmed");
+    store = bench.reopen(store).await;
+    assert_eq!(forgotten(&store).await.ranges(), [(Seq(1), Seq(3)), (Seq(5), Seq(5)), (Seq(9), Seq(9))]);
+
+    let most = Seqs::REMEMBERED_RANGES as u64;
+    answer(&store, 300, (10..10 + most).map(|n| 2 * n).collect()).await;
+    store.trim(&space(), before(301)).await.expect("trimmed");
+    let kept = forgotten(&store).await;
+    assert_eq!((kept.ranges().len(), kept.ranges()[0]), (Seqs::REMEMBERED_RANGES, (Seq(1), Seq(20))));
 }
 
 /// The ledger and the quarantine go by age, each by its own; numbers of rows are never used again.

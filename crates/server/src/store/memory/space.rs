@@ -7,7 +7,7 @@ use syncline_core::hub::{
     AuthorState, Change, Conflict, DocKey, Entry, Loaded, Quarantined, StoredBatch, Touch, WriteSet,
 };
 use syncline_core::merge::Strategy;
-use syncline_core::model::{Author, BatchId, CollectionName, Epoch, Lsn, Millis, NodeId, Receipt, Seq};
+use syncline_core::model::{Author, BatchId, CollectionName, Epoch, Lsn, Millis, NodeId, Receipt, Seq, Seqs};
 
 #[derive(Debug, Default)]
 pub(super) struct Space {
@@ -18,7 +18,7 @@ pub(super) struct Space {
     pub batches: BTreeMap<(Author, BatchId), (Millis, StoredBatch)>,
     pub seen: BTreeMap<[u8; 16], Millis>,
     pub receipts: BTreeMap<(Author, Seq), (Millis, Receipt)>,
-    pub forgotten: BTreeMap<Author, Seq>,
+    pub forgotten: BTreeMap<Author, Seqs>,
     pub ledger: Vec<ConflictRow>,
     pub quarantine: Vec<QuarantineRow>,
     /// The last numbers given to rows of the ledger and of the quarantine: none is used again.
@@ -54,7 +54,7 @@ impl Space {
                 next += 1;
                 Author(u32::try_from(next).expect("fewer than 2^32 nodes"))
             });
-            let forgotten = self.forgotten.get(&author).copied().unwrap_or_default();
+            let forgotten = self.forgotten.get(&author).cloned().unwrap_or_default();
             loaded.nodes.insert(node.clone(), AuthorState { author, forgotten });
         }
         for key in &touch.batches {
@@ -64,10 +64,12 @@ impl Space {
             }
         }
         loaded.seen = touch.keys.iter().filter(|key| self.seen.contains_key(*key)).copied().collect();
-        for (node, (first, last)) in &touch.seqs {
+        for (node, seqs) in &touch.seqs {
             let Some(author) = self.nodes.get(node).map(|n| n.author) else { continue };
-            let kept = self.receipts.range((author, *first)..=(author, *last));
-            loaded.receipts.extend(kept.map(|((_, seq), (_, receipt))| ((node.clone(), *seq), receipt.clone())));
+            for (first, last) in seqs.ranges() {
+                let kept = self.receipts.range((author, *first)..=(author, *last));
+                loaded.receipts.extend(kept.map(|((_, seq), (_, receipt))| ((node.clone(), *seq), receipt.clone())));
+            }
         }
         for (key, lsn) in &self.heads {
             let change = self.change(*lsn).expect("a head points to a change");

@@ -35,8 +35,7 @@ impl Space {
         self.receipts.retain(|(author, seq), (at, _)| {
             let kept = *at >= trim.receipts_before;
             if !kept {
-                let last = forgotten.entry(*author).or_default();
-                *last = (*last).max(*seq);
+                forgotten.entry(*author).or_default().remember([*seq]);
             }
             kept
         });

@@ -2,7 +2,7 @@
 
 use crate::store::{Head, RecordKind};
 use rusqlite::{Connection, Row};
-use syncline_core::model::{Epoch, Lsn};
+use syncline_core::model::{Epoch, Lsn, Seqs};
 
 /// A live document.
 pub(super) const LIVE: i64 = 0;
@@ -45,6 +45,11 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     rusqlite::Error::FromSqlConversionFailure(column, rusqlite::types::Type::Text, Box::new(error))
+}
+
+/// A set of op numbers.
+pub(super) fn seqs(text: &str, column: usize) -> rusqlite::Result<Seqs> {
+    serde_json::from_str(text).map_err(|e| wrong_text(column, e))
 }
 
 /// The name of a kind of record.

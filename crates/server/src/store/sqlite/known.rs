@@ -5,13 +5,15 @@ use super::columns::{self, int, nat};
 use crate::store::Head;
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
-use syncline_core::model::{Author, CollectionName, NodeId, Seq};
+use syncline_core::model::{Author, CollectionName, NodeId, Seq, Seqs};
 
 /// The writer's memory.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub head: Head,
     authors: HashMap<NodeId, AuthorRow>,
+    /// Of the nodes that have some: ops whose receipts are past their retention.
+    forgotten: HashMap<NodeId, Seqs>,
     collections: HashMap<CollectionName, i64>,
 }
 
@@ -21,8 +23,6 @@ pub(super) struct AuthorRow {
     pub author: Author,
     /// The highest op number answered.
     pub last_seq: Seq,
-    /// Receipts up to here are past their retention.
-    pub forgotten: Seq,
 }
 
 impl Known {
@@ -33,8 +33,11 @@ impl Known {
         let mut rows = authors.query([])?;
         while let Some(row) = rows.next()? {
             let node = NodeId::new(row.get::<_, String>(0)?).map_err(|e| columns::wrong_text(0, e))?;
-            let (author, last_seq, forgotten) = (Author(row.get(1)?), nat(row.get(2)?), nat(row.get(3)?));
-            known.authors.insert(node, AuthorRow { author, last_seq: Seq(last_seq), forgotten: Seq(forgotten) });
+            let (author, last_seq) = (Author(row.get(1)?), Seq(nat(row.get(2)?)));
+            if let Some(text) = row.get_ref(3)?.as_str_or_null()? {
+                known.forgotten.insert(node.clone(), columns::seqs(text, 3)?);
+            }
+            known.authors.insert(node, AuthorRow { author, last_seq });
         }
         let mut collections = conn.prepare("SELECT name, cid FROM collections")?;
         let mut rows = collections.query([])?;
@@ -51,9 +54,9 @@ impl Known {
             return Ok(*row);
         }
         let author = Author(u32::try_from(self.authors.len() + 1).expect("fewer than 2^32 nodes"));
-        let mut add = conn.prepare_cached("INSERT INTO authors VALUES (?1, ?2, 0, 0, 0, 0)")?;
+        let mut add = conn.prepare_cached("INSERT INTO authors VALUES (?1, ?2, 0, NULL, 0, 0)")?;
         add.execute(params![author.0, node.as_str()])?;
-        let row = AuthorRow { author, last_seq: Seq(0), forgotten: Seq(0) };
+        let row = AuthorRow { author, last_seq: Seq(0) };
         self.authors.insert(node.clone(), row);
         Ok(row)
     }
@@ -63,6 +66,23 @@ impl Known {
         if let Some(row) = self.authors.get_mut(node) {
             row.last_seq = row.last_seq.max(seq);
         }
+    }
+
+    /// The node's ops whose receipts are past their retention.
+    pub fn forgotten(&self, node: &NodeId) -> Seqs {
+        self.forgotten.get(node).cloned().unwrap_or_default()
+    }
+
+    /// Notes ops of a node whose receipts go.
+    pub fn forget(&mut self, conn: &Connection, author: Author, answered: Vec<Seq>) -> rusqlite::Result<()> {
+        let mut find = conn.prepare_cached("SELECT node FROM authors WHERE author = ?1")?;
+        let node: String = find.query_row([author.0], |row| row.get(0))?;
+        let node = NodeId::new(node).map_err(|e| columns::wrong_text(0, e))?;
+        let forgotten = self.forgotten.entry(node).or_default();
+        forgotten.remember(answered);
+        let text = serde_json::to_string(forgotten).expect("ranges serialize");
+        conn.prepare_cached("UPDATE authors SET forgotten = ?2 WHERE author = ?1")?.execute(params![author.0, text])?;
+        Ok(())
     }
 
     /// A collection's number; `None`: nothing was ever written to it.

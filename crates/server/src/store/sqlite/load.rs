@@ -4,15 +4,17 @@
 use super::columns::{LIVE, int, lsn, nat, wrong_text};
 use super::known::Known;
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::BTreeSet;
 use syncline_core::hub::{AuthorState, Loaded, StoredBatch, Touch};
-use syncline_core::model::{Author, Body, CollectionName, DocId, Mark, Meta, NodeId, Receipt, Seq, Stamp, Version};
+use syncline_core::model::{Author, Body, CollectionName, DocId, Mark, Meta, Receipt, Seq, Seqs, Stamp, Version};
 
 /// Reads what `touch` names; new nodes get their number here.
 pub(super) fn load(conn: &Connection, known: &mut Known, touch: &Touch) -> rusqlite::Result<Loaded> {
     let mut loaded = Loaded { head: known.head.lsn, ..Loaded::default() };
     for node in &touch.nodes {
         let row = known.author(conn, node)?;
-        loaded.nodes.insert(node.clone(), AuthorState { author: row.author, forgotten: row.forgotten });
+        let forgotten = known.forgotten(node);
+        loaded.nodes.insert(node.clone(), AuthorState { author: row.author, forgotten });
     }
     load_batches(conn, known, touch, &mut loaded)?;
     load_seen(conn, touch, &mut loaded)?;
@@ -47,35 +49,44 @@ fn load_seen(conn: &Connection, touch: &Touch, loaded: &mut Loaded) -> rusqlite:
 }
 
 fn load_receipts(conn: &Connection, known: &mut Known, touch: &Touch, loaded: &mut Loaded) -> rusqlite::Result<()> {
-    for (node, (first, last)) in &touch.seqs {
+    for (node, seqs) in &touch.seqs {
         let row = known.author(conn, node)?;
-        if *first <= row.last_seq {
-            load_range(conn, node, row.author, (*first, *last), loaded)?;
+        let Some((first, _)) = seqs.bounds() else { continue };
+        if first > row.last_seq {
+            continue;
+        }
+        let mut find = conn.prepare_cached("SELECT body FROM receipts WHERE n = ?1")?;
+        for n in receipt_rows(conn, row.author, seqs)? {
+            let text: String = find.query_row([n], |row| row.get(0))?;
+            for receipt in receipts_of(&text)?.into_iter().filter(|receipt| seqs.contains(receipt.seq)) {
+                // Where a number was answered twice, the first answer counts.
+                loaded.receipts.entry((node.clone(), receipt.seq)).or_insert(receipt);
+            }
         }
     }
     Ok(())
 }
 
-/// Receipts of one node; where a number was answered twice, the first answer counts.
-fn load_range(
-    conn: &Connection,
-    node: &NodeId,
-    author: Author,
-    (first, last): (Seq, Seq),
-    loaded: &mut Loaded,
-) -> rusqlite::Result<()> {
+/// Rows with receipts that may be asked for, oldest first. Looks at the index only: what lies between
+/// the numbers is not read.
+fn receipt_rows(conn: &Connection, author: Author, seqs: &Seqs) -> rusqlite::Result<BTreeSet<i64>> {
+    let Some((first, last)) = seqs.bounds() else { return Ok(BTreeSet::new()) };
     let mut find = conn.prepare_cached(
-        "SELECT body FROM receipts WHERE author = ?1 AND last_seq >= ?2 AND first_seq <= ?3 ORDER BY n",
+        "SELECT n, first_seq, last_seq FROM receipts WHERE author = ?1 AND last_seq >= ?2 AND first_seq <= ?3",
     )?;
     let mut rows = find.query(params![author.0, int(first.0), int(last.0)])?;
+    let mut found = BTreeSet::new();
     while let Some(row) = rows.next()? {
-        let text = row.get_ref(0)?.as_str()?;
-        let receipts: Vec<Receipt> = serde_json::from_str(text).map_err(|e| wrong_text(0, e))?;
-        for receipt in receipts.into_iter().filter(|r| (first..=last).contains(&r.seq)) {
-            loaded.receipts.entry((node.clone(), receipt.seq)).or_insert(receipt);
+        if seqs.meets(Seq(nat(row.get(1)?)), Seq(nat(row.get(2)?))) {
+            found.insert(row.get(0)?);
         }
     }
-    Ok(())
+    Ok(found)
+}
+
+/// The receipts of one row.
+pub(super) fn receipts_of(text: &str) -> rusqlite::Result<Vec<Receipt>> {
+    serde_json::from_str(text).map_err(|e| wrong_text(0, e))
 }
 
 fn load_docs(conn: &Connection, known: &Known, touch: &Touch, loaded: &mut Loaded) -> rusqlite::Result<()> {

@@ -3,13 +3,17 @@
 
 use super::columns::{REMOVED, TICKET, int};
 use super::known::Known;
+use super::load::receipts_of;
 use super::writer::Writer;
 use crate::store::{StoreError, Trim, Trimmed};
 use rusqlite::{Connection, params};
-use syncline_core::model::Millis;
+use std::collections::BTreeMap;
+use syncline_core::model::{Author, Millis, Seq};
 
 /// Rows that one step takes.
 const STEP_ROWS: i64 = 2_000;
+/// Receipts after which a step takes no further row.
+const STEP_RECEIPTS: usize = 20_000;
 /// Positions that one step looks at for tickets and tombstones.
 const STEP_POSITIONS: i64 = 5_000;
 
@@ -131,27 +135,28 @@ fn sweep(conn: &Connection, horizon: i64, trimmed: &mut Trimmed) -> rusqlite::Re
     Ok(Stage::Sweep)
 }
 
-/// A node's receipts that go leave the number up to which they are forgotten.
+/// Receipts that go leave their numbers, so that repeats are still known.
 fn receipts(conn: &Connection, known: &mut Known, before: i64, trimmed: &mut Trimmed) -> rusqlite::Result<Stage> {
-    let mut oldest = conn
-        .prepare_cached("SELECT n, at, author, last_seq, json_array_length(body) FROM receipts ORDER BY n LIMIT ?1")?;
+    let mut oldest = conn.prepare_cached("SELECT n, at, author, body FROM receipts ORDER BY n LIMIT ?1")?;
     let mut rows = oldest.query([STEP_ROWS])?;
-    let mut last = None;
-    let mut more = 0;
+    let (mut last, mut count) = (None, 0);
+    let mut answered = BTreeMap::<Author, Vec<Seq>>::new();
     while let Some(row) = rows.next()? {
-        if row.get::<_, i64>(1)? >= before {
+        if row.get::<_, i64>(1)? >= before || count >= STEP_RECEIPTS {
             break;
         }
         last = Some(row.get::<_, i64>(0)?);
-        conn.prepare_cached("UPDATE authors SET forgotten = max(forgotten, ?2) WHERE author = ?1")?
-            .execute([row.get::<_, i64>(2)?, row.get::<_, i64>(3)?])?;
-        trimmed.receipts += row.get::<_, u32>(4)? as u64;
-        more += 1;
+        let receipts = receipts_of(row.get_ref(3)?.as_str()?)?;
+        count += receipts.len();
+        answered.entry(Author(row.get(2)?)).or_default().extend(receipts.iter().map(|receipt| receipt.seq));
     }
     let Some(last) = last else { return Ok(Stage::Batches) };
+    for (author, seqs) in answered {
+        known.forget(conn, author, seqs)?;
+    }
+    trimmed.receipts += count as u64;
     conn.execute("DELETE FROM receipts WHERE n <= ?1", [last])?;
-    *known = Known::read(conn)?;
-    Ok(if more == STEP_ROWS { Stage::Receipts } else { Stage::Batches })
+    Ok(Stage::Receipts)
 }
 
 /// A portion of the oldest rows of a table with numbered rows, which stand in the order of their time:
