@@ -27,13 +27,13 @@ impl Collection {
     /// Starts a full cycle now. The future resolves when it is over; it needs no runtime and may be
     /// dropped. A failure is told by its outcome and by `sync:error`, never by a panic.
     pub fn trigger_sync(&self) -> impl Future<Output = SyncOutcome> + Send + use<> {
-        self.desk().trigger()
+        self.desk().trigger(Some(self.name().clone()))
     }
 
     /// As [`Collection::trigger_sync`], and blocks this thread until the cycle is over.
     #[must_use]
     pub fn trigger_sync_blocking(&self) -> SyncOutcome {
-        self.desk().trigger_blocking()
+        self.desk().trigger_blocking(Some(self.name().clone()))
     }
 
     /// How sync of this collection stands.

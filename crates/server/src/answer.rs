@@ -1,7 +1,7 @@
 //! Answers over HTTP: JSON in, and every refusal in one shape. The only place that turns a
 //! [`ServerError`] into a status.
 
-use crate::error::ServerError;
+use crate::error::{Denied, ServerError};
 use crate::store::StoreError;
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -95,6 +95,12 @@ impl ServerError {
         object.insert("error".to_owned(), json!(self.to_string()));
         object.insert("code".to_owned(), json!(self.code()));
         match self {
+            ServerError::Forbidden { part: Denied::Collection(name), .. } => {
+                object.insert("collection".to_owned(), json!(name));
+            }
+            ServerError::Forbidden { part: Denied::Writing, .. } => {
+                object.insert("access".to_owned(), json!("write"));
+            }
             ServerError::Resync { epoch, horizon, .. } => {
                 object.insert("epoch".to_owned(), json!(epoch));
                 object.insert("horizon".to_owned(), json!(horizon));

@@ -2,7 +2,18 @@
 //! own wire codes, each in one function; nothing here knows HTTP.
 
 use crate::store::StoreError;
-use syncline_core::model::{Epoch, Kind, Lsn, Malformed};
+use syncline_core::model::{CollectionName, Epoch, Kind, Lsn, Malformed};
+
+/// What a token does not allow, for clients that go on with the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// The request as a whole.
+    Request,
+    /// One of its collections.
+    Collection(CollectionName),
+    /// Pushing; reading is another matter.
+    Writing,
+}
 
 /// Why a request was not served. Messages name the thing, the rule or limit, and the next step.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +42,8 @@ pub enum ServerError {
         token: String,
         /// The grant that is missing.
         missing: String,
+        /// What of the request is refused: the rest may be asked for by itself.
+        part: Denied,
     },
     /// Nothing has this name.
     #[error("{0}")]

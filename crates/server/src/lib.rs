@@ -31,6 +31,6 @@ pub mod meters;
 mod options;
 pub mod store;
 
-pub use error::ServerError;
+pub use error::{Denied, ServerError};
 pub use http::{Server, open, router};
 pub use options::{Bounds, DeclaredRule, Options, Retention, Settings, TlsFiles};

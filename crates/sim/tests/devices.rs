@@ -2,6 +2,8 @@
 //! would see. Each test tells one story; none sleeps.
 #![allow(clippy::unwrap_used)] // a failed step is a failed test
 
+#[path = "devices/grants.rs"]
+mod grants;
 #[path = "devices/world.rs"]
 mod world;
 

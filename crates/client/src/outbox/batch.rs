@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::store::{Named, Unit, rows};
 use rusqlite::{OptionalExtension, params};
 use serde_json::value::{RawValue, to_raw_value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use syncline_core::merge::Strategy;
 use syncline_core::model::{BatchId, DocId, Epoch};
@@ -115,37 +115,88 @@ fn compose(unit: &mut Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<
     Ok(Some(Batch { number, id, epoch, strategy }))
 }
 
-/// The oldest waiting ops of the collections. A transaction is never split.
+/// The oldest waiting ops of the collections. A transaction is never split: one that also edited a
+/// collection which does not sync now waits for it, and with it whatever was built on its documents.
 fn choose(unit: &Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<Vec<OpRow>> {
-    let cids =
-        serde_json::to_string(&scope.iter().map(|named| named.cid).collect::<Vec<_>>()).expect("numbers serialize");
-    let sql = "SELECT seq, txn, coalesce(length(payload), 0), cid FROM outbox
-               WHERE cid IN (SELECT value FROM json_each(?1)) AND state < 2 AND batch IS NULL ORDER BY seq";
+    let sql = "SELECT seq, txn, coalesce(length(payload), 0), cid, doc FROM outbox
+               WHERE state < 2 AND batch IS NULL ORDER BY seq";
     let mut statement = unit.conn.prepare_cached(sql)?;
-    let mut found = statement.query([cids])?;
-    let (mut seqs, mut bytes, mut strategy) = (Vec::<(i64, Option<i64>)>::new(), 0, None);
+    let mut found = statement.query([])?;
+    let (mut chosen, mut held) = (Vec::<Candidate>::new(), Held::default());
+    let (mut bytes, mut strategy) = (0, None);
     while let Some(row) = found.next()? {
-        let (seq, txn, size, cid): (i64, Option<i64>, usize, i64) =
-            (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-        let goes_on = txn.is_some() && seqs.last().is_some_and(|(_, last)| *last == txn);
-        let rule = scope.iter().find(|named| named.cid == cid).map(|named| named.strategy);
-        let full = seqs.len() >= ops_max || bytes + size > BATCH_BYTES || *strategy.get_or_insert(rule) != rule;
-        if full && !seqs.is_empty() {
+        let op = Candidate { seq: row.get(0)?, txn: row.get(1)?, cid: row.get(3)?, doc: row.get(4)? };
+        let size: usize = row.get(2)?;
+        let Some(named) = scope.iter().find(|named| named.cid == op.cid) else {
+            held.tear(op.txn, &mut chosen);
+            continue;
+        };
+        if held.holds(&op) {
+            held.tear(op.txn, &mut chosen);
+            held.hold(&op);
+            continue;
+        }
+        let goes_on = op.txn.is_some() && chosen.last().is_some_and(|last| last.txn == op.txn);
+        let full = chosen.len() >= ops_max
+            || bytes + size > BATCH_BYTES
+            || *strategy.get_or_insert(named.strategy) != named.strategy;
+        if full && !chosen.is_empty() {
             if !goes_on {
                 break;
             }
             // The transaction does not fit any more: it waits for the next batch, unless it is alone.
-            let begin = seqs.iter().position(|(_, other)| *other == txn).unwrap_or(0);
+            let begin = chosen.iter().position(|other| other.txn == op.txn).unwrap_or(0);
             if begin > 0 {
-                seqs.truncate(begin);
+                chosen.truncate(begin);
                 break;
             }
         }
         bytes += size;
-        seqs.push((seq, txn));
+        chosen.push(op);
     }
-    let ops = seqs.into_iter().map(|(seq, _)| super::load(unit.conn, seq));
+    let ops = chosen.into_iter().map(|op| super::load(unit.conn, op.seq));
     Ok(ops.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// A waiting op, as far as composing a batch looks at it.
+struct Candidate {
+    seq: i64,
+    txn: Option<i64>,
+    cid: i64,
+    /// `None`: all of the collection.
+    doc: Option<i64>,
+}
+
+/// What waits for a collection that does not sync now.
+#[derive(Default)]
+struct Held {
+    /// The transaction that is passed just now; its ops follow each other.
+    torn: Option<i64>,
+    docs: BTreeSet<(i64, Option<i64>)>,
+}
+
+impl Held {
+    /// The transaction cannot be sent whole: those of its ops that were chosen wait too.
+    fn tear(&mut self, txn: Option<i64>, chosen: &mut Vec<Candidate>) {
+        if txn.is_none() {
+            return;
+        }
+        self.torn = txn;
+        while let Some(op) = chosen.pop_if(|op| op.txn == txn) {
+            self.hold(&op);
+        }
+    }
+
+    fn hold(&mut self, op: &Candidate) {
+        self.docs.insert((op.cid, op.doc));
+    }
+
+    fn holds(&self, op: &Candidate) -> bool {
+        let all = (op.cid, None);
+        let any = || self.docs.range(all..).next().is_some_and(|(cid, _)| *cid == op.cid);
+        let torn = op.txn.is_some() && op.txn == self.torn;
+        torn || self.docs.contains(&all) || if op.doc.is_none() { any() } else { self.docs.contains(&(op.cid, op.doc)) }
+    }
 }
 
 fn body(unit: &mut Unit<'_>, batch: &Batch, ops: &[OpRow]) -> Result<String> {

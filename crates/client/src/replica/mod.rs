@@ -108,8 +108,8 @@ impl Replica {
             Write::SnapshotPart(ops) => self.edit(|unit, apply| snapshot::part(unit, apply, scope, &ops)),
             Write::SnapshotFinish => self.edit(|unit, apply| snapshot::finish(unit, apply, scope)),
             Write::Page { scope, page } => self.edit(|unit, apply| pull::page(unit, apply, &scope, &page)),
-            Write::NextBatch { limit, recompose } => {
-                let batch = self.next_batch(scope, limit, recompose)?;
+            Write::NextBatch { scope, limit, recompose } => {
+                let batch = self.next_batch(&scope, limit, recompose)?;
                 let batch = batch.map(|batch| Batch { id: batch.batch_id, ops: batch.ops, body: batch.body });
                 Ok(Stored { batch, ..Stored::default() })
             }

@@ -15,7 +15,10 @@ use syncline_core::wire::own::{PageOp, SnapshotHead};
 /// Remembers the head of the first part. The collections' documents are told apart by a new generation.
 pub(super) fn begin(unit: &mut Unit<'_>, scope: &Scope, head: &SnapshotHead) -> Result<()> {
     let members = known(unit, scope)?;
-    forget_begun(unit, &members)?;
+    // One at a time: another collection's may have been begun before the hub refused that collection.
+    unit.conn.execute("DELETE FROM snapshots", [])?;
+    unit.conn.execute("UPDATE collections SET snapshot = NULL WHERE snapshot IS NOT NULL", [])?;
+    unit.renamed_all();
     unit.conn
         .prepare_cached("INSERT INTO snapshots(epoch, first_lsn) VALUES (?1, ?2)")?
         .execute(params![head.epoch.as_str(), head.server_lsn.0])?;

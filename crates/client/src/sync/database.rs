@@ -70,13 +70,13 @@ impl DatabaseSync {
 
     /// Starts a full cycle now. The future needs no runtime and may be dropped.
     pub fn sync_now(&self) -> impl Future<Output = SyncOutcome> + Send + use<> {
-        self.desk.trigger()
+        self.desk.trigger(None)
     }
 
     /// As [`DatabaseSync::sync_now`], and blocks this thread until the cycle is over.
     #[must_use]
     pub fn sync_now_blocking(&self) -> SyncOutcome {
-        self.desk.trigger_blocking()
+        self.desk.trigger_blocking(None)
     }
 
     /// Switches sync on, or starts it anew (after a refused token, say).

@@ -46,13 +46,13 @@ impl Desk {
     }
 
     /// A full cycle from now on.
-    pub(crate) fn trigger(&self) -> impl Future<Output = SyncOutcome> + Send + use<> {
-        self.link.trigger()
+    pub(crate) fn trigger(&self, only: Option<CollectionName>) -> impl Future<Output = SyncOutcome> + Send + use<> {
+        self.link.trigger(only)
     }
 
     /// A full cycle from now on, waited for on this thread.
-    pub(crate) fn trigger_blocking(&self) -> SyncOutcome {
-        self.link.trigger_blocking()
+    pub(crate) fn trigger_blocking(&self, only: Option<CollectionName>) -> SyncOutcome {
+        self.link.trigger_blocking(only)
     }
 
     /// Gives up what waits for the hub. Returns how many ops went.

@@ -14,14 +14,14 @@ use std::thread::{JoinHandle, ThreadId};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use syncline_core::model::{CollectionName, Millis, NodeId};
 use syncline_core::session::{
-    Effect, Enable, Event, Failure, Report, RequestId, Session, Settings, Status, SyncEvent, Ticket,
+    Effect, Enable, Event, Failure, Refusals, Report, RequestId, Session, Settings, Status, SyncEvent, Ticket,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
-/// Told once how the cycle that was asked for ended.
-pub(super) type Waiter = Box<dyn FnOnce(Result<Report, String>) + Send>;
+/// Told once how the cycle that was asked for ended, and what the hub refuses at that time.
+pub(super) type Waiter = Box<dyn FnOnce(Result<Report, String>, &Refusals) + Send>;
 
 /// With what an engine is started.
 pub(super) struct Setup {
@@ -114,7 +114,7 @@ impl Engine {
             None => Some(command),
         };
         if let Some(Command::Trigger(waiter)) = rejected {
-            waiter(Err("sync has stopped".to_owned()));
+            waiter(Err("sync has stopped".to_owned()), &Refusals::default());
         }
     }
 }
@@ -253,7 +253,7 @@ impl Worker {
         self.enabled = false;
         self.feed(Event::Disable);
         let message = format!("sync stopped: the local database failed: {cause}");
-        self.tell(&SyncEvent::Error { message, original_error: cause });
+        self.tell(&SyncEvent::Error { collection: None, message, original_error: cause });
     }
 
     fn wrote(&mut self) {
@@ -298,8 +298,9 @@ impl Worker {
             Effect::WakeAt(time) => self.wake = Some(time),
             Effect::Emit(event) => self.tell(&event),
             Effect::Settle(tickets, result) => {
+                let refused = lock(&self.session).status(self.clock.now()).refused;
                 for waiter in tickets.iter().filter_map(|ticket| self.waiters.remove(ticket)) {
-                    waiter(result.clone());
+                    waiter(result.clone(), &refused);
                 }
             }
         }

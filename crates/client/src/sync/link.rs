@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use syncline_core::model::{CollectionName, Millis};
-use syncline_core::session::{Backlog, Session, Settings};
+use syncline_core::session::{Backlog, Refusals, Session, Settings};
 use tokio::sync::{Notify, oneshot};
 
 /// Held by the database; alive as long as it is.
@@ -101,26 +101,27 @@ impl Link {
         self.lock().as_ref().map(|current| current.scope.clone()).unwrap_or_default()
     }
 
-    /// A full cycle from now on. The future may be dropped; the cycle goes on.
-    pub(super) fn trigger(&self) -> impl Future<Output = SyncOutcome> + Send + use<> {
+    /// A full cycle from now on, whose outcome is told for one collection or for all. The future may be
+    /// dropped; the cycle goes on.
+    pub(super) fn trigger(&self, only: Option<CollectionName>) -> impl Future<Output = SyncOutcome> + Send + use<> {
         let (told, outcome) = oneshot::channel();
-        self.ask(Box::new(move |result| {
+        self.ask(Box::new(move |result, refused| {
             // The caller may have stopped waiting.
-            let _ = told.send(SyncOutcome::from(result));
+            let _ = told.send(SyncOutcome::new(result, refused, only.as_ref()));
         }));
         outcome.map(|outcome| outcome.unwrap_or_else(|_| stopped()))
     }
 
     /// As [`Link::trigger`], and waits on this thread, whatever runtime it may belong to.
-    pub(super) fn trigger_blocking(&self) -> SyncOutcome {
+    pub(super) fn trigger_blocking(&self, only: Option<CollectionName>) -> SyncOutcome {
         if self.lock().as_ref().is_some_and(|current| current.engine.is_own_thread()) {
             let reason = "a sync listener cannot wait for the cycle that it listens to; do not block in it";
-            return SyncOutcome::from(Err(reason.to_owned()));
+            return SyncOutcome::failed(reason);
         }
         let (told, outcome) = mpsc::channel();
-        self.ask(Box::new(move |result| {
+        self.ask(Box::new(move |result, refused| {
             // The receiver below waits until it is told.
-            let _ = told.send(SyncOutcome::from(result));
+            let _ = told.send(SyncOutcome::new(result, refused, only.as_ref()));
         }));
         outcome.recv().unwrap_or_else(|_| stopped())
     }
@@ -128,7 +129,7 @@ impl Link {
     fn ask(&self, waiter: Waiter) {
         match self.lock().as_ref() {
             Some(current) => current.engine.trigger(waiter),
-            None => waiter(Err("sync is not enabled; enable it first".to_owned())),
+            None => waiter(Err("sync is not enabled; enable it first".to_owned()), &Refusals::default()),
         }
     }
 
@@ -137,7 +138,7 @@ impl Link {
         let active = self.lock();
         let off = || Session::new(Settings::default()).status(now);
         let status = active.as_ref().map_or_else(off, |current| current.engine.status());
-        let mut status = SyncStatus::new(status, backlog, now);
+        let mut status = SyncStatus::new(status, only, backlog, now);
         let member = |name| active.as_ref().is_some_and(|current| current.scope.contains(name));
         if only.is_some_and(|name| !member(name)) {
             status.state = "disabled";
@@ -172,5 +173,5 @@ fn listed(scope: &BTreeSet<CollectionName>) -> String {
 }
 
 fn stopped() -> SyncOutcome {
-    SyncOutcome::from(Err("sync has stopped".to_owned()))
+    SyncOutcome::failed("sync has stopped")
 }

@@ -5,7 +5,7 @@ use super::api::{ApiError, ApiReply};
 use bytes::{Buf, BytesMut};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use syncline_core::model::{PageOp, SnapshotEnd, SnapshotHead};
+use syncline_core::model::{CollectionName, PageOp, SnapshotEnd, SnapshotHead};
 use syncline_core::session::{Answer, Failure};
 
 /// Documents that are stored in one transaction while a snapshot loads.
@@ -33,10 +33,17 @@ pub(super) fn refusal(reply: ApiReply) -> Failure {
     struct Words {
         error: Option<String>,
         code: Option<String>,
+        collection: Option<String>,
+        access: Option<String>,
     }
     let words: Words = serde_json::from_slice(&body).unwrap_or_default();
     let message = words.error.unwrap_or_else(|| format!("status {status}: {}", excerpt(&body)));
+    let collection = words.collection.and_then(|name| CollectionName::new(name).ok());
+    if let (403, Some(collection)) = (status, collection) {
+        return Failure::CollectionRefused { collection, message };
+    }
     match (status, words.code.as_deref()) {
+        (403, Some(_)) if words.access.as_deref() == Some("write") => Failure::PushingRefused(message),
         (401 | 403, _) => Failure::Unauthorized(message),
         (410, _) => Failure::Resync(message),
         (429 | 503, _) => {
@@ -225,6 +232,12 @@ mod tests {
         };
         let words = |code: &str| format!("{{\"error\":\"why\",\"code\":\"{code}\"}}");
         assert_eq!(meaning(401, &words("unauthorized")), Failure::Unauthorized("why".into()));
+        assert_eq!(meaning(403, &words("forbidden")), Failure::Unauthorized("why".into()));
+        let collection = CollectionName::new("users").unwrap();
+        let part = r#"{"error":"why","code":"forbidden","collection":"users"}"#;
+        assert_eq!(meaning(403, part), Failure::CollectionRefused { collection, message: "why".into() });
+        let part = r#"{"error":"why","code":"forbidden","access":"write"}"#;
+        assert_eq!(meaning(403, part), Failure::PushingRefused("why".into()));
         assert_eq!(meaning(410, &words("resync")), Failure::Resync("why".into()));
         assert_eq!(
             meaning(503, &words("overloaded")),

@@ -18,13 +18,16 @@ impl Session {
         }
         self.wake = None;
         self.rest = Rest::Idle;
+        if !push_only {
+            self.ask_again();
+        }
         let tickets = if push_only { Vec::new() } else { std::mem::take(&mut self.queue) };
         self.cycle = Cycle { tickets, push_only, ..Cycle::new(&self.settings) };
         self.emit(SyncEvent::Start { lsn: self.positions.since().lsn });
         if push_only { self.compose(false) } else { self.load_or_pull() }
     }
 
-    fn load_or_pull(&mut self) {
+    pub(super) fn load_or_pull(&mut self) {
         let unloaded = self.positions.unloaded();
         if unloaded.is_empty() {
             self.pull();
@@ -56,7 +59,12 @@ impl Session {
 
     pub(super) fn compose(&mut self, recompose: bool) {
         self.wrote = false;
-        let id = self.store(Write::NextBatch { limit: self.cycle.batch_limit, recompose });
+        if self.refused.pushing.is_some() {
+            return self.nothing_pends();
+        }
+        let (scope, limit) = (self.positions.scope(), self.cycle.batch_limit);
+        let recompose = std::mem::take(&mut self.cycle.recompose) || recompose;
+        let id = self.store(Write::NextBatch { scope, limit, recompose });
         self.flight = Some(Flight { id, step: Step::Compose });
     }
 
@@ -221,7 +229,7 @@ impl Session {
     }
 
     /// The outbox is empty. A cycle that did nothing asks now and then whether the hub is there.
-    fn nothing_pends(&mut self) {
+    pub(super) fn nothing_pends(&mut self) {
         let silent_ms = self.now.0.saturating_sub(self.health.activity.0);
         let idle = self.cycle.report == Report::default() && !self.cycle.push_only;
         if idle && self.settings.wait_s.is_none() && silent_ms >= self.settings.heartbeat_interval_ms {
@@ -252,12 +260,17 @@ impl Session {
 
     /// Between cycles: listen at the hub, or sleep.
     fn rest_for(&mut self, delay_ms: u64) {
-        if !self.settings.auto || self.wait.is_some() {
+        if !self.settings.auto {
             return;
         }
         match self.settings.wait_s {
+            _ if self.wait.is_some() => {}
             Some(wait_s) if !self.positions.cursors.is_empty() => self.open_wait(wait_s),
-            _ => self.wake_in(delay_ms),
+            _ => return self.wake_in(delay_ms),
+        }
+        // While it listens, nothing else would ask for what was refused.
+        if let Some(due) = self.refused.due() {
+            self.wake_in(due.0.saturating_sub(self.now.0));
         }
     }
 

@@ -13,6 +13,8 @@ impl Session {
                 self.compose(true);
             }
             (Step::Push(batch), Failure::Refused(reason)) => self.batch_refused(batch, reason),
+            (_, Failure::CollectionRefused { collection, message }) => self.collection_refused(collection, message),
+            (Step::Push(_), Failure::PushingRefused(cause)) => self.pushing_refused(cause),
             // A snapshot whose continuation is refused is begun anew.
             (Step::Snapshot(scope), Failure::Refused(reason)) if self.positions.resumable().is_some() => {
                 self.resync(scope, reason);
@@ -43,10 +45,15 @@ impl Session {
             return self.resync(scope, reason);
         }
         self.close_wait();
-        self.flight = None;
         let (delay_ms, message, cause) = self.consequence(failure);
+        self.emit(SyncEvent::Error { collection: None, message: message.clone(), original_error: cause });
+        self.end_without_success(message, delay_ms);
+    }
+
+    /// Everybody who waited for the cycle is told why it is over.
+    pub(super) fn end_without_success(&mut self, message: String, delay_ms: u64) {
+        self.flight = None;
         self.health.failed(&message);
-        self.emit(SyncEvent::Error { message: message.clone(), original_error: cause });
         let mut waiting = std::mem::take(&mut self.cycle).tickets;
         waiting.append(&mut self.queue);
         self.settle(waiting, Err(message));
@@ -60,7 +67,9 @@ impl Session {
         let settings = self.settings;
         self.rest = Rest::BackOff;
         let (delay_ms, what, cause) = match failure {
-            Failure::Unauthorized(cause) => {
+            Failure::Unauthorized(cause)
+            | Failure::PushingRefused(cause)
+            | Failure::CollectionRefused { message: cause, .. } => {
                 self.rest = Rest::Unauthorized;
                 let delay_ms = self.pace.unauthorized(&settings);
                 let message = format!("the hub refuses the token: {cause}; enable sync with another token");

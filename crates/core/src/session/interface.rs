@@ -144,6 +144,8 @@ pub enum Write {
     },
     /// Hand over the batch that was not receipted yet, or compose and persist the next one.
     NextBatch {
+        /// Of these collections.
+        scope: BTreeSet<CollectionName>,
         /// Ops in a new batch.
         limit: usize,
         /// The hub refused the last one for its form and did not apply it: compose it anew.
@@ -213,8 +215,17 @@ pub enum Failure {
         /// When to come back, if it said so.
         retry_after_ms: Option<u64>,
     },
-    /// The token is wrong, expired or not enough (401, 403).
+    /// The token is wrong, expired or not enough for anything that was asked (401, 403).
     Unauthorized(String),
+    /// The token does not allow this collection, or it is refused by itself; others may go on.
+    CollectionRefused {
+        /// Which one.
+        collection: CollectionName,
+        /// The hub's words.
+        message: String,
+    },
+    /// The token does not allow to push; reading may go on.
+    PushingRefused(String),
     /// The position is gone (410 `resync`).
     Resync(String),
     /// The batch's name was used before with other content (409); nothing was applied.

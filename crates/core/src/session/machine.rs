@@ -6,6 +6,7 @@ use super::interface::{Answer, Backlog, Effect, Enable, Event, Failure, RequestI
 use super::notice::SyncEvent;
 use super::pace::Pace;
 use super::positions::Positions;
+use super::refusal::Refused;
 use super::state::{Flight, Health, Rest, Session};
 use crate::model::Millis;
 
@@ -32,6 +33,7 @@ impl Session {
         self.abandon("sync was enabled anew");
         self.enabled = true;
         self.positions = enable.positions;
+        self.refused = Refused::default();
         self.backlog = enable.backlog;
         self.pace = Pace::new(&self.settings, enable.jitter_seed);
         self.health = Health::since(self.now);
@@ -55,6 +57,7 @@ impl Session {
         let busy = self.flight.is_some() || !self.queue.is_empty();
         self.halt();
         self.positions = positions;
+        self.refused.leave(&mut self.positions);
         if busy || self.settings.auto {
             self.begin_cycle(false);
         }

@@ -50,8 +50,10 @@ pub enum SyncEvent {
         /// Whether anything was pulled or pushed.
         activity_detected: bool,
     },
-    /// A cycle failed; it will be repeated.
+    /// A cycle failed, or a part of it was refused; it will be repeated.
     Error {
+        /// The one collection that is concerned while others go on; `None`: the whole session.
+        collection: Option<CollectionName>,
         /// What failed and what happens next.
         message: String,
         /// The cause in the words of whoever reported it.
@@ -125,8 +127,11 @@ impl SyncEvent {
             SyncEvent::Success { lsn, activity_detected } => {
                 json!({ "type": "full_cycle_complete", "lsn": lsn, "activityDetected": activity_detected })
             }
-            SyncEvent::Error { message, original_error } => {
+            SyncEvent::Error { collection: None, message, original_error } => {
                 json!({ "message": message, "originalError": original_error })
+            }
+            SyncEvent::Error { collection, message, original_error } => {
+                json!({ "collection": collection, "message": message, "originalError": original_error })
             }
             SyncEvent::Conflict(c) => {
                 json!({ "collection": c.collection, "docId": c.id, "result": c.result, "lsn": c.lsn })
@@ -146,6 +151,7 @@ impl SyncEvent {
         match self {
             SyncEvent::Conflict(c) => Some(&c.collection),
             SyncEvent::Quarantine(q) => Some(&q.collection),
+            SyncEvent::Error { collection, .. } => collection.as_ref(),
             _ => None,
         }
     }

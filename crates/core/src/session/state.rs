@@ -4,6 +4,7 @@ use super::interface::{Backlog, Batch, Effect, Report, Request, RequestId, Setti
 use super::notice::SyncEvent;
 use super::pace::Pace;
 use super::positions::{Positions, SnapshotProgress};
+use super::refusal::Refused;
 use crate::model::Page;
 use crate::model::{BatchId, CollectionName, Cursor, Epoch, Lsn, Millis};
 use std::collections::BTreeSet;
@@ -14,6 +15,8 @@ pub struct Session {
     pub(super) settings: Settings,
     pub(super) enabled: bool,
     pub(super) positions: Positions,
+    /// What the token may not.
+    pub(super) refused: Refused,
     pub(super) backlog: Backlog,
     pub(super) pace: Pace,
     pub(super) health: Health,
@@ -40,6 +43,7 @@ impl Session {
             settings,
             enabled: false,
             positions: Positions::default(),
+            refused: Refused::default(),
             backlog: Backlog::default(),
             pace: Pace::new(&settings, 0),
             health: Health::default(),
@@ -165,6 +169,8 @@ pub(super) struct Cycle {
     pub(super) push_only: bool,
     /// Ops of the last batch that was refused, until one is accepted.
     pub(super) refused_ops: Option<usize>,
+    /// Whether a batch under way is to be composed anew.
+    pub(super) recompose: bool,
     /// Whether this cycle has renamed a batch already.
     pub(super) renamed: bool,
     /// Whether this cycle has started over already.

@@ -2,7 +2,8 @@
 //! about the last intention, and work that pends without progress is called a stall.
 
 use super::state::{Rest, Session, Step};
-use crate::model::{Cursor, Millis};
+use crate::model::{CollectionName, Cursor, Millis};
+use std::collections::BTreeMap;
 
 /// What a session is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,15 @@ impl Phase {
     }
 }
 
+/// What the hub refuses this session's token, each with the message that the application was told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals {
+    /// Collections that stand still while the others go on.
+    pub collections: BTreeMap<CollectionName, String>,
+    /// Set: nothing is pushed, and changes still arrive.
+    pub pushing: Option<String>,
+}
+
 /// The truth about a session at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
@@ -63,6 +73,8 @@ pub struct Status {
     pub cursor: Cursor,
     /// What the last failed cycle said; gone after a success.
     pub error: Option<String>,
+    /// What stands still while the rest goes on.
+    pub refused: Refusals,
     /// When the next attempt is due by the clock.
     pub next_attempt: Option<Millis>,
 }
@@ -88,7 +100,17 @@ impl Session {
             stalled,
             cursor: self.positions.since(),
             error: self.health.error.clone(),
+            refused: self.refusals(),
             next_attempt: self.wake,
+        }
+    }
+
+    fn refusals(&self) -> Refusals {
+        let refused = &self.refused;
+        let collections = refused.collections.iter().map(|(name, stopped)| (name.clone(), stopped.message.clone()));
+        Refusals {
+            collections: collections.collect(),
+            pushing: refused.pushing.as_ref().map(|stopped| stopped.message.clone()),
         }
     }
 

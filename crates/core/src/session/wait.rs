@@ -93,7 +93,10 @@ impl Session {
         self.wait = None;
         if self.flight.is_none() {
             self.cycle = Cycle::new(&self.settings);
-            self.fail(failure);
+            match failure {
+                Failure::CollectionRefused { collection, message } => self.collection_refused(collection, message),
+                failure => self.fail(failure),
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a token allows, asked by everything that touches data.
 
 use super::spec::TokenSpec;
-use crate::error::ServerError;
+use crate::error::{Denied, ServerError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use syncline_core::model::{CollectionName, NodeId, SpaceName};
@@ -68,7 +68,9 @@ impl Grant {
     pub fn check_access(&self, access: Access) -> Result<(), ServerError> {
         match access {
             Access::Read if !self.0.read => Err(self.refuse("it has no right to read".to_owned())),
-            Access::Write if !self.0.write => Err(self.refuse("it has no right to write".to_owned())),
+            Access::Write if !self.0.write => {
+                Err(self.refuse_part("it has no right to write".to_owned(), Denied::Writing))
+            }
             _ => Ok(()),
         }
     }
@@ -81,7 +83,8 @@ impl Grant {
         if self.covers(collection) {
             Ok(())
         } else {
-            Err(self.refuse(format!("collection `{collection}` is not among its collections")))
+            let missing = format!("collection `{collection}` is not among its collections");
+            Err(self.refuse_part(missing, Denied::Collection(collection.clone())))
         }
     }
 
@@ -105,6 +108,10 @@ impl Grant {
     }
 
     fn refuse(&self, missing: String) -> ServerError {
-        ServerError::Forbidden { token: self.0.name.to_string(), missing }
+        self.refuse_part(missing, Denied::Request)
+    }
+
+    fn refuse_part(&self, missing: String, part: Denied) -> ServerError {
+        ServerError::Forbidden { token: self.0.name.to_string(), missing, part }
     }
 }

@@ -126,7 +126,8 @@ async fn once(sync: &DatabaseSync, output: Output) -> Result<Round, CliError> {
     bar.finish_and_clear();
     if !outcome.success {
         let reason = outcome.error.unwrap_or_else(|| "the round was not complete".into());
-        let refused = sync.status()?.state == "unauthorized";
+        let status = sync.status()?;
+        let refused = status.state == "unauthorized" || !status.refused.is_empty() || status.push_refused.is_some();
         return Err(if refused { CliError::SyncRefused(reason) } else { CliError::Sync(reason) });
     }
     let status = sync.status()?;

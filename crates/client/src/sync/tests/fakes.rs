@@ -215,7 +215,7 @@ impl Local for Memory {
                 held.cursors.extend(scope.into_iter().map(|name| (name, at.clone())));
                 Stored::default()
             }
-            Write::NextBatch { limit, recompose } => held.next_batch(limit, recompose),
+            Write::NextBatch { limit, recompose, .. } => held.next_batch(limit, recompose),
             Write::Receipts { .. } | Write::Refuse { .. } => held.settle(),
             Write::Resync(scope) => {
                 held.cursors.retain(|name, _| !scope.contains(name));
@@ -275,7 +275,7 @@ impl Device {
     }
 
     pub(super) fn trigger(&self) -> SyncOutcome {
-        self.link.trigger_blocking()
+        self.link.trigger_blocking(None)
     }
 
     pub(super) fn status(&self) -> SyncStatus {

@@ -173,7 +173,7 @@ fn a_listener_may_use_sync_itself() {
     let (link, count) = (Arc::downgrade(&device.link), calls.clone());
     device.link.listeners().add("sync:success", None, move |_| {
         let link = link.upgrade().unwrap();
-        assert!(!link.trigger_blocking().success, "it is told not to wait for itself");
+        assert!(!link.trigger_blocking(None).success, "it is told not to wait for itself");
         assert!(link.disable(&collections(&["users"])));
         count.fetch_add(1, Ordering::SeqCst);
     });

@@ -75,6 +75,11 @@ stories! {
     failures_back_off_and_recovery_resets: Settings::default();
     overload_keeps_the_named_time: Settings::default();
     a_refused_token_stops_the_session: Settings::default();
+    a_refused_collection_stops_only_itself: Settings::default();
+    a_collection_is_refused_while_the_session_listens: Settings::default();
+    every_collection_is_refused: Settings::default();
+    a_trigger_asks_for_a_refused_collection_again: manual();
+    a_token_that_may_not_push_goes_on_reading: Settings::default();
     resync_takes_a_snapshot_and_keeps_the_outbox: Settings::default();
     resync_twice_in_a_cycle_backs_off: Settings::default();
     a_page_of_another_epoch_is_not_stored: Settings::default();

@@ -123,6 +123,10 @@ fn failure(words: &Words<'_>) -> Failure {
             let retry_after_ms = words.keyed.get("after").map(|text| text.parse().unwrap());
             Failure::Overloaded { message: cause, retry_after_ms }
         }
+        "collection-refused" => {
+            Failure::CollectionRefused { collection: CollectionName::new(words.plain[3]).unwrap(), message: cause }
+        }
+        "pushing-refused" => Failure::PushingRefused(cause),
         "unauthorized" => Failure::Unauthorized(cause),
         "resync" => Failure::Resync(cause),
         "refused" => Failure::Refused(cause),

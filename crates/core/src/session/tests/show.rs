@@ -28,7 +28,10 @@ pub(super) fn status(status: &Status) -> String {
     let flags: Vec<_> = flags.iter().filter(|(_, on)| *on).map(|(name, _)| format!(" {name}")).collect();
     let error = status.error.as_ref().map_or(String::new(), |error| format!(" error: {error}"));
     let phase = status.phase.as_str();
-    format!("  {phase} at {} pending {}{}{error}", cursor(&status.cursor), status.pending, flags.concat())
+    let stopped: Vec<_> = status.refused.collections.keys().map(|name| format!(" refused: {name}")).collect();
+    let read_only = status.refused.pushing.as_ref().map_or("", |_| " refused: pushing");
+    let refused = stopped.concat() + read_only;
+    format!("  {phase} at {} pending {}{}{refused}{error}", cursor(&status.cursor), status.pending, flags.concat())
 }
 
 fn request(request: &Request) -> String {
@@ -50,8 +53,10 @@ fn write(write: &Write) -> String {
         Write::SnapshotPart(ops) => format!("snapshot part of {}", ops.len()),
         Write::SnapshotFinish => "snapshot ends".to_owned(),
         Write::Page { page, .. } => format!("page of {} up to {}", page.ops.len(), page.server_lsn),
-        Write::NextBatch { limit, recompose: false } => format!("next batch of {limit}"),
-        Write::NextBatch { limit, recompose: true } => format!("recompose batch of {limit}"),
+        Write::NextBatch { scope, limit, recompose } => {
+            let verb = if *recompose { "recompose" } else { "next" };
+            format!("{verb} batch of {limit} from {}", names(scope))
+        }
         Write::Receipts { batch, .. } => format!("receipts of {batch}"),
         Write::Refuse { batch, reason } => format!("refuse {batch}: {reason}"),
         Write::Resync(scope) => format!("resync {}", names(scope)),

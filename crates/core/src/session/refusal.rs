@@ -1,0 +1,109 @@
+//! What the token's grants leave out: single collections, or pushing. Only that stops; the rest of the
+//! session goes on, and the hub is asked again when somebody triggers a cycle, when sync is enabled
+//! anew, or by itself after a long time. No op leaves the outbox for it.
+
+use super::interface::Failure;
+use super::notice::SyncEvent;
+use super::positions::Positions;
+use super::state::{Rest, Session};
+use crate::model::{CollectionName, Cursor, Millis};
+use std::collections::BTreeMap;
+
+/// What the hub refuses at the moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Refused {
+    /// These collections, which are no part of the session's positions meanwhile.
+    pub(super) collections: BTreeMap<CollectionName, Stopped>,
+    /// Every push.
+    pub(super) pushing: Option<Stopped>,
+}
+
+/// One thing that the session does without for now.
+#[derive(Clone, Debug)]
+pub(super) struct Stopped {
+    /// As the application was told.
+    pub(super) message: String,
+    /// When the hub is asked again.
+    due: Millis,
+    /// Where the collection stands.
+    cursor: Option<Cursor>,
+}
+
+impl Refused {
+    /// When the hub is to be asked again for any of it.
+    pub(super) fn due(&self) -> Option<Millis> {
+        self.collections.values().chain(&self.pushing).map(|stopped| stopped.due).min()
+    }
+
+    /// The collections that are refused leave these positions; those that left the session are forgotten.
+    pub(super) fn leave(&mut self, positions: &mut Positions) {
+        self.collections.retain(|name, stopped| match positions.cursors.remove(name) {
+            Some(cursor) => {
+                stopped.cursor = cursor;
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// Takes back what is due, or everything.
+    fn release(&mut self, everything: bool, now: Millis) -> BTreeMap<CollectionName, Stopped> {
+        let back = |stopped: &Stopped| everything || stopped.due <= now;
+        self.pushing.take_if(|stopped| back(stopped));
+        let (back, still) = std::mem::take(&mut self.collections).into_iter().partition(|(_, stopped)| back(stopped));
+        self.collections = still;
+        back
+    }
+}
+
+impl Session {
+    /// One collection is refused: the cycle goes on without it. Without any left, it is the token
+    /// that is refused.
+    pub(super) fn collection_refused(&mut self, name: CollectionName, cause: String) {
+        let Some(cursor) = self.positions.cursors.remove(&name) else {
+            return self.fail(Failure::Unauthorized(cause));
+        };
+        self.close_wait();
+        let (due, next) = self.ask_later();
+        let message = format!("the hub refuses collection `{name}`: {cause}; enable sync with another token{next}");
+        let collection = Some(name.clone());
+        self.emit(SyncEvent::Error { collection, message: message.clone(), original_error: cause });
+        self.refused.collections.insert(name, Stopped { message: message.clone(), due, cursor });
+        if self.positions.cursors.is_empty() {
+            self.rest = Rest::Unauthorized;
+            return self.end_without_success(message, due.0.saturating_sub(self.now.0));
+        }
+        // A batch under way may hold ops of the collection, which the hub would reject for good.
+        self.cycle.recompose = true;
+        self.cycle.push_only = false;
+        self.load_or_pull();
+    }
+
+    /// The token may not push: ops wait in the outbox and changes of others still arrive.
+    pub(super) fn pushing_refused(&mut self, cause: String) {
+        self.health.answered(self.now);
+        let (due, next) = self.ask_later();
+        let message = format!(
+            "the hub takes no edits with this token: {cause}; they are kept, and changes of others still arrive; \
+             enable sync with another token{next}"
+        );
+        self.emit(SyncEvent::Error { collection: None, message: message.clone(), original_error: cause });
+        self.refused.pushing = Some(Stopped { message, due, cursor: None });
+        self.wrote = false;
+        self.nothing_pends();
+    }
+
+    /// A cycle begins: what is due joins it, and everything that somebody has asked for.
+    pub(super) fn ask_again(&mut self) {
+        let everything = !self.queue.is_empty() || self.positions.cursors.is_empty();
+        for (name, stopped) in self.refused.release(everything, self.now) {
+            self.positions.cursors.insert(name, stopped.cursor);
+        }
+    }
+
+    fn ask_later(&mut self) -> (Millis, String) {
+        let delay_ms = self.pace.unauthorized(&self.settings);
+        let next = if self.settings.auto { format!(", or wait {delay_ms} ms") } else { String::new() };
+        (Millis(self.now.0.saturating_add(delay_ms)), next)
+    }
+}
