@@ -112,6 +112,10 @@ impl ServerError {
             ServerError::Overloaded { limit, .. } => {
                 object.insert("limit".to_owned(), json!(limit));
             }
+            ServerError::Store(StoreError::TooManyOpen { most }) => {
+                object.insert("limit".to_owned(), json!("limits.open_spaces"));
+                object.insert("value".to_owned(), json!(most));
+            }
             _ => {}
         }
         Value::Object(object)

@@ -165,7 +165,7 @@ impl ServerError {
             ServerError::NotFound(_) => "not_found",
             ServerError::Method { .. } => "method_not_allowed",
             ServerError::Encoding(_) => "unsupported_encoding",
-            ServerError::Overloaded { .. } => "overloaded",
+            ServerError::Overloaded { .. } | ServerError::Store(StoreError::TooManyOpen { .. }) => "overloaded",
             ServerError::SlowBody => "slow_body",
             ServerError::Resync { .. } | ServerError::Store(StoreError::BehindHorizon { .. }) => "resync",
             ServerError::Closing | ServerError::Store(StoreError::Closed) => "shutting_down",

@@ -83,7 +83,7 @@ async fn dispatch(app: Arc<App>, foreign: Arc<Foreign>, request: Request) -> Res
     let (verb, base) = parse_path(request.uri().path())?;
     check_method(verb, request.method())?;
     let access = match verb {
-        Verb::Health => return Ok(health(&app)),
+        Verb::Health => return Ok(health(&app).await),
         Verb::Push => Access::Write,
         Verb::Pull | Verb::Snapshot => Access::Read,
     };
@@ -123,9 +123,9 @@ fn check_method(verb: Verb, method: &Method) -> Result<(), ServerError> {
 }
 
 /// Needs no token: foreign clients ask it to learn whether the hub is there at all.
-fn health(app: &App) -> Response {
-    match app.hub.failure() {
-        None => answer::json(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })),
-        Some(failure) => failure.into_response(),
+async fn health(app: &App) -> Response {
+    match app.hub.check().await {
+        Ok(()) => answer::json(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })),
+        Err(failure) => failure.into_response(),
     }
 }

@@ -14,9 +14,10 @@ pub(super) async fn live() -> Response {
     answer::json(&json!({ "status": "ok" }))
 }
 
-/// The hub can do its work: it is not going down, and its store reads and commits.
+/// The hub can do its work: it is not going down, its data is where it was opened and has room, and
+/// nothing has stopped it from committing.
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
-    if let Some(failure) = app.hub.failure() {
+    if let Err(failure) = app.hub.check().await {
         return failure.into_response();
     }
     match app.hub.store().head(&app.options.default_space).await {

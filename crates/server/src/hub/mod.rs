@@ -92,14 +92,18 @@ impl Hub {
         self.spaces.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Why the hub cannot do its work: a space whose store failed, or the shutdown.
-    #[must_use]
-    pub fn failure(&self) -> Option<ServerError> {
+    /// Whether the hub can do its work.
+    ///
+    /// # Errors
+    /// What is in the way: the shutdown, a space whose store failed, or what [`Store::check`] finds.
+    pub async fn check(&self) -> Result<(), ServerError> {
         if *self.leaving.borrow() {
-            return Some(ServerError::Closing);
+            return Err(ServerError::Closing);
         }
-        let failed = |space: Arc<Space>| space.failure().map(|cause| ServerError::CommitFailed(cause.to_owned()));
-        self.open_spaces().into_iter().find_map(failed)
+        if let Some(cause) = self.open_spaces().iter().find_map(|space| space.failure().map(str::to_owned)) {
+            return Err(ServerError::CommitFailed(cause));
+        }
+        Ok(self.store.check().await?)
     }
 
     /// Becomes true when the hub goes down; waiting polls then answer at once.
@@ -126,7 +130,9 @@ impl Hub {
         Ok(self.store.close().await?)
     }
 
-    fn opened(&self, name: &SpaceName) -> Option<Arc<Space>> {
+    /// A space, if it was in use since the hub started.
+    #[must_use]
+    pub fn opened(&self, name: &SpaceName) -> Option<Arc<Space>> {
         self.spaces.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 }

@@ -1,4 +1,5 @@
-//! Background work of a hub: writes noted cursors and trims what its retention no longer asks for.
+//! Background work of a hub: writes noted cursors, trims what its retention no longer asks for, and lets
+//! the store give back what idle spaces hold.
 
 use super::{Hub, Space};
 use crate::clock;
@@ -41,6 +42,7 @@ pub(super) async fn run(hub: Weak<Hub>, mut closing: watch::Receiver<bool>) {
                 tracing::warn!(space = %space.name(), %error, "upkeep failed and is tried again later");
             }
         }
+        hub.store.close_idle().await;
     }
 }
 

@@ -113,6 +113,16 @@ pub trait Store: Send + Sync + 'static {
     fn put_record(&self, kind: RecordKind, key: String, value: Option<String>)
     -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// Whether what is committed from now on would last: the place of the data is there, it has room,
+    /// and no failed write has stopped anything.
+    ///
+    /// # Errors
+    /// What is in the way: [`StoreError::Gone`], [`StoreError::NoRoom`], [`StoreError::Poisoned`].
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Gives back what is held for spaces that nobody has used for a while; their next use takes it again.
+    fn close_idle(&self) -> BoxFuture<'_, ()>;
+
     /// Ends background work and flushes. Later calls fail with [`StoreError::Closed`].
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }
@@ -149,6 +159,24 @@ pub enum StoreError {
         /// The first failure.
         cause: String,
     },
+    /// The disk is full. Nothing was written; it goes on as soon as there is room.
+    #[error("the disk has no room for more ({cause}); make room, the hub goes on by itself")]
+    NoRoom {
+        /// What the engine said.
+        cause: String,
+    },
+    /// The data was taken away under the hub: what is written there now, nobody would ever find.
+    #[error("the data file {path} is gone or another one is in its place; put it back, or restart the hub")]
+    Gone {
+        /// The file.
+        path: String,
+    },
+    /// As many spaces are in use as may be open.
+    #[error("{most} spaces are in use at this moment and no more may be (`limits.open_spaces`); try again")]
+    TooManyOpen {
+        /// The limit.
+        most: usize,
+    },
     /// Another process has it open.
     #[error("{0} is in use by another process; stop it, or talk to the running hub with `--hub URL`")]
     InUse(String),
@@ -179,6 +207,9 @@ impl StoreError {
             StoreError::UnknownSpace(_) | StoreError::NewerSchema { .. } | StoreError::InUse(_) => Kind::Reject,
             StoreError::BehindHorizon { .. } => Kind::Resync,
             StoreError::Poisoned { .. }
+            | StoreError::NoRoom { .. }
+            | StoreError::Gone { .. }
+            | StoreError::TooManyOpen { .. }
             | StoreError::SlowReader { .. }
             | StoreError::Engine { .. }
             | StoreError::Closed => Kind::Retry,

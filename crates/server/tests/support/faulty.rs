@@ -96,6 +96,14 @@ impl Store for FaultyStore {
         self.inner.put_record(kind, key, value)
     }
 
+    fn check(&self) -> Answer<'_, ()> {
+        self.inner.check()
+    }
+
+    fn close_idle(&self) -> BoxFuture<'_, ()> {
+        self.inner.close_idle()
+    }
+
     fn close(&self) -> Answer<'_, ()> {
         self.inner.close()
     }

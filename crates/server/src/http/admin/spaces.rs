@@ -5,7 +5,6 @@ use crate::answer;
 use crate::app::App;
 use crate::dialect::Query;
 use crate::error::ServerError;
-use crate::hub::Space;
 use crate::store::{CollectionRule, ListQuery, RecordKind};
 use axum::extract::{Request, State};
 use axum::http::Uri;
@@ -23,13 +22,15 @@ type Shared = State<Arc<App>>;
 pub(in crate::http) async fn status(_: Admin, State(app): Shared) -> Answer {
     let mut spaces = Vec::new();
     for name in app.hub.store().spaces().await? {
-        spaces.push(status_of(app.hub.space(&name).await?.as_ref(), &app).await?);
+        spaces.push(status_of(&name, &app).await?);
     }
     Ok(answer::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "spaces": spaces })))
 }
 
-async fn status_of(space: &Space, app: &App) -> Result<Value, ServerError> {
-    let (store, name, head) = (app.hub.store(), space.name(), space.head());
+/// Asks the store: a space that nobody uses is not taken into use for a look at it.
+async fn status_of(name: &SpaceName, app: &App) -> Result<Value, ServerError> {
+    let (store, in_use) = (app.hub.store(), app.hub.opened(name));
+    let head = store.head(name).await?;
     let newest = || ListQuery { limit: 1, ..ListQuery::default() };
     let conflicts = store.conflicts(name, newest()).await?;
     let quarantined = store.quarantine(name, newest()).await?;
@@ -40,23 +41,26 @@ async fn status_of(space: &Space, app: &App) -> Result<Value, ServerError> {
         "last_change": head.last_change,
         "horizon": head.horizon,
         "nodes": store.nodes(name).await?.len(),
-        "queued_pushes": space.queued(),
+        "queued_pushes": in_use.as_ref().map_or(0, |space| space.queued()),
         "newest_conflict": conflicts.first().map_or(0, |row| row.n),
         "newest_quarantined": quarantined.first().map_or(0, |row| row.n),
-        "failure": space.failure(),
+        "failure": in_use.as_ref().and_then(|space| space.failure()),
     }))
 }
 
 pub(in crate::http) async fn nodes(admin: Admin, State(app): Shared) -> Answer {
-    let space = space(&admin, &app).await?;
-    let head = space.head();
-    let nodes = app.hub.store().nodes(space.name()).await?;
-    Ok(answer::json(&json!({ "head": head.lsn, "nodes": nodes })))
+    let (store, name) = (app.hub.store(), space_name(&admin)?);
+    let (head, nodes) = (store.head(&name).await?, store.nodes(&name).await?);
+    Ok(answer::json(&json!({
+        "epoch": head.epoch, "head": head.lsn, "last_change": head.last_change, "horizon": head.horizon,
+        "nodes": nodes,
+    })))
 }
 
 pub(in crate::http) async fn collections(admin: Admin, State(app): Shared) -> Answer {
-    let space = space(&admin, &app).await?;
-    let prefix = format!("{}/", space.name());
+    let space = space_name(&admin)?;
+    app.hub.store().head(&space).await?;
+    let prefix = format!("{space}/");
     let records = app.hub.store().records(RecordKind::Collection).await?.into_iter();
     let rules: Vec<Value> = records
         .filter_map(|record| {
@@ -70,7 +74,7 @@ pub(in crate::http) async fn collections(admin: Admin, State(app): Shared) -> An
 
 /// Makes the space when it is missing, so that a rule can stand before the first document.
 pub(in crate::http) async fn put_collection(admin: Admin, State(app): Shared, request: Request) -> Answer {
-    let space = admin.name("space", |text| SpaceName::new(text))?;
+    let space = space_name(&admin)?;
     let collection = admin.name("collection", |text| CollectionName::new(text))?;
     let rule: CollectionRule = body(&app, request).await?;
     app.hub.create_space(&space).await?;
@@ -81,25 +85,23 @@ pub(in crate::http) async fn put_collection(admin: Admin, State(app): Shared, re
 }
 
 pub(in crate::http) async fn conflicts(admin: Admin, State(app): Shared, uri: Uri) -> Answer {
-    let space = space(&admin, &app).await?;
-    let rows = app.hub.store().conflicts(space.name(), list_query(&uri)?).await?;
+    let rows = app.hub.store().conflicts(&space_name(&admin)?, list_query(&uri)?).await?;
     Ok(answer::json(&json!({ "conflicts": rows })))
 }
 
 pub(in crate::http) async fn quarantine(admin: Admin, State(app): Shared, uri: Uri) -> Answer {
-    let space = space(&admin, &app).await?;
-    let rows = app.hub.store().quarantine(space.name(), list_query(&uri)?).await?;
+    let rows = app.hub.store().quarantine(&space_name(&admin)?, list_query(&uri)?).await?;
     Ok(answer::json(&json!({ "quarantine": rows })))
 }
 
 pub(in crate::http) async fn trim(admin: Admin, State(app): Shared) -> Answer {
-    let space = space(&admin, &app).await?;
+    let space = app.hub.space(&space_name(&admin)?).await?;
     let trimmed = space.trim().await?;
     Ok(answer::json(&json!({ "trimmed": trimmed, "horizon": space.head().horizon })))
 }
 
-async fn space(admin: &Admin, app: &App) -> Result<Arc<Space>, ServerError> {
-    app.hub.space(&admin.name("space", |text| SpaceName::new(text))?).await
+fn space_name(admin: &Admin) -> Result<SpaceName, ServerError> {
+    admin.name("space", |text| SpaceName::new(text))
 }
 
 fn list_query(uri: &Uri) -> Result<ListQuery, ServerError> {

@@ -184,6 +184,15 @@ impl Store for MemoryStore {
         ready(put).boxed()
     }
 
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        ready(self.lock().map(drop)).boxed()
+    }
+
+    /// Nothing is held but the data.
+    fn close_idle(&self) -> BoxFuture<'_, ()> {
+        ready(()).boxed()
+    }
+
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         ready(Ok(())).boxed()

@@ -6,6 +6,9 @@ use crate::store::StoreError;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 
+/// The file's name.
+pub(super) const FILE: &str = "lock";
+
 /// Held until the last byte is written; the system releases it even after a crash.
 #[derive(Debug)]
 pub(super) struct DirLock {
@@ -16,7 +19,7 @@ impl DirLock {
     /// Takes the directory for this process.
     pub fn take(dir: &Path) -> Result<DirLock, StoreError> {
         let action = "locking the data directory";
-        let open = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("lock"));
+        let open = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join(FILE));
         let file = open.map_err(StoreError::engine(action))?;
         match file.try_lock() {
             Ok(()) => Ok(DirLock { file }),

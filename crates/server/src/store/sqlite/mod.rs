@@ -3,10 +3,13 @@
 
 mod checkpoint;
 mod columns;
+mod health;
+mod home;
 mod known;
 mod list;
 mod load;
 mod lock;
+mod open;
 mod reader;
 mod registry;
 mod scan;
@@ -27,19 +30,21 @@ use super::{
 use bytes::Bytes;
 use checkpoint::Checkpointer;
 use futures_util::future::{BoxFuture, FutureExt};
+use health::Trouble;
+use home::Place;
 use lock::DirLock;
+use open::OpenSpaces;
 use registry::Registry;
 use scan::Gone;
 use space::SpaceFile;
-use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::hub::Touch;
 use syncline_core::model::{Lsn, Millis, NodeId, SpaceName};
 use tokio::runtime::Handle;
-use tokio::sync::{OnceCell, mpsc};
+use tokio::sync::mpsc;
 use trim::Stage;
 
 /// What can be chosen about the embedded store.
@@ -49,11 +54,20 @@ pub struct Options {
     pub cache_bytes: u64,
     /// A scan whose reader takes nothing for so long is cut off: it holds back the log's clean-up.
     pub reader_stall: Duration,
+    /// Space files open at once: each costs a thread, a cache and a few file handles.
+    pub open_spaces: usize,
+    /// A space file that nobody has used for so long is closed until somebody does.
+    pub space_idle: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { cache_bytes: 32 << 20, reader_stall: Duration::from_secs(30) }
+        Options {
+            cache_bytes: 32 << 20,
+            reader_stall: Duration::from_secs(30),
+            open_spaces: 128,
+            space_idle: Duration::from_secs(60),
+        }
     }
 }
 
@@ -62,14 +76,8 @@ pub struct SqliteStore {
     dir: PathBuf,
     options: Options,
     registry: Arc<Registry>,
-    checkpointer: Checkpointer,
-    open: Mutex<Open>,
-}
-
-/// What is open. `lock` is gone once the store is closed.
-struct Open {
-    lock: Option<Arc<DirLock>>,
-    spaces: HashMap<SpaceName, Arc<OnceCell<Arc<SpaceFile>>>>,
+    home: Arc<Place>,
+    spaces: OpenSpaces,
 }
 
 impl SqliteStore {
@@ -81,43 +89,28 @@ impl SqliteStore {
         let dir = dir.as_ref().to_path_buf();
         fs::create_dir_all(dir.join("spaces")).map_err(StoreError::engine("making the data directory"))?;
         let lock = DirLock::take(&dir)?;
-        let registry = Registry::open(&dir.join("hub.db"))?;
+        let home = Arc::new(Place::of(&dir.join(lock::FILE))?);
+        let registry = Arc::new(Registry::open(&dir.join("hub.db"))?);
         let checkpointer = Checkpointer::start().map_err(StoreError::engine("starting the checkpoint thread"))?;
-        let open = Mutex::new(Open { lock: Some(Arc::new(lock)), spaces: HashMap::new() });
-        Ok(SqliteStore { dir, options, registry: Arc::new(registry), checkpointer, open })
-    }
-
-    fn lock_open(&self) -> MutexGuard<'_, Open> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn check_open(&self) -> Result<(), StoreError> {
-        if self.lock_open().lock.is_some() { Ok(()) } else { Err(StoreError::Closed) }
+        let spaces = OpenSpaces::new(dir.clone(), options, checkpointer, lock);
+        Ok(SqliteStore { dir, options, registry, home, spaces })
     }
 
     /// A space that exists; its file is opened at first use.
     async fn space(&self, name: &SpaceName) -> Result<Arc<SpaceFile>, StoreError> {
-        self.check_open()?;
+        self.spaces.check_open()?;
         if self.registry.has(name) { self.file(name).await } else { Err(StoreError::UnknownSpace(name.clone())) }
     }
 
     async fn file(&self, name: &SpaceName) -> Result<Arc<SpaceFile>, StoreError> {
-        let (cell, lock) = {
-            let mut open = self.lock_open();
-            let lock = open.lock.clone().ok_or(StoreError::Closed)?;
-            (Arc::clone(open.spaces.entry(name.clone()).or_default()), lock)
-        };
-        let path = self.dir.join("spaces").join(file_name(name));
-        let (options, checkpointer) = (self.options, self.checkpointer.clone());
-        let opening = || blocking(move || SpaceFile::open(path, &options, &checkpointer, lock).map(Arc::new));
-        cell.get_or_try_init(opening).await.cloned()
+        self.spaces.file(name, &self.home).await
     }
 
     async fn registry<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Registry) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.check_open()?;
+        self.spaces.check_open()?;
         let registry = Arc::clone(&self.registry);
         blocking(move || work(&registry)).await
     }
@@ -133,16 +126,6 @@ impl SqliteStore {
         }
         Ok(trimmed)
     }
-}
-
-/// Names that differ only in case are different spaces, on file systems that fold case as well.
-fn file_name(space: &SpaceName) -> String {
-    let (name, folded) = (space.as_str(), space.as_str().to_lowercase());
-    if name == folded {
-        return format!("{name}.db");
-    }
-    let digest = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    format!("{folded}~{digest:016x}.db")
 }
 
 /// Runs work that blocks on a thread made for it.
@@ -270,16 +253,35 @@ impl Store for SqliteStore {
         self.registry(move |registry| registry.put(kind, key, value.as_deref())).boxed()
     }
 
+    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            self.spaces.check_open()?;
+            let (files, home, dir) = (self.spaces.all(), Arc::clone(&self.home), self.dir.clone());
+            blocking(move || {
+                home.check()?;
+                let mut full = false;
+                for file in &files {
+                    file.check_place()?;
+                    match file.trouble() {
+                        Trouble::None => {}
+                        Trouble::NoRoom => full = true,
+                        Trouble::Poisoned(cause) => return Err(StoreError::Poisoned { cause }),
+                    }
+                }
+                if full { health::check_room(&dir) } else { Ok(()) }
+            })
+            .await
+        }
+        .boxed()
+    }
+
+    fn close_idle(&self) -> BoxFuture<'_, ()> {
+        self.spaces.close_idle().boxed()
+    }
+
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
-            let (lock, spaces) = {
-                let mut open = self.lock_open();
-                (open.lock.take(), std::mem::take(&mut open.spaces))
-            };
-            for file in spaces.values().filter_map(|cell| cell.get()) {
-                Arc::clone(file).close().await;
-            }
-            drop(lock);
+            self.spaces.close().await;
             Ok(())
         }
         .boxed()

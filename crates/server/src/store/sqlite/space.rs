@@ -1,6 +1,8 @@
 //! One space's file: its writer thread, its readers, and the way to them from async code.
 
 use super::checkpoint::Checkpointer;
+use super::health::{SharedTrouble, Trouble};
+use super::home::Place;
 use super::lock::DirLock;
 use super::reader::{Reader, Readers};
 use super::writer::{Job, SharedHead, Writer};
@@ -18,7 +20,9 @@ const QUEUE: usize = 256;
 pub(super) struct SpaceFile {
     path: PathBuf,
     jobs: mpsc::Sender<Job>,
+    place: Arc<Place>,
     head: SharedHead,
+    trouble: SharedTrouble,
     readers: Readers,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -37,8 +41,9 @@ impl SpaceFile {
         let epoch = uuid::Uuid::new_v4().to_string();
         conn.execute("INSERT INTO state VALUES (1, ?1, 0, 0, 0, 0) ON CONFLICT DO NOTHING", params![epoch])
             .map_err(StoreError::engine(action))?;
-        let writer = Writer::new(conn, checkpointer.watch(path.clone()))?;
-        let head = writer.shared_head();
+        let place = Arc::new(Place::of(&path)?);
+        let writer = Writer::new(conn, checkpointer.watch(path.clone()), Arc::clone(&place))?;
+        let (head, trouble) = (writer.shared_head(), writer.shared_trouble());
         let (jobs, queue) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new()
             .name("space-writer".into())
@@ -47,7 +52,22 @@ impl SpaceFile {
                 drop(lock);
             })
             .map_err(StoreError::engine(action))?;
-        Ok(SpaceFile { path, jobs, head, readers: Readers::default(), thread: Mutex::new(Some(thread)) })
+        Ok(SpaceFile { path, jobs, place, head, trouble, readers: Readers::default(), thread: Mutex::new(Some(thread)) })
+    }
+
+    /// What the writer last met.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.get()
+    }
+
+    /// Whether the writer has stopped. Opening the file again would hide that.
+    pub fn is_poisoned(&self) -> bool {
+        matches!(self.trouble.get(), Trouble::Poisoned(_))
+    }
+
+    /// Whether the file is where it was opened.
+    pub fn check_place(&self) -> Result<(), StoreError> {
+        self.place.check()
     }
 
     /// Where the log stands as of the last commit.
@@ -56,13 +76,18 @@ impl SpaceFile {
     }
 
     /// Gives the writer a job and waits for its result. Once it is queued it runs, even if the caller
-    /// goes away.
+    /// goes away; until then the file counts as used.
     pub async fn write<T: Send + 'static>(
-        &self,
+        self: &Arc<Self>,
         work: impl FnOnce(&mut Writer) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let job = Job::Run(Box::new(move |writer| drop(reply.send(work(writer)))));
+        let used = Arc::clone(self);
+        let job = Job::Run(Box::new(move |writer| {
+            let done = work(writer);
+            drop(used);
+            drop(reply.send(done));
+        }));
         self.jobs.send(job).await.map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }

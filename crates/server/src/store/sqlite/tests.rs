@@ -145,11 +145,15 @@ async fn a_full_disk_refuses_one_commit_and_not_the_next() {
 
     limit_pages(2).await.unwrap();
     let refused = write(&store, 1 << 20).await.unwrap_err();
-    assert!(matches!(refused, StoreError::Engine { .. }), "{refused:?}");
+    assert!(matches!(refused, StoreError::NoRoom { .. }), "{refused:?}");
+    assert_eq!(file.trouble(), super::Trouble::NoRoom);
+    store.check().await.unwrap(); // The disk itself is not full here: looking for room finds some.
+    assert!(!dir.path().join("room").exists(), "and leaves nothing behind");
     assert_eq!((store.head(&main_space()).await.unwrap().lsn, count(&store).await), (Lsn(1), 1));
 
     limit_pages(1_000).await.unwrap();
     assert_eq!(write(&store, 1 << 20).await.unwrap().lsn, Lsn(2));
+    assert_eq!(file.trouble(), super::Trouble::None);
 }
 
 #[tokio::test]
@@ -167,6 +171,7 @@ async fn a_failure_nobody_can_vouch_for_stops_writing_but_not_reading() {
 
     assert!(matches!(failed, Err(StoreError::Poisoned { .. })), "{failed:?}");
     assert!(matches!(write(&store, 100).await, Err(StoreError::Poisoned { .. })), "it does not guess");
+    assert!(matches!(store.check().await, Err(StoreError::Poisoned { .. })));
     assert_eq!(count(&store).await, 1, "reads go on");
 }
 
@@ -204,8 +209,93 @@ async fn the_write_ahead_log_starts_over_while_writing_goes_on() {
 
 #[test]
 fn names_that_differ_only_in_case_have_files_that_differ_in_more() {
-    let file = |name: &str| super::file_name(&SpaceName::new(name).unwrap());
+    let file = |name: &str| super::open::file_name(&SpaceName::new(name).unwrap());
     assert_eq!(file("acme"), "acme.db");
     assert_ne!(file("Acme").to_lowercase(), file("acme"));
     assert_ne!(file("Acme").to_lowercase(), file("ACME").to_lowercase());
+}
+
+fn named(name: &str) -> SpaceName {
+    SpaceName::new(name).unwrap()
+}
+
+#[tokio::test]
+async fn only_so_many_spaces_are_open_and_none_is_closed_in_use() {
+    let dir = tempdir().unwrap();
+    let store = SqliteStore::open(dir.path(), Options { open_spaces: 2, ..Options::default() }).unwrap();
+    for n in 0..10 {
+        store.open_space(&named(&format!("s{n}"))).await.unwrap();
+    }
+    assert_eq!(store.spaces.all().len(), 2);
+    assert_eq!(store.head(&named("s0")).await.unwrap().lsn, Lsn(0), "opened again on demand");
+
+    let in_use = store.spaces.all();
+    let refused = store.head(&named("s5")).await.unwrap_err();
+    assert!(matches!(refused, StoreError::TooManyOpen { most: 2 }), "{refused}");
+    drop(in_use);
+    assert_eq!(store.head(&named("s5")).await.unwrap().lsn, Lsn(0));
+}
+
+#[tokio::test]
+async fn an_idle_space_is_closed_and_what_it_holds_is_there_when_it_is_used_again() {
+    let dir = tempdir().unwrap();
+    let store = SqliteStore::open(dir.path(), Options { space_idle: Duration::ZERO, ..Options::default() }).unwrap();
+    store.open_space(&main_space()).await.unwrap();
+    let before = write(&store, 10).await.unwrap();
+
+    store.close_idle().await;
+
+    assert!(store.spaces.all().is_empty());
+    assert_eq!(store.head(&main_space()).await.unwrap(), before);
+    assert_eq!(write(&store, 10).await.unwrap().lsn, Lsn(2));
+    assert_eq!(count(&store).await, 2);
+}
+
+#[tokio::test]
+async fn a_space_is_not_idle_before_its_time_or_while_it_is_read() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path()).await;
+    store.close_idle().await;
+    assert_eq!(store.spaces.all().len(), 1, "its time is not over");
+
+    let store = {
+        store.close().await.unwrap();
+        SqliteStore::open(dir.path(), Options { space_idle: Duration::ZERO, ..Options::default() }).unwrap()
+    };
+    write(&store, 600_000).await.unwrap();
+    write(&store, 600_000).await.unwrap();
+    let (out, mut chunks) = mpsc::channel(1);
+    let space = main_space();
+    let scan = store.scan(&space, snapshot(), Box::new(Texts), out);
+    let read = async {
+        let mut bytes = chunks.recv().await.unwrap().len();
+        store.close_idle().await;
+        assert_eq!(store.spaces.all().len(), 1, "a reader is at it");
+        while let Some(chunk) = chunks.recv().await {
+            bytes += chunk.len();
+        }
+        bytes
+    };
+    let (scanned, bytes) = tokio::join!(scan, read);
+    assert!(scanned.unwrap().rows == 2 && bytes > 1_200_000);
+}
+
+#[tokio::test]
+async fn data_that_was_taken_away_takes_no_writes_until_it_is_back() {
+    let home = tempdir().unwrap();
+    let (dir, away) = (home.path().join("hub"), home.path().join("away"));
+    let store = open(&dir).await;
+    write(&store, 10).await.unwrap();
+    store.check().await.unwrap();
+
+    fs::rename(&dir, &away).unwrap();
+    assert!(matches!(store.check().await, Err(StoreError::Gone { .. })));
+    assert!(matches!(write(&store, 10).await, Err(StoreError::Gone { .. })), "nobody would find it again");
+    fs::create_dir_all(dir.join("spaces")).unwrap();
+    assert!(matches!(store.check().await, Err(StoreError::Gone { .. })), "an empty directory is another one");
+
+    fs::remove_dir_all(&dir).unwrap();
+    fs::rename(&away, &dir).unwrap();
+    store.check().await.unwrap();
+    assert_eq!(write(&store, 10).await.unwrap().lsn, Lsn(2));
 }

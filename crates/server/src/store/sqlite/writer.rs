@@ -3,6 +3,8 @@
 //! say what reached the disk, it refuses to write and keeps saying so.
 
 use super::checkpoint::WalWatch;
+use super::health::{SharedTrouble, Trouble};
+use super::home::Place;
 use super::known::Known;
 use super::{load, write};
 use crate::store::{Decide, Head, StoreError, check_order, undecided};
@@ -32,20 +34,26 @@ pub(super) struct Writer {
     pub known: Known,
     head: SharedHead,
     wal: WalWatch,
-    poison: Option<String>,
+    place: Arc<Place>,
+    trouble: SharedTrouble,
 }
 
 impl Writer {
     /// Takes over a connection whose schema is current.
-    pub fn new(conn: Connection, wal: WalWatch) -> Result<Writer, StoreError> {
+    pub fn new(conn: Connection, wal: WalWatch, place: Arc<Place>) -> Result<Writer, StoreError> {
         let known = Known::read(&conn).map_err(StoreError::engine("opening a space"))?;
         let head = Arc::new(Mutex::new(known.head.clone()));
-        Ok(Writer { conn, known, head, wal, poison: None })
+        Ok(Writer { conn, known, head, wal, place, trouble: SharedTrouble::default() })
     }
 
     /// Where others see the head.
     pub fn shared_head(&self) -> SharedHead {
         Arc::clone(&self.head)
+    }
+
+    /// Where others see what it met.
+    pub fn shared_trouble(&self) -> SharedTrouble {
+        self.trouble.clone()
     }
 
     /// Takes jobs until it is stopped or nobody can send any more.
@@ -92,14 +100,19 @@ impl Writer {
         action: &'static str,
         work: impl FnOnce(&Connection, &mut Known) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        if let Some(cause) = &self.poison {
-            return Err(StoreError::Poisoned { cause: cause.clone() });
+        let trouble = self.trouble.get();
+        if let Trouble::Poisoned(cause) = trouble {
+            return Err(StoreError::Poisoned { cause });
         }
+        self.place.check()?;
         let done = execute(&self.conn, "BEGIN IMMEDIATE", action).and_then(|()| work(&self.conn, &mut self.known));
         let committed = done.and_then(|value| execute(&self.conn, "COMMIT", action).map(|()| value));
         match committed {
             Ok(value) => {
                 self.head.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.known.head);
+                if trouble != Trouble::None {
+                    self.trouble.set(Trouble::None);
+                }
                 Ok(value)
             }
             Err(error) => Err(self.undo(error)),
@@ -114,6 +127,10 @@ impl Writer {
         match (rolled_back && is_harmless(&error), again) {
             (true, Ok(known)) => {
                 self.known = known;
+                if let Some(cause) = no_room(&error) {
+                    self.trouble.set(Trouble::NoRoom);
+                    return StoreError::NoRoom { cause };
+                }
                 error
             }
             _ => {
@@ -121,7 +138,7 @@ impl Writer {
                     StoreError::Engine { action, source } => format!("{action}: {source}"),
                     other => other.to_string(),
                 };
-                self.poison = Some(cause.clone());
+                self.trouble.set(Trouble::Poisoned(cause.clone()));
                 StoreError::Poisoned { cause }
             }
         }
@@ -131,6 +148,13 @@ impl Writer {
 fn execute(conn: &Connection, sql: &'static str, action: &'static str) -> Result<(), StoreError> {
     let run = conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]).map(drop));
     run.map_err(StoreError::engine(action))
+}
+
+/// What a full disk is called.
+fn no_room(error: &StoreError) -> Option<String> {
+    let StoreError::Engine { action, source } = error else { return None };
+    let failure = source.downcast_ref::<rusqlite::Error>()?;
+    (failure.sqlite_error_code() == Some(ErrorCode::DiskFull)).then(|| format!("{action}: {source}"))
 }
 
 /// Errors after which SQLite vouches that nothing was written: a full disk, a lock, a broken rule, or
