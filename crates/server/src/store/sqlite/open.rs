@@ -1,0 +1,147 @@
+//! Which space files are open: each from its first use on, a bounded number at once, and none for long
+//! after its last use. Never closes one that somebody uses, or one whose failure must stay visible.
+
+use super::Options;
+use super::checkpoint::Checkpointer;
+use super::home::Place;
+use super::space::SpaceFile;
+use crate::store::StoreError;
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use syncline_core::model::SpaceName;
+use tokio::sync::OnceCell;
+
+/// The open space files of a data directory.
+pub(super) struct OpenSpaces {
+    dir: PathBuf,
+    options: Options,
+    checkpointer: Checkpointer,
+    state: Mutex<State>,
+}
+
+/// `lock` is gone once the store is closed.
+struct State {
+    lock: Option<Arc<File>>,
+    spaces: HashMap<SpaceName, Slot>,
+}
+
+/// Handles are cloned only under the lock of the state, so a count of one there stays one.
+struct Slot {
+    file: Arc<OnceCell<Arc<SpaceFile>>>,
+    used: Instant,
+}
+
+impl OpenSpaces {
+    pub fn new(dir: PathBuf, options: Options, checkpointer: Checkpointer, lock: File) -> OpenSpaces {
+        let state = State { lock: Some(Arc::new(lock)), spaces: HashMap::new() };
+        OpenSpaces { dir, options, checkpointer, state: Mutex::new(state) }
+    }
+
+    /// Whether the store is in use.
+    pub fn check_open(&self) -> Result<(), StoreError> {
+        if self.state().lock.is_some() { Ok(()) } else { Err(StoreError::Closed) }
+    }
+
+    /// The file of a space, opened or made when it is not open.
+    pub async fn file(&self, name: &SpaceName, home: &Place) -> Result<Arc<SpaceFile>, StoreError> {
+        let (cell, lock, closed) = {
+            let mut state = self.state();
+            let lock = state.lock.clone().ok_or(StoreError::Closed)?;
+            let closed = if state.spaces.contains_key(name) { None } else { state.make_room(self.options.open_spaces)? };
+            let slot = state.spaces.entry(name.clone()).or_insert_with(|| Slot::new(Instant::now()));
+            slot.used = Instant::now();
+            (Arc::clone(&slot.file), lock, closed)
+        };
+        if let Some(closed) = closed {
+            closed.close().await;
+        }
+        if let Some(file) = cell.get() {
+            return Ok(Arc::clone(file));
+        }
+        let path = self.dir.join("spaces").join(file_name(name));
+        let (options, checkpointer) = (self.options, self.checkpointer.clone());
+        let opening = || async {
+            home.check()?;
+            super::blocking(move || SpaceFile::open(path, &options, &checkpointer, lock).map(Arc::new)).await
+        };
+        cell.get_or_try_init(opening).await.cloned()
+    }
+
+    /// Those that are open now.
+    pub fn all(&self) -> Vec<Arc<SpaceFile>> {
+        self.state().spaces.values().filter_map(|slot| slot.file.get().cloned()).collect()
+    }
+
+    /// Closes those that nobody has used for `limits.space_idle`.
+    pub async fn close_idle(&self) {
+        let idle = self.state().take_idle(self.options.space_idle);
+        for file in idle {
+            file.close().await;
+        }
+    }
+
+    /// Closes all, and the store with them.
+    pub async fn close(&self) {
+        let (lock, spaces) = {
+            let mut state = self.state();
+            (state.lock.take(), std::mem::take(&mut state.spaces))
+        };
+        for file in spaces.values().filter_map(|slot| slot.file.get()) {
+            Arc::clone(file).close().await;
+        }
+        drop(lock);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Makes room for one more: the file that was unused for longest gives way. Returns what is to be closed.
+    fn make_room(&mut self, most: usize) -> Result<Option<Arc<SpaceFile>>, StoreError> {
+        if self.spaces.len() < most {
+            return Ok(None);
+        }
+        let unused = self.spaces.iter().filter(|(_, slot)| slot.is_unused());
+        let oldest = unused.min_by_key(|(_, slot)| slot.used).map(|(name, _)| name.clone());
+        let oldest = oldest.ok_or(StoreError::TooManyOpen { most })?;
+        Ok(self.spaces.remove(&oldest).and_then(|slot| slot.file.get().cloned()))
+    }
+
+    fn take_idle(&mut self, idle: Duration) -> Vec<Arc<SpaceFile>> {
+        let mut closed = Vec::new();
+        self.spaces.retain(|_, slot| {
+            let keep = slot.used.elapsed() < idle || !slot.is_unused();
+            if !keep {
+                closed.extend(slot.file.get().cloned());
+            }
+            keep
+        });
+        closed
+    }
+}
+
+impl Slot {
+    fn new(used: Instant) -> Slot {
+        Slot { file: Arc::default(), used }
+    }
+
+    fn is_unused(&self) -> bool {
+        let file_is_unused = |file: &Arc<SpaceFile>| Arc::strong_count(file) == 1 && !file.is_poisoned();
+        Arc::strong_count(&self.file) == 1 && self.file.get().is_none_or(file_is_unused)
+    }
+}
+
+/// Names that differ only in case are different spaces, on file systems that fold case as well.
+pub(super) fn file_name(space: &SpaceName) -> String {
+    let (name, folded) = (space.as_str(), space.as_str().to_lowercase());
+    if name == folded {
+        return format!("{name}.db");
+    }
+    let digest = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    format!("{folded}~{digest:016x}.db")
+}
