@@ -77,7 +77,7 @@ impl ServerError {
             ServerError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ServerError::Taken { .. } => StatusCode::CONFLICT,
             ServerError::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            ServerError::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            ServerError::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
             ServerError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             _ => match self.kind() {
                 Kind::Retry => StatusCode::SERVICE_UNAVAILABLE,
@@ -109,7 +109,7 @@ impl ServerError {
                 object.insert("limit".to_owned(), json!(limit));
                 object.insert("value".to_owned(), json!(value));
             }
-            ServerError::Overloaded { limit, .. } => {
+            ServerError::Overloaded { limit, .. } | ServerError::SlowBody { limit } => {
                 object.insert("limit".to_owned(), json!(limit));
             }
             ServerError::Store(StoreError::TooManyOpen { most }) => {

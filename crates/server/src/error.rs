@@ -89,9 +89,12 @@ pub enum ServerError {
         /// The option that sets the limit.
         limit: &'static str,
     },
-    /// A body whose sender paused for too long. Says nothing against what it holds.
-    #[error("the body stopped coming for longer than `limits.body_idle`; send it again")]
-    SlowBody,
+    /// A body whose sender paused or took too long. Says nothing against what it holds.
+    #[error("the body did not arrive in time (`{limit}`); send it again")]
+    SlowBody {
+        /// The option that sets the limit.
+        limit: &'static str,
+    },
     /// The reader's position is not one of this log's.
     #[error("{why}: start from a snapshot and keep the outbox")]
     Resync {
@@ -134,7 +137,7 @@ impl ServerError {
         match self {
             ServerError::Unauthorized { .. } | ServerError::Forbidden { .. } => Kind::Reauthenticate,
             ServerError::Overloaded { .. }
-            | ServerError::SlowBody
+            | ServerError::SlowBody { .. }
             | ServerError::Closing
             | ServerError::CommitFailed(_)
             | ServerError::Io { .. } => Kind::Retry,
@@ -166,7 +169,7 @@ impl ServerError {
             ServerError::Method { .. } => "method_not_allowed",
             ServerError::Encoding(_) => "unsupported_encoding",
             ServerError::Overloaded { .. } | ServerError::Store(StoreError::TooManyOpen { .. }) => "overloaded",
-            ServerError::SlowBody => "slow_body",
+            ServerError::SlowBody { .. } => "slow_body",
             ServerError::Resync { .. } | ServerError::Store(StoreError::BehindHorizon { .. }) => "resync",
             ServerError::Closing | ServerError::Store(StoreError::Closed) => "shutting_down",
             ServerError::Store(StoreError::UnknownSpace(_)) => "unknown_space",

@@ -100,6 +100,9 @@ pub struct Bounds {
     pub request_timeout: Duration,
     /// Between two pieces of a request body (`limits.body_idle`).
     pub body_idle: Duration,
+    /// From the first to the last piece of a request body (`limits.body_timeout`): one that trickles holds
+    /// its place as well as one that stands still.
+    pub body_timeout: Duration,
     /// A reader that takes nothing of its answer for so long is cut off (`limits.reader_stall`).
     pub reader_stall: Duration,
     /// Until a request's headers are complete, idle time of the connection included (`limits.header_timeout`).
@@ -122,6 +125,7 @@ impl Default for Bounds {
             wait: Duration::from_secs(60),
             request_timeout: Duration::from_secs(15),
             body_idle: Duration::from_secs(15),
+            body_timeout: Duration::from_secs(600),
             reader_stall: Duration::from_secs(30),
             // Longer than the 60 s between two requests of an idle client, so that kept-alive
             // connections are not closed under its feet.

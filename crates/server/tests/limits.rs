@@ -190,7 +190,39 @@ async fn a_body_that_stops_coming_is_given_up() {
         bearer()
     );
     let reply = hub.send_bytes(head.as_bytes()).await;
-    assert_eq!(reply.refusal(408), "slow_body");
+    assert_eq!((reply.refusal(408).as_str(), &reply.json()["limit"]), ("slow_body", &json!("limits.body_idle")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_trickles_for_ever_is_given_up() {
+    let hub = Hub::with(|options| {
+        options.settings.bounds.requests = 1;
+        options.settings.bounds.body_timeout = Duration::from_millis(150);
+    })
+    .await;
+    let head = format!(
+        "POST /sync/push HTTP/1.1\r\nhost: h\r\nauthorization: {}\r\ncontent-length: 1000000\r\n\r\n{{",
+        bearer()
+    );
+    let mut sender = TcpStream::connect(&hub.addr).await.unwrap();
+    sender.write_all(head.as_bytes()).await.unwrap();
+    let mut reply = [0u8; 12];
+    let mut pause = tokio::time::interval(Duration::from_millis(5));
+    loop {
+        tokio::select! {
+            read = sender.read_exact(&mut reply) => {
+                read.unwrap();
+                break;
+            }
+            _ = pause.tick() => {
+                tokio::task::yield_now().await;
+            }
+        }
+        // The piece may meet a hub that has answered already.
+        let _ = sender.try_write(b" ");
+    }
+    assert_eq!(&reply, b"HTTP/1.1 408");
+    assert_eq!(hub.get("/sync/pull?node=r").await.status, 200, "its place is free again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

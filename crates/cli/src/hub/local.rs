@@ -21,8 +21,13 @@ pub struct LocalHub {
 /// # Errors
 /// Another process has it open; the directory cannot be used.
 pub fn open_store(data_dir: &Path, config: &Config) -> Result<Arc<dyn Store>, CliError> {
-    let reader_stall = Duration::from_millis(config.number("limits.reader_stall"));
-    let options = SqliteOptions { reader_stall, ..SqliteOptions::default() };
+    let duration = |key| Duration::from_millis(config.number(key));
+    let options = SqliteOptions {
+        reader_stall: duration("limits.reader_stall"),
+        open_spaces: usize::try_from(config.number("limits.open_spaces")).unwrap_or(usize::MAX),
+        space_idle: duration("limits.space_idle"),
+        ..SqliteOptions::default()
+    };
     Ok(Arc::new(SqliteStore::open(data_dir, options)?))
 }
 

@@ -145,6 +145,7 @@ fn bounds(config: &Config) -> Bounds {
         wait: duration(config, "limits.wait"),
         request_timeout: duration(config, "limits.request_timeout"),
         body_idle: duration(config, "limits.body_idle"),
+        body_timeout: duration(config, "limits.body_timeout"),
         reader_stall: duration(config, "limits.reader_stall"),
         header_timeout: duration(config, "limits.header_timeout"),
         shutdown_grace: duration(config, "limits.shutdown_grace"),

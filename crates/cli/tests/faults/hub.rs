@@ -74,6 +74,11 @@ impl Hub {
         assert!(sent.success());
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until the process has ended by itself.
     pub fn ended(mut self) -> (ExitStatus, String) {
         let status = eventually("the hub ends", || self.child.try_wait().unwrap());

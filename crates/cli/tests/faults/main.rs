@@ -9,6 +9,7 @@
 mod bootstrap;
 mod client_crash;
 mod cut_replies;
+mod data_gone;
 mod device;
 mod disk_full;
 mod eventually;
@@ -19,6 +20,7 @@ mod http;
 mod hub;
 mod hub_crash;
 mod load;
+mod many_spaces;
 mod node;
 mod proxy;
 mod second_hub;

@@ -14,7 +14,7 @@ use std::fmt;
 use std::sync::Arc;
 use syncline_core::model::Malformed;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// Bodies from this size on are parsed away from the threads that serve connections.
 const BIG_BYTES: usize = 256 << 10;
@@ -72,12 +72,16 @@ pub async fn read_body(app: &App, request: Request) -> Result<Held, ServerError>
     let limit = app.options.settings.limits.body_bytes;
     let mut intake = Intake { limit, budget: &app.body_bytes, share: None, reserved: 0 };
     intake.make_room(announced)?;
+    let bounds = &app.options.settings.bounds;
+    let end = Instant::now() + bounds.body_timeout;
     let mut chunks = request.into_body().into_data_stream();
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     loop {
-        let chunk = match timeout(app.options.settings.bounds.body_idle, chunks.next()).await {
-            Err(_) => return Err(ServerError::SlowBody),
+        let pause_end = Instant::now() + bounds.body_idle;
+        let chunk = match timeout_at(pause_end.min(end), chunks.next()).await {
+            Err(_) if end <= pause_end => return Err(ServerError::SlowBody { limit: "limits.body_timeout" }),
+            Err(_) => return Err(ServerError::SlowBody { limit: "limits.body_idle" }),
             Ok(None) => break,
             Ok(Some(Err(e))) => {
                 return Err(ServerError::bad("malformed_body", format!("the body cannot be read: {e}")));

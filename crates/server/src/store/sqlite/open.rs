@@ -4,10 +4,11 @@
 use super::Options;
 use super::checkpoint::Checkpointer;
 use super::home::Place;
+use super::lock::DirLock;
 use super::space::SpaceFile;
 use crate::store::StoreError;
 use std::collections::HashMap;
-use std::fs::File;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ pub(super) struct OpenSpaces {
 
 /// `lock` is gone once the store is closed.
 struct State {
-    lock: Option<Arc<File>>,
+    lock: Option<Arc<DirLock>>,
     spaces: HashMap<SpaceName, Slot>,
 }
 
@@ -35,7 +36,7 @@ struct Slot {
 }
 
 impl OpenSpaces {
-    pub fn new(dir: PathBuf, options: Options, checkpointer: Checkpointer, lock: File) -> OpenSpaces {
+    pub fn new(dir: PathBuf, options: Options, checkpointer: Checkpointer, lock: DirLock) -> OpenSpaces {
         let state = State { lock: Some(Arc::new(lock)), spaces: HashMap::new() };
         OpenSpaces { dir, options, checkpointer, state: Mutex::new(state) }
     }
@@ -50,7 +51,8 @@ impl OpenSpaces {
         let (cell, lock, closed) = {
             let mut state = self.state();
             let lock = state.lock.clone().ok_or(StoreError::Closed)?;
-            let closed = if state.spaces.contains_key(name) { None } else { state.make_room(self.options.open_spaces)? };
+            let closed =
+                if state.spaces.contains_key(name) { None } else { state.make_room(self.options.open_spaces)? };
             let slot = state.spaces.entry(name.clone()).or_insert_with(|| Slot::new(Instant::now()));
             slot.used = Instant::now();
             (Arc::clone(&slot.file), lock, closed)

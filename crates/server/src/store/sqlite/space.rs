@@ -52,7 +52,15 @@ impl SpaceFile {
                 drop(lock);
             })
             .map_err(StoreError::engine(action))?;
-        Ok(SpaceFile { path, jobs, place, head, trouble, readers: Readers::default(), thread: Mutex::new(Some(thread)) })
+        Ok(SpaceFile {
+            path,
+            jobs,
+            place,
+            head,
+            trouble,
+            readers: Readers::default(),
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// What the writer last met.
