@@ -77,3 +77,41 @@ async fn nodes_that_only_read_are_noted_up_to_their_limit_and_served_past_it() {
     let named: Vec<_> = nodes["nodes"].as_array().unwrap().iter().map(|n| n["node"].as_str().unwrap()).collect();
     assert_eq!(named, ["n1", "r1", "r2"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_expired_is_removed_for_own_and_foreign_readers() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let files = Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap());
+    let exact = |options: &mut syncline_server::Options| options.settings.limits.clock_drift_ms = 0;
+    for hub in [Hub::with(exact).await, Hub::on(files, exact).await] {
+        let document = |seq: u64, id: String, expires: &str| {
+            let doc = json!({ "_id": id, "expireAt": expires });
+            json!({ "seq": seq, "op": "insert", "collection": "a", "id": id, "stamp": stamp(seq), "doc": doc })
+        };
+        // More than one commit takes.
+        let mut ops: Vec<_> = (1..=450).map(|n| document(n, format!("old{n}"), "2020-01-01T00:00:00Z")).collect();
+        ops.push(document(451, "lasting".into(), "2999-01-01T00:00:00Z"));
+        hub.push("n1", "b1", &json!(ops)).await;
+
+        let done = hub.post("/admin/spaces/main/trim", &Value::Null).await.json();
+        assert_eq!(done["expired"], json!(450));
+        let page = hub.pull("since_lsn=451").await;
+        assert_eq!(page["ops"].as_array().unwrap().len(), 450);
+        assert!(page["ops"].as_array().unwrap().iter().all(|op| op["op"] == "remove"), "{page}");
+        let foreign = hub.get("/c/a/sync/pull?since_lsn=451").await.json();
+        assert!(foreign["ops"].as_array().unwrap().iter().all(|op| op["op"] == "REMOVE"), "{foreign}");
+        assert_eq!(foreign["ops"].as_array().unwrap().len(), 450);
+        let conflicts = hub.get("/admin/spaces/main/conflicts").await.json();
+        assert_eq!(conflicts["conflicts"], json!([]), "nobody lost anything");
+
+        let set = json!({ "expireAt": "2999-01-01T00:00:00Z" });
+        let prolonged = json!([{ "seq": 452, "op": "update", "collection": "a", "id": "old7", "base": 7, "stamp": stamp(452), "set": set }]);
+        hub.push("n1", "b2", &prolonged).await;
+        let again = hub.post("/admin/spaces/main/trim", &Value::Null).await.json();
+        assert_eq!(again["expired"], json!(0));
+        let snapshot = hub.get("/sync/snapshot?node=late").await.text();
+        assert!(snapshot.contains(r#""id":"old7""#) && snapshot.contains(r#""id":"lasting""#), "{snapshot}");
+        let impostor = json!({ "node": "(hub)", "batchId": "b3", "ops": [insert(1, "a", "x")] });
+        assert_eq!(hub.post("/sync/push", &impostor).await.refusal(403), "forbidden");
+    }
+}

@@ -32,6 +32,11 @@ pub enum Reply {
         /// LSNs among which are the new documents that this push created.
         fresh: Option<(Lsn, Lsn)>,
     },
+    /// To the hub's own upkeep.
+    Expired {
+        /// Documents that were removed.
+        removed: u64,
+    },
     /// The batch id was used before with other content; nothing was applied.
     BatchReused,
 }
@@ -45,6 +50,7 @@ pub fn decide(loaded: Loaded, group: &[Intake], rules: Rules) -> Decision {
         .map(|intake| match intake {
             Intake::Own(batch) => progress.own(batch),
             Intake::Foreign(batch) => progress.foreign(batch),
+            Intake::Expiry(expiry) => progress.expiry(expiry),
         })
         .collect();
     Decision { writes: progress.into_writes(), replies }

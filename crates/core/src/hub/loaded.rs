@@ -87,6 +87,10 @@ pub fn touch(group: &[Intake]) -> Touch {
         match intake {
             Intake::Own(batch) => touch.own(batch),
             Intake::Foreign(batch) => touch.foreign(batch),
+            Intake::Expiry(expiry) => {
+                touch.nodes.insert(NodeId::hub());
+                touch.docs.extend(expiry.docs.iter().cloned());
+            }
         }
     }
     touch

@@ -1,8 +1,8 @@
 //! Hub decisions as stories: repeats, transactions, poison, clears, tickets.
 
 use super::{
-    AuthorState, Entry, ForeignBatch, ForeignEdit, ForeignOp, Intake, Loaded, OwnBatch, Poison, Reply, Rules, Step,
-    decide, touch,
+    AuthorState, Entry, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, Loaded, OwnBatch, Poison, Reply, Rules,
+    Step, decide, touch,
 };
 use crate::model::{
     Author, Base, BatchId, Body, CollectionName, DocId, Edit, Limits, Lsn, Millis, NodeId, Op, OpKey, Receipt,
@@ -241,6 +241,44 @@ fn a_stamp_from_the_future_is_clamped() {
     space.receipts(push("b1", vec![Step::Edit(future)]));
     let version = space.state.docs.values().next().unwrap();
     assert_eq!(version.meta.stamp().millis(), Millis(1_060_000));
+}
+
+fn expiring(seq: u64, id: &str, at: u64) -> Step {
+    let body = Body::trusted(format!(r#"{{"_id":"{id}","expireAt":{at}}}"#));
+    Step::Edit(op(seq, id, Edit::Insert(body)))
+}
+
+fn expiry(ids: &[&str]) -> Intake {
+    Intake::Expiry(Expiry { docs: ids.iter().map(|id| (c(), DocId::new(id).unwrap())).collect() })
+}
+
+#[test]
+fn what_has_expired_is_removed_for_every_reader_and_nothing_else() {
+    let mut space = Space::default();
+    // The hub's time is 1,000,000 and clocks may differ by 60,000.
+    let steps = vec![expiring(1, "old", 940_000), expiring(2, "fresh", 940_001), insert(3, "lasting")];
+    space.receipts(push("b1", steps));
+    let reply = space.push(&[expiry(&["old", "fresh", "lasting", "unheard-of"])]);
+    assert_eq!(reply, [Reply::Expired { removed: 1 }]);
+    assert_eq!((space.log.len(), space.text("old")), (4, None));
+    assert!(space.text("fresh").is_some() && space.text("lasting").is_some());
+    assert_eq!(space.push(&[expiry(&["old"])]), [Reply::Expired { removed: 0 }], "once is enough");
+}
+
+#[test]
+fn a_document_that_was_prolonged_outlives_its_expiry() {
+    let mut space = Space::default();
+    let prolong = |seq: u64, id: &str| {
+        let set = Body::trusted(r#"{"expireAt":5000000}"#).fields();
+        push(&format!("b{seq}"), vec![Step::Edit(op(seq, id, Edit::Update { set, unset: [].into() }))])
+    };
+    space.receipts(push("b1", vec![expiring(1, "before", 10), expiring(2, "after", 10)]));
+    space.receipts(prolong(3, "before"));
+    assert_eq!(space.push(&[expiry(&["before", "after"])]), [Reply::Expired { removed: 1 }]);
+    // Made offline while the document was still there, although it arrives after the removal.
+    space.receipts(prolong(4, "after"));
+    assert!(space.text("before").is_some() && space.text("after").is_some());
+    assert_eq!(space.push(&[expiry(&["before", "after"])]), [Reply::Expired { removed: 0 }]);
 }
 
 fn foreign(batch: &str, ops: Vec<ForeignOp>) -> Intake {

@@ -147,6 +147,13 @@ text_id!(
     /// A registered participant; a UUID for our own clients, the token's name for foreign ones.
     NodeId, "node id", token_rule
 );
+impl NodeId {
+    /// The hub itself, as the author of the changes that it makes. No client may use the name.
+    #[must_use]
+    pub fn hub() -> NodeId {
+        NodeId("(hub)".into())
+    }
+}
 text_id!(
     /// Names one push; chosen by the client.
     BatchId, "batch id", token_rule

@@ -9,6 +9,15 @@ pub enum Intake {
     Own(OwnBatch),
     /// From a foreign client: ops on one collection without a base or (for some) a time.
     Foreign(ForeignBatch),
+    /// From the hub itself: documents whose time seems to be over.
+    Expiry(Expiry),
+}
+
+/// Documents that the hub found expired. Whether they still are is decided with the push.
+#[derive(Clone, Debug, Default)]
+pub struct Expiry {
+    /// Where they live.
+    pub docs: Vec<(CollectionName, DocId)>,
 }
 
 /// A push of our own client.

@@ -91,8 +91,11 @@ impl Grant {
     /// Checks who the request says it is.
     ///
     /// # Errors
-    /// [`ServerError::Forbidden`] when the token belongs to another node.
+    /// [`ServerError::Forbidden`] when the token belongs to another node, or the name to the hub.
     pub fn check_node(&self, node: &NodeId) -> Result<(), ServerError> {
+        if *node == NodeId::hub() {
+            return Err(self.refuse(format!("`{node}` is the name of the hub itself; take another node id")));
+        }
         match &self.0.node {
             Some(own) if own != node => Err(self.refuse(format!("it belongs to node `{own}`, not `{node}`"))),
             _ => Ok(()),

@@ -54,6 +54,10 @@ impl TokenSpec {
             );
             return Err(ServerError::bad("malformed_token", reason));
         }
+        if self.name == NodeId::hub() {
+            let reason = format!("a token cannot be named `{}`, which is the hub itself; take another name", self.name);
+            return Err(ServerError::bad("malformed_token", reason));
+        }
         if let name @ ("." | "..") = self.name.as_str() {
             let reason = format!("a token cannot be named `{name}`, which means a place in a path; take another name");
             return Err(ServerError::bad("malformed_token", reason));

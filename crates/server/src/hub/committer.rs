@@ -147,6 +147,7 @@ fn weight(intake: &Intake) -> usize {
     match intake {
         Intake::Own(batch) => batch.steps.len(),
         Intake::Foreign(batch) => batch.ops.len(),
+        Intake::Expiry(expiry) => expiry.docs.len(),
     }
 }
 

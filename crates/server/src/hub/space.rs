@@ -113,7 +113,7 @@ impl Space {
         self.push(Intake::Foreign(batch)).await
     }
 
-    async fn push(&self, intake: Intake) -> Result<Pushed, ServerError> {
+    pub(super) async fn push(&self, intake: Intake) -> Result<Pushed, ServerError> {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(Job { intake, answer }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => {

@@ -1,5 +1,5 @@
-//! Background work of a hub: writes noted cursors, trims what its retention no longer asks for, and lets
-//! the store give back what idle spaces hold.
+//! Background work of a hub: writes noted cursors, removes what has expired, trims what its retention no
+//! longer asks for, and lets the store give back what idle spaces hold.
 
 use super::{Hub, Space};
 use crate::clock;
@@ -8,11 +8,14 @@ use crate::store::{Encoder, Head, NodeRow, Row, Scan, Scanned, Trim, Trimmed};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-use syncline_core::model::{Lsn, Millis};
+use syncline_core::hub::Reply;
+use syncline_core::model::{Expiry, Intake, Lsn, Millis};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 const CURSORS_EVERY: Duration = Duration::from_secs(5);
+/// Expired documents that one commit removes, so that pushes get their turn between.
+const EXPIRED_PER_COMMIT: usize = 200;
 const ROWS_PER_LOOK: usize = 10_000;
 
 /// Runs until the hub closes or is gone.
@@ -34,7 +37,9 @@ pub(super) async fn run(hub: Weak<Hub>, mut closing: watch::Receiver<bool>) {
             let done = async {
                 space.write_cursors().await?;
                 if trim {
+                    let expired = space.expire().await;
                     space.trim().await?;
+                    expired?;
                 }
                 Ok::<_, ServerError>(())
             };
@@ -47,6 +52,26 @@ pub(super) async fn run(hub: Weak<Hub>, mut closing: watch::Receiver<bool>) {
 }
 
 impl Space {
+    /// Removes documents that expired longer ago than clocks may differ, for every reader. Returns
+    /// how many went.
+    ///
+    /// # Errors
+    /// Those of a push and of the store; what is left goes with the next round.
+    pub async fn expire(&self) -> Result<u64, ServerError> {
+        let by = Millis(clock::now().0.saturating_sub(self.settings.limits.clock_drift_ms));
+        let (mut after, mut removed) = ((Millis(0), Lsn::ZERO), 0);
+        loop {
+            let rows = self.store.expired(&self.name, by, after, EXPIRED_PER_COMMIT).await?;
+            let Some(last) = rows.last() else { return Ok(removed) };
+            after = (last.at, last.lsn);
+            let docs = rows.into_iter().map(|row| (row.collection, row.id)).collect();
+            match self.push(Intake::Expiry(Expiry { docs })).await?.reply {
+                Reply::Expired { removed: some } => removed += some,
+                other => return Err(ServerError::Bug(format!("the upkeep got another's answer: {other:?}"))),
+            }
+        }
+    }
+
     /// Forgets what the retention no longer asks for. Changes stay that a live node has not read.
     ///
     /// # Errors

@@ -12,8 +12,8 @@ mod sqlite;
 
 pub use memory::MemoryStore;
 pub use rows::{
-    CollectionRule, ConflictRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan, Scanned, Trim,
-    Trimmed,
+    CollectionRule, ConflictRow, ExpiredRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan,
+    Scanned, Trim, Trimmed,
 };
 
 pub use sqlite::{Options as SqliteOptions, SqliteStore};
@@ -81,6 +81,16 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets what its retention no longer asks for. Heads of live documents always stay.
     fn trim<'a>(&'a self, space: &'a SpaceName, trim: Trim) -> BoxFuture<'a, Result<Trimmed, StoreError>>;
+
+    /// At most `limit` live documents that expired at `by` or before, in the order of expiry and LSN,
+    /// behind a place in that order.
+    fn expired<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        by: Millis,
+        after: (Millis, Lsn),
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<ExpiredRow>, StoreError>>;
 
     /// Rows of the conflict ledger, newest first.
     fn conflicts<'a>(

@@ -154,6 +154,19 @@ pub struct ListQuery {
     pub limit: usize,
 }
 
+/// A live document whose time is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiredRow {
+    /// When it expired.
+    pub at: Millis,
+    /// Its newest change.
+    pub lsn: Lsn,
+    /// Where it lives.
+    pub collection: CollectionName,
+    /// Which document.
+    pub id: DocId,
+}
+
 /// A row of the conflict ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConflictRow {

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use syncline_core::hub::Touch;
 use syncline_core::model::{Lsn, Millis, NodeId, SpaceName};
 use syncline_server::store::{
-    ConflictRow, Decide, Encoder, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow, Record, RecordKind, Scan,
-    Scanned, Store, StoreError, Trim, Trimmed,
+    ConflictRow, Decide, Encoder, ExpiredRow, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow, Record, RecordKind,
+    Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -70,6 +70,16 @@ impl Store for FaultyStore {
 
     fn trim<'a>(&'a self, space: &'a SpaceName, trim: Trim) -> Answer<'a, Trimmed> {
         self.inner.trim(space, trim)
+    }
+
+    fn expired<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        by: Millis,
+        after: (Millis, Lsn),
+        limit: usize,
+    ) -> Answer<'a, Vec<ExpiredRow>> {
+        self.inner.expired(space, by, after, limit)
     }
 
     fn conflicts<'a>(&'a self, space: &'a SpaceName, query: ListQuery) -> Answer<'a, Vec<ConflictRow>> {

@@ -1,10 +1,10 @@
 //! Lists for people, and small records.
 
 use super::Bench;
-use super::pen::{Do, collection, commit, id, load, node, open, space, write};
-use syncline_core::hub::{Conflict, Quarantined, Touch, WriteSet};
+use super::pen::{Do, by, collection, commit, id, load, node, open, space, write};
+use syncline_core::hub::{Change, Conflict, Entry, Quarantined, Touch, WriteSet};
 use syncline_core::merge::{Strategy, Values};
-use syncline_core::model::{Author, Lsn, Millis, Seq};
+use syncline_core::model::{Author, Body, Lsn, Mark, Meta, Millis, Seq, Stamp, Version};
 use syncline_server::store::{ListQuery, RecordKind};
 
 /// Newest first, filtered by collection and document, page by page; losing values unharmed.
@@ -114,4 +114,45 @@ pub async fn records_are_kept_by_kind(bench: &dyn Bench) {
     };
     assert_eq!(list(RecordKind::Token).await, [("b".into(), "4".into())]);
     assert_eq!(list(RecordKind::Collection).await, [("a".to_owned(), "3".to_owned())]);
+}
+
+/// Live documents whose time is over, in their order, page by page; no version but the newest counts.
+pub async fn expired_documents_are_listed_in_order(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    let version = |lsn, id: &str, expires: &str, removed| {
+        entry(id, lsn, format!(r#"{{"_id":"{id}","expireAt":{expires}}}"#), removed)
+    };
+    let entries = vec![
+        version(1, "late", "900", false),
+        version(2, "x", "300", false),
+        version(3, "y", "100", false),
+        version(4, "z", "300", false),
+        version(5, "prolonged", "50", false),
+        version(6, "prolonged", "901", false),
+        version(7, "gone", "60", true),
+        version(8, "shortened", "null", false),
+        version(9, "shortened", "301", false),
+        version(10, "lasting", "null", false),
+    ];
+    commit(&store, by("n1"), WriteSet { entries, ..WriteSet::default() }).await.expect("written");
+
+    let list = async |at: u64, after, limit| {
+        let rows = store.expired(&space(), Millis(at), after, limit).await.expect("readable");
+        rows.into_iter().map(|row| (row.at.0, row.lsn.0, row.id.to_string())).collect::<Vec<_>>()
+    };
+    let row = |at: u64, lsn: u64, id: &str| (at, lsn, id.to_owned());
+    let start = (Millis(0), Lsn(0));
+    assert_eq!(list(300, start, 10).await, [row(100, 3, "y"), row(300, 2, "x"), row(300, 4, "z")]);
+    assert_eq!(list(301, start, 2).await, [row(100, 3, "y"), row(300, 2, "x")]);
+    assert_eq!(list(301, (Millis(300), Lsn(2)), 2).await, [row(300, 4, "z"), row(301, 9, "shortened")]);
+    assert!(list(99, start, 10).await.is_empty());
+}
+
+fn entry(name: &str, lsn: u64, text: String, removed: bool) -> Entry {
+    let mark = Mark { stamp: Stamp(lsn), lsn: Lsn(lsn), author: Author(1) };
+    let meta = Meta { removed: removed.then_some(mark), ..Meta::inserted(mark) };
+    let version = Version { lsn: Lsn(lsn), author: Author(1), body: Body::trusted(text), meta };
+    let facts = version.body.facts().clone();
+    Entry::Change(Change { collection: collection("a"), id: id(name), version, facts })
 }

@@ -70,6 +70,7 @@ macro_rules! store_contract {
             the_ledger_and_the_quarantine_are_kept_for_their_time,
             the_ledger_is_listed_in_pages,
             the_quarantine_is_listed_in_pages,
+            expired_documents_are_listed_in_order,
             cursors_are_noted,
             records_are_kept_by_kind,
             unknown_spaces_are_refused,

@@ -96,8 +96,9 @@ pub(in crate::http) async fn quarantine(admin: Admin, State(app): Shared, uri: U
 
 pub(in crate::http) async fn trim(admin: Admin, State(app): Shared) -> Answer {
     let space = app.hub.space(&space_name(&admin)?).await?;
+    let expired = space.expire().await?;
     let trimmed = space.trim().await?;
-    Ok(answer::json(&json!({ "trimmed": trimmed, "horizon": space.head().horizon })))
+    Ok(answer::json(&json!({ "expired": expired, "trimmed": trimmed, "horizon": space.head().horizon })))
 }
 
 fn space_name(admin: &Admin) -> Result<SpaceName, ServerError> {

@@ -6,8 +6,8 @@ mod space;
 mod trim;
 
 use super::{
-    ConflictRow, Decide, Encoder, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Scan, Scanned, Store,
-    StoreError, Trim, Trimmed,
+    ConflictRow, Decide, Encoder, ExpiredRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Scan,
+    Scanned, Store, StoreError, Trim, Trimmed,
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, ready};
@@ -124,6 +124,16 @@ impl Store for MemoryStore {
 
     fn trim<'a>(&'a self, space: &'a SpaceName, trim: Trim) -> BoxFuture<'a, Result<Trimmed, StoreError>> {
         ready(self.with(space, |space| Ok(space.trim(trim)))).boxed()
+    }
+
+    fn expired<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        by: Millis,
+        after: (Millis, Lsn),
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<ExpiredRow>, StoreError>> {
+        ready(self.with(space, |space| Ok(space.expired(by, after, limit)))).boxed()
     }
 
     fn conflicts<'a>(

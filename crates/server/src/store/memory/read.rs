@@ -2,7 +2,9 @@
 
 use super::space::Space;
 use crate::store::feed::Feed;
-use crate::store::{ConflictRow, Encoder, ListQuery, QuarantineRow, Row, Scan, Scanned, StoreError, behind_horizon};
+use crate::store::{
+    ConflictRow, Encoder, ExpiredRow, ListQuery, QuarantineRow, Row, Scan, Scanned, StoreError, behind_horizon,
+};
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -49,6 +51,19 @@ impl Space {
             }
             Scan::Ticket { .. } => false,
         }
+    }
+
+    pub fn expired(&self, by: Millis, after: (Millis, Lsn), limit: usize) -> Vec<ExpiredRow> {
+        let mut rows: Vec<_> = (self.heads.iter())
+            .filter_map(|((collection, id), lsn)| {
+                let change = self.change(*lsn).filter(|change| change.version.meta.is_live())?;
+                let at = change.facts.expires.filter(|at| *at <= by && (*at, *lsn) > after)?;
+                Some(ExpiredRow { at, lsn: *lsn, collection: collection.clone(), id: id.clone() })
+            })
+            .collect();
+        rows.sort_by_key(|row| (row.at, row.lsn));
+        rows.truncate(limit);
+        rows
     }
 
     pub fn conflicts(&self, query: &ListQuery) -> Vec<ConflictRow> {

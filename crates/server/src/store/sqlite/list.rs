@@ -1,10 +1,32 @@
 //! Lists for people: the conflict ledger, the quarantine, the nodes of a space.
 
-use super::columns::{int, lsn, nat};
+use super::columns::{LIVE, int, lsn, nat, wrong_text};
 use crate::store::ledger::json;
-use crate::store::{ConflictRow, ListQuery, NodeRow, QuarantineRow};
+use crate::store::{ConflictRow, ExpiredRow, ListQuery, NodeRow, QuarantineRow};
 use rusqlite::{Connection, params};
-use syncline_core::model::{Author, Millis};
+use syncline_core::model::{Author, CollectionName, DocId, Lsn, Millis};
+
+/// Live documents that expired by a time, in the order of expiry and LSN behind a place in it.
+pub(super) fn expired(
+    conn: &Connection,
+    by: Millis,
+    after: (Millis, Lsn),
+    limit: usize,
+) -> rusqlite::Result<Vec<ExpiredRow>> {
+    let mut find = conn.prepare_cached(&format!(
+        "SELECT l.expires, l.lsn, c.name, l.id FROM log l JOIN collections c ON c.cid = l.cid
+         WHERE l.kind = {LIVE} AND l.expires <= ?1 AND (l.expires, l.lsn) > (?2, ?3)
+           AND NOT EXISTS (SELECT 1 FROM superseded s WHERE s.lsn = l.lsn)
+         ORDER BY l.expires, l.lsn LIMIT ?4",
+    ))?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = find.query_map(params![int(by.0), int(after.0.0), int(after.1.0), limit], |row| {
+        let collection = CollectionName::new(row.get_ref(2)?.as_str()?).map_err(|e| wrong_text(2, e))?;
+        let id = DocId::new(row.get_ref(3)?.as_str()?).map_err(|e| wrong_text(3, e))?;
+        Ok(ExpiredRow { at: Millis(nat(row.get(0)?)), lsn: lsn(row, 1)?, collection, id })
+    })?;
+    rows.collect()
+}
 
 /// Rows of the conflict ledger, newest first.
 pub(super) fn conflicts(conn: &Connection, query: &ListQuery) -> rusqlite::Result<Vec<ConflictRow>> {

@@ -24,8 +24,8 @@ mod writer;
 
 use super::feed::Feed;
 use super::{
-    ConflictRow, Decide, Encoder, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Scan, Scanned, Store,
-    StoreError, Trim, Trimmed,
+    ConflictRow, Decide, Encoder, ExpiredRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Scan,
+    Scanned, Store, StoreError, Trim, Trimmed,
 };
 use bytes::Bytes;
 use checkpoint::Checkpointer;
@@ -201,6 +201,19 @@ impl Store for SqliteStore {
 
     fn trim<'a>(&'a self, space: &'a SpaceName, trim: Trim) -> BoxFuture<'a, Result<Trimmed, StoreError>> {
         self.trim_space(space, trim).boxed()
+    }
+
+    fn expired<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        by: Millis,
+        after: (Millis, Lsn),
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<ExpiredRow>, StoreError>> {
+        let read = move |reader: &mut reader::Reader| {
+            list::expired(reader.connection(), by, after, limit).map_err(StoreError::engine("reading what has expired"))
+        };
+        async move { self.space(space).await?.read(read).await }.boxed()
     }
 
     fn conflicts<'a>(

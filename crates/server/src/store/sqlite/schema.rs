@@ -21,6 +21,7 @@ pub(super) const SPACE: &[&str] = &["
         lsn INTEGER PRIMARY KEY, cid INTEGER NOT NULL, kind INTEGER NOT NULL, author INTEGER NOT NULL,
         at INTEGER NOT NULL, stamp INTEGER NOT NULL, created INTEGER NOT NULL, flags INTEGER NOT NULL,
         expires INTEGER, id TEXT NOT NULL, meta TEXT, body TEXT NOT NULL);
+    CREATE INDEX log_by_expiry ON log (expires) WHERE kind = 0 AND expires IS NOT NULL;
     CREATE TABLE heads (
         cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL, PRIMARY KEY (cid, id)) WITHOUT ROWID;
     CREATE TABLE superseded (lsn INTEGER PRIMARY KEY);
