@@ -35,7 +35,7 @@ fn delays_ms(docs: &syncline::Collection, query: Query) -> Result<Vec<f64>, Box<
     let (answered, answer) = mpsc::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let watcher = std::thread::spawn(move || {
-        while let Some(documents) = runtime.block_on(answers.next()) {
+        while let Some(Ok(documents)) = runtime.block_on(answers.next()) {
             if answered.send((Instant::now(), documents.len())).is_err() {
                 return;
             }

@@ -80,6 +80,16 @@ impl Collection {
         self.write(|writer| writer.update(id, patch))
     }
 
+    /// As [`Collection::update`], kept only when the document as stored passes the check.
+    pub(crate) fn update_checked<T>(
+        &self,
+        id: &str,
+        patch: &Value,
+        check: impl FnOnce(&Value) -> Result<T>,
+    ) -> Result<T> {
+        self.write(|writer| check(&writer.update(id, patch)?))
+    }
+
     /// The whole document anew; `createdAt` stays unless given. Returns it as stored.
     ///
     /// # Errors
@@ -194,14 +204,16 @@ impl Collection {
     }
 
     /// The answer to a query, now and after each commit that changes it, local or pulled, and when a
-    /// document of it expires. A slow
-    /// reader finds the newest answer; none queue up. Works in any async runtime. Ends when the
-    /// database cannot be read any more.
+    /// document of it expires. A slow reader finds the newest answer; none queue up. Works in any
+    /// async runtime. Ends with the database, or after the error of a read that failed.
     ///
     /// # Errors
     /// When the handle is poisoned.
-    pub fn watch(&self, query: Query) -> Result<impl Stream<Item = Vec<Value>> + Send + Unpin + 'static> {
-        watch::stream(self.store.clone(), self.name.clone(), query)
+    pub fn watch(
+        &self,
+        query: Query,
+    ) -> Result<impl Stream<Item = Result<Vec<Value>>> + Send + Unpin + 'static + use<>> {
+        watch::answers(self.store.clone(), self.name.clone(), query)
     }
 
     fn write<T>(&self, work: impl FnOnce(&mut Writer<'_, '_>) -> Result<T>) -> Result<T> {

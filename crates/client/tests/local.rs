@@ -286,7 +286,7 @@ fn a_watch_gives_the_answer_now_and_after_each_commit_that_changes_it() {
     let users = db.collection("users").unwrap();
     users.insert(json!({"_id": "a", "age": 20})).unwrap();
     let mut adults = users.watch(Query::from_json(&json!({"filter": {"age": {"$gte": 18}}})).unwrap()).unwrap();
-    let mut now = || adults.next().now_or_never().map(|answer| answer.unwrap().len());
+    let mut now = || adults.next().now_or_never().map(|answer| answer.unwrap().unwrap().len());
 
     assert_eq!(now(), Some(1), "the answer now");
     users.insert(json!({"_id": "b", "age": 3})).unwrap();

@@ -20,9 +20,9 @@ fn ids(documents: &[Value]) -> Vec<&str> {
 }
 
 /// The next answer of a live query; blocks this thread until there is one.
-fn next(answers: &mut (impl futures_util::Stream<Item = Vec<Value>> + Unpin)) -> Vec<Value> {
+fn next(answers: &mut (impl futures_util::Stream<Item = syncline::Result<Vec<Value>>> + Unpin)) -> Vec<Value> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(answers.next()).unwrap()
+    runtime.block_on(answers.next()).unwrap().unwrap()
 }
 
 #[test]
@@ -111,4 +111,56 @@ fn a_document_that_comes_later_is_noticed_to_expire_too() {
     clock.store(1_000_020, Ordering::SeqCst);
 
     assert!(next(&mut all).is_empty());
+}
+
+#[test]
+fn a_watch_that_cannot_read_says_so_and_ends() {
+    // Given a live query that has answered once.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let db = Database::open(&path).unwrap();
+    let notes = db.collection("notes").unwrap();
+    notes.insert(json!({"_id": "a"})).unwrap();
+    let mut all = notes.watch(Query::new(Filter::all())).unwrap();
+    assert_eq!(ids(&next(&mut all)), ["a"]);
+
+    // When something else damages the file, and a commit wakes the query.
+    rusqlite::Connection::open(&path).unwrap().execute("UPDATE docs SET body = '{broken'", []).unwrap();
+    notes.insert(json!({"_id": "b"})).unwrap();
+
+    // Then the reader hears of it.
+    let error = all.next().now_or_never().unwrap().unwrap().unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
+    assert!(all.next().now_or_never().unwrap().is_none());
+}
+
+#[test]
+fn a_typed_collection_offers_what_the_untyped_one_does() {
+    #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
+    struct Note {
+        text: String,
+    }
+    let note = |text: &str| Note { text: text.to_owned() };
+    let db = Database::open_in_memory().unwrap();
+    let notes = db.typed::<Note>("notes").unwrap();
+    let mut all = notes.watch(Query::new(Filter::all())).unwrap();
+    let mut now = || all.next().now_or_never().map(|answer| answer.unwrap());
+    assert_eq!(now().unwrap().unwrap(), []);
+
+    let ids = notes.insert_many(&[note("a"), note("b")]).unwrap();
+    assert_eq!(now().unwrap().unwrap().len(), 2);
+    assert_eq!(notes.update(&ids[0], &json!({"text": "c"})).unwrap(), note("c"));
+    assert!(matches!(notes.update(&ids[0], &json!({"text": null})), Err(syncline::Error::Shape { .. })));
+    assert_eq!(notes.get(&ids[0]).unwrap(), Some(note("c")), "what no longer fits is not stored");
+    let with_c = Filter::parse(&json!({"text": "c"})).unwrap();
+    assert_eq!(notes.count(&with_c).unwrap(), 1);
+    assert_eq!(notes.update_many(&with_c, &json!({"text": "d"})).unwrap(), 1);
+    assert_eq!(notes.remove_many(&with_c).unwrap(), 0);
+    assert_eq!(now().unwrap().unwrap().len(), 2);
+
+    // A document of another shape is an error of that answer, not the end of the stream.
+    notes.untyped().insert(json!({"_id": "odd", "text": 1})).unwrap();
+    assert!(matches!(now(), Some(Err(syncline::Error::Shape { .. }))));
+    assert_eq!(notes.clear().unwrap(), 3);
+    assert_eq!(now().unwrap().unwrap(), []);
 }

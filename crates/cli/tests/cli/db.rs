@@ -185,6 +185,34 @@ fn a_watch_hears_of_a_change_made_elsewhere() {
 }
 
 #[test]
+fn a_watch_that_cannot_read_fails_with_the_reason() {
+    let shell = Shell::new();
+    shell.ok(&["db", "insert", "a.db", "goods", r#"{"_id":"rope","mark":"0123456789"}"#]);
+    let file = shell.path("a.db");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let mark = br#""0123456789""#;
+    let at = bytes.windows(mark.len()).position(|part| part == mark).unwrap();
+    bytes[at] = b'x';
+    std::fs::write(&file, bytes).unwrap();
+
+    let watch = ["db", "watch", "a.db", "goods", "--hub", "http://127.0.0.1:9", "--token", "t"];
+    let said = shell.fails(1, &watch);
+    assert!(said.contains("damaged"), "{said}");
+}
+
+#[test]
+fn a_table_with_an_open_quote_is_refused_by_its_line() {
+    let shell = Shell::new();
+    shell.write("header.csv", "\"_id,price\nnut,1\nsaw,20\n");
+    shell.write("cell.csv", "_id,price\nnut,1\n\"saw,20\naxe,20\n");
+    let header = shell.fails(1, &["db", "import", "a.db", "goods", "header.csv"]);
+    assert!(header.contains("line 1 is never closed") && header.contains("0 documents"), "{header}");
+    let cell = shell.fails(1, &["db", "import", "a.db", "goods", "cell.csv"]);
+    assert!(cell.contains("line 3 is never closed"), "{cell}");
+    assert_eq!(shell.json(&["db", "status", "a.db"])["pending"], 0, "nothing of it is stored");
+}
+
+#[test]
 fn a_lasting_sync_pulls_what_comes_and_ends_by_signal() {
     let shell = Shell::new();
     let hub = Hub::start(&shell, &[]);

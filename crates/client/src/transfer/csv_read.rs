@@ -1,5 +1,6 @@
 //! Reads documents from a CSV file.
 
+use super::csv_quotes::Quotes;
 use super::{COLUMNS_MAX, RECORD_BYTES_MAX, TransferError, cell};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
@@ -31,13 +32,16 @@ const NAMES_MAX: usize = 64;
 impl<R: Read> CsvRecords<R> {
     /// Reads the header.
     pub(super) fn open(reader: R) -> Result<CsvRecords<R>, TransferError> {
-        let rationed = Rationed { reader, bytes_left: ROW_BYTES_MAX };
+        let rationed = Rationed { reader, bytes_left: ROW_BYTES_MAX, quotes: Quotes::default() };
         let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(rationed);
         if let Err(error) = reader.byte_headers() {
             if reader.get_ref().bytes_left == 0 {
                 return Err(TransferError::Header { reason: TOO_LONG.to_owned() });
             }
             return Err(TransferError::Io(error.into()));
+        }
+        if let Some(reason) = reader.get_ref().quotes.unclosed() {
+            return Err(TransferError::Header { reason });
         }
         let header = reader.byte_headers().map_err(|error| TransferError::Io(error.into()))?;
         let columns = columns(header).map_err(|reason| TransferError::Header { reason })?;
@@ -58,6 +62,9 @@ impl<R: Read> CsvRecords<R> {
         }
         self.records = record;
         let line = self.row.position().map_or(line, csv::Position::line);
+        if let Some(reason) = self.reader.get_ref().quotes.unclosed() {
+            return Err(refused(line, reason));
+        }
         self.document().map(Some).map_err(|reason| refused(line, reason))
     }
 
@@ -110,11 +117,12 @@ fn columns(header: &csv::ByteRecord) -> Result<Vec<Column>, String> {
     Ok(columns)
 }
 
-/// A reader that fails once its ration is used up.
+/// A reader that fails once its ration is used up, and that knows whether the file ends inside quotes.
 #[derive(Debug)]
 struct Rationed<R> {
     reader: R,
     bytes_left: usize,
+    quotes: Quotes,
 }
 
 impl<R: Read> Read for Rationed<R> {
@@ -125,6 +133,7 @@ impl<R: Read> Read for Rationed<R> {
         let wanted = buffer.len().min(self.bytes_left);
         let read = self.reader.read(&mut buffer[..wanted])?;
         self.bytes_left -= read;
+        self.quotes.pass(&buffer[..read]);
         Ok(read)
     }
 }

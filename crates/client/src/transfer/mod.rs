@@ -23,6 +23,7 @@
 //! was, save for the order of its fields.
 
 mod cell;
+mod csv_quotes;
 mod csv_read;
 mod error;
 mod export;

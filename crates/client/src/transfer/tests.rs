@@ -215,3 +215,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_quote_that_is_never_closed_is_an_error_that_names_its_line() {
+    let broken = |text: &str| broken(text, Format::Csv);
+    let unclosed = |line| format!("the quote that opens a cell in line {line} is never closed");
+    assert_eq!(broken("\"_id,t\n1,a\n2,b\n"), (0, format!("the header of the CSV file: {}", unclosed(1))));
+    assert_eq!(broken("_id,t\n1,a\n2,\"b\n3,c\n"), (1, format!("record 2 (line 3): {}", unclosed(3))));
+    assert!(broken("_id,t\r\n1,\"a\r\n\"\"b\"\"").1.ends_with(&unclosed(2)));
+    let fine = "_id,t,u\n1,\"a\n\"\"b\"\"\",c\"d\n2,,\"\"";
+    let read: Result<Vec<_>, _> = Import::new(fine.as_bytes(), Format::Csv).collect();
+    assert_eq!(read.unwrap().len(), 2);
+}

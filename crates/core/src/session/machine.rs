@@ -6,8 +6,8 @@ use super::interface::{Answer, Backlog, Effect, Enable, Event, Failure, RequestI
 use super::notice::SyncEvent;
 use super::pace::Pace;
 use super::positions::Positions;
-use super::refusal::Refused;
 use super::state::{Flight, Health, Rest, Session};
+use super::stopped::Refused;
 use crate::model::Millis;
 
 impl Session {

@@ -17,7 +17,7 @@
 //!
 //! In reading order: [`interface`], [`notice`], [`positions`], `state`, `machine` (what comes from outside),
 //! `cycle` (snapshot, pull, push, step by step), `wait` (the long-poll), `failure` (what every kind
-//! of failure leads to), `refusal` (what a token may not), `pace` (when to try again), `status`.
+//! of failure leads to), `refusal` and `stopped` (what a token may not), `pace` (when to try again), `status`.
 //!
 //! The machine reads no clock, draws no random number and does no I/O: the time and the seed of the
 //! jitter are arguments. It never lets a push reply move a cursor.
@@ -33,6 +33,7 @@ mod pace;
 mod refusal;
 mod state;
 mod status;
+mod stopped;
 mod wait;
 
 #[cfg(test)]

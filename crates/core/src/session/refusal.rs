@@ -4,57 +4,9 @@
 
 use super::interface::Failure;
 use super::notice::SyncEvent;
-use super::positions::Positions;
 use super::state::{Rest, Session};
-use crate::model::{CollectionName, Cursor, Millis};
-use std::collections::BTreeMap;
-
-/// What the hub refuses at the moment.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Refused {
-    /// These collections, which are no part of the session's positions meanwhile.
-    pub(super) collections: BTreeMap<CollectionName, Stopped>,
-    /// Every push.
-    pub(super) pushing: Option<Stopped>,
-}
-
-/// One thing that the session does without for now.
-#[derive(Clone, Debug)]
-pub(super) struct Stopped {
-    /// As the application was told.
-    pub(super) message: String,
-    /// When the hub is asked again.
-    due: Millis,
-    /// Where the collection stands.
-    cursor: Option<Cursor>,
-}
-
-impl Refused {
-    /// When the hub is to be asked again for any of it.
-    pub(super) fn due(&self) -> Option<Millis> {
-        self.collections.values().chain(&self.pushing).map(|stopped| stopped.due).min()
-    }
-
-    /// The collections that are refused leave these positions; those that left the session are forgotten.
-    pub(super) fn leave(&mut self, positions: &mut Positions) {
-        self.collections.retain(|name, stopped| match positions.cursors.remove(name) {
-            Some(cursor) => {
-                stopped.cursor = cursor;
-                true
-            }
-            None => false,
-        });
-    }
-
-    /// Takes back what is due, or everything.
-    fn release(&mut self, everything: bool, now: Millis) -> BTreeMap<CollectionName, Stopped> {
-        let back = |stopped: &Stopped| everything || stopped.due <= now;
-        self.pushing.take_if(|stopped| back(stopped));
-        let (back, still) = std::mem::take(&mut self.collections).into_iter().partition(|(_, stopped)| back(stopped));
-        self.collections = still;
-        back
-    }
-}
+use super::stopped::Stopped;
+use crate::model::{CollectionName, Millis};
 
 impl Session {
     /// One collection is refused: the cycle goes on without it. Without any left, it is the token

@@ -4,7 +4,7 @@ use super::interface::{Backlog, Batch, Effect, Report, Request, RequestId, Setti
 use super::notice::SyncEvent;
 use super::pace::Pace;
 use super::positions::{Positions, SnapshotProgress};
-use super::refusal::Refused;
+use super::stopped::Refused;
 use crate::model::Page;
 use crate::model::{BatchId, CollectionName, Cursor, Epoch, Lsn, Millis};
 use std::collections::BTreeSet;

@@ -32,7 +32,7 @@ pub struct Args {
 /// Shows the answer to a query, again after every change.
 ///
 /// # Errors
-/// A wrong filter; the database is in use; no hub is named.
+/// A wrong filter; the database is in use or cannot be read; no hub is named.
 pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     let mut stop = Stop::new()?;
     let (database, collection) = args.place.open()?;
@@ -45,7 +45,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
             _ = stop.wait() => break,
         };
         let Some(found) = found else { break };
-        show(&found, output)?;
+        show(&found?, output)?;
         left = left.map(|left| left - 1);
     }
     sync.disable();
