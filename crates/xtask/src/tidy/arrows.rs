@@ -19,11 +19,12 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// The modules of the core and what each may import.
-const CORE: [(&str, &[&str]); 5] = [
+const CORE: [(&str, &[&str]); 6] = [
     ("model", &[]),
+    ("filter", &[]),
     ("merge", &["model"]),
     ("session", &["model", "merge"]),
-    ("hub", &["model", "merge"]),
+    ("hub", &["model", "filter", "merge"]),
     ("wire", &["model"]),
 ];
 

@@ -3,7 +3,8 @@
 //!
 //! Owns the operators, the paths, the comparison of JSON values and the limits on a filter's size.
 //! It never reads storage and knows nothing of indexes; whatever an index proposes is asked here
-//! again. Serves step 10 of a change (live queries) and every `find`.
+//! again. Serves step 10 of a change (live queries), every `find`, and on the hub the row filters of
+//! registered nodes.
 //!
 //! # The rules
 //!
@@ -33,17 +34,18 @@ mod matching;
 mod order;
 mod parse;
 mod path;
+mod substitute;
 
-#[cfg(test)]
-pub(crate) mod arbitrary;
+#[cfg(any(test, feature = "arbitrary"))]
+pub mod arbitrary;
 #[cfg(test)]
 mod tests;
 
 pub use error::FilterError;
 pub use limits::{CONDITIONS_MAX, DEPTH_MAX, IN_VALUES_MAX, OPERAND_DEPTH_MAX, PATH_BYTES_MAX, PATH_SEGMENTS_MAX};
+pub use order::{NumberKey, compare};
 pub use path::Path;
-
-pub(crate) use order::{NumberKey, compare};
+pub use substitute::substitute;
 
 use serde_json::Value;
 
@@ -51,12 +53,12 @@ use serde_json::Value;
 ///
 /// ```
 /// use serde_json::json;
-/// use syncline::filter::Filter;
+/// use syncline_core::filter::Filter;
 ///
 /// let adults = Filter::parse(&json!({"age": {"$gte": 18}, "tags": "vip"}))?;
 /// assert!(adults.matches(&json!({"age": 30, "tags": ["new", "vip"]})));
 /// assert!(!adults.matches(&json!({"age": "30", "tags": ["vip"]})));
-/// # Ok::<(), syncline::filter::FilterError>(())
+/// # Ok::<(), syncline_core::filter::FilterError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filter {
@@ -85,12 +87,13 @@ impl Filter {
     }
 
     /// Shows every path that a condition looks at.
-    pub(crate) fn each_path<'f>(&'f self, show: &mut impl FnMut(&'f Path)) {
+    pub fn each_path<'f>(&'f self, show: &mut impl FnMut(&'f Path)) {
         self.root.each_path(show);
     }
 
     /// The conditions, for the planner.
-    pub(crate) fn root(&self) -> &Node {
+    #[must_use]
+    pub fn root(&self) -> &Node {
         &self.root
     }
 }
@@ -103,7 +106,7 @@ impl Default for Filter {
 
 /// One condition or a combination of conditions.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Node {
+pub enum Node {
     /// All hold; an empty list holds.
     And(Vec<Node>),
     /// At least one holds.
@@ -111,7 +114,12 @@ pub(crate) enum Node {
     /// It does not hold.
     Not(Box<Node>),
     /// Some value under the path passes the test.
-    Field { path: Path, test: Test },
+    Field {
+        /// Where the value stands.
+        path: Path,
+        /// What it must be like.
+        test: Test,
+    },
 }
 
 impl Node {
@@ -126,7 +134,7 @@ impl Node {
 
 /// What one value must be like.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Test {
+pub enum Test {
     /// Equal to the operand; null also equals absence.
     Equal(Value),
     /// Equal to one of the operands, which are sorted by [`compare`] and distinct.
@@ -140,9 +148,13 @@ pub(crate) enum Test {
 
 /// The side of an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Comparison {
+pub enum Comparison {
+    /// Above it.
     Greater,
+    /// Above it, or equal.
     GreaterOrEqual,
+    /// Below it.
     Less,
+    /// Below it, or equal.
     LessOrEqual,
 }

@@ -42,7 +42,8 @@ impl Path {
     }
 
     /// The names of the top-level fields by which a walk can begin.
-    pub(crate) fn top_level_names(&self) -> [&str; 2] {
+    #[must_use]
+    pub fn top_level_names(&self) -> [&str; 2] {
         [&self.text, self.segments.first().unwrap_or(&self.text)]
     }
 

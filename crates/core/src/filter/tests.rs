@@ -4,6 +4,7 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::json;
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 fn matches(filter: Value, document: Value) -> bool {
     Filter::parse(&filter).expect("a valid filter").matches(&document)
@@ -141,6 +142,20 @@ fn sizes_are_limited() {
     assert!(refusal(json!({ "a": deep })).contains("more than 64 levels"));
     let long = ".".repeat(PATH_SEGMENTS_MAX);
     assert!(refusal(json!({ long: 1 })).contains("is too long"));
+}
+
+#[test]
+fn attributes_of_a_node_take_the_place_of_their_names() {
+    let attributes = [("branch", json!("north")), ("areas", json!([1, 2]))];
+    let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).into();
+    let written = json!({"$or": [{"branch": "$node.branch"}, {"area": {"$in": "$node.areas"}}], "n": 1, "x": "node.y"});
+    let expected = json!({"$or": [{"branch": "north"}, {"area": {"$in": [1, 2]}}], "n": 1, "x": "node.y"});
+    assert_eq!(substitute(&written, &attributes).unwrap(), expected);
+
+    let refused = substitute(&json!({"$not": {"a": ["$node.bransh"]}}), &attributes).unwrap_err().to_string();
+    assert!(refused.contains("`$node.bransh`") && refused.contains("`areas`, `branch`"), "{refused}");
+    let refused = substitute(&json!({"a": "$node.x"}), &BTreeMap::new()).unwrap_err().to_string();
+    assert!(refused.contains("the node has no attributes"), "{refused}");
 }
 
 proptest! {

@@ -9,7 +9,8 @@ use serde_json::{Map, Number, Value};
 use std::cmp::Ordering;
 
 /// Whether two values are equal: numbers by value, objects whatever the order of their fields.
-pub(crate) fn equal(left: &Value, right: &Value) -> bool {
+#[must_use]
+pub fn equal(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(l), Value::Number(r)) => NumberKey::of(l) == NumberKey::of(r),
         (Value::Array(l), Value::Array(r)) => l.len() == r.len() && l.iter().zip(r).all(|(l, r)| equal(l, r)),
@@ -21,7 +22,8 @@ pub(crate) fn equal(left: &Value, right: &Value) -> bool {
 }
 
 /// The total order.
-pub(crate) fn compare(left: &Value, right: &Value) -> Ordering {
+#[must_use]
+pub fn compare(left: &Value, right: &Value) -> Ordering {
     match (left, right) {
         (Value::Number(l), Value::Number(r)) => NumberKey::of(l).cmp(&NumberKey::of(r)),
         (Value::String(l), Value::String(r)) => l.cmp(r),
@@ -64,7 +66,7 @@ fn rank(value: &Value) -> u8 {
 /// float that is not above it, and what is missing from there, which is below 2048 for any integer
 /// of 64 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NumberKey {
+pub struct NumberKey {
     /// The float's bits, arranged so that their order is that of the floats.
     floor: u64,
     /// What is missing.
@@ -73,7 +75,8 @@ pub(crate) struct NumberKey {
 
 impl NumberKey {
     /// The place of a number.
-    pub(crate) fn of(number: &Number) -> NumberKey {
+    #[must_use]
+    pub fn of(number: &Number) -> NumberKey {
         if let Some(integer) = number.as_i64() {
             NumberKey::of_integer(i128::from(integer))
         } else if let Some(integer) = number.as_u64() {
@@ -94,7 +97,8 @@ impl NumberKey {
     }
 
     /// Ten bytes whose order is that of the numbers.
-    pub(crate) fn bytes(self) -> [u8; 10] {
+    #[must_use]
+    pub fn bytes(self) -> [u8; 10] {
         let mut bytes = [0; 10];
         bytes[..8].copy_from_slice(&self.floor.to_be_bytes());
         bytes[8..].copy_from_slice(&self.rest.to_be_bytes());

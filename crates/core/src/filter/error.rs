@@ -70,6 +70,14 @@ pub enum FilterError {
         /// The field's path in backticks.
         place: String,
     },
+    /// A filter for a node asks for an attribute that the node does not have.
+    #[error("the filter asks for `$node.{name}`, and the node has {known}; set the attribute, or correct its name")]
+    UnknownAttribute {
+        /// Its name, as written.
+        name: String,
+        /// The attributes that there are, or `no attributes`.
+        known: String,
+    },
     /// A path over a limit.
     #[error("the path `{shown}…` is too long; the limits are {BYTES} bytes and {SEGMENTS} segments", BYTES = super::limits::PATH_BYTES_MAX, SEGMENTS = super::limits::PATH_SEGMENTS_MAX)]
     PathTooLong {

@@ -10,12 +10,12 @@ const KEYS: [&str; 4] = ["a", "b", "c", "0"];
 const PATHS: [&str; 9] = ["a", "b", "c", "a.b", "a.0", "a.0.b", "a.b.c", "a.1", "b.a"];
 
 /// A path that documents of [`document`] often have.
-pub(crate) fn path() -> impl Strategy<Value = &'static str> {
+pub fn path() -> impl Strategy<Value = &'static str> {
     prop::sample::select(&PATHS[..])
 }
 
 /// Numbers that are small, or close to where floats lose integers.
-pub(crate) fn number() -> BoxedStrategy<Value> {
+pub fn number() -> BoxedStrategy<Value> {
     prop_oneof![
         4 => (-2i64..4).prop_map(Value::from),
         2 => (-2i64..4).prop_map(|n| json!(n as f64 + 0.5)),
@@ -41,7 +41,7 @@ fn scalar() -> BoxedStrategy<Value> {
 }
 
 /// Any value, nested up to three levels.
-pub(crate) fn value() -> BoxedStrategy<Value> {
+pub fn value() -> BoxedStrategy<Value> {
     scalar()
         .prop_recursive(3, 12, 3, |inner| {
             prop_oneof![
@@ -53,7 +53,7 @@ pub(crate) fn value() -> BoxedStrategy<Value> {
 }
 
 /// A document with `_id`, and now and then a top-level key that looks like a path.
-pub(crate) fn document() -> BoxedStrategy<Value> {
+pub fn document() -> BoxedStrategy<Value> {
     let literal = prop::option::weighted(0.2, (path(), value()));
     (vec((prop::sample::select(&KEYS[..3]), value()), 0..4), literal)
         .prop_map(|(fields, literal)| {
@@ -72,7 +72,7 @@ fn object(fields: Vec<(&'static str, Value)>) -> Value {
 }
 
 /// A filter of up to three levels, in its JSON form.
-pub(crate) fn filter() -> BoxedStrategy<Value> {
+pub fn filter() -> BoxedStrategy<Value> {
     let field = (path(), condition()).prop_map(|(path, condition)| json!({ path: condition }));
     field
         .prop_recursive(3, 8, 3, |inner| {
