@@ -38,6 +38,14 @@ pub enum Malformed {
         /// The parser's own words.
         reason: String,
     },
+    /// JSON in which one element is missing or not what it must be.
+    #[error("`{at}` {rule}")]
+    Element {
+        /// Where, e.g. `body.entities[3].uuid`.
+        at: String,
+        /// What it must be.
+        rule: String,
+    },
     /// A document over a limit.
     #[error("document `{id}` {measure} {actual}; the limit is {limit} (`{name}`)")]
     TooBig {
@@ -74,12 +82,19 @@ impl Malformed {
         Malformed::Json { what: what.into(), reason: reason.to_string() }
     }
 
+    /// An element that is missing or not what it must be.
+    #[must_use]
+    pub fn element(at: impl Into<String>, rule: impl Into<String>) -> Malformed {
+        Malformed::Element { at: at.into(), rule: rule.into() }
+    }
+
     /// A short, stable word for wire replies.
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Malformed::Id { .. } => "malformed_id",
             Malformed::Json { .. } => "malformed_json",
+            Malformed::Element { .. } => "malformed_element",
             Malformed::TooBig { name: "limits.depth", .. } => "too_deep",
             Malformed::TooBig { .. } => "document_too_large",
         }

@@ -17,6 +17,16 @@ impl Millis {
         u64::try_from(ms).ok().map(Millis)
     }
 
+    /// As [`Millis::parse`]; a time without a zone counts as UTC, as programs write it that keep UTC everywhere.
+    #[must_use]
+    pub fn parse_utc(text: &str) -> Option<Millis> {
+        Millis::parse(text).or_else(|| {
+            let civil = text.parse::<jiff::civil::DateTime>().ok()?;
+            let ms = jiff::tz::TimeZone::UTC.to_timestamp(civil).ok()?.as_millisecond();
+            u64::try_from(ms).ok().map(Millis)
+        })
+    }
+
     /// `2026-11-21T08:52:38.756Z`, as JavaScript prints it.
     #[must_use]
     pub fn iso(self) -> String {
@@ -110,5 +120,13 @@ mod tests {
         assert_eq!(Millis::parse("2026-11-21T10:52:38.756+02:00"), Some(time));
         assert_eq!(Millis::parse("garbage"), None);
         assert_eq!(Millis::parse("1969-12-31T23:59:59Z"), None);
+    }
+
+    #[test]
+    fn a_time_without_a_zone_may_count_as_utc() {
+        let time = Millis::parse("2026-11-21T08:52:38.756Z");
+        assert_eq!(Millis::parse_utc("2026-11-21T08:52:38.756123"), time);
+        assert_eq!(Millis::parse_utc("2026-11-21T10:52:38.756+02:00"), time);
+        assert_eq!((Millis::parse("2026-11-21T08:52:38.756"), Millis::parse_utc("soon")), (None, None));
     }
 }

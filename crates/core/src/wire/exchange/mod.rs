@@ -1,4 +1,14 @@
 //! The `exchange` dialect: one envelope for both directions; the shapes are in `spec/exchange.md`.
+//! Reads and writes packets (steps 3 and 8 of the life of a change); which of them counts is the hub's
+//! decision.
+
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+
+pub use decode::{Opened, Side, UNKNOWN_TYPE, is_uuid, major_version, open, packet_key};
+pub use encode::{Telling, put_entity, put_packet};
 
 use crate::model::Refused;
 use serde::{Deserialize, Serialize};

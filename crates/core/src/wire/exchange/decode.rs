@@ -1,0 +1,299 @@
+//! From a packet's text to its head and its entities. What is wrong is named by its place; which entities are
+//! taken is decided elsewhere.
+
+use super::{Header, Operation};
+use crate::model::{
+    Body, CollectionName, DocId, Entity, EntityEdit, Facts, Fields, Limits, Malformed, Millis, NodeId, Rejection,
+};
+use crate::wire::digest::{fnv64, fnv128};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use std::collections::BTreeSet;
+
+/// The code of an entity whose type is not among those that are exchanged.
+pub const UNKNOWN_TYPE: &str = "unknown_type";
+
+/// Numbers above lose digits on their way through other languages.
+const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// Whose packet it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A node's: its numbers begin with 1.
+    Node,
+    /// The hub's: 0 says that it has sent nothing yet.
+    Hub,
+}
+
+/// A packet that is JSON and whose head is in order. Its body has not been looked at.
+#[derive(Clone, Debug)]
+pub struct Opened<'a> {
+    /// The head.
+    pub header: Header,
+    body: Option<&'a RawValue>,
+}
+
+/// Reads the text and the head of a packet.
+///
+/// # Errors
+/// [`Malformed::Json`] when the text is not JSON, [`Malformed::Element`] naming what is missing or wrong.
+pub fn open(text: &[u8], from: Side) -> Result<Opened<'_>, Malformed> {
+    #[derive(Deserialize)]
+    struct Top<'a> {
+        #[serde(borrow, default)]
+        header: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        body: Option<&'a RawValue>,
+    }
+    let whole: &RawValue = serde_json::from_slice(text).map_err(|e| Malformed::json("packet", e))?;
+    let top: Top<'_> = object("packet", Some(whole))?;
+    Ok(Opened { header: header(top.header, from)?, body: top.body })
+}
+
+fn header(raw: Option<&RawValue>, from: Side) -> Result<Header, Malformed> {
+    #[derive(Deserialize)]
+    struct Parts<'a> {
+        #[serde(borrow, default)]
+        sender_node_id: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        recipient_node_id: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        packet_no: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        ack_packet_no: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        schema_version: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        has_more: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        rejected: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        whole_objects: Option<&'a RawValue>,
+    }
+    let parts: Parts<'_> = object("header", raw)?;
+    let lowest = match from {
+        Side::Node => 1,
+        Side::Hub => 0,
+    };
+    let schema_version: String = value("header.schema_version", parts.schema_version, VERSION)?;
+    if major_version(&schema_version).is_none() {
+        return Err(Malformed::element("header.schema_version", VERSION));
+    }
+    Ok(Header {
+        sender_node_id: uuid("header.sender_node_id", parts.sender_node_id)?,
+        recipient_node_id: uuid("header.recipient_node_id", parts.recipient_node_id)?,
+        packet_no: number("header.packet_no", parts.packet_no, lowest)?,
+        ack_packet_no: number("header.ack_packet_no", parts.ack_packet_no, 0)?,
+        schema_version,
+        has_more: extension("header.has_more", parts.has_more, "must be true or false")?,
+        rejected: extension("header.rejected", parts.rejected, "must list entities with `type`, `uuid` and why")?,
+        whole_objects: extension("header.whole_objects", parts.whole_objects, "must be true or false")?,
+    })
+}
+
+impl Opened<'_> {
+    /// Reads the body. `accept` tells the collection of a type, or why entities of that type are set aside.
+    ///
+    /// # Errors
+    /// [`Malformed::Element`] for the first entity that has not the form of one.
+    pub fn entities(
+        &self,
+        limits: &Limits,
+        accept: impl Fn(&str) -> Result<CollectionName, Rejection>,
+    ) -> Result<Vec<Entity>, Malformed> {
+        #[derive(Deserialize)]
+        struct Parts<'a> {
+            #[serde(borrow, default)]
+            entities: Option<&'a RawValue>,
+        }
+        let parts: Parts<'_> = object("body", self.body)?;
+        let list = parts.entities.filter(|raw| raw.get().starts_with('['));
+        let list: Option<Vec<&RawValue>> = list.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let list = list.ok_or_else(|| Malformed::element("body.entities", "must be a list"))?;
+        let reader = Reader { limits, accept: &accept };
+        list.iter().enumerate().map(|(n, raw)| reader.entity(&format!("body.entities[{n}]"), raw)).collect()
+    }
+}
+
+struct Reader<'a> {
+    limits: &'a Limits,
+    accept: &'a dyn Fn(&str) -> Result<CollectionName, Rejection>,
+}
+
+/// The parts of an entity as text.
+#[derive(Deserialize)]
+struct Parts<'a> {
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    uuid: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    operation: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    updated_at: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    unset: Option<&'a RawValue>,
+}
+
+impl Reader<'_> {
+    fn entity(&self, at: &str, raw: &RawValue) -> Result<Entity, Malformed> {
+        let parts: Parts<'_> = object(at, Some(raw))?;
+        let inside = |name: &str| format!("{at}.{name}");
+        let kind: String = value(&inside("type"), parts.kind, "must be the name of a type")?;
+        if kind.is_empty() {
+            return Err(Malformed::element(inside("type"), "must be the name of a type"));
+        }
+        let uuid = uuid(&inside("uuid"), parts.uuid)?;
+        let rule = "must be INSERT, UPDATE or DELETE";
+        let operation: Operation = value(&inside("operation"), parts.operation, rule)?;
+        let data = data(&inside("data"), operation, parts.data)?;
+        let unset = extension(&inside("unset"), parts.unset, "must be a list of names of fields")?;
+        let digest = digest(&kind, &uuid, &parts);
+        let stated = data.as_ref().and_then(|data| time(data.get("updated_at")));
+        let edit = match (self.accept)(&kind) {
+            Ok(collection) => self.edit(collection, &uuid, operation, data.map(|data| (data, unset))),
+            Err(why) => EntityEdit::Unusable(why),
+        };
+        Ok(Entity {
+            kind,
+            uuid: DocId::new(uuid)?,
+            edit,
+            time: stated.or_else(|| time(parts.updated_at)),
+            digest,
+            raw: raw.get().to_owned(),
+        })
+    }
+
+    fn edit(
+        &self,
+        collection: CollectionName,
+        uuid: &str,
+        operation: Operation,
+        data: Option<(Fields, BTreeSet<String>)>,
+    ) -> EntityEdit {
+        let Some((mut set, mut unset)) = data else { return EntityEdit::Remove { collection } };
+        let same = |id: &RawValue| serde_json::from_str::<String>(id.get()).is_ok_and(|id| id == uuid);
+        if set.remove("_id").is_some_and(|id| !same(&id)) {
+            return EntityEdit::Unusable(reserved_field(uuid));
+        }
+        if let Err(why) = self.check_size(uuid, &set) {
+            return EntityEdit::Unusable(Rejection { code: why.code().to_owned(), reason: why.to_string() });
+        }
+        unset.retain(|name| name != "_id" && set.get(name).is_none());
+        EntityEdit::Put { collection, insert: operation == Operation::Insert, set, unset }
+    }
+
+    fn check_size(&self, uuid: &str, set: &Fields) -> Result<Facts, Malformed> {
+        let checked = Body::parse(set.to_body().text(), self.limits).map(|(_, facts)| facts);
+        checked.map_err(|why| match why {
+            Malformed::TooBig { measure, actual, limit, name, .. } => {
+                Malformed::TooBig { id: uuid.to_owned(), measure, actual, limit, name }
+            }
+            other => other,
+        })
+    }
+}
+
+/// `None` for DELETE.
+fn data(at: &str, operation: Operation, raw: Option<&RawValue>) -> Result<Option<Fields>, Malformed> {
+    match (operation, raw) {
+        (Operation::Delete, None) => Ok(None),
+        (Operation::Delete, Some(_)) => Err(Malformed::element(at, "must be null for DELETE")),
+        (Operation::Insert | Operation::Update, raw) => object(at, raw).map(Some),
+    }
+}
+
+fn digest(kind: &str, uuid: &str, parts: &Parts<'_>) -> u64 {
+    let parts = [parts.operation, parts.data, parts.updated_at, parts.unset];
+    let parts = parts.map(|part| compact(part.map_or("", RawValue::get)));
+    let [operation, data, time, unset] = parts.each_ref().map(Vec::as_slice);
+    fnv64(&fnv128(&[kind.as_bytes(), uuid.as_bytes(), operation, data, time, unset]))
+}
+
+/// JSON without its layout: a file that went through an editor holds the same packet.
+fn compact(json: &str) -> Vec<u8> {
+    let (mut in_string, mut escaped) = (false, false);
+    let counts = |byte: &u8| {
+        let counts = in_string || !byte.is_ascii_whitespace();
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ => {}
+        }
+        counts
+    };
+    json.bytes().filter(counts).collect()
+}
+
+/// The name of a packet: the same for every repeat of it, whatever it acknowledges.
+#[must_use]
+pub fn packet_key(node: &NodeId, number: u64, entities: &[Entity]) -> [u8; 16] {
+    let body: Vec<u8> = entities.iter().flat_map(|entity| entity.digest.to_be_bytes()).collect();
+    fnv128(&[b"packet", node.as_str().as_bytes(), &number.to_be_bytes(), &body])
+}
+
+fn time(raw: Option<&RawValue>) -> Option<Millis> {
+    Millis::parse_utc(&serde_json::from_str::<String>(raw?.get()).ok()?)
+}
+
+fn reserved_field(uuid: &str) -> Rejection {
+    Rejection {
+        code: "reserved_field".to_owned(),
+        reason: format!(
+            "`data` of `{uuid}` holds another `_id`, the field that keeps the uuid; send it by another name"
+        ),
+    }
+}
+
+/// Whether a text is a UUID: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12.
+#[must_use]
+pub fn is_uuid(text: &str) -> bool {
+    let digit =
+        |(n, byte): (usize, u8)| if matches!(n, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() };
+    text.len() == 36 && text.bytes().enumerate().all(digit)
+}
+
+const VERSION: &str = "must be a version such as \"1.2.0\"";
+
+/// The first number of `major.minor.patch`; `None` when the text is no such version.
+#[must_use]
+pub fn major_version(text: &str) -> Option<u64> {
+    let numbers = text.split(['-', '+']).next()?;
+    let numbers: Vec<u64> = numbers.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
+    match numbers[..] {
+        [major, _, _] => Some(major),
+        _ => None,
+    }
+}
+
+fn object<'a, T: Deserialize<'a>>(at: &str, raw: Option<&'a RawValue>) -> Result<T, Malformed> {
+    let raw = raw.filter(|raw| raw.get().starts_with('{'));
+    let raw = raw.ok_or_else(|| Malformed::element(at, "must be an object"))?;
+    serde_json::from_str(raw.get()).map_err(|e| Malformed::element(at, format!("cannot be read: {e}")))
+}
+
+fn value<T: DeserializeOwned>(at: &str, raw: Option<&RawValue>, rule: &str) -> Result<T, Malformed> {
+    let raw = raw.ok_or_else(|| Malformed::element(at, format!("is missing: it {rule}")))?;
+    serde_json::from_str(raw.get()).map_err(|_| Malformed::element(at, rule))
+}
+
+/// A value that may be absent.
+fn extension<T: DeserializeOwned + Default>(at: &str, raw: Option<&RawValue>, rule: &str) -> Result<T, Malformed> {
+    raw.map_or_else(|| Ok(T::default()), |raw| value(at, Some(raw), rule))
+}
+
+fn number(at: &str, raw: Option<&RawValue>, lowest: u64) -> Result<u64, Malformed> {
+    let rule = format!("must be a whole number from {lowest} to {NUMBER_MAX}");
+    let number: u64 = value(at, raw, &rule)?;
+    if (lowest..=NUMBER_MAX).contains(&number) { Ok(number) } else { Err(Malformed::element(at, rule)) }
+}
+
+fn uuid(at: &str, raw: Option<&RawValue>) -> Result<String, Malformed> {
+    let rule = "must be a UUID such as \"22222222-2222-4222-8222-000000000001\"";
+    let text: String = value(at, raw, rule)?;
+    if is_uuid(&text) { Ok(text) } else { Err(Malformed::element(at, rule)) }
+}
