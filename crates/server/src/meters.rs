@@ -81,7 +81,7 @@ impl Meters {
                     }
                 }
                 Reply::Foreign { .. } => self.foreign_pushes.increment(1),
-                Reply::Expired { .. } | Reply::BatchReused => {}
+                Reply::Expired { .. } | Reply::NodeTaken { .. } | Reply::BatchReused => {}
             }
         }
     }

@@ -183,3 +183,50 @@ async fn a_token_that_is_removed_while_its_poll_waits_gets_nothing_more() {
     hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
     assert_eq!(waiting.await.unwrap().refusal(401), "unauthorized");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_belongs_to_the_token_that_first_pushed_as_it() {
+    for hub in Hub::on_every_store().await {
+        let op = |batch: &str, node: &str, seq: u64| {
+            let id = format!("{node}-{seq}");
+            json!({ "node": node, "batchId": batch, "ops": [insert(seq, "a", &id)] })
+        };
+        let phone = token(&hub, &json!({ "name": "phone" })).await;
+        let thief = token(&hub, &json!({ "name": "thief" })).await;
+        let made = token(&hub, &json!({ "name": "made", "node": "n2" })).await;
+        let push = async |secret: &str, body: Value| with(&hub, secret, "POST", "/sync/push", &body).await;
+
+        // One token may have many nodes; a node has one token.
+        assert_eq!(push(&phone, op("b1", "n1", 1)).await.status, 200);
+        assert_eq!(push(&phone, op("b1", "n2", 1)).await.status, 200);
+        let refused = push(&thief, op("b1", "n1", 1)).await;
+        assert_eq!(refused.refusal(403), "forbidden");
+        let reason = refused.json()["error"].as_str().unwrap().to_owned();
+        assert!(reason.contains("`n1`") && reason.contains("`phone`") && reason.contains("--node"), "{reason}");
+        let nodes = hub.get("/admin/spaces/main/nodes").await.json();
+        assert_eq!((&nodes["nodes"][0]["node"], &nodes["nodes"][0]["owner"]), (&json!("n1"), &json!("phone")));
+
+        // An admin's token may, and leaves the node with its owner.
+        assert_eq!(push(ADMIN, op("b2", "n1", 2)).await.status, 200);
+        // A token that was made for the node takes it over.
+        assert_eq!(push(&made, op("b3", "n2", 3)).await.status, 200);
+        assert_eq!(push(&phone, op("b4", "n2", 4)).await.refusal(403), "forbidden");
+        // A new secret is the same token.
+        let rotated = hub.post("/admin/tokens/phone/rotate", &Value::Null).await.json()["token"].clone();
+        assert_eq!(push(rotated.as_str().unwrap(), op("b5", "n1", 5)).await.status, 200);
+        // What a removed token had is free again.
+        let header = format!("Bearer {ADMIN}");
+        let removed = hub.send("DELETE", "/admin/tokens/phone", &[("authorization", &header)], b"").await;
+        assert_eq!(removed.status, 200);
+        assert_eq!(push(&thief, op("b6", "n1", 6)).await.status, 200);
+        assert_eq!(push(&made, op("b7", "n2", 7)).await.status, 200);
+
+        // Foreign clients have no node but their token, whose name nobody else pushes under.
+        let foreign = json!({ "batchId": "f1", "ops": [{ "op": "INSERT", "doc": { "_id": "f" }, "opId": "o1" }] });
+        for secret in [&thief, &made] {
+            assert_eq!(with(&hub, secret, "POST", "/c/a/sync/push", &foreign).await.status, 200);
+        }
+        let other = token(&hub, &json!({ "name": "other" })).await;
+        assert_eq!(push(&other, op("b8", "thief", 1)).await.refusal(403), "forbidden");
+    }
+}

@@ -4,7 +4,7 @@ use super::loaded::{Loaded, Rules};
 use super::progress::Progress;
 use super::write_set::WriteSet;
 use crate::model::Intake;
-use crate::model::{Author, Lsn, Receipt};
+use crate::model::{Author, Lsn, NodeId, Receipt};
 
 /// What a group of pushes leads to.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +36,11 @@ pub enum Reply {
     Expired {
         /// Documents that were removed.
         removed: u64,
+    },
+    /// The node belongs to another token; nothing was applied.
+    NodeTaken {
+        /// The token.
+        owner: NodeId,
     },
     /// The batch id was used before with other content; nothing was applied.
     BatchReused,

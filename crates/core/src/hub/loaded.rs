@@ -40,6 +40,8 @@ pub struct AuthorState {
     /// Ops whose receipts are past their retention: one of them that comes again is a repeat. A number
     /// that was skipped is not among them: its op was held back for long, and is still to be applied.
     pub forgotten: Seqs,
+    /// The token that it belongs to.
+    pub owner: Option<NodeId>,
 }
 
 /// A batch that has been answered.

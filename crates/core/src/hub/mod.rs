@@ -16,7 +16,7 @@ mod write_set;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::{Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
+pub use crate::model::{Claim, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
 pub use decide::{Decision, Reply, decide};
 pub use loaded::{AuthorState, BatchKey, DocKey, Loaded, Rules, StoredBatch, Touch, touch};
 pub use write_set::{Change, Conflict, Entry, Quarantined, Ticket, WriteSet};

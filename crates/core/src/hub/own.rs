@@ -5,13 +5,16 @@ use super::loaded::StoredBatch;
 use super::progress::{Attempt, Progress};
 use super::write_set::Quarantined;
 use crate::model::{
-    Author, Base, CollectionName, DocId, Edit, Lsn, Millis, Op, Receipt, Rejection, Seq, Stamp, Verdict,
+    Author, Base, Claim, CollectionName, DocId, Edit, Lsn, Millis, NodeId, Op, Receipt, Rejection, Seq, Stamp, Verdict,
 };
 use crate::model::{OwnBatch, Poison, Step};
 
 impl Progress {
     /// Decides one push. Repeats get their first receipts.
     pub(super) fn own(&mut self, batch: &OwnBatch) -> Reply {
+        if let Some(owner) = self.claim(batch) {
+            return Reply::NodeTaken { owner };
+        }
         let batch_key = (batch.node.clone(), batch.batch.clone());
         if self.known_batch(&batch_key).is_some_and(|known| known.digest != batch.digest) {
             return Reply::BatchReused;
@@ -26,6 +29,21 @@ impl Progress {
             self.note_batch(batch_key, stored);
         }
         Reply::Own { author, receipts }
+    }
+
+    /// Returns the token that the node belongs to when the push may not speak for it.
+    fn claim(&mut self, batch: &OwnBatch) -> Option<NodeId> {
+        let owner = self.loaded.nodes.get(&batch.node).and_then(|state| state.owner.clone());
+        match (&batch.claim, owner) {
+            (Claim::Free, _) => return None,
+            (Claim::By { token, instead_of }, Some(owner))
+                if owner != *token && Some(&owner) != instead_of.as_ref() =>
+            {
+                return Some(owner);
+            }
+            (Claim::By { token, .. } | Claim::Made { token }, _) => self.give(&batch.node, token),
+        }
+        None
     }
 
     /// One op, or the ops of one transaction: all are accepted or all are rejected.

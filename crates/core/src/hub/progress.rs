@@ -51,6 +51,15 @@ impl Progress {
         self.loaded.nodes.get(node).map_or(Author::default(), |state| state.author)
     }
 
+    /// Notes that a node belongs to a token from now on.
+    pub fn give(&mut self, node: &NodeId, token: &NodeId) {
+        let Some(state) = self.loaded.nodes.get_mut(node) else { return };
+        if state.owner.as_ref() != Some(token) {
+            state.owner = Some(token.clone());
+            self.writes.owners.insert(node.clone(), token.clone());
+        }
+    }
+
     /// A stamp from the future counts as made now, as far as the limit allows.
     pub fn clamp(&self, stamp: Stamp) -> Stamp {
         stamp.min(Stamp::at(Millis(self.rules.now.0 + self.rules.limits.clock_drift_ms)))

@@ -1,8 +1,8 @@
 //! Hub decisions as stories: repeats, transactions, poison, clears, tickets.
 
 use super::{
-    AuthorState, Entry, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, Loaded, OwnBatch, Poison, Reply, Rules,
-    Step, decide, touch,
+    AuthorState, Claim, Entry, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, Loaded, OwnBatch, Poison, Reply,
+    Rules, Step, decide, touch,
 };
 use crate::model::{
     Author, Base, BatchId, Body, CollectionName, DocId, Edit, Limits, Lsn, Millis, NodeId, Op, OpKey, Receipt,
@@ -48,7 +48,14 @@ fn in_txn(step: Step, n: u32) -> Step {
 
 fn push(batch: &str, steps: Vec<Step>) -> Intake {
     let digest = steps.len() as u64;
-    Intake::Own(OwnBatch { node: node("n1"), batch: BatchId::new(batch).unwrap(), digest, strategy: None, steps })
+    Intake::Own(OwnBatch {
+        node: node("n1"),
+        claim: Claim::Free,
+        batch: BatchId::new(batch).unwrap(),
+        digest,
+        strategy: None,
+        steps,
+    })
 }
 
 /// A store in miniature: carries decisions from one group to the next.
@@ -72,6 +79,9 @@ impl Space {
             if let Entry::Change(change) = entry {
                 self.state.docs.insert((change.collection.clone(), change.id.clone()), change.version.clone());
             }
+        }
+        for (name, token) in &decision.writes.owners {
+            self.state.nodes.get_mut(name).unwrap().owner = Some(token.clone());
         }
         for (name, receipts) in &decision.writes.receipts {
             for receipt in receipts {
@@ -241,6 +251,34 @@ fn a_stamp_from_the_future_is_clamped() {
     space.receipts(push("b1", vec![Step::Edit(future)]));
     let version = space.state.docs.values().next().unwrap();
     assert_eq!(version.meta.stamp().millis(), Millis(1_060_000));
+}
+
+fn claimed(batch: &str, claim: Claim, steps: Vec<Step>) -> Intake {
+    let Intake::Own(own) = push(batch, steps) else { unreachable!() };
+    Intake::Own(OwnBatch { claim, ..own })
+}
+
+fn by(token: &str) -> Claim {
+    Claim::By { token: node(token), instead_of: None }
+}
+
+#[test]
+fn a_node_belongs_to_the_token_that_first_pushed_as_it() {
+    let mut space = Space::default();
+    space.push(&[claimed("b0", Claim::Free, vec![insert(1, "admin")])]);
+    let taken = Reply::NodeTaken { owner: node("phone") };
+    let group = [claimed("b1", by("phone"), vec![insert(2, "x")]), claimed("b2", by("thief"), vec![insert(3, "y")])];
+    assert_eq!(space.push(&group)[1], taken, "also within one group");
+    assert_eq!(space.push(&[claimed("b1", by("thief"), vec![insert(2, "x")])]), [taken], "not even for its receipts");
+    assert_eq!(space.text("y"), None);
+
+    space.receipts(claimed("b3", by("phone"), vec![insert(3, "z")]));
+    space.receipts(claimed("b4", Claim::Free, vec![insert(4, "w")]));
+    let heir = Claim::By { token: node("heir"), instead_of: Some(node("phone")) };
+    space.receipts(claimed("b5", heir, vec![insert(5, "v")]));
+    space.receipts(claimed("b6", Claim::Made { token: node("made") }, vec![insert(6, "u")]));
+    let late = space.push(&[claimed("b7", by("heir"), vec![insert(7, "t")])]);
+    assert_eq!(late, [Reply::NodeTaken { owner: node("made") }]);
 }
 
 fn expiring(seq: u64, id: &str, at: u64) -> Step {

@@ -13,6 +13,8 @@ pub struct WriteSet {
     pub at: Millis,
     /// Log entries in LSN order.
     pub entries: Vec<Entry>,
+    /// Nodes that come to belong to a token.
+    pub owners: BTreeMap<NodeId, NodeId>,
     /// Answered batches.
     pub batches: Vec<(BatchKey, StoredBatch)>,
     /// Decided foreign ops.

@@ -22,7 +22,7 @@ pub use op::{Base, Edit, Op, OpKey};
 pub use packet::{
     Dispatch, Entity, EntityEdit, Fill, Holding, LastPacket, Packet, Plan, Refused, Registration, Traffic,
 };
-pub use push::{Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
+pub use push::{Claim, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
 pub use receipt::{Receipt, Rejection, Verdict};
 pub use reply::{Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
 pub use seqs::Seqs;

@@ -25,6 +25,8 @@ pub struct Expiry {
 pub struct OwnBatch {
     /// Who pushes.
     pub node: NodeId,
+    /// On what grounds it speaks for the node.
+    pub claim: Claim,
     /// The batch's name; a repeat of it is answered from the stored receipts.
     pub batch: BatchId,
     /// Digest of the content: the same name with other content is refused.
@@ -33,6 +35,26 @@ pub struct OwnBatch {
     pub strategy: Option<Strategy>,
     /// The ops in the order of their numbers.
     pub steps: Vec<Step>,
+}
+
+/// On what grounds a push speaks for its node. A node belongs to the token that first pushed as it, so
+/// that nobody else numbers ops in its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// It needs none (an admin's token), and leaves the node to whom it belongs.
+    Free,
+    /// By a token that the node may belong to.
+    By {
+        /// The token.
+        token: NodeId,
+        /// A token that is no longer accepted: a node of its is free.
+        instead_of: Option<NodeId>,
+    },
+    /// By a token that was made for this node: it takes the node over.
+    Made {
+        /// The token.
+        token: NodeId,
+    },
 }
 
 /// One element of an own push.

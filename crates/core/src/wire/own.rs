@@ -5,7 +5,7 @@
 
 use super::digest::fnv64;
 use crate::model::{
-    Base, BatchId, Body, CollectionName, DocId, Edit, Epoch, Fields, Limits, Lsn, Malformed, NodeId, Op, OpKey,
+    Base, BatchId, Body, Claim, CollectionName, DocId, Edit, Epoch, Fields, Limits, Lsn, Malformed, NodeId, Op, OpKey,
     OwnBatch, Poison, Rejection, Seq, Stamp, Step, Strategy,
 };
 pub use crate::model::{Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
@@ -91,7 +91,8 @@ pub struct OwnPush {
     pub epoch: Option<Epoch>,
 }
 
-/// Reads a push. Bad elements become poison; only a broken envelope is an error.
+/// Reads a push. Bad elements become poison; only a broken envelope is an error. Nothing in the text can
+/// say on what grounds it speaks for its node: whoever knows the token sets the claim.
 ///
 /// # Errors
 /// [`Malformed`] when the envelope is not one, or an element has no usable `seq` or `txn`.
@@ -100,6 +101,7 @@ pub fn decode_push(text: &[u8], limits: &Limits) -> Result<OwnPush, Malformed> {
     let steps = request.ops.iter().enumerate().map(|(n, raw)| decode_op(n, raw, limits)).collect::<Result<_, _>>()?;
     let batch = OwnBatch {
         node: request.node,
+        claim: Claim::Free,
         batch: request.batch_id,
         digest: fnv64(text),
         strategy: request.strategy,

@@ -4,7 +4,7 @@ use super::spec::TokenSpec;
 use crate::error::{Denied, ServerError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use syncline_core::model::{CollectionName, NodeId, SpaceName};
+use syncline_core::model::{Claim, CollectionName, NodeId, SpaceName};
 
 /// What a request wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +100,26 @@ impl Grant {
             Some(own) if own != node => Err(self.refuse(format!("it belongs to node `{own}`, not `{node}`"))),
             _ => Ok(()),
         }
+    }
+
+    /// On what grounds a push with this token speaks for a node.
+    #[must_use]
+    pub fn claim(&self, instead_of: Option<NodeId>) -> Claim {
+        let token = self.0.name.clone();
+        match (self.0.admin, self.0.node.is_some()) {
+            (true, _) => Claim::Free,
+            (false, true) => Claim::Made { token },
+            (false, false) => Claim::By { token, instead_of },
+        }
+    }
+
+    /// The refusal of a push as a node that belongs to another token.
+    #[must_use]
+    pub fn node_taken(&self, node: &NodeId, owner: &NodeId) -> ServerError {
+        self.refuse(format!(
+            "node `{node}` belongs to token `{owner}`, the first that pushed as it; push with that one, remove it if \
+             it is out of use, or make a token for the node with `--node {node}`"
+        ))
     }
 
     /// Checks the right to administer the hub.

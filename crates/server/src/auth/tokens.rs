@@ -75,6 +75,15 @@ impl Tokens {
         self.find(&grant.1).map(drop)
     }
 
+    /// Whether there is a token of this name that is still accepted.
+    #[must_use]
+    pub fn accepts(&self, name: &NodeId) -> bool {
+        let now = clock::now();
+        let valid = |grant: &Grant| grant.token_name() == name && grant.0.expires_at.is_none_or(|end| end > now);
+        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        self.declared.values().any(valid) || stored.values().any(valid)
+    }
+
     fn find(&self, hash: &[u8; 32]) -> Result<Grant, ServerError> {
         let refuse = |reason| Err(ServerError::Unauthorized { reason });
         let stored = || self.stored.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned();

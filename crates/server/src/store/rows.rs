@@ -230,6 +230,9 @@ pub struct NodeRow {
     pub cursor: Lsn,
     /// When it was last seen; 0: never since it was made.
     pub seen_at: Millis,
+    /// The token that it belongs to: no other pushes as it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// Kinds of administrative records.

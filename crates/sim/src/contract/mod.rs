@@ -52,6 +52,7 @@ macro_rules! store_contract {
             foreign_ops_are_known_by_key,
             receipts_are_loaded_by_number,
             nodes_keep_their_numbers,
+            nodes_belong_to_tokens,
             a_log_scan_returns_every_change,
             a_log_scan_stops_at_its_limits,
             rows_left_out_do_not_count,

@@ -92,3 +92,23 @@ pub async fn nodes_keep_their_numbers(bench: &dyn Bench) {
     assert_eq!(rows, expected);
     assert!(pen::scan(&store, pen::log_after(0)).await.expect("readable").rows.is_empty());
 }
+
+/// A node belongs to whom it was last given, also after the store was opened again.
+pub async fn nodes_belong_to_tokens(bench: &dyn Bench) {
+    let mut store = bench.store();
+    open(&store).await;
+    let give = |token: &str| WriteSet { owners: [(node("n1"), node(token))].into(), ..WriteSet::default() };
+    let touch = || Touch { nodes: [node("n1"), node("n2")].into(), ..Touch::default() };
+
+    assert_eq!(load(&store, touch()).await.nodes[&node("n1")].owner, None);
+    commit(&store, touch(), give("phone")).await.expect("written");
+    assert_eq!(load(&store, touch()).await.nodes[&node("n1")].owner, Some(node("phone")));
+    commit(&store, touch(), give("tablet")).await.expect("written");
+    store = bench.reopen(store).await;
+
+    let loaded = load(&store, touch()).await.nodes;
+    assert_eq!((&loaded[&node("n1")].owner, &loaded[&node("n2")].owner), (&Some(node("tablet")), &None));
+    let rows = store.nodes(&space()).await.expect("readable");
+    let owners: Vec<_> = rows.into_iter().map(|row| (row.node, row.owner)).collect();
+    assert_eq!(owners, [("n1".to_owned(), Some("tablet".to_owned())), ("n2".to_owned(), None)]);
+}

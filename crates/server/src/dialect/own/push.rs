@@ -7,15 +7,51 @@ use crate::auth::Grant;
 use crate::error::ServerError;
 use axum::response::Response;
 use syncline_core::hub::Reply;
-use syncline_core::model::{Malformed, Op, OpKey, Poison, Rejection, Step};
+use syncline_core::model::{Malformed, NodeId, Op, OpKey, OwnBatch, Poison, Rejection, Step};
 use syncline_core::wire::own::{PushReply, PushRequest, decode_push};
 
 /// `POST …/sync/push` with a `node` in the body.
 pub(in super::super) async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
+    let mut gone = None;
+    loop {
+        let batch = read(&asked, &body, gone.take()).await?;
+        let node = batch.node.clone();
+        let pushed = asked.space.push_own(batch).await?;
+        return match pushed.reply {
+            Reply::Own { author, receipts } => Ok(answer::json(&PushReply {
+                status: "ok".to_owned(),
+                // Where pages end: receipts that name no change of their own are passed by the next page.
+                server_lsn: pushed.head.last_change,
+                epoch: pushed.head.epoch,
+                author,
+                receipts,
+            })),
+            Reply::NodeTaken { owner } if asked.app.tokens.accepts(&owner) => {
+                Err(asked.grant.node_taken(&node, &owner))
+            }
+            Reply::NodeTaken { owner } => {
+                gone = Some(owner);
+                continue;
+            }
+            Reply::BatchReused => Err(ServerError::Taken {
+                code: "batch_reused",
+                reason: "this batch id was used before with other content; send the ops under a new batch id"
+                    .to_owned(),
+            }),
+            Reply::Foreign { .. } | Reply::Expired { .. } => {
+                Err(ServerError::Bug("an own push got another's answer".to_owned()))
+            }
+        };
+    }
+}
+
+/// The push in the body, within the grant and the limits. `gone`: the node's token, which is no longer accepted.
+async fn read(asked: &Asked, body: &Held, gone: Option<NodeId>) -> Result<OwnBatch, ServerError> {
     let limits = asked.app.options.settings.limits;
     let grant = asked.grant.clone();
     let read = move |text: &[u8]| {
         let mut push = decode_push(text, &limits)?;
+        push.batch.claim = grant.claim(gone);
         set_aside_forbidden(&grant, &mut push.batch.steps, text)?;
         Ok(push)
     };
@@ -34,24 +70,7 @@ pub(in super::super) async fn push(asked: Asked, body: Held) -> Result<Response,
             advice: "send smaller batches",
         });
     }
-    let pushed = asked.space.push_own(push.batch).await?;
-    match pushed.reply {
-        Reply::Own { author, receipts } => Ok(answer::json(&PushReply {
-            status: "ok".to_owned(),
-            // Where pages end: receipts that name no change of their own are passed by the next page.
-            server_lsn: pushed.head.last_change,
-            epoch: pushed.head.epoch,
-            author,
-            receipts,
-        })),
-        Reply::BatchReused => Err(ServerError::Taken {
-            code: "batch_reused",
-            reason: "this batch id was used before with other content; send the ops under a new batch id".to_owned(),
-        }),
-        Reply::Foreign { .. } | Reply::Expired { .. } => {
-            Err(ServerError::Bug("an own push got another's answer".to_owned()))
-        }
-    }
+    Ok(push.batch)
 }
 
 /// An op outside the token's collections is rejected by its receipt and holds up nothing else.

@@ -52,7 +52,7 @@ pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
             }
             Ok(answer::json(&json!({ "status": "ok", "server_lsn": lsn })))
         }
-        Reply::Own { .. } | Reply::Expired { .. } | Reply::BatchReused => {
+        Reply::Own { .. } | Reply::Expired { .. } | Reply::NodeTaken { .. } | Reply::BatchReused => {
             Err(ServerError::Bug("a foreign push got another client's answer".to_owned()))
         }
     }

@@ -55,7 +55,8 @@ impl Space {
                 Author(u32::try_from(next).expect("fewer than 2^32 nodes"))
             });
             let forgotten = self.forgotten.get(&author).cloned().unwrap_or_default();
-            loaded.nodes.insert(node.clone(), AuthorState { author, forgotten });
+            let owner = self.nodes.get(node).and_then(|row| NodeId::new(row.owner.as_deref()?).ok());
+            loaded.nodes.insert(node.clone(), AuthorState { author, forgotten, owner });
         }
         for key in &touch.batches {
             if let Some((_, batch)) = self.nodes.get(&key.0).and_then(|n| self.batches.get(&(n.author, key.1.clone())))
@@ -92,6 +93,9 @@ impl Space {
                 self.heads.insert((change.collection.clone(), change.id.clone()), change.version.lsn);
             }
             self.log.insert(entry.lsn(), (at, entry));
+        }
+        for (node, token) in writes.owners {
+            self.node(&node).owner = Some(token.into());
         }
         for ((node, batch), stored) in writes.batches {
             let author = self.node(&node).author;

@@ -14,6 +14,8 @@ pub(super) struct Known {
     authors: HashMap<NodeId, AuthorRow>,
     /// Of the nodes that have some: ops whose receipts are past their retention.
     forgotten: HashMap<NodeId, Seqs>,
+    /// Of the nodes that belong to a token: which.
+    owners: HashMap<NodeId, NodeId>,
     collections: HashMap<CollectionName, i64>,
 }
 
@@ -29,13 +31,17 @@ impl Known {
     /// Reads everything from the file.
     pub fn read(conn: &Connection) -> rusqlite::Result<Known> {
         let mut known = Known { head: columns::head(conn)?, ..Known::default() };
-        let mut authors = conn.prepare("SELECT node, author, last_seq, forgotten FROM authors")?;
+        let mut authors = conn.prepare("SELECT node, author, last_seq, forgotten, owner FROM authors")?;
         let mut rows = authors.query([])?;
         while let Some(row) = rows.next()? {
             let node = NodeId::new(row.get::<_, String>(0)?).map_err(|e| columns::wrong_text(0, e))?;
             let (author, last_seq) = (Author(row.get(1)?), Seq(nat(row.get(2)?)));
             if let Some(text) = row.get_ref(3)?.as_str_or_null()? {
                 known.forgotten.insert(node.clone(), columns::seqs(text, 3)?);
+            }
+            if let Some(text) = row.get_ref(4)?.as_str_or_null()? {
+                let owner = NodeId::new(text).map_err(|e| columns::wrong_text(4, e))?;
+                known.owners.insert(node.clone(), owner);
             }
             known.authors.insert(node, AuthorRow { author, last_seq });
         }
@@ -54,7 +60,7 @@ impl Known {
             return Ok(*row);
         }
         let author = Author(u32::try_from(self.authors.len() + 1).expect("fewer than 2^32 nodes"));
-        let mut add = conn.prepare_cached("INSERT INTO authors VALUES (?1, ?2, 0, NULL, 0, 0)")?;
+        let mut add = conn.prepare_cached("INSERT INTO authors VALUES (?1, ?2, 0, NULL, 0, 0, NULL)")?;
         add.execute(params![author.0, node.as_str()])?;
         let row = AuthorRow { author, last_seq: Seq(0) };
         self.authors.insert(node.clone(), row);
@@ -71,6 +77,20 @@ impl Known {
     /// The node's ops whose receipts are past their retention.
     pub fn forgotten(&self, node: &NodeId) -> Seqs {
         self.forgotten.get(node).cloned().unwrap_or_default()
+    }
+
+    /// The token that the node belongs to.
+    pub fn owner(&self, node: &NodeId) -> Option<NodeId> {
+        self.owners.get(node).cloned()
+    }
+
+    /// Gives a node to a token.
+    pub fn give(&mut self, conn: &Connection, node: &NodeId, token: &NodeId) -> rusqlite::Result<()> {
+        let row = self.author(conn, node)?;
+        let mut update = conn.prepare_cached("UPDATE authors SET owner = ?2 WHERE author = ?1")?;
+        update.execute(params![row.author.0, token.as_str()])?;
+        self.owners.insert(node.clone(), token.clone());
+        Ok(())
     }
 
     /// Notes ops of a node whose receipts go.

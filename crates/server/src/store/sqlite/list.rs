@@ -81,7 +81,8 @@ pub(super) fn quarantine(conn: &Connection, query: &ListQuery) -> rusqlite::Resu
 
 /// The nodes and tokens that the space knows, by their id.
 pub(super) fn nodes(conn: &Connection) -> rusqlite::Result<Vec<NodeRow>> {
-    let mut find = conn.prepare_cached("SELECT author, node, last_seq, cursor, seen_at FROM authors ORDER BY node")?;
+    let mut find =
+        conn.prepare_cached("SELECT author, node, last_seq, cursor, seen_at, owner FROM authors ORDER BY node")?;
     let rows = find.query_map(params![], |row| {
         Ok(NodeRow {
             author: Author(row.get(0)?),
@@ -89,6 +90,7 @@ pub(super) fn nodes(conn: &Connection) -> rusqlite::Result<Vec<NodeRow>> {
             last_seq: nat(row.get(2)?),
             cursor: lsn(row, 3)?,
             seen_at: Millis(nat(row.get(4)?)),
+            owner: row.get(5)?,
         })
     })?;
     rows.collect()

@@ -14,7 +14,8 @@ pub(super) fn load(conn: &Connection, known: &mut Known, touch: &Touch) -> rusql
     for node in &touch.nodes {
         let row = known.author(conn, node)?;
         let forgotten = known.forgotten(node);
-        loaded.nodes.insert(node.clone(), AuthorState { author: row.author, forgotten });
+        let owner = known.owner(node);
+        loaded.nodes.insert(node.clone(), AuthorState { author: row.author, forgotten, owner });
     }
     load_batches(conn, known, touch, &mut loaded)?;
     load_seen(conn, touch, &mut loaded)?;

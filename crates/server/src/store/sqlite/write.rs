@@ -10,6 +10,9 @@ use syncline_core::model::{Mark, Meta, Millis, NodeId, Receipt, Seq};
 /// Writes all rows and moves the remembered head along.
 pub(super) fn write(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlite::Result<()> {
     write_log(conn, known, writes)?;
+    for (node, token) in &writes.owners {
+        known.give(conn, node, token)?;
+    }
     write_batches(conn, known, writes)?;
     write_seen(conn, writes)?;
     for (node, receipts) in &writes.receipts {
