@@ -37,8 +37,19 @@ pub struct Facts {
     pub created_at: Option<Millis>,
     /// `updatedAt`, when it is a time.
     pub updated_at: Option<Millis>,
+    /// Which of the two are there at all.
+    pub times: TimeFields,
     /// When the document expires, from `expireAt`, or else `createdAt` and `ttl` (milliseconds).
     pub expires: Option<Millis>,
+}
+
+/// Which of the fields `createdAt` and `updatedAt` a document has. Null counts as missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TimeFields {
+    /// Whether it has `createdAt`.
+    pub created_at: bool,
+    /// Whether it has `updatedAt`.
+    pub updated_at: bool,
 }
 
 impl Body {
@@ -147,6 +158,7 @@ impl Facts {
             id: top.id.and_then(id_of),
             created_at,
             updated_at: top.updated_at.and_then(time_of),
+            times: TimeFields { created_at: top.created_at.is_some(), updated_at: top.updated_at.is_some() },
             expires: expiry(top.expire_at, top.ttl, created_at),
         })
     }

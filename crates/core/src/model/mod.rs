@@ -14,7 +14,7 @@ mod stamp;
 mod strategy;
 mod version;
 
-pub use body::{Body, Facts, Fields, Value};
+pub use body::{Body, Facts, Fields, TimeFields, Value};
 pub use error::{Kind, Malformed};
 pub use ids::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, Lsn, NodeId, Seq, SpaceName};
 pub use limits::Limits;

@@ -93,6 +93,13 @@ impl Meta {
         self.born > Stamp::ZERO && self.removed.is_none_or(|r| self.newest() > r.stamp)
     }
 
+    /// Whether it tells more than who wrote what: of a removal, of fields that readers still have, or of a
+    /// foreign transaction. Then an update alone may not bring a foreign client to this version.
+    #[must_use]
+    pub fn is_eventful(&self) -> bool {
+        self.removed.is_some() || self.again || self.committed > Millis(0)
+    }
+
     /// The newest stamp of all.
     #[must_use]
     pub fn stamp(&self) -> Stamp {

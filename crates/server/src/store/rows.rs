@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use syncline_core::merge::Strategy;
-use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Millis, SpaceName, Stamp};
+use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Millis, SpaceName, Stamp, TimeFields};
 
 /// Where a space's log stands, all read at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,13 +86,17 @@ pub struct Row<'a> {
     pub author: Author,
     /// Newest stamp of the version (see `Meta::stamp`).
     pub stamp: Stamp,
+    /// When the document was born (see `Meta::born`).
+    pub born: Stamp,
     /// The version's `Meta` as JSON; empty for a document that one insert wrote: then it is
     /// `Meta::inserted` of stamp, lsn and author.
     pub meta: &'a str,
+    /// See `Meta::is_eventful`.
+    pub eventful: bool,
     /// From which LSN on the document exists for readers.
     pub created: Lsn,
-    /// Whether `createdAt` and `updatedAt` are both among the document's fields.
-    pub timed: bool,
+    /// Which times are among the document's fields.
+    pub times: TimeFields,
     /// When the document expires.
     pub expires: Option<Millis>,
     /// The document's text (of a removed one: its last text). For [`Scan::Ticket`] the

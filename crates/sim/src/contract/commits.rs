@@ -5,7 +5,7 @@ use super::pen::{self, Do, collection, commit, id, load, open, space, write};
 use std::collections::BTreeMap;
 use syncline_core::hub::{Change, Entry, Touch, WriteSet};
 use syncline_core::merge::Strategy;
-use syncline_core::model::{Author, Body, Facts, Lsn, Mark, Meta, Millis, Stamp, Version};
+use syncline_core::model::{Author, Body, Facts, Lsn, Mark, Meta, Millis, Stamp, TimeFields, Version};
 use syncline_server::store::{CollectionRule, RecordKind, StoreError};
 
 /// Each commit continues the log where the one before ended.
@@ -109,6 +109,7 @@ pub async fn versions_come_back_as_written(bench: &dyn Bench) {
         removed: Some(Mark { stamp: Stamp(5), lsn: Lsn(1), author: Author(9) }),
         created: Lsn(1),
         again: true,
+        born: BORN,
         ..Meta::inserted(mark(2))
     };
     let entries = vec![change("plain", 1, Meta::inserted(mark(1))), change("rich", 2, rich.clone())];
@@ -122,24 +123,24 @@ pub async fn versions_come_back_as_written(bench: &dyn Bench) {
 
     let rows = pen::scan(&store, pen::log_after(0)).await.expect("readable").rows;
     assert_eq!(rows[0].meta, "", "one insert wrote it");
+    assert_eq!((rows[0].born, rows[0].eventful), (Stamp(1 << 52), false));
+    assert_eq!((rows[1].born, rows[1].eventful), (BORN, true));
     assert_eq!(serde_json::from_str::<Meta>(&rows[1].meta).expect("a meta"), rich);
     for row in &rows {
         assert_eq!((row.at, row.author, row.stamp, row.created), (Millis(77), Author(1), Stamp(1 << 52), Lsn(1)));
-        assert_eq!((row.timed, row.expires), (true, Some(Millis(9_000_000_000))));
+        assert_eq!((row.times, row.expires), (TIMES, Some(Millis(9_000_000_000))));
         assert_eq!(row.body, ODD_TEXT);
     }
 }
 
+const BORN: Stamp = Stamp(4);
 const ODD_TEXT: &str = r#"{ "a":1.50,"b":12345678901234567890123, "c":"\u00e9 é \u0000" }"#;
+
+const TIMES: TimeFields = TimeFields { created_at: true, updated_at: false };
 
 fn change(name: &str, lsn: u64, meta: Meta) -> Entry {
     let version = Version { lsn: Lsn(lsn), author: Author(1), body: Body::trusted(ODD_TEXT), meta };
-    let facts = Facts {
-        created_at: Some(Millis(1)),
-        updated_at: Some(Millis(2)),
-        expires: Some(Millis(9_000_000_000)),
-        ..Facts::default()
-    };
+    let facts = Facts { times: TIMES, expires: Some(Millis(9_000_000_000)), ..Facts::default() };
     Entry::Change(Change { collection: collection("a"), id: id(name), version, facts })
 }
 

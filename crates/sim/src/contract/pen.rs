@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use syncline_core::hub::{Change, Entry, Loaded, Ticket, Touch, WriteSet};
 use syncline_core::model::{Author, Body, CollectionName, DocId, Lsn, Mark, Meta, Millis, NodeId, SpaceName, Stamp};
-use syncline_core::model::{Seq, Version};
+use syncline_core::model::{Seq, TimeFields, Version};
 use syncline_server::store::{Encoder, Head, Row, Scan, Scanned, StoreError};
 use tokio::sync::mpsc;
 
@@ -139,9 +139,11 @@ pub(super) struct Kept {
     pub live: bool,
     pub author: Author,
     pub stamp: Stamp,
+    pub born: Stamp,
     pub meta: String,
+    pub eventful: bool,
     pub created: Lsn,
-    pub timed: bool,
+    pub times: TimeFields,
     pub expires: Option<Millis>,
     pub body: String,
 }
@@ -187,9 +189,11 @@ impl Encoder for Keeper {
             live: row.live,
             author: row.author,
             stamp: row.stamp,
+            born: row.born,
             meta: row.meta.into(),
+            eventful: row.eventful,
             created: row.created,
-            timed: row.timed,
+            times: row.times,
             expires: row.expires,
             body: row.body.into(),
         });

@@ -3,7 +3,7 @@
 //! as the fewest ops that lead from whatever the client may have to the merged state.
 
 use super::splice::{self, IsoTimes, Times};
-use crate::model::{Body, Lsn, Meta, Millis, Stamp};
+use crate::model::{Body, Lsn, Meta, Millis, Stamp, TimeFields};
 use std::borrow::Cow;
 
 /// The newest version of a document, as a store has it.
@@ -17,12 +17,16 @@ pub struct NetDoc<'a> {
     pub live: bool,
     /// Newest stamp of the version.
     pub stamp: Stamp,
+    /// When it was born (see `Meta::born`).
+    pub born: Stamp,
     /// Its `Meta` as JSON; empty for a document that one insert wrote.
     pub meta: &'a str,
+    /// See [`Meta::is_eventful`].
+    pub eventful: bool,
     /// From which LSN on it exists for readers.
     pub created: Lsn,
-    /// Whether the text has both `createdAt` and `updatedAt`.
-    pub timed: bool,
+    /// Which times its text has.
+    pub times: TimeFields,
     /// Its text.
     pub body: &'a str,
 }
@@ -40,15 +44,12 @@ pub struct Holding {
 /// by one where `first` is false. Returns how many there are: none when there is nothing to tell.
 pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bool, iso: &mut IsoTimes) -> usize {
     let known = doc.created <= holding.after;
-    let mut writer = Writer { out, doc, first, ops: 0, born: None, at: doc.stamp.millis(), iso };
-    // Spelled so for marks of fields too; then the meta is read in vain.
-    let peculiar = || [r#""g":"#, r#""r":"#, r#""t":"#].iter().any(|key| doc.meta.contains(key));
-    if doc.live && known && holding.own.is_empty() && !peculiar() {
+    let mut writer = Writer { out, doc, first, ops: 0, at: doc.stamp.millis(), iso };
+    if doc.live && known && holding.own.is_empty() && !doc.eventful {
         writer.update();
         return writer.ops;
     }
     let meta = doc.meta();
-    writer.born = Some(meta.as_ref().map_or(doc.stamp, |m| m.born));
     writer.at = writer.at.max(meta.as_ref().map_or(Millis(0), |m| m.committed));
     if !doc.live {
         if meta.is_none_or(|meta| meta.removed.is_some()) {
@@ -80,7 +81,7 @@ pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bo
 
 /// Writes a live document as a snapshot has it.
 pub fn document(out: &mut Vec<u8>, doc: &NetDoc<'_>, iso: &mut IsoTimes) {
-    splice::document(out, &named_by_string(doc), doc.lacking(None), iso);
+    splice::document(out, &named_by_string(doc), doc.times(), iso);
 }
 
 impl NetDoc<'_> {
@@ -89,10 +90,8 @@ impl NetDoc<'_> {
         (!self.meta.is_empty()).then(|| serde_json::from_str(self.meta).ok()).flatten()
     }
 
-    /// The times that stand in for those that the text lacks. `born`: where it is known already.
-    fn lacking(&self, born: Option<Stamp>) -> Option<Times> {
-        let born = || born.unwrap_or_else(|| self.meta().map_or(self.stamp, |meta| meta.born));
-        (!self.timed).then(|| Times { born: born(), changed: self.stamp })
+    fn times(&self) -> Times {
+        Times { own: self.times, born: self.born, changed: self.stamp }
     }
 }
 
@@ -127,7 +126,6 @@ struct Writer<'a> {
     doc: &'a NetDoc<'a>,
     first: bool,
     ops: usize,
-    born: Option<Stamp>,
     /// When the document got this way; not before any time that the copy of its maker may bear.
     at: Millis,
     iso: &'a mut IsoTimes,
@@ -170,8 +168,7 @@ impl Writer<'_> {
     }
 
     fn body(&mut self) {
-        let lacking = self.doc.lacking(self.born);
-        splice::document(self.out, &named_by_string(self.doc), lacking, self.iso);
+        splice::document(self.out, &named_by_string(self.doc), self.doc.times(), self.iso);
     }
 
     /// Without `ts` the client would apply it blindly and forget it in a crash.
@@ -206,6 +203,8 @@ mod tests {
     use crate::model::{Author, Mark, Millis};
     use std::collections::BTreeMap;
 
+    const BOTH: TimeFields = TimeFields { created_at: true, updated_at: true };
+
     fn stamp(ms: u64) -> Stamp {
         Stamp::at(Millis(ms))
     }
@@ -213,8 +212,10 @@ mod tests {
         Mark { stamp: stamp(ms), lsn: Lsn(lsn), author: Author(1) }
     }
     fn doc<'a>(lsn: u64, created: u64, meta: &'a str, body: &'a str) -> NetDoc<'a> {
-        let (lsn, created) = (Lsn(lsn), Lsn(created));
-        NetDoc { id: "x", lsn, live: true, stamp: stamp(2000), meta, created, timed: true, body }
+        let (lsn, created, stamp) = (Lsn(lsn), Lsn(created), stamp(2000));
+        let read: Meta = serde_json::from_str(meta).unwrap_or_else(|_| Meta { born: stamp, ..Meta::default() });
+        let (born, eventful) = (read.born, read.is_eventful());
+        NetDoc { id: "x", lsn, live: true, stamp, born, meta, eventful, created, times: BOTH, body }
     }
     fn ops(doc: &NetDoc<'_>, after: u64, own: &[(u64, u64)]) -> String {
         let own = own.iter().map(|(a, b)| (Lsn(*a), Lsn(*b))).collect();
@@ -290,13 +291,13 @@ mod tests {
 
     #[test]
     fn missing_times_and_numeric_ids_are_made_good() {
-        let bare = NetDoc { id: "7", timed: false, ..doc(5, 5, "", r#"{"_id":7,"v":1.0}"#) };
+        let bare = NetDoc { id: "7", times: TimeFields::default(), ..doc(5, 5, "", r#"{"_id":7,"v":1.0}"#) };
         let mut out = Vec::new();
         document(&mut out, &bare, &mut IsoTimes::default());
         let time = "1970-01-01T00:00:02.000Z";
         let whole = format!(r#"{{"_id":"7","v":1.0,"createdAt":"{time}","updatedAt":"{time}"}}"#);
         assert_eq!(String::from_utf8(out).unwrap(), whole);
-        let half = NetDoc { timed: false, ..doc(5, 5, "", r#"{"updatedAt":"u"}"#) };
+        let half = NetDoc { times: TimeFields { created_at: false, ..BOTH }, ..doc(5, 5, "", r#"{"updatedAt":"u"}"#) };
         let mut out = Vec::new();
         document(&mut out, &half, &mut IsoTimes::default());
         assert_eq!(String::from_utf8(out).unwrap(), format!(r#"{{"updatedAt":"u","createdAt":"{time}"}}"#));

@@ -1,7 +1,6 @@
 //! Small changes to JSON text: fields that a WiseJSON client expects and a document may lack.
 
-use crate::model::{Fields, Millis, Stamp, Value};
-use serde::Deserialize;
+use crate::model::{Fields, Millis, Stamp, TimeFields, Value};
 use serde_json::value::RawValue;
 
 /// A time as JSON text.
@@ -60,48 +59,33 @@ impl IsoTimes {
     }
 }
 
-/// When a document without times of its own was born and last changed.
+/// Which times a document has of its own, and when it was born and last changed.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
+    pub own: TimeFields,
     pub born: Stamp,
     pub changed: Stamp,
 }
 
-/// Writes a document; `lacking`: with the times that it lacks, else the client would invent some.
-pub(super) fn document(out: &mut Vec<u8>, body: &str, lacking: Option<Times>, iso: &mut IsoTimes) {
-    let Some(times) = lacking else { return out.extend_from_slice(body.as_bytes()) };
-    let (created, updated) = times_in(body);
+/// Writes a document with the times that it lacks, else the client would invent some.
+pub(super) fn document(out: &mut Vec<u8>, body: &str, times: Times, iso: &mut IsoTimes) {
+    if times.own.created_at && times.own.updated_at {
+        return out.extend_from_slice(body.as_bytes());
+    }
     let open = body.trim_end().strip_suffix('}').unwrap_or(body).trim_end();
     out.extend_from_slice(open.as_bytes());
     let mut separator: &[u8] = if open.ends_with('{') { b"" } else { b"," };
-    for (there, name, stamp) in [(created, "createdAt", times.born), (updated, "updatedAt", times.changed)] {
+    let (created, updated) = ((times.own.created_at, times.born), (times.own.updated_at, times.changed));
+    for ((there, stamp), name) in [(created, r#""createdAt":""#), (updated, r#""updatedAt":""#)] {
         if !there {
-            for part in [separator, b"\"", name.as_bytes(), b"\":\""] {
-                out.extend_from_slice(part);
-            }
+            out.extend_from_slice(separator);
+            out.extend_from_slice(name.as_bytes());
             iso.write(out, stamp.millis());
             out.push(b'"');
             separator = b",";
         }
     }
     out.push(b'}');
-}
-
-/// Whether the top level has `createdAt` and `updatedAt`. Most texts without them do not even hold the words.
-fn times_in(body: &str) -> (bool, bool) {
-    #[derive(Deserialize)]
-    struct Top<'a> {
-        #[serde(rename = "createdAt", borrow, default)]
-        created_at: Option<&'a RawValue>,
-        #[serde(rename = "updatedAt", borrow, default)]
-        updated_at: Option<&'a RawValue>,
-    }
-    // Escapes could spell the names differently; the parser knows.
-    if !body.contains("edAt") && !body.contains('\\') {
-        return (false, false);
-    }
-    let top: Result<Top<'_>, _> = serde_json::from_str(body);
-    top.map_or((true, true), |top| (top.created_at.is_some(), top.updated_at.is_some()))
 }
 
 #[cfg(test)]

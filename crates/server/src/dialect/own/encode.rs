@@ -107,7 +107,7 @@ fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncline_core::model::{Epoch, Lsn, Millis, Stamp};
+    use syncline_core::model::{Epoch, Lsn, Millis, Stamp, TimeFields};
     use syncline_core::wire::own::{Page, PageEdit};
 
     #[test]
@@ -121,9 +121,11 @@ mod tests {
             live: true,
             author: Author(3),
             stamp: Stamp(5),
+            born: Stamp(5),
             meta: "",
+            eventful: false,
             created: Lsn(7),
-            timed: false,
+            times: TimeFields::default(),
             expires: None,
             body: r#"{"_id":"a\"b\n","n":1.50}"#,
         };
@@ -152,9 +154,11 @@ mod tests {
             live: true,
             author: Author(3),
             stamp: Stamp(5),
+            born: Stamp(5),
             meta: "",
+            eventful: false,
             created: Lsn(7),
-            timed: false,
+            times: TimeFields::default(),
             expires: None,
             body,
         };

@@ -94,6 +94,6 @@ impl<W: Watch> Encoder for SnapshotEncoder<W> {
 }
 
 fn net_doc<'a>(row: &Row<'a>) -> NetDoc<'a> {
-    let Row { id, lsn, live, stamp, meta, created, timed, body, .. } = *row;
-    NetDoc { id, lsn, live, stamp, meta, created, timed, body }
+    let Row { id, lsn, live, stamp, born, meta, eventful, created, times, body, .. } = *row;
+    NetDoc { id, lsn, live, stamp, born, meta, eventful, created, times, body }
 }

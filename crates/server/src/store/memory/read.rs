@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 use syncline_core::hub::{Change, Entry, Ticket};
-use syncline_core::model::{CollectionName, Lsn, Mark, Meta, Millis, Stamp};
+use syncline_core::model::{CollectionName, Lsn, Mark, Meta, Millis, Stamp, TimeFields};
 
 impl Space {
     pub fn scan(&self, scan: &Scan, encoder: Box<dyn Encoder>) -> Result<(Scanned, Vec<Bytes>), StoreError> {
@@ -101,9 +101,11 @@ fn offer_change(feed: &mut Feed, at: Millis, change: &Change) -> bool {
         live: version.meta.is_live(),
         author: version.author,
         stamp: version.meta.stamp(),
+        born: version.meta.born,
         meta: &meta,
+        eventful: version.meta.is_eventful(),
         created: version.meta.created,
-        timed: change.facts.created_at.is_some() && change.facts.updated_at.is_some(),
+        times: change.facts.times,
         expires: change.facts.expires,
         body: version.body.text(),
     })
@@ -119,9 +121,11 @@ fn offer_ticket(feed: &mut Feed, at: Millis, ticket: &Ticket) -> bool {
         live: false,
         author: ticket.author,
         stamp: Stamp::ZERO,
+        born: Stamp::ZERO,
         meta: "",
+        eventful: false,
         created: Lsn::ZERO,
-        timed: false,
+        times: TimeFields::default(),
         expires: None,
         body: &body,
     })

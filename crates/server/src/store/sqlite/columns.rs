@@ -2,7 +2,7 @@
 
 use crate::store::{Head, RecordKind};
 use rusqlite::{Connection, Row};
-use syncline_core::model::{Epoch, Lsn, Seqs};
+use syncline_core::model::{Epoch, Lsn, Meta, Seqs, TimeFields};
 
 /// A live document.
 pub(super) const LIVE: i64 = 0;
@@ -11,8 +11,18 @@ pub(super) const REMOVED: i64 = 1;
 /// A ticket.
 pub(super) const TICKET: i64 = 2;
 
-/// Flag: `createdAt` and `updatedAt` are both among the fields.
-pub(super) const TIMED: i64 = 1;
+/// Flag: `createdAt` is among the fields.
+pub(super) const CREATED_AT: i64 = 1;
+/// Flag: `updatedAt` is among the fields.
+pub(super) const UPDATED_AT: i64 = 2;
+/// Flag: see `Meta::is_eventful`.
+pub(super) const EVENTFUL: i64 = 4;
+
+/// The flags of a version.
+pub(super) fn flags(times: TimeFields, meta: &Meta) -> i64 {
+    let set = [(times.created_at, CREATED_AT), (times.updated_at, UPDATED_AT), (meta.is_eventful(), EVENTFUL)];
+    set.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum()
+}
 
 /// A count or position as SQLite's signed integer. Positions stay below 2^53.
 pub(super) fn int(n: u64) -> i64 {

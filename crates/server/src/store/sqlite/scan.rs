@@ -1,16 +1,16 @@
 //! Streams rows out of one read transaction (step 8 of the life of a change). Rows are borrowed from
 //! SQLite and never collected, so memory stays flat however many there are.
 
-use super::columns::{self, LIVE, REMOVED, TICKET, TIMED, int, nat};
+use super::columns::{self, CREATED_AT, EVENTFUL, LIVE, REMOVED, TICKET, UPDATED_AT, int, nat};
 use super::reader::Reader;
 use crate::store::feed::Feed;
 use crate::store::{Head, Row, Scan, Scanned, StoreError, behind_horizon};
 use bytes::Bytes;
 use rusqlite::{Connection, Rows};
 use std::collections::BTreeSet;
-use syncline_core::model::{Author, CollectionName, Lsn, Millis, Stamp};
+use syncline_core::model::{Author, CollectionName, Lsn, Millis, Stamp, TimeFields};
 
-const COLUMNS: &str = "lsn, cid, kind, author, at, stamp, created, flags, expires, id, meta, body";
+const COLUMNS: &str = "lsn, cid, kind, author, at, stamp, created, born, flags, expires, id, meta, body";
 
 /// Below this many positions, listing the heads first never pays.
 const WORTH_LISTING: u64 = 4_096;
@@ -143,26 +143,31 @@ impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
 
     /// `false`: the scan ends here.
     fn offer(&mut self, row: &rusqlite::Row<'_>, wanted: &Selection) -> rusqlite::Result<bool> {
-        let expires: Option<i64> = row.get(8)?;
+        let expires: Option<i64> = row.get(9)?;
         if expires.is_some_and(|at| at <= wanted.expired_by) {
             return Ok(true);
         }
         let cid: u32 = row.get(1)?;
         let name = (cid as usize).checked_sub(1).and_then(|n| self.names.get(n));
         let name = name.ok_or(rusqlite::Error::IntegralValueOutOfRange(1, i64::from(cid)))?;
+        let (stamp, born): (i64, Option<i64>) = (row.get(5)?, row.get(7)?);
+        let flags: i64 = row.get(8)?;
+        let times = TimeFields { created_at: flags & CREATED_AT != 0, updated_at: flags & UPDATED_AT != 0 };
         let taken = self.feed.offer(&Row {
             lsn: columns::lsn(row, 0)?,
             at: Millis(nat(row.get(4)?)),
             collection: name,
-            id: row.get_ref(9)?.as_str()?,
+            id: row.get_ref(10)?.as_str()?,
             live: row.get::<_, i64>(2)? == LIVE,
             author: Author(row.get(3)?),
-            stamp: Stamp(nat(row.get(5)?)),
-            meta: row.get_ref(10)?.as_str_or_null()?.unwrap_or_default(),
+            stamp: Stamp(nat(stamp)),
+            born: Stamp(nat(born.unwrap_or(stamp))),
+            meta: row.get_ref(11)?.as_str_or_null()?.unwrap_or_default(),
+            eventful: flags & EVENTFUL != 0,
             created: Lsn(nat(row.get(6)?)),
-            timed: row.get::<_, i64>(7)? & TIMED != 0,
+            times,
             expires: expires.map(|at| Millis(nat(at))),
-            body: row.get_ref(11)?.as_str()?,
+            body: row.get_ref(12)?.as_str()?,
         });
         if let Some(chunk) = self.feed.full_chunk() {
             self.gone = (self.send)(chunk).err();

@@ -11,7 +11,8 @@ use std::time::Duration;
 /// Bodies stand once, in the append-only log. Heads are narrow and point into it. `superseded` lists
 /// the log rows that are no longer anybody's head, in log order, so that a snapshot is one pass over
 /// two ordered tables and trimming finds what may go. People name rows
-/// of the ledger and the quarantine by their numbers, so none is used again. Meta is null for a document that one insert wrote.
+/// of the ledger and the quarantine by their numbers, so none is used again. Meta is null for a document
+/// that one insert wrote, `born` where it is the stamp.
 pub(super) const SPACE: &[&str] = &["
     CREATE TABLE state (
         one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -19,8 +20,8 @@ pub(super) const SPACE: &[&str] = &["
         horizon INTEGER NOT NULL, swept INTEGER NOT NULL);
     CREATE TABLE log (
         lsn INTEGER PRIMARY KEY, cid INTEGER NOT NULL, kind INTEGER NOT NULL, author INTEGER NOT NULL,
-        at INTEGER NOT NULL, stamp INTEGER NOT NULL, created INTEGER NOT NULL, flags INTEGER NOT NULL,
-        expires INTEGER, id TEXT NOT NULL, meta TEXT, body TEXT NOT NULL);
+        at INTEGER NOT NULL, stamp INTEGER NOT NULL, created INTEGER NOT NULL, born INTEGER,
+        flags INTEGER NOT NULL, expires INTEGER, id TEXT NOT NULL, meta TEXT, body TEXT NOT NULL);
     CREATE INDEX log_by_expiry ON log (expires) WHERE kind = 0 AND expires IS NOT NULL;
     CREATE TABLE heads (
         cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL, PRIMARY KEY (cid, id)) WITHOUT ROWID;

@@ -1,6 +1,6 @@
 //! The rows of a decided group, written inside its transaction (step 6 of the life of a change).
 
-use super::columns::{LIVE, REMOVED, TICKET, TIMED, int};
+use super::columns::{LIVE, REMOVED, TICKET, flags, int};
 use super::known::Known;
 use crate::store::ledger::side;
 use rusqlite::{CachedStatement, Connection, params};
@@ -40,7 +40,7 @@ fn write_log(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlit
         return Ok(());
     }
     let mut statements = Statements {
-        log: conn.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?,
+        log: conn.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")?,
         new_head: conn.prepare_cached("INSERT INTO heads VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?,
         old_head: conn.prepare_cached("SELECT lsn FROM heads WHERE cid = ?1 AND id = ?2")?,
         move_head: conn.prepare_cached("UPDATE heads SET lsn = ?3 WHERE cid = ?1 AND id = ?2")?,
@@ -70,7 +70,7 @@ fn write_change(statements: &mut Statements<'_>, cid: i64, change: &Change, at: 
     let (lsn, meta) = (int(version.lsn.0), &version.meta);
     let mark = Mark { stamp: meta.stamp(), lsn: version.lsn, author: version.author };
     let meta_text = (*meta != Meta::inserted(mark)).then(|| serde_json::to_string(meta).expect("a meta serializes"));
-    let timed = facts.created_at.is_some() && facts.updated_at.is_some();
+    let born = (meta.born != mark.stamp).then(|| int(meta.born.0));
     statements.log.execute(params![
         lsn,
         cid,
@@ -79,7 +79,8 @@ fn write_change(statements: &mut Statements<'_>, cid: i64, change: &Change, at: 
         int(at.0),
         int(mark.stamp.0),
         int(meta.created.0),
-        if timed { TIMED } else { 0 },
+        born,
+        flags(facts.times, meta),
         facts.expires.map(|at| int(at.0)),
         id,
         meta_text,
@@ -96,7 +97,21 @@ fn write_change(statements: &mut Statements<'_>, cid: i64, change: &Change, at: 
 fn write_ticket(log: &mut CachedStatement<'_>, cid: i64, ticket: &Ticket, at: Millis) -> rusqlite::Result<()> {
     let body = serde_json::to_string(ticket).expect("a ticket serializes");
     let none: Option<&str> = None;
-    log.execute(params![int(ticket.lsn.0), cid, TICKET, ticket.author.0, int(at.0), 0, 0, 0, none, "", none, body])?;
+    log.execute(params![
+        int(ticket.lsn.0),
+        cid,
+        TICKET,
+        ticket.author.0,
+        int(at.0),
+        0,
+        0,
+        none,
+        0,
+        none,
+        "",
+        none,
+        body
+    ])?;
     Ok(())
 }
 
