@@ -249,3 +249,20 @@ async fn ids_with_the_character_zero_are_refused_and_texts_with_it_are_kept() {
         assert_eq!(hub.get("/c/a%00b/sync/pull?node=r").await.refusal(400), "malformed_id");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_ahead_of_the_log_counts_as_none() {
+    let hub = Hub::start().await;
+    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+    let ahead = |seq: u64, rest: Value| {
+        let mut op = json!({ "seq": seq, "collection": "a", "id": "x", "base": 9_000, "stamp": stamp(seq + 10) });
+        op.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+        op
+    };
+    let clear = json!({ "seq": 1, "op": "clear", "collection": "a", "base": 9_000, "stamp": stamp(9) });
+    let ops = json!([clear, ahead(2, json!({ "op": "remove" }))]);
+    let found = receipts(&hub.push("n2", "b1", &ops).await);
+    assert_eq!((found[0].0.as_str(), found[1].0.as_str()), ("applied", "merged"));
+    let lost = hub.get("/admin/spaces/main/conflicts").await.json();
+    assert_eq!(lost["conflicts"].as_array().unwrap().len(), 1, "what the removal took away is in the ledger: {lost}");
+}

@@ -63,7 +63,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
             let lag = status.lag(node);
             let value = json!({
                 "node": node.node, "author": node.author, "last_seq": node.last_seq,
-                "cursor": node.cursor, "lag": lag, "seen_at": node.seen_at,
+                "cursor": node.cursor, "lag": lag, "seen_at": node.seen_at, "owner": node.owner,
             });
             output.result(&value, || {
                 let seq = if node.last_seq == 0 { "none".into() } else { format!("up to number {}", node.last_seq) };

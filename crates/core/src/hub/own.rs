@@ -112,12 +112,18 @@ impl Progress {
             key,
             edit: &op.edit,
             author,
-            base: op.base,
+            base: Base::At(self.known(op.base.lsn())),
             stamp: self.clamp(op.stamp),
             strategy: batch.strategy,
             committed: Millis(0),
         })?;
         Ok(Receipt { seq: op.seq(), result, lsn, rejection: None })
+    }
+
+    /// Nobody has read further than the log goes: whoever says so read another history, and knows nothing
+    /// of this one. Then the edit meets whatever stands, and the ledger says what was lost.
+    fn known(&self, read: Lsn) -> Lsn {
+        if read > self.loaded.head { Lsn::ZERO } else { read }
     }
 
     /// Removes every document that the node knew; what others changed since then stays.
@@ -127,7 +133,7 @@ impl Progress {
         author: Author,
         (seq, collection, read_up_to, stamp): (Seq, &CollectionName, Lsn, Stamp),
     ) -> Result<Receipt, Rejection> {
-        let stamp = self.clamp(stamp);
+        let (stamp, read_up_to) = (self.clamp(stamp), self.known(read_up_to));
         for (key, lsn, last) in self.live(collection) {
             if lsn <= read_up_to || last == author {
                 let (edit, base) = (&Edit::Remove, Base::At(read_up_to));

@@ -244,6 +244,20 @@ fn a_clear_spares_what_the_node_did_not_know() {
 }
 
 #[test]
+fn who_claims_to_have_read_further_than_the_log_goes_knows_nothing() {
+    let mut space = Space::default();
+    let Intake::Own(other) = push("o1", vec![insert(1, "x"), insert(2, "y")]) else { unreachable!() };
+    space.push(&[Intake::Own(OwnBatch { node: node("n2"), ..other })]);
+    let Step::Edit(blind) = update(2, "x") else { unreachable!() };
+    let blind = Step::Edit(Op { base: Base::At(Lsn(900)), ..blind });
+    let stamp = Stamp::at(Millis(5_000));
+    let clear = Step::Clear { seq: Seq(3), collection: c(), read_up_to: Lsn(900), stamp, txn: None };
+    let receipts = space.receipts(push("b1", vec![blind, clear]));
+    assert_eq!(receipts[0].result, Verdict::Merged, "it met what stood");
+    assert!(space.text("y").is_some(), "a clear takes only what its author knew");
+}
+
+#[test]
 fn a_stamp_from_the_future_is_clamped() {
     let mut space = Space::default();
     let mut future = op(1, "x", Edit::Insert(Body::trusted(r#"{"_id":"x"}"#)));

@@ -20,6 +20,7 @@ pub use sqlite::{Options as SqliteOptions, SqliteStore};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use std::path::Path;
 use syncline_core::hub::{Loaded, Touch, WriteSet};
 use syncline_core::merge::Strategy;
 use syncline_core::model::{Kind, Lsn, Millis, NodeId, SpaceName};
@@ -204,6 +205,16 @@ pub enum StoreError {
         /// The engine's own error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A data file cannot be opened or read.
+    #[error("{place}: {action}: {source}; put the right file in its place, e.g. from a backup, and try again")]
+    File {
+        /// The file.
+        place: String,
+        /// What was being done.
+        action: &'static str,
+        /// The engine's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The store is shut down.
     #[error("the store is closed")]
     Closed,
@@ -222,7 +233,18 @@ impl StoreError {
             | StoreError::TooManyOpen { .. }
             | StoreError::SlowReader { .. }
             | StoreError::Engine { .. }
+            | StoreError::File { .. }
             | StoreError::Closed => Kind::Retry,
+        }
+    }
+
+    /// Names the file, where the engine's own error does not.
+    pub(crate) fn of_file(self, path: &Path) -> StoreError {
+        match self {
+            StoreError::Engine { action, source } => {
+                StoreError::File { place: path.display().to_string(), action, source }
+            }
+            other => other,
         }
     }
 

@@ -26,7 +26,12 @@ struct State {
 }
 
 impl Registry {
+    /// Opens the file; errors name it.
     pub fn open(path: &Path) -> Result<Registry, StoreError> {
+        Registry::read(path).map_err(|e| e.of_file(path))
+    }
+
+    fn read(path: &Path) -> Result<Registry, StoreError> {
         let conn = schema::open_to_write(path, schema::HUB, CACHE_BYTES)?;
         conn.pragma_update(None, "wal_autocheckpoint", 100).map_err(StoreError::engine("opening the registry"))?;
         let spaces = read_spaces(&conn).map_err(StoreError::engine("reading the list of spaces"))?;

@@ -62,8 +62,12 @@ const WAL_KEPT_BYTES: u64 = 64 << 20;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens a file for writing and brings it to the newest schema. Its commits are durable; nobody
-/// checkpoints unasked.
+/// checkpoints unasked. Errors name the file.
 pub(super) fn open_to_write(path: &Path, steps: &[&str], cache_bytes: u64) -> Result<Connection, StoreError> {
+    newest(path, steps, cache_bytes).map_err(|e| e.of_file(path))
+}
+
+fn newest(path: &Path, steps: &[&str], cache_bytes: u64) -> Result<Connection, StoreError> {
     let action = "opening a data file";
     let conn = Connection::open(path).map_err(StoreError::engine(action))?;
     let set_up = format!(
@@ -83,8 +87,12 @@ pub(super) fn open_to_write(path: &Path, steps: &[&str], cache_bytes: u64) -> Re
     Ok(conn)
 }
 
-/// Opens a file for reading only.
+/// Opens a file for reading only. Errors name the file.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, StoreError> {
+    reading(path).map_err(|e| e.of_file(path))
+}
+
+fn reading(path: &Path) -> Result<Connection, StoreError> {
     let action = "opening a data file to read";
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags).map_err(StoreError::engine(action))?;

@@ -40,9 +40,10 @@ impl SpaceFile {
         let conn = schema::open_to_write(&path, schema::SPACE, options.cache_bytes)?;
         let epoch = uuid::Uuid::new_v4().to_string();
         conn.execute("INSERT INTO state VALUES (1, ?1, 0, 0, 0, 0) ON CONFLICT DO NOTHING", params![epoch])
-            .map_err(StoreError::engine(action))?;
+            .map_err(|e| StoreError::engine(action)(e).of_file(&path))?;
         let place = Arc::new(Place::of(&path)?);
-        let writer = Writer::new(conn, checkpointer.watch(path.clone()), Arc::clone(&place))?;
+        let writer =
+            Writer::new(conn, checkpointer.watch(path.clone()), Arc::clone(&place)).map_err(|e| e.of_file(&path))?;
         let (head, trouble) = (writer.shared_head(), writer.shared_trouble());
         let (jobs, queue) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new()

@@ -82,6 +82,22 @@ async fn a_newer_schema_is_refused_and_left_alone() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_no_database_is_named() {
+    let dir = tempdir().unwrap();
+    let store = SqliteStore::open(dir.path(), Options::default()).unwrap();
+    let text = b"a page of notes, longer than what SQLite takes for the head of a new file. ".repeat(20);
+    fs::write(dir.path().join("spaces/main.db"), &text).unwrap();
+    let refused = store.open_space(&main_space()).await.unwrap_err().to_string();
+    assert!(refused.contains("main.db") && refused.contains("not a database"), "{refused}");
+    assert_eq!(fs::read(dir.path().join("spaces/main.db")).unwrap(), text, "left as it is");
+
+    let other = tempdir().unwrap();
+    fs::write(other.path().join("hub.db"), &text).unwrap();
+    let Err(refused) = SqliteStore::open(other.path(), Options::default()) else { panic!("notes are no registry") };
+    assert!(refused.to_string().contains("hub.db"), "{refused}");
+}
+
+#[tokio::test]
 async fn an_older_schema_is_brought_forward() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("x.db");
