@@ -46,7 +46,10 @@ impl Collection {
 
     /// Calls back for every event of this name (`sync:error`, …; `*`: all) that concerns this
     /// collection, on the engine's thread: be quick there. Listen before enabling sync.
-    pub fn on(&self, event: &str, callback: impl Fn(&SyncEvent) + Send + Sync + 'static) -> ListenerId {
+    ///
+    /// # Errors
+    /// [`SyncError::UnknownEvent`](crate::sync::SyncError::UnknownEvent) for any other name.
+    pub fn on(&self, event: &str, callback: impl Fn(&SyncEvent) + Send + Sync + 'static) -> Result<ListenerId> {
         self.desk().on(event, Some(self.name().clone()), callback)
     }
 

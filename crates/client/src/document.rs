@@ -94,10 +94,40 @@ pub(crate) fn patched(
             }
         }
     }
+    edited(fields, set, unset, patch.contains_key("updatedAt"), rules)
+}
+
+/// The document `old` with some of its top-level fields set to these very values, null among them, and
+/// others taken away. `None`: no field differs.
+pub(crate) fn assigned(old: &str, new: &Fields, gone: &BTreeSet<String>, rules: Rules<'_>) -> Result<Option<Edited>> {
+    let mut fields = Body::trusted(old).fields();
+    let (mut set, mut unset) = (Fields::default(), BTreeSet::new());
+    for (name, value) in new.iter().filter(|(name, _)| *name != "_id") {
+        if fields.get(name).map(RawValue::get) != Some(value.get()) {
+            fields.set(name, value.to_owned());
+            set.set(name, value.to_owned());
+        }
+    }
+    for name in gone.iter().filter(|name| *name != "_id") {
+        if fields.remove(name).is_some() {
+            unset.insert(name.clone());
+        }
+    }
+    edited(fields, set, unset, new.get("updatedAt").is_some(), rules)
+}
+
+/// What setting and taking away has made of the fields; `dated`: the edit brings its own `updatedAt`.
+fn edited(
+    mut fields: Fields,
+    mut set: Fields,
+    unset: BTreeSet<String>,
+    dated: bool,
+    rules: Rules<'_>,
+) -> Result<Option<Edited>> {
     if set.is_empty() && unset.is_empty() {
         return Ok(None);
     }
-    if rules.timestamps && !patch.contains_key("updatedAt") {
+    if rules.timestamps && !dated {
         let now = raw(&Value::String(rules.now.iso()));
         fields.set("updatedAt", now.clone());
         set.set("updatedAt", now);

@@ -1,5 +1,6 @@
 //! What can be wrong with the way sync is set up. What goes wrong while it runs is told by events.
 
+use syncline_core::session::SyncEvent;
 use thiserror::Error;
 
 /// Sync was not started.
@@ -34,6 +35,12 @@ pub enum SyncError {
     OtherHub {
         /// The collections that do.
         collections: String,
+    },
+    /// An event that nobody tells of.
+    #[error("there is no event `{event}`; listen to `*` for all, or to one of: {}", SyncEvent::NAMES.join(", "))]
+    UnknownEvent {
+        /// The name that was asked for.
+        event: String,
     },
     /// A name that is none.
     #[error(transparent)]

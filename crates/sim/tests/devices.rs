@@ -148,6 +148,19 @@ fn batches_shrink_to_what_the_hub_takes() {
 }
 
 #[test]
+fn own_changes_that_come_back_are_not_counted_as_pulled() {
+    let hub = Hub::start();
+    let (ada, bob) = (Device::on(&hub), Device::on(&hub));
+    ada.notes.insert(json!({"_id": "a"})).unwrap();
+    settle(&[&ada, &bob]);
+    bob.notes.insert(json!({"_id": "b"})).unwrap();
+    settle(&[&bob]);
+    ada.notes.update("a", &json!({"v": 2})).unwrap();
+    let outcomes: Vec<u64> = (0..3).map(|_| ada.sync.sync_now_blocking().synced_events).collect();
+    assert_eq!(outcomes, [2, 0, 0], "one pulled and one pushed, and nothing after that");
+}
+
+#[test]
 fn a_change_reaches_a_waiting_device_without_a_timer() {
     let hub = Hub::start();
     // No timer of these devices fires within the test: only the wait at the hub can bring the news.

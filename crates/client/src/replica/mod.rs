@@ -217,6 +217,7 @@ impl Replica {
         });
         Ok(Stored {
             settled: applying.settled,
+            echoes: applying.echoes,
             conflicts: applying.conflicts,
             quarantined: told.collect(),
             ..Stored::default()
@@ -229,6 +230,7 @@ impl Replica {
 struct Applying {
     resolvers: BTreeMap<CollectionName, Resolver>,
     settled: usize,
+    echoes: u64,
     conflicts: Vec<notice::Conflict>,
     quarantined: Vec<Quarantined>,
 }

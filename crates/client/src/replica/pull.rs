@@ -11,7 +11,7 @@ use rusqlite::params;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use syncline_core::model::{CollectionName, Lsn, Rejection};
+use syncline_core::model::{Author, CollectionName, Lsn, Rejection};
 use syncline_core::session::notice;
 use syncline_core::wire::own::{Page, PageEdit, PageOp};
 
@@ -21,9 +21,13 @@ pub(super) fn page(unit: &mut Unit<'_>, applying: &mut Applying, scope: &Scope, 
     let stale = retire_passed(unit, &members, page.server_lsn)?;
     let mut targets = Targets::of(unit, &members, false)?;
     for op in &page.ops {
-        let Some(target) = targets.of_name(&op.collection) else { continue };
-        if target.named.lsn.is_some_and(|read| op.lsn > read) {
-            apply(unit, applying, target, op)?;
+        let own = op.author == unit.author() && op.author != Author::SELF;
+        match targets.of_name(&op.collection) {
+            Some(target) if target.named.lsn.is_some_and(|read| op.lsn > read) => {
+                apply(unit, applying, target, op)?;
+                applying.echoes += u64::from(own);
+            }
+            _ => applying.echoes += 1,
         }
     }
     refold_stale(unit, &stale)?;

@@ -8,7 +8,7 @@ use crate::quarantine;
 use crate::rebase;
 use crate::store::{Store, Unit};
 use crate::transaction::Writer;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::wire::own::{WireEdit, WireOp};
 
@@ -55,12 +55,8 @@ pub(super) fn retry(store: &Store, unit: &mut Unit<'_>, number: i64) -> Result<(
     match (wire.op, id, document) {
         (WireEdit::Insert | WireEdit::Replace, _, Some(document)) => writer.upsert(document).map(drop),
         (WireEdit::Update, Some(id), _) => {
-            let mut patch = Map::new();
-            for (name, value) in wire.set.iter().flat_map(|set| set.iter()) {
-                patch.insert(name.to_owned(), serde_json::from_str(value.get()).unwrap_or(Value::Null));
-            }
-            patch.extend(wire.unset.iter().map(|name| (name.clone(), Value::Null)));
-            writer.update(id, &Value::Object(patch)).map(drop)
+            // Not as a patch, to which null means something else.
+            writer.assign(id, &wire.set.unwrap_or_default(), &wire.unset).map(drop)
         }
         (WireEdit::Remove, Some(id), _) => writer.remove(id).map(drop),
         (WireEdit::Clear, ..) => writer.clear().map(drop),

@@ -117,7 +117,10 @@ impl DatabaseSync {
 
     /// Calls back for every event of this name (`sync:error`, …; `*`: all), on the engine's thread:
     /// be quick there.
-    pub fn on(&self, event: &str, callback: impl Fn(&SyncEvent) + Send + Sync + 'static) -> ListenerId {
+    ///
+    /// # Errors
+    /// [`SyncError::UnknownEvent`](crate::sync::SyncError::UnknownEvent) for any other name.
+    pub fn on(&self, event: &str, callback: impl Fn(&SyncEvent) + Send + Sync + 'static) -> Result<ListenerId> {
         self.desk.on(event, None, callback)
     }
 

@@ -68,8 +68,8 @@ impl Desk {
         event: &str,
         only: Option<CollectionName>,
         callback: impl Fn(&SyncEvent) + Send + Sync + 'static,
-    ) -> ListenerId {
-        self.link.listeners().add(event, only, callback)
+    ) -> Result<ListenerId> {
+        Ok(self.link.listeners().add(event, only, callback)?)
     }
 
     /// Takes a callback away; `false`: it was not there.

@@ -2,6 +2,7 @@
 //! stream or falls behind harms only itself.
 
 use super::options::{LogLevel, LoggingOptions};
+use crate::sync_error::SyncError;
 use futures_util::stream::{BoxStream, Stream, StreamExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -57,17 +58,23 @@ fn concerns(listener: Option<&CollectionName>, event: &SyncEvent) -> bool {
 
 impl Listeners {
     /// Calls back for every event of this name (`*`: every event).
+    ///
+    /// # Errors
+    /// [`SyncError::UnknownEvent`].
     pub(super) fn add(
         &self,
         event: &str,
         collection: Option<CollectionName>,
         callback: impl Fn(&SyncEvent) + Send + Sync + 'static,
-    ) -> ListenerId {
+    ) -> Result<ListenerId, SyncError> {
+        if event != "*" && !SyncEvent::NAMES.contains(&event) {
+            return Err(SyncError::UnknownEvent { event: event.to_owned() });
+        }
         let mut callbacks = self.callbacks.lock().unwrap_or_else(PoisonError::into_inner);
         callbacks.last += 1;
         let id = ListenerId(callbacks.last);
         callbacks.all.push(Listener { id, event: event.to_owned(), collection, callback: Arc::new(callback) });
-        id
+        Ok(id)
     }
 
     /// Takes a callback away; `false`: it was not there.
@@ -173,9 +180,11 @@ mod tests {
         let (listeners, heard) = (Listeners::default(), Arc::new(AtomicUsize::new(0)));
         let count = heard.clone();
         let users = CollectionName::new("users").unwrap();
-        let id = listeners.add("sync:conflict", Some(users), move |_| {
-            count.fetch_add(1, Ordering::SeqCst);
-        });
+        let id = listeners
+            .add("sync:conflict", Some(users), move |_| {
+                count.fetch_add(1, Ordering::SeqCst);
+            })
+            .unwrap();
         listeners.tell(&conflict("posts"), SILENT);
         listeners.tell(&SyncEvent::HeartbeatSuccess, SILENT);
         assert_eq!(heard.load(Ordering::SeqCst), 0);
@@ -186,13 +195,23 @@ mod tests {
     }
 
     #[test]
+    fn a_mistyped_event_is_refused_with_the_names_that_there_are() {
+        let told = [SyncEvent::InitialStart, SyncEvent::HeartbeatSuccess, conflict("users")];
+        assert!(told.iter().all(|event| SyncEvent::NAMES.contains(&event.name())));
+        let refused = Listeners::default().add("sync:erorr", None, |_| {}).unwrap_err().to_string();
+        assert!(refused.contains("`sync:erorr`") && refused.contains("sync:error, "), "{refused}");
+    }
+
+    #[test]
     fn a_listener_that_panics_harms_only_itself() {
         let (listeners, heard) = (Listeners::default(), Arc::new(AtomicUsize::new(0)));
         let count = heard.clone();
-        listeners.add("*", None, |_| panic!("a bug in the application"));
-        listeners.add("*", None, move |_| {
-            count.fetch_add(1, Ordering::SeqCst);
-        });
+        listeners.add("*", None, |_| panic!("a bug in the application")).unwrap();
+        listeners
+            .add("*", None, move |_| {
+                count.fetch_add(1, Ordering::SeqCst);
+            })
+            .unwrap();
         listeners.tell(&SyncEvent::HeartbeatSuccess, SILENT);
         assert_eq!(heard.load(Ordering::SeqCst), 1);
     }

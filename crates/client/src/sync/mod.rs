@@ -11,7 +11,7 @@
 //!
 //! let db = Database::open("app.db")?;
 //! let articles = db.collection("articles")?;
-//! articles.on("sync:error", |event| eprintln!("{}", event.payload()["message"]));
+//! articles.on("sync:error", |event| eprintln!("{}", event.payload()["message"]))?;
 //! articles.enable_sync(SyncOptions::new("https://hub.example.com", "a token"))?;
 //! articles.insert(serde_json::json!({"title": "Pushed at once"}))?;
 //! println!("{:?}", articles.sync_status()?);

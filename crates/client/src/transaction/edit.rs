@@ -50,6 +50,16 @@ impl<'w, 's> Writer<'w, 's> {
         }
     }
 
+    /// Sets top-level fields to these very values and takes others away. Returns the document as stored.
+    pub(crate) fn assign(&mut self, id: &str, set: &Fields, unset: &BTreeSet<String>) -> Result<Value> {
+        let row = self.existing(id)?;
+        let old = text(&row);
+        match document::assigned(old, set, unset, self.rules())? {
+            None => Ok(text::read(old)?),
+            Some(edited) => self.edit(OpKind::Update, &row, edited),
+        }
+    }
+
     /// A whole document anew. Returns it as stored.
     pub(crate) fn replace(&mut self, id: &str, mut value: Value) -> Result<Value> {
         let row = self.existing(id)?;

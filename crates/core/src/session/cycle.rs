@@ -136,7 +136,7 @@ impl Session {
     pub(super) fn step_stored(&mut self, flight: Flight, stored: Stored) {
         match flight.step {
             Step::StoreSnapshot { stream, stage } => self.snapshot_stored(stream, stage),
-            Step::StorePage { scope, since, page } => self.page_stored(&scope, since, page),
+            Step::StorePage { scope, since, page } => self.page_stored(&scope, since, page.without(stored.echoes)),
             Step::Compose => match stored.batch {
                 Some(batch) => {
                     let id = self.send(Request::Push(batch.clone()));

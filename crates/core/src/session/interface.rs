@@ -193,6 +193,9 @@ pub struct Stored {
     pub batch: Option<Batch>,
     /// Ops that left the outbox ([`Write::Receipts`], [`Write::Refuse`]).
     pub settled: usize,
+    /// Changes of the page that brought nothing new: this device made them itself, or had seen them
+    /// ([`Write::Page`]).
+    pub echoes: u64,
     /// What pends afterwards, where the write changed it.
     pub backlog: Option<Backlog>,
     /// Concurrent edits that were decided.
@@ -239,7 +242,7 @@ pub enum Failure {
 /// What a full cycle did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Changes and snapshot documents that were applied.
+    /// Changes of others and snapshot documents that were applied.
     pub pulled: u64,
     /// Ops that were receipted.
     pub pushed: u64,

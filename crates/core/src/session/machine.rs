@@ -117,7 +117,7 @@ impl Session {
             self.backlog = backlog;
         }
         if self.is_waiting_for(id) {
-            self.wait_stored();
+            self.wait_stored(stored.echoes);
         } else if let Some(flight) = self.take_flight(id) {
             self.step_stored(flight, stored);
         }

@@ -92,6 +92,21 @@ pub struct Quarantined {
 }
 
 impl SyncEvent {
+    /// Every name under which applications can listen.
+    pub const NAMES: [&str; 11] = [
+        "sync:start",
+        "sync:success",
+        "sync:error",
+        "sync:initial_start",
+        "sync:initial_progress",
+        "sync:initial_complete",
+        "sync:pull_success",
+        "sync:push_success",
+        "sync:heartbeat_success",
+        "sync:conflict",
+        "sync:quarantine",
+    ];
+
     /// The name under which applications listen.
     #[must_use]
     pub fn name(&self) -> &'static str {

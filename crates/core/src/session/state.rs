@@ -153,6 +153,13 @@ pub(super) struct PageFacts {
     pub(super) has_more: bool,
 }
 
+impl PageFacts {
+    /// Without changes that brought nothing new.
+    pub(super) fn without(self, echoes: u64) -> PageFacts {
+        PageFacts { ops: self.ops.saturating_sub(echoes), ..self }
+    }
+}
+
 impl From<&Page> for PageFacts {
     fn from(page: &Page) -> PageFacts {
         PageFacts { ops: page.ops.len() as u64, lsn: page.server_lsn, has_more: page.has_more }

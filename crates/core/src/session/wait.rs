@@ -63,10 +63,11 @@ impl Session {
         self.open_wait(wait.wait_s);
     }
 
-    pub(super) fn wait_stored(&mut self) {
+    pub(super) fn wait_stored(&mut self, echoes: u64) {
         let Some(Wait { scope, storing: Some(page), since, wait_s, .. }) = self.wait.take() else {
             return self.wait_failed(Failure::Storage("a request was reported as a write".to_owned()));
         };
+        let page = page.without(echoes);
         let beside_a_push = self.flight.is_some();
         if !beside_a_push {
             self.cycle = Cycle::new(&self.settings);

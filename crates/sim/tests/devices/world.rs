@@ -139,10 +139,12 @@ impl Device {
     pub fn hear(&self, event: &str) -> Receiver<Value> {
         let (told, heard) = channel();
         let told = Mutex::new(told);
-        self.sync.on(event, move |event| {
-            // The test may have heard enough.
-            let _ = told.lock().unwrap().send(event.payload());
-        });
+        self.sync
+            .on(event, move |event| {
+                // The test may have heard enough.
+                let _ = told.lock().unwrap().send(event.payload());
+            })
+            .unwrap();
         heard
     }
 }

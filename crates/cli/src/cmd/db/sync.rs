@@ -121,7 +121,7 @@ async fn once(sync: &DatabaseSync, output: Output) -> Result<Round, CliError> {
     let bar = progress::counter(output, "documents");
     let counted = Arc::new(Mutex::new(Round::default()));
     let (count, shown) = (Arc::clone(&counted), bar.clone());
-    sync.on("*", move |event| note(event, &mut count.lock().unwrap_or_else(PoisonError::into_inner), &shown));
+    sync.on("*", move |event| note(event, &mut count.lock().unwrap_or_else(PoisonError::into_inner), &shown))?;
     let outcome = sync.sync_now().await;
     bar.finish_and_clear();
     if !outcome.success {

@@ -286,10 +286,13 @@ impl Device {
     pub(super) fn watch_events(&self) -> Heard {
         let (told, heard) = channel();
         let told = Mutex::new(told);
-        self.link.listeners().add("*", None, move |event| {
-            // The test may have heard enough.
-            let _ = told.lock().unwrap().send(event.clone());
-        });
+        self.link
+            .listeners()
+            .add("*", None, move |event| {
+                // The test may have heard enough.
+                let _ = told.lock().unwrap().send(event.clone());
+            })
+            .unwrap();
         Heard(heard)
     }
 }

@@ -171,12 +171,16 @@ fn a_listener_may_use_sync_itself() {
     let (hub, device) = (Hub::new(), Device::new(0));
     let calls = Arc::new(AtomicUsize::new(0));
     let (link, count) = (Arc::downgrade(&device.link), calls.clone());
-    device.link.listeners().add("sync:success", None, move |_| {
-        let link = link.upgrade().unwrap();
-        assert!(!link.trigger_blocking(None).success, "it is told not to wait for itself");
-        assert!(link.disable(&collections(&["users"])));
-        count.fetch_add(1, Ordering::SeqCst);
-    });
+    device
+        .link
+        .listeners()
+        .add("sync:success", None, move |_| {
+            let link = link.upgrade().unwrap();
+            assert!(!link.trigger_blocking(None).success, "it is told not to wait for itself");
+            assert!(link.disable(&collections(&["users"])));
+            count.fetch_add(1, Ordering::SeqCst);
+        })
+        .unwrap();
     let events = device.watch_events();
     device.enable(&hub, &["users"]).unwrap();
     events.until("sync:success");

@@ -109,6 +109,7 @@ fn stored(words: &Words<'_>) -> Stored {
     Stored {
         batch,
         settled: usize::try_from(words.number("settled")).unwrap(),
+        echoes: words.number("echoes"),
         backlog: words.keyed.contains_key("pending").then(|| words.backlog()),
         ..Stored::default()
     }

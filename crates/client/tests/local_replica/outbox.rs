@@ -1,0 +1,169 @@
+//! What leaves a device: batches, numbers, folding.
+
+use super::world::{Device, Hub, scope, two_devices};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use syncline::Database;
+use syncline_core::merge::Strategy;
+use syncline_core::model::CollectionName;
+use syncline_core::session::Write;
+
+#[test]
+fn a_batch_is_the_same_until_it_is_answered() {
+    let device = Device::new();
+    device.notes.insert(json!({"_id": "a", "x": 1})).unwrap();
+    let first = device.batch().unwrap();
+    device.notes.update("a", &json!({"x": 2})).unwrap();
+    device.notes.insert(json!({"_id": "b"})).unwrap();
+    assert_eq!(device.batch().unwrap(), first, "later edits leave it alone");
+
+    let mut hub = Hub::new();
+    device.load(&hub);
+    let reply = hub.push(&first.body);
+    let repeated = hub.push(&device.batch().unwrap().body);
+    assert_eq!(reply.receipts, repeated.receipts);
+    device.do_it(Write::Receipts { batch: first.batch_id, reply });
+    assert_eq!(device.ops().len(), 2, "now the rest travels");
+}
+
+#[test]
+fn a_batch_survives_a_crash_unchanged() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let (node, batch) = {
+        let device = Device::of(Database::open(&path).unwrap());
+        device.notes.insert(json!({"_id": "a"})).unwrap();
+        (device.replica.node().unwrap(), device.batch().unwrap())
+    };
+    let device = Device::of(Database::open(&path).unwrap());
+    assert_eq!(device.replica.node().unwrap(), node);
+    assert_eq!(device.batch().unwrap(), batch);
+}
+
+#[test]
+fn edits_that_no_hub_has_seen_fold_into_one_op() {
+    let device = Device::new();
+    device.notes.insert(json!({"_id": "a", "x": 1})).unwrap();
+    device.notes.update("a", &json!({"x": 2})).unwrap();
+    device.notes.insert(json!({"_id": "gone"})).unwrap();
+    device.notes.remove("gone").unwrap();
+    let ops = device.ops();
+    assert_eq!(ops.len(), 1);
+    assert_eq!((&ops[0]["op"], &ops[0]["doc"]["x"]), (&json!("insert"), &json!(2)));
+}
+
+#[test]
+fn a_removal_of_what_the_hub_has_shown_is_told_even_when_the_own_insert_was_not() {
+    // Found by world 157.
+    let mut hub = Hub::new();
+    let (a, b) = (Device::new(), Device::new());
+    a.load(&hub);
+    b.load(&hub);
+    a.notes.insert(json!({"_id": "n", "x": "a"})).unwrap();
+    b.notes.insert(json!({"_id": "n", "x": "b"})).unwrap();
+    b.sync(&mut hub);
+    a.pull(&hub);
+    a.notes.remove("n").unwrap();
+    a.sync(&mut hub);
+    assert_eq!((hub.text("n"), a.all()), (None, vec![]));
+}
+
+#[test]
+fn an_edit_that_lost_on_the_device_is_not_swallowed_by_the_next_one() {
+    // Found by world 1582.
+    let mut hub = Hub::new();
+    let (a, b) = two_devices(&mut hub);
+    a.notes.replace("n", json!({"_id": "n", "x": "lost"})).unwrap();
+    b.notes.replace("n", json!({"_id": "n", "z": 1})).unwrap();
+    b.sync(&mut hub);
+    a.pull(&hub);
+    a.notes.update("n", &json!({"z": 2})).unwrap();
+    let offered = serde_json::to_string(&a.ops()).unwrap();
+    assert!(offered.contains("lost"), "the hub must hear of it to keep it: {offered}");
+}
+
+#[test]
+fn an_op_gets_its_number_when_it_is_first_offered() {
+    let device = Device::new();
+    let others = BTreeSet::from([CollectionName::new("tasks").unwrap()]);
+    device.replica.join(&others, Strategy::LastWriteWins).unwrap();
+    device.notes.insert(json!({"_id": "waits"})).unwrap();
+    device.db.collection("tasks").unwrap().insert(json!({"_id": "goes"})).unwrap();
+    let seq = |body: &str| serde_json::from_str::<Value>(body).unwrap()["ops"][0]["seq"].as_u64().unwrap();
+    let goes = seq(&device.replica.next_batch(&others, 100, false).unwrap().unwrap().body);
+    let waits = seq(&device.batch().unwrap().body);
+    assert!(waits > goes, "however long it waited, the hub has never seen this number");
+}
+
+#[test]
+fn numbers_of_a_batch_under_way_are_used_up_even_after_a_crash() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let scope = |name: &str| BTreeSet::from([CollectionName::new(name).unwrap()]);
+    let offered = |db: &Database, name: &str| -> Vec<u64> {
+        let body = db.replica().next_batch(&scope(name), 100, false).unwrap().unwrap().body;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        body["ops"].as_array().unwrap().iter().map(|op| op["seq"].as_u64().unwrap()).collect()
+    };
+    let db = Database::open(&path).unwrap();
+    for name in ["notes", "tasks"] {
+        db.replica().join(&scope(name), Strategy::LastWriteWins).unwrap();
+        db.collection(name).unwrap().insert(json!({"_id": "1"})).unwrap();
+    }
+    let before = offered(&db, "notes");
+    drop(db);
+
+    let db = Database::open(&path).unwrap();
+    let after = offered(&db, "tasks");
+    assert_eq!(offered(&db, "notes"), before, "what was offered keeps its numbers");
+    assert!(after > before, "{after:?} would pass for repeats of {before:?}");
+}
+
+#[test]
+fn numbers_are_never_used_twice_even_when_the_last_op_was_folded_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    {
+        let device = Device::of(Database::open(&path).unwrap());
+        device.notes.insert(json!({"_id": "a"})).unwrap();
+        device.notes.remove("a").unwrap();
+        assert_eq!(device.pending(), 0);
+    }
+    let device = Device::of(Database::open(&path).unwrap());
+    device.notes.insert(json!({"_id": "b"})).unwrap();
+    assert!(device.ops()[0]["seq"].as_u64().unwrap() > 1);
+}
+
+#[test]
+fn ops_of_a_transaction_travel_together_and_are_not_folded_into_others() {
+    let device = Device::new();
+    device.notes.insert(json!({"_id": "a", "x": 1})).unwrap();
+    device
+        .db
+        .transaction(|tx| {
+            tx.collection("notes")?.update("a", &json!({"x": 2}))?;
+            tx.collection("notes")?.insert(json!({"_id": "b"}))
+        })
+        .unwrap();
+    device.notes.update("b", &json!({"later": true})).unwrap();
+    let body: Value =
+        serde_json::from_str(&device.replica.next_batch(&scope(), 2, false).unwrap().unwrap().body).unwrap();
+    assert_eq!(body["ops"].as_array().unwrap().len(), 1, "the transaction does not fit and waits");
+    let rest: Value = serde_json::from_str(&{
+        let mut hub = Hub::new();
+        device.load(&hub);
+        device.push(&mut hub);
+        device.batch().unwrap().body
+    })
+    .unwrap();
+    let txns: Vec<&Value> = rest["ops"].as_array().unwrap().iter().map(|op| &op["txn"]).collect();
+    assert_eq!(txns, [&json!(1), &json!(1), &Value::Null]);
+}
+
+#[test]
+fn documents_of_a_collection_that_joins_later_are_sent() {
+    let db = Database::open_in_memory().unwrap();
+    db.collection("notes").unwrap().insert(json!({"_id": "old"})).unwrap();
+    let device = Device::of(db);
+    assert_eq!(device.ops()[0]["id"], "old");
+}
