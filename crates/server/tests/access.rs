@@ -4,6 +4,9 @@
 mod support;
 
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use support::faulty::FaultyStore;
 use support::{ADMIN, Hub, Reply, insert};
 
 /// Makes a token and returns its secret.
@@ -170,10 +173,10 @@ async fn the_status_tells_of_each_space() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_removed_while_its_poll_waits_gets_nothing_more() {
-    let hub = std::sync::Arc::new(Hub::start().await);
+    let hub = Arc::new(Hub::start().await);
     let device = token(&hub, &json!({ "name": "device" })).await;
     let waiting = tokio::spawn({
-        let hub = std::sync::Arc::clone(&hub);
+        let hub = Arc::clone(&hub);
         async move { with(&hub, &device, "GET", "/sync/pull?node=r&wait=30", &Value::Null).await }
     });
     while !hub.get("/metrics").await.text().contains("syncline_waiting_polls 1") {
@@ -229,4 +232,36 @@ async fn a_node_belongs_to_the_token_that_first_pushed_as_it() {
         let other = token(&hub, &json!({ "name": "other" })).await;
         assert_eq!(push(&other, op("b8", "thief", 1)).await.refusal(403), "forbidden");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_changes_of_tokens_at_once_none_brings_back_what_the_other_removed() {
+    let store = FaultyStore::held();
+    let hub = Arc::new(Hub::on(store.clone(), |_| {}).await);
+    let gone = token(&hub, &json!({ "name": "gone" })).await;
+    token(&hub, &json!({ "name": "other" })).await;
+
+    // The rotation looks for its token, and then reads all tokens after its change: that comes late.
+    store.delay_read_after(1);
+    let rotation = tokio::spawn({
+        let hub = Arc::clone(&hub);
+        async move { hub.post("/admin/tokens/other/rotate", &Value::Null).await.status }
+    });
+    while !store.read_is_late() {
+        tokio::task::yield_now().await;
+    }
+    let mut removal = tokio::spawn({
+        let hub = Arc::clone(&hub);
+        async move { with(&hub, ADMIN, "DELETE", "/admin/tokens/gone", &Value::Null).await.status }
+    });
+    // Time in which a removal that does not wait for its turn is done.
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut removal).await;
+    store.late_read.add_permits(1);
+    let removed = match early {
+        Ok(done) => done.unwrap(),
+        Err(_) => removal.await.unwrap(),
+    };
+
+    assert_eq!((rotation.await.unwrap(), removed), (200, 200));
+    assert_eq!(with(&hub, &gone, "GET", "/sync/pull?node=r", &Value::Null).await.status, 401);
 }

@@ -12,6 +12,8 @@ use tokio::net::TcpStream;
 
 const PUSH_GZ: &[u8] = include_bytes!("data/push.json.gz");
 const PUSH_ZST: &[u8] = include_bytes!("data/push.json.zst");
+/// The push of [`PUSH_GZ`], cut into two members.
+const PUSH_MEMBERS_GZ: &[u8] = include_bytes!("data/push-members.json.gz");
 /// 8 MiB of spaces in 8 KiB.
 const BOMB_GZ: &[u8] = include_bytes!("data/bomb.gz");
 
@@ -31,17 +33,22 @@ async fn a_body_over_the_limit_is_refused_by_name() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn compressed_bodies_are_read_and_bombs_are_not() {
-    let hub = Hub::with(|options| options.settings.limits.body_bytes = 1 << 20).await;
     let auth = bearer();
-    for (coding, body) in [("gzip", PUSH_GZ), ("zstd", PUSH_ZST)] {
+    for (coding, body) in
+        [("gzip", PUSH_GZ), ("zstd", PUSH_ZST), ("gzip", PUSH_MEMBERS_GZ), ("GZIP", PUSH_GZ), ("x-gzip", PUSH_GZ)]
+    {
+        let hub = Hub::start().await;
         let headers = [("authorization", auth.as_str()), ("content-encoding", coding)];
         let reply = hub.send("POST", "/sync/push", &headers, body).await;
         assert_eq!(reply.status, 200, "{coding}: {}", reply.text());
         assert_eq!(reply.json()["receipts"][0]["result"], "applied", "{coding}");
     }
+    let hub = Hub::with(|options| options.settings.limits.body_bytes = 1 << 20).await;
     let gzip = [("authorization", auth.as_str()), ("content-encoding", "gzip")];
     assert_eq!(hub.send("POST", "/sync/push", &gzip, BOMB_GZ).await.refusal(413), "body_too_large");
     assert_eq!(hub.send("POST", "/sync/push", &gzip, b"not gzip").await.refusal(400), "malformed_body");
+    let cut = &PUSH_GZ[..PUSH_GZ.len() - 4];
+    assert_eq!(hub.send("POST", "/sync/push", &gzip, cut).await.refusal(400), "malformed_body");
     let other = [("authorization", auth.as_str()), ("content-encoding", "br")];
     assert_eq!(hub.send("POST", "/sync/push", &other, b"x").await.refusal(415), "unsupported_encoding");
 }

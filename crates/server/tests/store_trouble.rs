@@ -64,3 +64,63 @@ async fn after_a_failed_write_the_hub_says_so_and_guesses_nothing() {
     assert!(hub.get("/metrics").await.text().contains(r#"syncline_space_failed{space="main"} 1"#));
     assert_eq!(hub.pull("since_lsn=0").await["ops"], json!([]), "reading goes on");
 }
+
+/// Room for one small body: memory is taken in steps of 64 KiB.
+const ONE_BODY: usize = 64 << 10;
+
+async fn bodies_are_read(hub: &Hub) {
+    while hub.get("/metrics").await.text().contains("syncline_body_bytes_total 0") {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_memory_of_a_push_counts_until_its_commit() {
+    let foreign = json!({ "batchId": "f1", "ops": [{ "op": "INSERT", "id": "x", "doc": { "_id": "x" } }] });
+    for body in [push(1), foreign] {
+        let store = FaultyStore::held();
+        let hub = Arc::new(Hub::on(store.clone(), |o| o.settings.bounds.inflight_body_bytes = ONE_BODY).await);
+        let first = tokio::spawn({
+            let (hub, body) = (Arc::clone(&hub), body.clone());
+            async move { hub.post("/sync/push", &body).await }
+        });
+        bodies_are_read(&hub).await;
+        let refused = hub.post("/sync/push", &push(2)).await;
+        assert_eq!((refused.refusal(503).as_str(), &refused.json()["limit"]), ("overloaded", &json!(MEMORY)));
+
+        store.passes.add_permits(1_000);
+        let first = first.await.unwrap();
+        assert_eq!(first.status, 200, "{}", first.text());
+        until_accepted(&hub).await;
+    }
+}
+
+const MEMORY: &str = "limits.inflight_body_bytes";
+
+/// The share is given back shortly after the reply.
+async fn until_accepted(hub: &Hub) {
+    while hub.post("/sync/push", &push(2)).await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_nobody_waits_for_any_more_counts_for_as_long_as_it_is_in_the_queue() {
+    let store = FaultyStore::held();
+    let hub = Hub::on(store.clone(), |o| {
+        o.settings.bounds.inflight_body_bytes = 2 * ONE_BODY;
+        o.settings.bounds.request_timeout = Duration::from_millis(50);
+    })
+    .await;
+    for n in 1..=2 {
+        let reply = hub.post("/sync/push", &push(n)).await;
+        reply.refusal(503);
+        assert_eq!(reply.json()["limit"], json!("limits.request_timeout"), "one is being committed, one waits");
+    }
+    let refused = hub.post("/sync/push", &push(3)).await;
+    refused.refusal(503);
+    assert_eq!(refused.json()["limit"], json!(MEMORY));
+
+    store.passes.add_permits(1_000);
+    until_accepted(&hub).await;
+}

@@ -1,11 +1,13 @@
 //! Request bodies: read as they come, within the body limit (also after decompression) and within
 //! the bytes that all bodies together may take in memory.
 
+use super::coding::Coding;
 use crate::app::App;
 use crate::error::ServerError;
+use crate::hub::Share;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_LENGTH;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde::Deserializer;
@@ -26,12 +28,17 @@ const RESERVE_STEP: usize = 64 << 10;
 pub struct Held {
     /// The bytes, decompressed.
     pub bytes: Bytes,
-    share: Option<OwnedSemaphorePermit>,
+    share: Share,
 }
 
 impl Held {
-    /// Gives up the bytes and keeps their share of the memory, for what was made of them.
-    pub fn into_share(self) -> Option<OwnedSemaphorePermit> {
+    /// The share of the memory, for what was made of the bytes and outlives them.
+    pub fn share(&self) -> Share {
+        self.share.clone()
+    }
+
+    /// Gives up the bytes and keeps their share.
+    pub fn into_share(self) -> Share {
         self.share
     }
 
@@ -67,14 +74,18 @@ impl Held {
 /// [`ServerError::TooMuch`] over `limits.body_bytes`, [`ServerError::Overloaded`] when bodies take too
 /// much memory, [`ServerError::SlowBody`], [`ServerError::BadRequest`] when it is cut or its coding broken.
 pub async fn read_body(app: &App, request: Request) -> Result<Held, ServerError> {
-    check_coding(request.headers())?;
-    let announced = length(request.headers().get(CONTENT_LENGTH));
+    let coding = Coding::of(request.headers())?;
+    let announced = match coding {
+        Coding::None => length(request.headers().get(CONTENT_LENGTH)),
+        // The header counts the packed bytes.
+        Coding::Gzip | Coding::Zstd => 0,
+    };
     let limit = app.options.settings.limits.body_bytes;
     let mut intake = Intake { limit, budget: &app.body_bytes, share: None, reserved: 0 };
     intake.make_room(announced)?;
     let bounds = &app.options.settings.bounds;
     let end = Instant::now() + bounds.body_timeout;
-    let mut chunks = request.into_body().into_data_stream();
+    let mut chunks = coding.unpack(request.into_body());
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
     loop {
@@ -102,7 +113,7 @@ pub async fn read_body(app: &App, request: Request) -> Result<Held, ServerError>
     }
     let bytes = first.unwrap_or_else(|| rest.freeze());
     app.meters.body_bytes.increment(bytes.len() as u64);
-    Ok(Held { bytes, share: intake.share })
+    Ok(Held { bytes, share: intake.share.map(Arc::new) })
 }
 
 /// Accounts for a body while it arrives.
@@ -153,16 +164,6 @@ fn has_node(text: &[u8]) -> Result<bool, ServerError> {
         _ if found => Ok(true),
         Ok(()) => Ok(false),
         Err(e) => Err(Malformed::json("push", e).into()),
-    }
-}
-
-/// The decompression layer takes the header away when it knows the coding.
-fn check_coding(headers: &HeaderMap) -> Result<(), ServerError> {
-    match headers.get(CONTENT_ENCODING) {
-        Some(coding) if !coding.as_bytes().eq_ignore_ascii_case(b"identity") => {
-            Err(ServerError::Encoding(String::from_utf8_lossy(coding.as_bytes()).into_owned()))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 //! no rule about data.
 
 mod body;
+mod coding;
 mod own;
 mod place;
 mod query;

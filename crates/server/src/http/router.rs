@@ -12,7 +12,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
-use tower_http::decompression::RequestDecompressionLayer;
 
 /// Answers smaller than this are not worth compressing.
 const COMPRESS_FROM_BYTES: u16 = 1024;
@@ -72,7 +71,6 @@ pub fn router(app: Arc<App>) -> Router {
             let dialect = Arc::clone(&dialect);
             async move { dialect.serve(request).await }
         })
-        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true).no_br().no_deflate())
         .layer(compression)
         .layer(tower::util::option_layer(cors))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), frame::frame))

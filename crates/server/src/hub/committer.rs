@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, WriteSet, decide, touch};
 use syncline_core::model::{Author, CollectionName, Intake, Lsn, NodeId, SpaceName};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 /// What a committed push is answered with.
 #[derive(Clone, Debug)]
@@ -23,9 +23,14 @@ pub struct Pushed {
     pub reply: Reply,
 }
 
-/// A push on its way to its commit.
+/// What a push may take of the memory for bodies (`limits.inflight_body_bytes`); given back when the last
+/// who holds it is done.
+pub type Share = Option<Arc<OwnedSemaphorePermit>>;
+
+/// A push on its way to its commit. Its memory counts until then, also when nobody waits for it any more.
 pub(super) struct Job {
     pub(super) intake: Intake,
+    pub(super) share: Share,
     pub(super) answer: oneshot::Sender<Result<Pushed, ServerError>>,
 }
 
@@ -82,7 +87,12 @@ impl Committer {
 
     /// Commits a group; when that fails, each push alone, so that one bad push fails by itself.
     async fn commit_apart_if_needed(&self, group: Vec<Job>) {
-        let (intakes, answers): (Vec<_>, Vec<_>) = group.into_iter().map(|j| (j.intake, j.answer)).unzip();
+        let (mut intakes, mut answers, mut shares) = (Vec::new(), Vec::new(), Vec::new());
+        for Job { intake, share, answer } in group {
+            intakes.push(intake);
+            answers.push(answer);
+            shares.push(share);
+        }
         if intakes.is_empty() {
             return;
         }

@@ -8,7 +8,7 @@ mod reading;
 mod space;
 mod upkeep;
 
-pub use committer::Pushed;
+pub use committer::{Pushed, Share};
 pub use reading::Reading;
 pub use space::Space;
 

@@ -1,6 +1,6 @@
 //! One open space: its queue of pushes, its readers, and what is known of its log right now.
 
-use super::committer::{Committer, Job, Pushed};
+use super::committer::{Committer, Job, Pushed, Share};
 use super::log_state::LogState;
 use super::reading::Reading;
 use crate::clock;
@@ -96,26 +96,27 @@ impl Space {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// Commits a push of our own client and answers it after that.
+    /// Commits a push of our own client and answers it after that. Its `share` is given back when nothing
+    /// of it is in memory any more.
     ///
     /// # Errors
     /// [`ServerError::Overloaded`] when the queue is full or the commit takes too long (it may still
     /// happen; a repeat is answered from its receipts), or the store's error.
-    pub async fn push_own(&self, batch: OwnBatch) -> Result<Pushed, ServerError> {
-        self.push(Intake::Own(batch)).await
+    pub async fn push_own(&self, batch: OwnBatch, share: Share) -> Result<Pushed, ServerError> {
+        self.push(Intake::Own(batch), share).await
     }
 
     /// Commits a push of a foreign client and answers it after that.
     ///
     /// # Errors
     /// As [`Space::push_own`].
-    pub async fn push_foreign(&self, batch: ForeignBatch) -> Result<Pushed, ServerError> {
-        self.push(Intake::Foreign(batch)).await
+    pub async fn push_foreign(&self, batch: ForeignBatch, share: Share) -> Result<Pushed, ServerError> {
+        self.push(Intake::Foreign(batch), share).await
     }
 
-    pub(super) async fn push(&self, intake: Intake) -> Result<Pushed, ServerError> {
+    pub(super) async fn push(&self, intake: Intake, share: Share) -> Result<Pushed, ServerError> {
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Job { intake, answer }).map_err(|e| match e {
+        self.queue.try_send(Job { intake, share, answer }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => {
                 ServerError::Overloaded { what: "too many pushes wait for their commit", limit: "limits.queued_pushes" }
             }

@@ -65,7 +65,7 @@ impl Space {
             let Some(last) = rows.last() else { return Ok(removed) };
             after = (last.at, last.lsn);
             let docs = rows.into_iter().map(|row| (row.collection, row.id)).collect();
-            match self.push(Intake::Expiry(Expiry { docs })).await?.reply {
+            match self.push(Intake::Expiry(Expiry { docs }), None).await?.reply {
                 Reply::Expired { removed: some } => removed += some,
                 other => return Err(ServerError::Bug(format!("the upkeep got another's answer: {other:?}"))),
             }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use syncline_core::hub::Touch;
 use syncline_core::model::{Lsn, Millis, NodeId, SpaceName};
 use syncline_server::store::{
@@ -19,13 +19,31 @@ pub struct FaultyStore {
     inner: MemoryStore,
     pub passes: Semaphore,
     pub broken: AtomicBool,
+    /// How many reads of records may pass before one is held back with what it has read.
+    reads_before_late: AtomicUsize,
+    pub late_read: Semaphore,
 }
 
 impl FaultyStore {
     /// A store that commits nothing until a test lets it.
     pub fn held() -> Arc<FaultyStore> {
-        let (inner, passes, broken) = (MemoryStore::default(), Semaphore::new(0), AtomicBool::new(false));
-        Arc::new(FaultyStore { inner, passes, broken })
+        Arc::new(FaultyStore {
+            inner: MemoryStore::default(),
+            passes: Semaphore::new(0),
+            broken: AtomicBool::new(false),
+            reads_before_late: AtomicUsize::new(usize::MAX),
+            late_read: Semaphore::new(0),
+        })
+    }
+
+    /// After so many more reads of records, one is answered only with a permit of `late_read`.
+    pub fn delay_read_after(&self, reads: usize) {
+        self.reads_before_late.store(reads, Ordering::SeqCst);
+    }
+
+    /// Whether the late read is being held back or has been.
+    pub fn read_is_late(&self) -> bool {
+        self.reads_before_late.load(Ordering::SeqCst) > usize::MAX / 2
     }
 
     /// From now on every durable write fails.
@@ -99,7 +117,14 @@ impl Store for FaultyStore {
     }
 
     fn records(&self, kind: RecordKind) -> Answer<'_, Vec<Record>> {
-        self.inner.records(kind)
+        let late = self.reads_before_late.fetch_sub(1, Ordering::SeqCst) == 0;
+        Box::pin(async move {
+            let read = self.inner.records(kind).await;
+            if late {
+                self.late_read.acquire().await.unwrap().forget();
+            }
+            read
+        })
     }
 
     fn put_record(&self, kind: RecordKind, key: String, value: Option<String>) -> Answer<'_, ()> {

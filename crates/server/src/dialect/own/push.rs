@@ -16,7 +16,7 @@ pub(in super::super) async fn push(asked: Asked, body: Held) -> Result<Response,
     loop {
         let batch = read(&asked, &body, gone.take()).await?;
         let node = batch.node.clone();
-        let pushed = asked.space.push_own(batch).await?;
+        let pushed = asked.space.push_own(batch, body.share()).await?;
         return match pushed.reply {
             Reply::Own { author, receipts } => Ok(answer::json(&PushReply {
                 status: "ok".to_owned(),

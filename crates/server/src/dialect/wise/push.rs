@@ -22,8 +22,6 @@ pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
     let Sender { served, own, sole, cleared } = readers.sender(&key, asked.space.head().lsn, asked.arrived);
     let (collection, limits) = (key.collection.clone(), asked.app.options.settings.limits);
     let push = body.parse(move |text| Ok(decode_push(text, &collection, &limits)?)).await?;
-    // The ops take the place of the bytes and count in their stead until they are committed.
-    let _share = body.into_share();
     if push.shape == Shape::List {
         asked.foreign.lists.echoed(&key, &push.echoes);
     }
@@ -41,7 +39,7 @@ pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
         cleared,
         numbered: push.shape == Shape::Object,
     };
-    let pushed = asked.space.push_foreign(batch).await?;
+    let pushed = asked.space.push_foreign(batch, body.into_share()).await?;
     match pushed.reply {
         Reply::Foreign { lsn, fresh } => {
             if clears {
