@@ -3,6 +3,7 @@
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::fmt::Write;
 use std::time::Duration;
 use syncline_core::hub::Reply;
 use syncline_core::model::Verdict;
@@ -11,6 +12,7 @@ const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 const VERDICTS: [Verdict; 5] =
     [Verdict::Applied, Verdict::Merged, Verdict::Superseded, Verdict::Rejected, Verdict::Duplicate];
+const REFUSED: &str = "syncline_refused_total";
 const META: Metadata<'static> = Metadata::new("syncline", Level::INFO, None);
 
 /// The hub's counters. Those on hot paths are looked up once, here.
@@ -42,6 +44,7 @@ impl Default for Meters {
             .and_then(|b| b.set_buckets_for_metric(Matcher::Suffix("group_pushes".to_owned()), SIZES))
             .expect("the buckets are not empty")
             .build_recorder();
+        describe(&recorder);
         let counter = |name: &'static str| recorder.register_counter(&Key::from_static_name(name), &META);
         let histogram = |name: &'static str| recorder.register_histogram(&Key::from_static_name(name), &META);
         let gauge = |name: &'static str| recorder.register_gauge(&Key::from_static_name(name), &META);
@@ -93,23 +96,69 @@ impl Meters {
 
     /// A request was refused or failed.
     pub fn refused(&self, code: &'static str) {
-        let key = Key::from_parts("syncline_refused_total", vec![Label::from_static_parts("code", code)]);
+        let key = Key::from_parts(REFUSED, vec![Label::from_static_parts("code", code)]);
         self.recorder.register_counter(&key, &META).increment(1);
     }
 
-    /// Sets a gauge of one space.
-    #[allow(clippy::cast_precision_loss)] // positions beyond 2^53 are out of reach
-    pub fn space(&self, name: &'static str, space: &str, value: u64) {
-        let key = Key::from_parts(name, vec![Label::new("space", space.to_owned())]);
-        self.recorder.register_gauge(&key, &META).set(value as f64);
-    }
-
-    /// The text that Prometheus reads.
+    /// The text that Prometheus reads. `spaces` are not kept: whoever asks next may not see them.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn render(&self, spaces: &[SpaceGauges]) -> String {
         self.handle.run_upkeep();
-        self.handle.render()
+        let mut text = self.handle.render();
+        let mut gauge = |name: &str, about: &str, value: fn(&SpaceGauges) -> u64| {
+            if spaces.is_empty() {
+                return;
+            }
+            let _ = writeln!(text, "# HELP {name} {about}\n# TYPE {name} gauge");
+            for space in spaces {
+                let _ = writeln!(text, "{name}{{space=\"{}\"}} {}", space.name, value(space));
+            }
+        };
+        gauge("syncline_space_head_lsn", "The last LSN of the space's log.", |space| space.head_lsn);
+        gauge("syncline_space_horizon_lsn", "Changes after this LSN can be read.", |space| space.horizon_lsn);
+        gauge("syncline_space_queued_pushes", "Pushes that wait for their commit.", |space| space.queued_pushes);
+        gauge("syncline_space_failed", "1: a failed write has stopped the space.", |space| u64::from(space.failed));
+        text
     }
+}
+
+/// What is measured of one space. Its name needs no escapes; see the rule of `SpaceName`.
+pub struct SpaceGauges {
+    /// Its name.
+    pub name: String,
+    /// The last LSN.
+    pub head_lsn: u64,
+    /// Changes after this can be read.
+    pub horizon_lsn: u64,
+    /// Pushes that wait for their commit.
+    pub queued_pushes: u64,
+    /// Whether a failed write has stopped it.
+    pub failed: bool,
+}
+
+/// The sentence that stands at each metric.
+fn describe(recorder: &PrometheusRecorder) {
+    let counters = [
+        ("syncline_ops_total", "Ops of own clients by what became of them."),
+        ("syncline_foreign_pushes_total", "Pushes of foreign clients that were committed."),
+        ("syncline_commits_total", "Commits, each of a group of pushes."),
+        ("syncline_pages_total", "Pages of changes that were answered."),
+        ("syncline_snapshots_total", "Snapshots that were begun."),
+        ("syncline_body_bytes_total", "Bytes of request bodies, after decompression."),
+        (REFUSED, "Requests that were refused or failed, by the code of the refusal."),
+    ];
+    let gauges = [
+        ("syncline_requests_in_work", "Pushes, pages and snapshots in work."),
+        ("syncline_waiting_polls", "Pulls that wait for a change."),
+    ];
+    let histograms = [
+        ("syncline_commit_seconds", "From the decision about a group of pushes to its durable commit."),
+        ("syncline_commit_group_pushes", "Pushes that shared one commit."),
+        ("syncline_request_seconds", "From a request's headers to the head of its reply."),
+    ];
+    counters.into_iter().for_each(|(name, about)| recorder.describe_counter(name.into(), None, about.into()));
+    gauges.into_iter().for_each(|(name, about)| recorder.describe_gauge(name.into(), None, about.into()));
+    histograms.into_iter().for_each(|(name, about)| recorder.describe_histogram(name.into(), None, about.into()));
 }
 
 fn verdict_name(verdict: Verdict) -> &'static str {

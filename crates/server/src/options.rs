@@ -24,6 +24,8 @@ pub struct Options {
     pub collections: Vec<DeclaredRule>,
     /// Origins whose pages may call the hub; `*` alone: every origin. Empty: no CORS headers.
     pub cors_origins: Vec<String>,
+    /// Whether `/metrics` answers without a token. Names of spaces need an admin's either way.
+    pub open_metrics: bool,
     /// Serve HTTPS with these files.
     pub tls: Option<TlsFiles>,
 }
@@ -38,6 +40,7 @@ impl Default for Options {
             tokens: Vec::new(),
             collections: Vec::new(),
             cors_origins: Vec::new(),
+            open_metrics: true,
             tls: None,
         }
     }

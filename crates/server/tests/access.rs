@@ -265,3 +265,76 @@ async fn of_two_changes_of_tokens_at_once_none_brings_back_what_the_other_remove
     assert_eq!((rotation.await.unwrap(), removed), (200, 200));
     assert_eq!(with(&hub, &gone, "GET", "/sync/pull?node=r", &Value::Null).await.status, 401);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_of_an_admin_list_that_is_wrong_or_unknown_is_named() {
+    let hub = Hub::start().await;
+    for (path, named) in [
+        ("/admin/spaces/main/conflicts?limit=many", "limit"),
+        ("/admin/spaces/main/conflicts?limit=0", "limit"),
+        ("/admin/spaces/main/quarantine?limit=-1", "limit"),
+        ("/admin/spaces/main/quarantine?before=x", "before"),
+        ("/admin/spaces/main/conflicts?after=7", "after"),
+        ("/admin/spaces/main/nodes?limit=x", "limit"),
+        ("/admin/spaces/main/collections?limit=1", "limit"),
+        ("/admin/tokens?after=x", "after"),
+        ("/admin/status?limit=x", "limit"),
+    ] {
+        let reply = hub.get(path).await;
+        assert_eq!(reply.refusal(400), "malformed_query", "{path}");
+        assert!(reply.json()["error"].as_str().unwrap().contains(&format!("`{named}")), "{path}: {}", reply.text());
+    }
+    assert_eq!(hub.get("/admin/spaces/main/conflicts?limit=5000&before=9&collection=a&id=x").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_explain_themselves_and_show_spaces_only_to_admins() {
+    let hub = Hub::start().await;
+    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+    assert_eq!(hub.get("/nothing").await.status, 404);
+    let full = hub.get("/metrics").await.text();
+    let open = hub.send("GET", "/metrics", &[], b"").await.text();
+
+    for text in [&full, &open] {
+        let names = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        for line in names {
+            let name = line.split(['{', ' ']).next().unwrap();
+            let name = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+            for kind in ["HELP", "TYPE"] {
+                let comments = text.lines().filter(|line| line.starts_with(&format!("# {kind} {name} ")));
+                assert_eq!(comments.count(), 1, "{kind} of {name}");
+            }
+        }
+    }
+    assert!(full.contains(r#"syncline_space_head_lsn{space="main"} 1"#), "{full}");
+    assert!(open.contains("syncline_commits_total 1") && !open.contains("main"), "{open}");
+
+    let device = token(&hub, &json!({ "name": "device" })).await;
+    assert_eq!(with(&hub, &device, "GET", "/metrics", &Value::Null).await.refusal(403), "forbidden");
+    let closed = Hub::with(|options| options.open_metrics = false).await;
+    assert_eq!(closed.send("GET", "/metrics", &[], b"").await.refusal(401), "unauthorized");
+    assert_eq!(closed.get("/metrics").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_has_read_what_others_wrote_is_in_step() {
+    for hub in Hub::on_every_store().await {
+        let behind = async || {
+            let nodes = hub.get("/admin/spaces/main/nodes").await.json()["nodes"].clone();
+            let of = |name: &str| {
+                let node = nodes.as_array().unwrap().iter().find(|node| node["node"] == name);
+                node.map(|node| node["behind"].as_u64().unwrap())
+            };
+            (of("n1"), of("n2"))
+        };
+        hub.push("n1", "b1", &json!([insert(1, "a", "x"), insert(2, "a", "y")])).await;
+        assert_eq!(behind().await, (Some(0), None), "its own changes a node need not read");
+        hub.push("n2", "b1", &json!([insert(1, "a", "z")])).await;
+        assert_eq!(behind().await, (Some(3), Some(2)));
+        assert_eq!(hub.get("/sync/pull?node=n1&since_lsn=0").await.status, 200);
+        assert_eq!(behind().await.0, Some(0), "it was handed everything");
+        assert_eq!(hub.get("/sync/pull?node=n1&since_lsn=2&limit=1&collections=b").await.status, 200);
+        hub.push("n1", "b2", &json!([insert(3, "a", "w")])).await;
+        assert_eq!(behind().await, (Some(0), Some(4)));
+    }
+}

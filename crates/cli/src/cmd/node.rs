@@ -6,7 +6,7 @@ use crate::hub::{SpaceStatus, ago};
 use crate::output::{Output, Table};
 use serde_json::json;
 use syncline_core::model::SpaceName;
-use syncline_server::store::NodeRow;
+use syncline_server::hub::NodeView;
 
 /// Arguments of `syncline node`.
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub struct Args {
 enum Action {
     /// List the nodes of a space and how far each is behind
     #[command(
-        after_help = "HAS READ is what a node has confirmed. It does so with its next request, so a node in step\nmay look as far behind as its last round was long.\n\nExamples:\n  syncline node list\n  syncline node list --space shop --json"
+        after_help = "HAS READ is what a node has confirmed, which it does with its next request. BEHIND counts from\nwhat it was last handed to the newest change by others: its own changes a node need not read.\n\nExamples:\n  syncline node list\n  syncline node list --space shop --json"
     )]
     List(ListArgs),
     /// Show one node
@@ -59,16 +59,15 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         }
         Action::Show(args) => {
             let status = status(&args.admin, args.space.as_deref()).await?;
-            let node = find(&status, &args.node)?;
-            let lag = status.lag(node);
+            let NodeView { node, behind } = find(&status, &args.node)?;
             let value = json!({
                 "node": node.node, "author": node.author, "last_seq": node.last_seq,
-                "cursor": node.cursor, "lag": lag, "seen_at": node.seen_at, "owner": node.owner,
+                "cursor": node.cursor, "behind": behind, "seen_at": node.seen_at, "owner": node.owner,
             });
             output.result(&value, || {
                 let seq = if node.last_seq == 0 { "none".into() } else { format!("up to number {}", node.last_seq) };
                 format!(
-                    "node        {}\nspace       {}\nlast seen   {}\nhas read    LSN {} of {} ({lag} behind)\nops decided {seq}",
+                    "node        {}\nspace       {}\nlast seen   {}\nhas read    LSN {} of {} ({behind} behind)\nops decided {seq}",
                     node.node,
                     status.space,
                     ago(node.seen_at),
@@ -88,9 +87,9 @@ async fn status(args: &AdminArgs, space: Option<&str>) -> Result<SpaceStatus, Cl
     Ok(status)
 }
 
-fn find<'s>(status: &'s SpaceStatus, name: &str) -> Result<&'s NodeRow, CliError> {
-    let exact = status.nodes.iter().find(|node| node.node == name);
-    let mut alike = status.nodes.iter().filter(|node| node.node.starts_with(name));
+fn find<'s>(status: &'s SpaceStatus, name: &str) -> Result<&'s NodeView, CliError> {
+    let exact = status.nodes.iter().find(|view| view.node.node == name);
+    let mut alike = status.nodes.iter().filter(|view| view.node.node.starts_with(name));
     match (exact, alike.next(), alike.next()) {
         (Some(node), _, _) | (None, Some(node), None) => Ok(node),
         (None, Some(_), Some(_)) => Err(CliError::Usage(format!(
@@ -107,8 +106,8 @@ pub fn list(status: &SpaceStatus, output: Output) -> String {
         return "No node has used this space yet.".into();
     }
     let mut table = Table::new(["NODE", "HAS READ", "BEHIND", "OPS", "LAST SEEN"]);
-    for node in &status.nodes {
-        let cells = [node.node.clone(), node.cursor.to_string(), status.lag(node).to_string()];
+    for NodeView { node, behind } in &status.nodes {
+        let cells = [node.node.clone(), node.cursor.to_string(), behind.to_string()];
         let [name, cursor, lag] = cells;
         table.row([name, cursor, lag, node.last_seq.to_string(), ago(node.seen_at)]);
     }

@@ -90,6 +90,7 @@ pub const KEYS: &[Key] = &[
     key("tls.cert", Kind::Path, "", "Certificate chain (PEM); with tls.key the hub speaks HTTPS."),
     key("tls.key", Kind::Path, "", "Private key of the certificate (PEM)."),
     key("cors.origins", Kind::List, "", "Origins whose pages may call the hub; \"*\" allows all."),
+    key("metrics.access", Kind::Choice(&["open", "token"]), "open", "Whether /metrics needs an admin token."),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines look."),
     key("log.level", Kind::Choice(LEVELS), "info", "The least important log lines that are written."),
     key("limits.body_bytes", Kind::Bytes, "64 MiB", "Bytes of a request body."),

@@ -3,11 +3,13 @@
 use super::{COUNT_MAX, NewToken, ROWS_AT_ONCE, SpaceStatus, declared_tokens};
 use crate::config::Config;
 use crate::error::CliError;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::model::{NodeId, SpaceName};
 use syncline_server::auth::{TokenSpec, TokenView, Tokens};
+use syncline_server::hub::nodes;
 use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, SqliteOptions, SqliteStore, Store};
 
 /// A hub's store, opened by this process alone.
@@ -70,7 +72,7 @@ impl LocalHub {
     }
 
     pub(super) async fn space(&self, space: &SpaceName) -> Result<SpaceStatus, CliError> {
-        let head = self.store.head(space).await?;
+        let (head, nodes) = nodes(self.store.as_ref(), space, &BTreeMap::new()).await?;
         Ok(SpaceStatus {
             space: space.clone(),
             epoch: head.epoch,
@@ -79,7 +81,7 @@ impl LocalHub {
             horizon: head.horizon,
             conflicts: self.count_conflicts(space).await?,
             quarantined: self.count_quarantined(space).await?,
-            nodes: self.store.nodes(space).await?,
+            nodes,
         })
     }
 

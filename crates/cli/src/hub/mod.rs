@@ -21,7 +21,8 @@ use crate::error::CliError;
 use serde::{Deserialize, Serialize};
 use syncline_core::model::{Epoch, Lsn, Millis, NodeId, SpaceName};
 use syncline_server::auth::{TokenSpec, TokenView};
-use syncline_server::store::{ConflictRow, ListQuery, NodeRow, QuarantineRow, StoreError};
+use syncline_server::hub::NodeView;
+use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, StoreError};
 
 /// Rows of the ledger or the quarantine that are looked at together while counting.
 const ROWS_AT_ONCE: usize = 1_000;
@@ -56,14 +57,7 @@ pub struct SpaceStatus {
     /// Ops in quarantine; [`COUNT_MAX`]: that many or more.
     pub quarantined: u64,
     /// Its nodes.
-    pub nodes: Vec<NodeRow>,
-}
-
-impl SpaceStatus {
-    /// How many LSNs a node is behind the last change.
-    pub fn lag(&self, node: &NodeRow) -> u64 {
-        self.last_change.0.saturating_sub(node.cursor.0)
-    }
+    pub nodes: Vec<NodeView>,
 }
 
 /// One of the two ways in.

@@ -30,6 +30,7 @@ pub fn options(config: &Config) -> Result<Options, CliError> {
         tokens: declared_tokens(config)?,
         collections: config.collections.iter().map(|entry| rule(entry, config)).collect::<Result<_, _>>()?,
         cors_origins: config.list("cors.origins").to_vec(),
+        open_metrics: config.text("metrics.access") == Some("open"),
         tls: tls(config)?,
     })
 }

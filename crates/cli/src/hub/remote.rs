@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use syncline_core::model::{Epoch, Lsn, NodeId, SpaceName};
 use syncline_server::auth::{TokenSpec, TokenView};
-use syncline_server::store::{ListQuery, NodeRow, StoreError};
+use syncline_server::hub::NodeView;
+use syncline_server::store::ListQuery;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -56,16 +57,14 @@ impl RemoteHub {
     }
 
     pub(super) async fn space(&self, name: &SpaceName) -> Result<SpaceStatus, CliError> {
-        let known = self.status().await?.spaces.into_iter().find(|space| space.space == *name);
-        let space = known.ok_or_else(|| StoreError::UnknownSpace(name.clone()))?;
         let path = ["spaces", name.as_str(), "nodes"];
         let answer: NodesAnswer = self.call(Method::GET, &path, &[], None::<&()>).await?;
         Ok(SpaceStatus {
-            space: space.space,
-            epoch: space.epoch,
-            head: space.head,
-            last_change: space.last_change,
-            horizon: space.horizon,
+            space: name.clone(),
+            epoch: answer.epoch,
+            head: answer.head,
+            last_change: answer.last_change,
+            horizon: answer.horizon,
             conflicts: self.count(name, "conflicts").await?,
             quarantined: self.count(name, "quarantine").await?,
             nodes: answer.nodes,
@@ -155,15 +154,15 @@ struct StatusAnswer {
 #[derive(Deserialize)]
 struct SpaceAnswer {
     space: SpaceName,
-    epoch: Epoch,
-    head: Lsn,
-    last_change: Lsn,
-    horizon: Lsn,
 }
 
 #[derive(Deserialize)]
 struct NodesAnswer {
-    nodes: Vec<NodeRow>,
+    epoch: Epoch,
+    head: Lsn,
+    last_change: Lsn,
+    horizon: Lsn,
+    nodes: Vec<NodeView>,
 }
 
 /// A row of a list, of which only the number matters here.

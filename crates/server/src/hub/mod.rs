@@ -3,12 +3,14 @@
 //! and holds no rule about data: those are `syncline_core::hub`.
 
 mod committer;
+mod lag;
 mod log_state;
 mod reading;
 mod space;
 mod upkeep;
 
 pub use committer::{Pushed, Share};
+pub use lag::{NodeView, nodes};
 pub use reading::Reading;
 pub use space::Space;
 

@@ -29,6 +29,8 @@ pub struct Space {
 #[derive(Default)]
 struct Cursors {
     noted: BTreeMap<NodeId, (Lsn, Millis)>,
+    /// What each was handed last; it confirms that with its next request.
+    handed: BTreeMap<NodeId, Lsn>,
     /// Nodes that have only read since the space was opened.
     readers: BTreeSet<NodeId>,
 }
@@ -153,7 +155,7 @@ impl Space {
     /// `limits.reading_nodes`, new ones that never push are not noted.
     pub fn note_cursor(&self, node: &NodeId, lsn: Lsn) {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        let Cursors { noted, readers } = &mut *cursors;
+        let Cursors { noted, handed, readers } = &mut *cursors;
         if self.log.author(node).is_none() && !readers.contains(node) {
             if readers.len() + self.log.authors() >= self.settings.bounds.reading_nodes {
                 return;
@@ -161,6 +163,21 @@ impl Space {
             readers.insert(node.clone());
         }
         noted.insert(node.clone(), (lsn, clock::now()));
+        handed.insert(node.clone(), lsn);
+    }
+
+    /// Notes what a node is handed, for those who watch it. What it has read, it says with its next request.
+    pub fn note_handed(&self, node: &NodeId, upto: Lsn) {
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handed) = cursors.handed.get_mut(node) {
+            *handed = upto;
+        }
+    }
+
+    /// How far each node was handed the log since the space is in use.
+    #[must_use]
+    pub fn handed(&self) -> BTreeMap<NodeId, Lsn> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).handed.clone()
     }
 
     /// Writes the noted cursors.

@@ -37,14 +37,20 @@ pub(in super::super) async fn pull(mut asked: Asked) -> Result<Response, ServerE
         let encoder = Box::new(PageEncoder::new(asked.space.author(&reader.node)));
         let page = asked.space.read(scan, encoder).await?;
         // News count from what this page has seen: a change that was committed since is news already.
-        let seen = match &page {
-            Reading::Whole(_, Scanned { rows: 0, more: false, upto, .. }) => Some(after.max(*upto)),
-            _ => None,
+        let (handed, seen) = match &page {
+            Reading::Whole(_, Scanned { rows, more, upto }) => {
+                let upto = after.max(*upto);
+                (Some(upto), (*rows == 0 && !more).then_some(upto))
+            }
+            Reading::Parts(_) => (None, None),
         };
         match seen {
             Some(seen) if news(&mut asked, &reader, &mut heads, seen, until).await? => after = seen,
             _ => {
                 asked.app.meters.pages.increment(1);
+                if let Some(upto) = handed {
+                    asked.space.note_handed(&reader.node, upto);
+                }
                 return Ok(answer(page, asked.slot));
             }
         }

@@ -3,23 +3,24 @@
 use super::asked::{Admin, body};
 use crate::answer;
 use crate::app::App;
-use crate::dialect::Query;
 use crate::error::ServerError;
+use crate::hub;
 use crate::store::{CollectionRule, ListQuery, RecordKind};
 use axum::extract::{Request, State};
-use axum::http::Uri;
 use axum::response::Response;
 use serde_json::{Value, json};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use syncline_core::model::{CollectionName, DocId, SpaceName};
 
-const LIST_DEFAULT: usize = 100;
+const LIST_DEFAULT: NonZeroUsize = NonZeroUsize::new(100).expect("above zero");
 const LIST_MAX: usize = 1_000;
 
 type Answer = Result<Response, ServerError>;
 type Shared = State<Arc<App>>;
 
-pub(in crate::http) async fn status(_: Admin, State(app): Shared) -> Answer {
+pub(in crate::http) async fn status(admin: Admin, State(app): Shared) -> Answer {
+    admin.query(&[])?;
     let mut spaces = Vec::new();
     for name in app.hub.store().spaces().await? {
         spaces.push(status_of(&name, &app).await?);
@@ -49,8 +50,10 @@ async fn status_of(name: &SpaceName, app: &App) -> Result<Value, ServerError> {
 }
 
 pub(in crate::http) async fn nodes(admin: Admin, State(app): Shared) -> Answer {
-    let (store, name) = (app.hub.store(), space_name(&admin)?);
-    let (head, nodes) = (store.head(&name).await?, store.nodes(&name).await?);
+    admin.query(&[])?;
+    let name = space_name(&admin)?;
+    let handed = app.hub.opened(&name).map(|space| space.handed()).unwrap_or_default();
+    let (head, nodes) = hub::nodes(app.hub.store().as_ref(), &name, &handed).await?;
     Ok(answer::json(&json!({
         "epoch": head.epoch, "head": head.lsn, "last_change": head.last_change, "horizon": head.horizon,
         "nodes": nodes,
@@ -58,6 +61,7 @@ pub(in crate::http) async fn nodes(admin: Admin, State(app): Shared) -> Answer {
 }
 
 pub(in crate::http) async fn collections(admin: Admin, State(app): Shared) -> Answer {
+    admin.query(&[])?;
     let space = space_name(&admin)?;
     app.hub.store().head(&space).await?;
     let prefix = format!("{space}/");
@@ -84,13 +88,13 @@ pub(in crate::http) async fn put_collection(admin: Admin, State(app): Shared, re
     Ok(answer::json(&json!({ "collection": collection, "strategy": rule.strategy })))
 }
 
-pub(in crate::http) async fn conflicts(admin: Admin, State(app): Shared, uri: Uri) -> Answer {
-    let rows = app.hub.store().conflicts(&space_name(&admin)?, list_query(&uri)?).await?;
+pub(in crate::http) async fn conflicts(admin: Admin, State(app): Shared) -> Answer {
+    let rows = app.hub.store().conflicts(&space_name(&admin)?, list_query(&admin)?).await?;
     Ok(answer::json(&json!({ "conflicts": rows })))
 }
 
-pub(in crate::http) async fn quarantine(admin: Admin, State(app): Shared, uri: Uri) -> Answer {
-    let rows = app.hub.store().quarantine(&space_name(&admin)?, list_query(&uri)?).await?;
+pub(in crate::http) async fn quarantine(admin: Admin, State(app): Shared) -> Answer {
+    let rows = app.hub.store().quarantine(&space_name(&admin)?, list_query(&admin)?).await?;
     Ok(answer::json(&json!({ "quarantine": rows })))
 }
 
@@ -105,8 +109,8 @@ fn space_name(admin: &Admin) -> Result<SpaceName, ServerError> {
     admin.name("space", |text| SpaceName::new(text))
 }
 
-fn list_query(uri: &Uri) -> Result<ListQuery, ServerError> {
-    let query = Query::parse(uri.query().unwrap_or_default());
+fn list_query(admin: &Admin) -> Result<ListQuery, ServerError> {
+    let query = admin.query(&["collection", "id", "before", "limit"])?;
     let before = match query.get("before") {
         Some(_) => Some(query.read("before", 0, "the number of a row")?),
         None => None,
@@ -115,6 +119,6 @@ fn list_query(uri: &Uri) -> Result<ListQuery, ServerError> {
         collection: query.get("collection").map(CollectionName::new).transpose()?,
         id: query.get("id").map(DocId::new).transpose()?,
         before,
-        limit: query.read("limit", LIST_DEFAULT, "a whole number")?.min(LIST_MAX),
+        limit: query.read("limit", LIST_DEFAULT, "a whole number, 1 or more")?.get().min(LIST_MAX),
     })
 }

@@ -13,7 +13,8 @@ use syncline_core::model::NodeId;
 
 type Answer = Result<Response, ServerError>;
 
-pub(in crate::http) async fn list(_: Admin, State(app): State<Arc<App>>) -> Answer {
+pub(in crate::http) async fn list(admin: Admin, State(app): State<Arc<App>>) -> Answer {
+    admin.query(&[])?;
     Ok(answer::json(&json!({ "tokens": app.tokens.list().await? })))
 }
 
