@@ -27,7 +27,11 @@ pub struct NodeView {
 ///
 /// # Errors
 /// Those of the store.
-pub async fn nodes(store: &dyn Store, space: &SpaceName, handed: &BTreeMap<NodeId, Lsn>) -> Result<(Head, Vec<NodeView>), ServerError> {
+pub async fn nodes(
+    store: &dyn Store,
+    space: &SpaceName,
+    handed: &BTreeMap<NodeId, Lsn>,
+) -> Result<(Head, Vec<NodeView>), ServerError> {
     let (head, nodes) = (store.head(space).await?, store.nodes(space).await?);
     let before_last = Lsn(head.last_change.0.saturating_sub(1));
     let last = newest_not_by(store, space, (before_last, None)).await?;
