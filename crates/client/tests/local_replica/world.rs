@@ -42,14 +42,21 @@ impl Hub {
             }
         }
         let Reply::Own { author, receipts } = decision.replies.remove(0) else { panic!("a batch id was reused") };
-        PushReply { status: "ok".into(), server_lsn: self.state.head, epoch: self.epoch.clone(), author, receipts }
+        PushReply {
+            status: "ok".into(),
+            server_lsn: self.state.head,
+            epoch: self.epoch.clone(),
+            author,
+            receipts,
+            page: None,
+        }
     }
 
     /// Every document changed after `since`, at its newest version.
     pub fn page(&self, since: Lsn) -> Page {
         let mut ops: Vec<PageOp> = self.documents().into_iter().filter(|op| op.lsn > since).collect();
         ops.sort_by_key(|op| op.lsn);
-        Page { server_lsn: self.state.head, epoch: self.epoch.clone(), has_more: false, ops }
+        Page { server_lsn: self.state.head, epoch: self.epoch.clone(), has_more: false, ops, receipt: None }
     }
 
     pub fn snapshot(&self) -> (SnapshotHead, Vec<PageOp>) {

@@ -24,7 +24,7 @@ pub use packet::{
 };
 pub use push::{Claim, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
 pub use receipt::{Receipt, Rejection, Verdict};
-pub use reply::{Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
+pub use reply::{PacketReceipt, Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
 pub use seqs::Seqs;
 pub use stamp::{Clock, Millis, Stamp};
 pub use strategy::Strategy;

@@ -1,7 +1,7 @@
 //! What a hub tells our own client: pages, snapshots and the answer to a push, shaped as they stand on
 //! the wire (`spec/lsn.md`), because the session decides by the same fields that the codec reads.
 
-use super::{Author, CollectionName, DocId, Epoch, Lsn, Mark, Meta, Receipt, Stamp};
+use super::{Author, CollectionName, DocId, Epoch, Lsn, Mark, Meta, Receipt, Refused, Stamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -19,6 +19,9 @@ pub struct PushReply {
     pub author: Author,
     /// One for each op, in order.
     pub receipts: Vec<Receipt>,
+    /// What the answer to a packet (`exchange`) holds beside; its receipt stands for `receipts`.
+    #[serde(skip)]
+    pub page: Option<Page>,
 }
 
 /// A pulled page, or a line of a snapshot after its first.
@@ -33,6 +36,20 @@ pub struct Page {
     pub has_more: bool,
     /// The changes in LSN order.
     pub ops: Vec<PageOp>,
+    /// Of a packet (`exchange`): to be stored before the changes, which were read after it took effect.
+    #[serde(skip)]
+    pub receipt: Option<PacketReceipt>,
+}
+
+/// What a hub's packet says about this node's own packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PacketReceipt {
+    /// The number of the hub's packet: what the node acknowledges once it is stored.
+    pub number: u64,
+    /// The node's packets up to this number have been accepted.
+    pub accepted: u64,
+    /// Entities of the last one of them that were set aside.
+    pub refused: Vec<Refused>,
 }
 
 /// One change of a page, or one document of a snapshot.

@@ -118,7 +118,7 @@ impl Session {
         let facts = PageFacts::from(&page);
         if !strangers.is_empty() {
             self.resync(strangers, "the hub's log has another history now".to_owned());
-        } else if facts.ops == 0 && facts.lsn <= since.lsn && !facts.has_more {
+        } else if facts.ops == 0 && facts.lsn <= since.lsn && !facts.has_more && page.receipt.is_none() {
             self.compose(false);
         } else {
             let id = self.store(Write::Page { scope: scope.clone(), page });
@@ -128,8 +128,9 @@ impl Session {
 
     fn receipts(&mut self, batch: &Batch, reply: PushReply) {
         let (ops, lsn, epoch) = (batch.ops, reply.server_lsn, reply.epoch.clone());
+        let page = reply.page.as_ref().map(PageFacts::from);
         let id = self.store(Write::Receipts { batch: batch.id.clone(), reply });
-        let step = Step::StoreReceipts { batch: batch.id.clone(), ops, lsn, epoch };
+        let step = Step::StoreReceipts { batch: batch.id.clone(), ops, lsn, epoch, page };
         self.flight = Some(Flight { id, step });
     }
 
@@ -144,7 +145,7 @@ impl Session {
                 }
                 None => self.nothing_pends(),
             },
-            Step::StoreReceipts { batch, ops, lsn, epoch } => {
+            Step::StoreReceipts { batch, ops, lsn, epoch, page } => {
                 if stored.settled == 0 {
                     let message = format!("the hub answered batch {batch} with no receipt for any of its {ops} ops");
                     return self.fail(Failure::Server(message));
@@ -153,8 +154,13 @@ impl Session {
                 self.cycle.refused_ops = None;
                 self.cycle.batch_limit = (self.cycle.batch_limit * 2).min(self.settings.push_batch_size.max(1));
                 self.emit(SyncEvent::PushSuccess { pushed: ops as u64, batch_id: batch, lsn });
+                if let Some(page) = page {
+                    self.pulled(&self.positions.scope(), page.without(stored.echoes));
+                }
                 let strangers = self.positions.strangers(&epoch);
-                if strangers.is_empty() {
+                if page.is_some_and(|page| page.has_more) {
+                    self.pull();
+                } else if strangers.is_empty() {
                     self.compose(false);
                 } else {
                     self.resync(strangers, "the hub's log has another history now".to_owned());

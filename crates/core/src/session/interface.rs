@@ -180,7 +180,7 @@ pub enum Answer {
     SnapshotEnd(SnapshotEnd),
     /// To a pull.
     Page(Page),
-    /// To a push.
+    /// To a push. With packets (`exchange`) it brings changes too.
     Pushed(PushReply),
     /// To a health check.
     Healthy,
@@ -194,7 +194,7 @@ pub struct Stored {
     /// Ops that left the outbox ([`Write::Receipts`], [`Write::Refuse`]).
     pub settled: usize,
     /// Changes of the page that brought nothing new: this device made them itself, or had seen them
-    /// ([`Write::Page`]).
+    /// ([`Write::Page`], and [`Write::Receipts`] that came with a page).
     pub echoes: u64,
     /// What pends afterwards, where the write changed it.
     pub backlog: Option<Backlog>,

@@ -121,7 +121,7 @@ pub(super) enum Step {
     /// A batch is on its way.
     Push(Batch),
     /// Its receipts are being stored.
-    StoreReceipts { batch: BatchId, ops: usize, lsn: Lsn, epoch: Epoch },
+    StoreReceipts { batch: BatchId, ops: usize, lsn: Lsn, epoch: Epoch, page: Option<PageFacts> },
     /// A refused op is being quarantined.
     StoreRefusal,
     /// The hub was asked whether it is well.

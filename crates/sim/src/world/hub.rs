@@ -112,7 +112,7 @@ impl Hub {
         self.log.extend(decided.writes.entries);
         match decided.replies.into_iter().next() {
             Some(Reply::Own { author, receipts }) => {
-                let reply = PushReply { status: "ok".into(), server_lsn: head.lsn, epoch, author, receipts };
+                let reply = PushReply { status: "ok".into(), server_lsn: head.lsn, epoch, author, receipts, page: None };
                 Ok(vec![Answer::Pushed(reply)])
             }
             other => Err(Failure::Refused(format!("{other:?}"))),
@@ -132,7 +132,7 @@ impl Hub {
             max_bytes: self.limits.page_bytes,
         };
         let (ops, scanned) = self.scan(scan);
-        let page = Page { server_lsn: scanned.upto, epoch: head.epoch, has_more: scanned.more, ops };
+        let page = Page { server_lsn: scanned.upto, epoch: head.epoch, has_more: scanned.more, ops, receipt: None };
         Ok(vec![Answer::Page(page)])
     }
 

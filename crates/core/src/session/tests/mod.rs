@@ -85,6 +85,7 @@ stories! {
     a_page_of_another_epoch_is_not_stored: Settings::default();
     a_push_reply_of_another_epoch_starts_over: Settings::default();
     own_changes_that_come_back_are_not_counted: Settings::default();
+    a_push_is_answered_with_a_packet: polling();
     a_push_reply_moves_no_cursor: Settings::default();
     a_refused_batch_is_halved_down_to_the_op_at_fault: Settings::default();
     a_refused_transaction_is_set_aside_whole: Settings::default();

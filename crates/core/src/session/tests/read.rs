@@ -1,7 +1,7 @@
 //! Event lines of a story.
 
 use crate::model::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, Lsn, Millis, Stamp};
-use crate::model::{Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
+use crate::model::{PacketReceipt, Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
 use crate::session::{
     Answer, Backlog, Batch, Enable, Event, Failure, Positions, RequestId, SnapshotProgress, Stored, Ticket,
 };
@@ -79,8 +79,20 @@ fn answer(words: &Words<'_>) -> Answer {
             epoch,
             has_more: words.plain.contains(&"more"),
             ops: ops(server_lsn.0, words.number("ops")),
+            receipt: None,
         }),
         "pushed" => Answer::Pushed(PushReply { status: "ok".into(), server_lsn, epoch, ..PushReply::default() }),
+        "exchanged" => {
+            let page = Page {
+                server_lsn,
+                epoch: epoch.clone(),
+                has_more: words.plain.contains(&"more"),
+                ops: ops(server_lsn.0, words.number("ops")),
+                receipt: Some(PacketReceipt { number: server_lsn.0, accepted: 1, refused: Vec::new() }),
+            };
+            let reply = PushReply { status: "ok".into(), server_lsn, epoch, page: Some(page), ..PushReply::default() };
+            Answer::Pushed(reply)
+        }
         "healthy" => Answer::Healthy,
         other => panic!("no such event: {other}"),
     }

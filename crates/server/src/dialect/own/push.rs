@@ -25,6 +25,7 @@ pub(in super::super) async fn push(asked: Asked, body: Held) -> Result<Response,
                 epoch: pushed.head.epoch,
                 author,
                 receipts,
+                page: None,
             })),
             Reply::NodeTaken { owner } if asked.app.tokens.accepts(&owner) => {
                 Err(asked.grant.node_taken(&node, &owner))
