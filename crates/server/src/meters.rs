@@ -21,6 +21,9 @@ pub struct Meters {
     handle: PrometheusHandle,
     ops: [Counter; VERDICTS.len()],
     foreign_pushes: Counter,
+    packets_in: Counter,
+    packets_out: Counter,
+    entities_refused: Counter,
     commits: Counter,
     commit_seconds: Histogram,
     group_pushes: Histogram,
@@ -55,6 +58,9 @@ impl Default for Meters {
         Meters {
             ops: VERDICTS.each_ref().map(verdict),
             foreign_pushes: counter("syncline_foreign_pushes_total"),
+            packets_in: counter("syncline_packets_received_total"),
+            packets_out: counter("syncline_packets_sent_total"),
+            entities_refused: counter("syncline_packet_entities_refused_total"),
             commits: counter("syncline_commits_total"),
             commit_seconds: histogram("syncline_commit_seconds"),
             group_pushes: histogram("syncline_commit_group_pushes"),
@@ -84,7 +90,16 @@ impl Meters {
                     }
                 }
                 Reply::Foreign { .. } => self.foreign_pushes.increment(1),
-                Reply::Expired { .. } | Reply::NodeTaken { .. } | Reply::BatchReused => {}
+                Reply::Packet(taken) => {
+                    self.packets_in.increment(1);
+                    self.entities_refused.increment(taken.refused.len() as u64);
+                }
+                Reply::Dispatched { .. } => self.packets_out.increment(1),
+                Reply::Expired { .. }
+                | Reply::NodeTaken { .. }
+                | Reply::BatchReused
+                | Reply::Moved
+                | Reply::UnknownNode => {}
             }
         }
     }

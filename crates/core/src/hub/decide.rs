@@ -3,8 +3,7 @@
 use super::loaded::{Loaded, Rules};
 use super::progress::Progress;
 use super::write_set::WriteSet;
-use crate::model::Intake;
-use crate::model::{Author, Lsn, NodeId, Receipt};
+use crate::model::{Author, Intake, Lsn, NodeId, Reached, Receipt, Refused};
 
 /// What a group of pushes leads to.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +31,18 @@ pub enum Reply {
         /// LSNs among which are the new documents that this push created.
         fresh: Option<(Lsn, Lsn)>,
     },
+    /// To a registered node's packet.
+    Packet(Taken),
+    /// A packet of the hub has its number.
+    Dispatched {
+        /// The number.
+        number: u64,
+    },
+    /// The node's reading moved while the hub's packet was made: what it holds may be wrong. Nothing
+    /// was issued; the packet is to be made anew.
+    Moved,
+    /// The node is not registered in this space; nothing was applied.
+    UnknownNode,
     /// To the hub's own upkeep.
     Expired {
         /// Documents that were removed.
@@ -46,6 +57,21 @@ pub enum Reply {
     BatchReused,
 }
 
+/// What became of a node's packet, and from where the answer is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The node's number in this space.
+    pub author: Author,
+    /// The highest packet accepted from the node.
+    pub ack: u64,
+    /// Entities of this packet that were set aside.
+    pub refused: Vec<Refused>,
+    /// The last number given to a packet of the hub.
+    pub issued: u64,
+    /// From where on the node is still to be told.
+    pub reached: Reached,
+}
+
 /// Decides a group of pushes one after the other, as if each had come alone.
 #[must_use]
 pub fn decide(loaded: Loaded, group: &[Intake], rules: Rules) -> Decision {
@@ -55,6 +81,8 @@ pub fn decide(loaded: Loaded, group: &[Intake], rules: Rules) -> Decision {
         .map(|intake| match intake {
             Intake::Own(batch) => progress.own(batch),
             Intake::Foreign(batch) => progress.foreign(batch),
+            Intake::Packet(packet) => progress.packet(packet),
+            Intake::Dispatch(dispatch) => progress.dispatch(dispatch),
             Intake::Expiry(expiry) => progress.expiry(expiry),
         })
         .collect();

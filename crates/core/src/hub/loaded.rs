@@ -2,9 +2,9 @@
 
 use crate::merge::Strategy;
 use crate::model::{
-    Author, BatchId, CollectionName, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Seqs, Version,
+    Author, BatchId, CollectionName, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Seqs, Traffic, Version,
 };
-use crate::model::{ForeignBatch, ForeignEdit, Intake, OwnBatch, Step};
+use crate::model::{EntityEdit, ForeignBatch, ForeignEdit, Intake, OwnBatch, Packet, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A document's place in a space.
@@ -30,6 +30,8 @@ pub struct Touch {
     pub keys: BTreeSet<[u8; 16]>,
     /// Own ops that may be repeats: for each node their numbers.
     pub seqs: BTreeMap<NodeId, Seqs>,
+    /// Nodes whose registration and traffic are needed.
+    pub registered: BTreeSet<NodeId>,
 }
 
 /// What is known of a node that pushes.
@@ -70,6 +72,10 @@ pub struct Loaded {
     pub docs: BTreeMap<DocKey, Version>,
     /// Strategies that the hub sets.
     pub strategies: BTreeMap<CollectionName, Strategy>,
+    /// Of the touched registered nodes: how far their exchange has come.
+    pub traffic: BTreeMap<NodeId, Traffic>,
+    /// Changes after this can be read.
+    pub horizon: Lsn,
 }
 
 /// The facts that a decision takes beside what was loaded.
@@ -89,6 +95,8 @@ pub fn touch(group: &[Intake]) -> Touch {
         match intake {
             Intake::Own(batch) => touch.own(batch),
             Intake::Foreign(batch) => touch.foreign(batch),
+            Intake::Packet(packet) => touch.packet(packet),
+            Intake::Dispatch(dispatch) => drop(touch.registered.insert(dispatch.node.clone())),
             Intake::Expiry(expiry) => {
                 touch.nodes.insert(NodeId::hub());
                 touch.docs.extend(expiry.docs.iter().cloned());
@@ -140,6 +148,18 @@ impl Touch {
                     self.whole.insert(batch.collection.clone());
                 }
                 ForeignEdit::Unusable(_) => {}
+            }
+        }
+    }
+
+    fn packet(&mut self, packet: &Packet) {
+        self.nodes.insert(packet.node.clone());
+        self.registered.insert(packet.node.clone());
+        self.keys.insert(packet.key);
+        for entity in &packet.entities {
+            if let EntityEdit::Put { collection, .. } | EntityEdit::Remove { collection } = &entity.edit {
+                self.collections.insert(collection.clone());
+                self.docs.insert((collection.clone(), entity.uuid.clone()));
             }
         }
     }

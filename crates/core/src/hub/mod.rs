@@ -5,11 +5,13 @@
 //! reads a clock or asks a store for more.
 
 mod decide;
+mod exchange;
 mod expiry;
 mod foreign;
 mod loaded;
 mod own;
 mod progress;
+mod traffic;
 mod weave;
 mod write_set;
 
@@ -17,6 +19,6 @@ mod write_set;
 mod tests;
 
 pub use crate::model::{Claim, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
-pub use decide::{Decision, Reply, decide};
+pub use decide::{Decision, Reply, Taken, decide};
 pub use loaded::{AuthorState, BatchKey, DocKey, Loaded, Rules, StoredBatch, Touch, touch};
-pub use write_set::{Change, Conflict, Entry, Quarantined, Ticket, WriteSet};
+pub use write_set::{Change, Conflict, Entry, Quarantined, Return, Ticket, WriteSet};

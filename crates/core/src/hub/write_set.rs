@@ -2,7 +2,9 @@
 
 use super::loaded::{BatchKey, StoredBatch};
 use crate::merge::{Strategy, Values};
-use crate::model::{Author, CollectionName, DocId, Facts, Lsn, Millis, NodeId, Receipt, Seq, Version};
+use crate::model::{
+    Author, CollectionName, DocId, Facts, Holding, Lsn, Millis, NodeId, Receipt, Seq, Traffic, Version,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,6 +27,10 @@ pub struct WriteSet {
     pub conflicts: Vec<Conflict>,
     /// New rows of the quarantine.
     pub quarantine: Vec<Quarantined>,
+    /// Registered nodes whose exchange has moved on.
+    pub traffic: BTreeMap<NodeId, Traffic>,
+    /// What nodes with a row filter hold and lose, in order.
+    pub held: Vec<(NodeId, Holding)>,
 }
 
 /// One row of the log.
@@ -35,6 +41,8 @@ pub enum Entry {
     Change(Change),
     /// A foreign push was answered with this LSN; readers never see the row.
     Ticket(Ticket),
+    /// A registered node is to be told what stands; nobody else sees the row.
+    Return(Return),
 }
 
 impl Entry {
@@ -44,6 +52,7 @@ impl Entry {
         match self {
             Entry::Change(change) => change.version.lsn,
             Entry::Ticket(ticket) => ticket.lsn,
+            Entry::Return(back) => back.lsn,
         }
     }
 }
@@ -78,6 +87,20 @@ pub struct Ticket {
     pub from: Lsn,
     /// LSN ranges whose new documents the holder has made itself and must not get back.
     pub own: Vec<(Lsn, Lsn)>,
+}
+
+/// What stands differs from what a registered node sent, or is made of more than it knew: its next
+/// packet brings the document's newest version, although the node itself may have made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// Its position, given to nothing else.
+    pub lsn: Lsn,
+    /// Where the document lives.
+    pub collection: CollectionName,
+    /// Which document.
+    pub id: DocId,
+    /// To whom.
+    pub author: Author,
 }
 
 /// A concurrent edit that lost. Both sides are kept; the losing one can be restored.

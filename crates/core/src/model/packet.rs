@@ -16,10 +16,31 @@ pub struct Packet {
     pub ack: u64,
     /// Names node, number and body: the same for every repeat of the packet.
     pub key: [u8; 16],
-    /// Nothing up to here is for the node, as an earlier reading of the log found.
-    pub settled: Lsn,
+    /// What an earlier reading of the log found, where nothing was for the node.
+    pub settled: Option<Settled>,
+    /// Collections of which the node gets only some rows: it learns what became of each of its own edits there,
+    /// because the result may be one that it is not to hold.
+    pub filtered: BTreeSet<CollectionName>,
     /// What the node has done, in its order.
     pub entities: Vec<Entity>,
+}
+
+/// How far a node's reading of the log has come. What is read from there is worth nothing once it is elsewhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// See [`Traffic::cursor`].
+    pub cursor: Lsn,
+    /// See [`Traffic::fill`].
+    pub fill: Option<Fill>,
+}
+
+/// A stretch of the log that holds nothing for a node: it is passed without a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Where the reading began.
+    pub from: Reached,
+    /// Where it ended.
+    pub upto: Lsn,
 }
 
 /// One element of a packet's body.
@@ -80,6 +101,8 @@ pub struct Refused {
 pub struct Dispatch {
     /// To whom.
     pub node: NodeId,
+    /// Where the reading that filled the packet began.
+    pub from: Reached,
     /// The packet holds everything for the node up to here.
     pub upto: Lsn,
     /// Where the node's row filter is in force: what the node holds with this packet, and what it loses.
@@ -175,6 +198,25 @@ impl Traffic {
     /// Packets that may wait for their confirmation at the same time; an acknowledgement of an older one confirms
     /// nothing, and what it held is sent again.
     pub const SENT_MAX: usize = 100;
+
+    /// A node that has had nothing yet; `head` is where the log stands.
+    #[must_use]
+    pub fn new(head: Lsn) -> Traffic {
+        Traffic { fill: Some(Fill { start: head, again: false }), ..Traffic::default() }
+    }
+
+    /// Gives the node everything again: it may hold what it should not, or lack what it should.
+    pub fn fill_again(&mut self, head: Lsn) {
+        self.cursor = Lsn::ZERO;
+        self.sent.clear();
+        self.fill = Some(Fill { start: head, again: true });
+    }
+
+    /// How far its reading has come.
+    #[must_use]
+    pub fn reached(&self) -> Reached {
+        Reached { cursor: self.cursor, fill: self.fill }
+    }
 
     /// Where the log must still be readable for this node.
     #[must_use]

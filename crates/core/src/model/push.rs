@@ -1,6 +1,9 @@
 //! What a dialect hands to the hub: pushes that are decoded, authenticated and within the limits.
 
-use super::{BatchId, Body, CollectionName, DocId, Fields, Lsn, Millis, NodeId, Op, Rejection, Seq, Stamp, Strategy};
+use super::{
+    BatchId, Body, CollectionName, Dispatch, DocId, Fields, Lsn, Millis, NodeId, Op, Packet, Rejection, Seq, Stamp,
+    Strategy,
+};
 
 /// One push, waiting to be decided.
 #[derive(Clone, Debug)]
@@ -9,6 +12,10 @@ pub enum Intake {
     Own(OwnBatch),
     /// From a foreign client: ops on one collection without a base or (for some) a time.
     Foreign(ForeignBatch),
+    /// From a registered node: a numbered packet of its changes.
+    Packet(Packet),
+    /// From the dialect: a packet of the hub is about to be sent.
+    Dispatch(Dispatch),
     /// From the hub itself: documents whose time seems to be over.
     Expiry(Expiry),
 }

@@ -157,6 +157,8 @@ fn weight(intake: &Intake) -> usize {
     match intake {
         Intake::Own(batch) => batch.steps.len(),
         Intake::Foreign(batch) => batch.ops.len(),
+        Intake::Packet(packet) => packet.entities.len(),
+        Intake::Dispatch(dispatch) => dispatch.held.len(),
         Intake::Expiry(expiry) => expiry.docs.len(),
     }
 }

@@ -10,7 +10,9 @@ use crate::options::Settings;
 use crate::store::{Encoder, Head, NodeRow, Scan, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use syncline_core::model::{Author, CollectionName, ForeignBatch, Intake, Lsn, Millis, NodeId, OwnBatch, SpaceName};
+use syncline_core::model::{
+    Author, CollectionName, Dispatch, ForeignBatch, Intake, Lsn, Millis, NodeId, OwnBatch, Packet, SpaceName,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
@@ -114,6 +116,22 @@ impl Space {
     /// As [`Space::push_own`].
     pub async fn push_foreign(&self, batch: ForeignBatch, share: Share) -> Result<Pushed, ServerError> {
         self.push(Intake::Foreign(batch), share).await
+    }
+
+    /// Commits a packet of a registered node; its answer is read from the log after that.
+    ///
+    /// # Errors
+    /// As [`Space::push_own`].
+    pub async fn push_packet(&self, packet: Packet, share: Share) -> Result<Pushed, ServerError> {
+        self.push(Intake::Packet(packet), share).await
+    }
+
+    /// Gives a packet of the hub its number, durably, before it is sent.
+    ///
+    /// # Errors
+    /// As [`Space::push_own`].
+    pub async fn dispatch(&self, dispatch: Dispatch) -> Result<Pushed, ServerError> {
+        self.push(Intake::Dispatch(dispatch), None).await
     }
 
     pub(super) async fn push(&self, intake: Intake, share: Share) -> Result<Pushed, ServerError> {

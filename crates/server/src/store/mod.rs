@@ -21,9 +21,9 @@ pub use sqlite::{Options as SqliteOptions, SqliteStore};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::path::Path;
-use syncline_core::hub::{Loaded, Touch, WriteSet};
+use syncline_core::hub::{DocKey, Loaded, Touch, WriteSet};
 use syncline_core::merge::Strategy;
-use syncline_core::model::{Kind, Lsn, Millis, NodeId, SpaceName};
+use syncline_core::model::{Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
 use tokio::sync::mpsc;
 
 /// Turns what was loaded into what to write. May be called again when the engine asks for a retry.
@@ -70,7 +70,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// [`StoreError::BehindHorizon`] before the first byte: a log scan behind the horizon, or a net
-    /// scan behind it other than from 0 (which is answerable: live documents and kept tombstones).
+    /// scan behind it other than from 0 (which is answerable: live documents and kept tombstones), or
+    /// a packet scan that neither starts nor fills up to where the horizon is.
     /// [`StoreError::SlowReader`] when the receiver takes nothing for too long.
     fn scan<'a>(
         &'a self,
@@ -109,6 +110,35 @@ pub trait Store: Send + Sync + 'static {
 
     /// Nodes and tokens that have pushed to or read from the space.
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>>;
+
+    /// Registers a node for exchange, or changes what is known of it; its traffic goes on. A node with
+    /// another plan is given everything again.
+    ///
+    /// # Errors
+    /// [`StoreError::CodeTaken`]: codes are unique in a space.
+    fn register<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        registration: Registration,
+    ) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Ends a registration with all that it remembers; `false`: there was none.
+    fn unregister<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> BoxFuture<'a, Result<bool, StoreError>>;
+
+    /// The registered nodes (`None`), or the one with this id, by their codes.
+    fn registered<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: Option<&'a NodeId>,
+    ) -> BoxFuture<'a, Result<Vec<(Registration, Traffic)>, StoreError>>;
+
+    /// Which of these documents a node with a row filter holds or is told to drop.
+    fn held<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: &'a NodeId,
+        docs: Vec<DocKey>,
+    ) -> BoxFuture<'a, Result<Vec<Holding>, StoreError>>;
 
     /// Notes how far nodes have read. Losing the newest notes in a crash is harmless.
     fn note_cursors<'a>(
@@ -191,6 +221,14 @@ pub enum StoreError {
     /// Another process has it open.
     #[error("{0} is in use by another process; stop it, or talk to the running hub with `--hub URL`")]
     InUse(String),
+    /// Two nodes of a space cannot have one code.
+    #[error("the code `{code}` belongs to node {id} already; choose another one, or remove that node first")]
+    CodeTaken {
+        /// The code.
+        code: String,
+        /// Who has it.
+        id: NodeId,
+    },
     /// A reader held a scan open without taking anything.
     #[error("the reader took nothing for {waited_s} s and was cut off; go on from the last row that arrived")]
     SlowReader {
@@ -225,7 +263,10 @@ impl StoreError {
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            StoreError::UnknownSpace(_) | StoreError::NewerSchema { .. } | StoreError::InUse(_) => Kind::Reject,
+            StoreError::UnknownSpace(_)
+            | StoreError::NewerSchema { .. }
+            | StoreError::InUse(_)
+            | StoreError::CodeTaken { .. } => Kind::Reject,
             StoreError::BehindHorizon { .. } => Kind::Resync,
             StoreError::Poisoned { .. }
             | StoreError::NoRoom { .. }
@@ -280,11 +321,17 @@ fn check_order(head: Lsn, writes: &WriteSet) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Up to where a scan that found no more is complete.
+fn complete(scan: &Scan, head: &Head) -> Lsn {
+    if matches!(scan, Scan::Packet { .. }) { head.lsn } else { head.last_change }
+}
+
 /// Refuses a scan that would miss changes.
 fn behind_horizon(scan: &Scan, head: &Head) -> Result<(), StoreError> {
     let refused = match scan {
         Scan::Log { after, .. } => *after < head.horizon,
         Scan::Net { after, .. } => *after < head.horizon && *after > Lsn::ZERO,
+        Scan::Packet { after, fill, .. } => *after.max(fill) < head.horizon,
         Scan::Snapshot { .. } | Scan::Ticket { .. } => false,
     };
     if refused { Err(StoreError::BehindHorizon { horizon: head.horizon, asked: scan.after() }) } else { Ok(()) }

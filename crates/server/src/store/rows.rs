@@ -51,6 +51,23 @@ pub enum Scan {
         /// Leave out what has expired by now; `None`: leave out nothing.
         expired_by: Option<Millis>,
     },
+    /// What a registered node is to be told, each document once, in LSN order: the newest versions that others
+    /// made after a position, removed ones included, and what stands where the node is owed a return.
+    Packet {
+        /// The node has everything up to here.
+        after: Lsn,
+        /// The node: its own changes are left out.
+        author: Author,
+        /// While it is filled: up to here its own changes count like those of others, for it may have lost
+        /// them. Otherwise 0.
+        fill: Lsn,
+        /// Only these collections; `None`: all.
+        collections: Option<BTreeSet<CollectionName>>,
+        /// Stop after so many rows.
+        max_rows: usize,
+        /// Stop after about so many bytes of text.
+        max_bytes: usize,
+    },
     /// The ticket with this LSN (none or one), to look up a foreign cursor.
     Ticket {
         /// The position that the foreign client came with.
@@ -63,7 +80,10 @@ impl Scan {
     #[must_use]
     pub fn after(&self) -> Lsn {
         match self {
-            Scan::Log { after, .. } | Scan::Net { after, .. } | Scan::Snapshot { after, .. } => *after,
+            Scan::Log { after, .. }
+            | Scan::Net { after, .. }
+            | Scan::Packet { after, .. }
+            | Scan::Snapshot { after, .. } => *after,
             Scan::Ticket { lsn } => Lsn(lsn.0.saturating_sub(1)),
         }
     }
@@ -72,7 +92,7 @@ impl Scan {
 /// One row, borrowed from the engine for as long as the encoder looks at it.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// Its position.
+    /// Its position. In a [`Scan::Packet`] a returned document stands at the position of its return.
     pub lsn: Lsn,
     /// When it was committed.
     pub at: Millis,
@@ -104,7 +124,30 @@ pub struct Row<'a> {
     pub body: &'a str,
 }
 
-/// How a scan ended. Positions are those of changes: a ticket's LSN never shows up here.
+impl<'a> Row<'a> {
+    /// A removed document of which no version is left.
+    pub(super) fn gone(collection: &'a str, id: &'a str) -> Row<'a> {
+        Row {
+            lsn: Lsn::ZERO,
+            at: Millis(0),
+            collection,
+            id,
+            live: false,
+            author: Author::default(),
+            stamp: Stamp::ZERO,
+            meta: "",
+            created: Lsn::ZERO,
+            times: TimeFields::default(),
+            born: Stamp::ZERO,
+            eventful: true,
+            expires: None,
+            body: "{}",
+        }
+    }
+}
+
+/// How a scan ended. Positions are those of changes: a ticket's LSN never shows up here. Only a
+/// [`Scan::Packet`] ends on any row, [`Head::lsn`] when nothing is left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Scanned {
     /// The rows are complete up to here. When nothing is left this is [`Head::last_change`] (or the
@@ -119,7 +162,7 @@ pub struct Scanned {
 /// What may go.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trim {
-    /// Superseded changes, tickets and tombstones up to here. Becomes the horizon, but never passes
+    /// Superseded changes, tickets, returns and tombstones up to here. Becomes the horizon, but never passes
     /// [`Head::last_change`] and never goes back.
     pub horizon: Lsn,
     /// Receipts, batch ids and foreign op ids older than this.
@@ -133,7 +176,7 @@ pub struct Trim {
 /// What went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Trimmed {
-    /// Superseded changes and tickets.
+    /// Superseded changes, tickets and returns.
     pub changes: u64,
     /// Tombstones.
     pub tombstones: u64,

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use syncline_core::hub::Touch;
-use syncline_core::model::{Lsn, Millis, NodeId, SpaceName};
+use syncline_core::hub::{DocKey, Touch};
+use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
 use syncline_server::store::{
     ConflictRow, Decide, Encoder, ExpiredRow, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow, Record, RecordKind,
     Scan, Scanned, Store, StoreError, Trim, Trimmed,
@@ -110,6 +110,26 @@ impl Store for FaultyStore {
 
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Vec<NodeRow>> {
         self.inner.nodes(space)
+    }
+
+    fn register<'a>(&'a self, space: &'a SpaceName, registration: Registration) -> Answer<'a, ()> {
+        self.inner.register(space, registration)
+    }
+
+    fn unregister<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> Answer<'a, bool> {
+        self.inner.unregister(space, node)
+    }
+
+    fn registered<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: Option<&'a NodeId>,
+    ) -> Answer<'a, Vec<(Registration, Traffic)>> {
+        self.inner.registered(space, node)
+    }
+
+    fn held<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId, docs: Vec<DocKey>) -> Answer<'a, Vec<Holding>> {
+        self.inner.held(space, node, docs)
     }
 
     fn note_cursors<'a>(&'a self, space: &'a SpaceName, cursors: Vec<(NodeId, Lsn, Millis)>) -> Answer<'a, ()> {

@@ -32,7 +32,7 @@ pub fn all(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
 fn changes(hub: &Hub) -> impl Iterator<Item = &Change> {
     hub.log().iter().filter_map(|entry| match entry {
         Entry::Change(change) => Some(change),
-        Entry::Ticket(_) => None,
+        Entry::Ticket(_) | Entry::Return(_) => None,
     })
 }
 

@@ -72,7 +72,7 @@ impl Hub {
     pub fn has_news(&self, scope: &BTreeSet<CollectionName>, since: Lsn) -> bool {
         self.log.iter().rev().take_while(|entry| entry.lsn() > since).any(|entry| match entry {
             Entry::Change(change) => scope.contains(&change.collection),
-            Entry::Ticket(_) => false,
+            Entry::Ticket(_) | Entry::Return(_) => false,
         })
     }
 

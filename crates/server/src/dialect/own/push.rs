@@ -39,9 +39,7 @@ pub(in super::super) async fn push(asked: Asked, body: Held) -> Result<Response,
                 reason: "this batch id was used before with other content; send the ops under a new batch id"
                     .to_owned(),
             }),
-            Reply::Foreign { .. } | Reply::Expired { .. } => {
-                Err(ServerError::Bug("an own push got another's answer".to_owned()))
-            }
+            _ => Err(ServerError::Bug("an own push got another's answer".to_owned())),
         };
     }
 }

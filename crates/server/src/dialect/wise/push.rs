@@ -50,8 +50,6 @@ pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
             }
             Ok(answer::json(&json!({ "status": "ok", "server_lsn": lsn })))
         }
-        Reply::Own { .. } | Reply::Expired { .. } | Reply::NodeTaken { .. } | Reply::BatchReused => {
-            Err(ServerError::Bug("a foreign push got another client's answer".to_owned()))
-        }
+        _ => Err(ServerError::Bug("a foreign push got another client's answer".to_owned())),
     }
 }

@@ -1,6 +1,7 @@
 //! The store in memory, for tests and simulations: plain maps behind one lock, as simple as the
 //! contract allows, so that it can serve as the model of the other engines. Needs no async runtime.
 
+mod exchange;
 mod read;
 mod space;
 mod trim;
@@ -15,9 +16,9 @@ use space::Space;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use syncline_core::hub::Touch;
+use syncline_core::hub::{DocKey, Touch};
 use syncline_core::merge::Strategy;
-use syncline_core::model::{CollectionName, Lsn, Millis, NodeId, SpaceName};
+use syncline_core::model::{CollectionName, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
 use tokio::sync::mpsc;
 
 /// Keeps spaces in memory.
@@ -154,6 +155,35 @@ impl Store for MemoryStore {
 
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>> {
         ready(self.with(space, |space| Ok(space.nodes.values().cloned().collect()))).boxed()
+    }
+
+    fn register<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        registration: Registration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        ready(self.with(space, |space| space.register(registration))).boxed()
+    }
+
+    fn unregister<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> BoxFuture<'a, Result<bool, StoreError>> {
+        ready(self.with(space, |space| Ok(space.registered.remove(node).is_some()))).boxed()
+    }
+
+    fn registered<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: Option<&'a NodeId>,
+    ) -> BoxFuture<'a, Result<Vec<(Registration, Traffic)>, StoreError>> {
+        ready(self.with(space, |space| Ok(space.registered(node)))).boxed()
+    }
+
+    fn held<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: &'a NodeId,
+        docs: Vec<DocKey>,
+    ) -> BoxFuture<'a, Result<Vec<Holding>, StoreError>> {
+        ready(self.with(space, |space| Ok(space.held(node, docs)))).boxed()
     }
 
     fn note_cursors<'a>(

@@ -4,18 +4,19 @@ use super::space::Space;
 use crate::store::feed::Feed;
 use crate::store::{
     ConflictRow, Encoder, ExpiredRow, ListQuery, QuarantineRow, Row, Scan, Scanned, StoreError, behind_horizon,
+    complete,
 };
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
-use syncline_core::hub::{Change, Entry, Ticket};
-use syncline_core::model::{CollectionName, Lsn, Mark, Meta, Millis, Stamp, TimeFields};
+use syncline_core::hub::{Change, Entry, Return, Ticket};
+use syncline_core::model::{CollectionName, Lsn, Mark, Meta, Millis, Stamp, TimeFields, Version};
 
 impl Space {
     pub fn scan(&self, scan: &Scan, encoder: Box<dyn Encoder>) -> Result<(Scanned, Vec<Bytes>), StoreError> {
         behind_horizon(scan, &self.head)?;
         let mut feed = Feed::new(encoder, scan);
-        let mut chunks = Vec::new();
+        let (mut chunks, mut told) = (Vec::new(), BTreeSet::new());
         let after = scan.after();
         feed.begin(&self.head, after);
         for (lsn, (at, entry)) in self.log.range((Excluded(after), Unbounded)) {
@@ -24,14 +25,17 @@ impl Space {
                 Entry::Ticket(ticket) if matches!(scan, Scan::Ticket { lsn: asked } if asked == lsn) => {
                     offer_ticket(&mut feed, *at, ticket)
                 }
-                Entry::Change(_) | Entry::Ticket(_) => true,
+                Entry::Return(back) if self.owes(scan, back) && told.insert((&back.collection, &back.id)) => {
+                    self.offer_return(&mut feed, back)
+                }
+                Entry::Change(_) | Entry::Ticket(_) | Entry::Return(_) => true,
             };
             chunks.extend(feed.full_chunk());
             if !taken {
                 break;
             }
         }
-        let (scanned, last) = feed.end(self.head.last_change);
+        let (scanned, last) = feed.end(complete(scan, &self.head));
         chunks.extend(last);
         Ok((scanned, chunks))
     }
@@ -49,7 +53,31 @@ impl Space {
                 let expired = change.facts.expires.is_some_and(|at| expired_by.is_some_and(|now| at <= now));
                 among(collections) && newest && change.version.meta.is_live() && !expired
             }
+            Scan::Packet { author, fill, collections, .. } => {
+                let made_it = change.version.author == *author && change.version.lsn > *fill;
+                among(collections) && newest && !made_it
+            }
             Scan::Ticket { .. } => false,
+        }
+    }
+
+    /// Whether a return is for the scan's node, and the document's newest version does not come by itself.
+    fn owes(&self, scan: &Scan, back: &Return) -> bool {
+        let Scan::Packet { after, author, fill, collections, .. } = scan else { return false };
+        let comes = |version: &Version| version.lsn > *after && (version.author != *author || version.lsn <= *fill);
+        back.author == *author
+            && collections.as_ref().is_none_or(|names| names.contains(&back.collection))
+            && self.newest(back).is_none_or(|change| !comes(&change.version))
+    }
+
+    fn newest(&self, back: &Return) -> Option<&Change> {
+        self.heads.get(&(back.collection.clone(), back.id.clone())).and_then(|lsn| self.change(*lsn))
+    }
+
+    fn offer_return(&self, feed: &mut Feed, back: &Return) -> bool {
+        match self.newest(back) {
+            Some(change) => offer_version(feed, self.log[&change.version.lsn].0, back.lsn, change),
+            None => offer_gone(feed, back),
         }
     }
 
@@ -86,6 +114,10 @@ impl Space {
 }
 
 fn offer_change(feed: &mut Feed, at: Millis, change: &Change) -> bool {
+    offer_version(feed, at, change.version.lsn, change)
+}
+
+fn offer_version(feed: &mut Feed, at: Millis, lsn: Lsn, change: &Change) -> bool {
     let version = &change.version;
     let mark = Mark { stamp: version.meta.stamp(), lsn: version.lsn, author: version.author };
     let meta = if version.meta == Meta::inserted(mark) {
@@ -94,7 +126,7 @@ fn offer_change(feed: &mut Feed, at: Millis, change: &Change) -> bool {
         serde_json::to_string(&version.meta).expect("a meta serializes")
     };
     feed.offer(&Row {
-        lsn: version.lsn,
+        lsn,
         at,
         collection: change.collection.as_str(),
         id: change.id.as_str(),
@@ -109,6 +141,12 @@ fn offer_change(feed: &mut Feed, at: Millis, change: &Change) -> bool {
         expires: change.facts.expires,
         body: version.body.text(),
     })
+}
+
+/// A document whose removal is past the horizon.
+fn offer_gone(feed: &mut Feed, back: &Return) -> bool {
+    let (collection, id) = (back.collection.as_str(), back.id.as_str());
+    feed.offer(&Row { lsn: back.lsn, author: back.author, ..Row::gone(collection, id) })
 }
 
 fn offer_ticket(feed: &mut Feed, at: Millis, ticket: &Ticket) -> bool {

@@ -1,5 +1,6 @@
 //! One space in memory: what a commit loads and writes.
 
+use super::exchange::Registered;
 use crate::store::ledger::{json, side};
 use crate::store::{ConflictRow, Head, NodeRow, QuarantineRow};
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ pub(super) struct Space {
     pub seen: BTreeMap<[u8; 16], Millis>,
     pub receipts: BTreeMap<(Author, Seq), (Millis, Receipt)>,
     pub forgotten: BTreeMap<Author, Seqs>,
+    pub registered: BTreeMap<NodeId, Registered>,
     pub ledger: Vec<ConflictRow>,
     pub quarantine: Vec<QuarantineRow>,
     /// The last numbers given to rows of the ledger and of the quarantine: none is used again.
@@ -42,12 +44,13 @@ impl Space {
     pub fn change(&self, lsn: Lsn) -> Option<&Change> {
         match self.log.get(&lsn)? {
             (_, Entry::Change(change)) => Some(change),
-            (_, Entry::Ticket(_)) => None,
+            (_, Entry::Ticket(_) | Entry::Return(_)) => None,
         }
     }
 
     pub fn load(&self, touch: &Touch, strategies: BTreeMap<CollectionName, Strategy>) -> Loaded {
-        let mut loaded = Loaded { head: self.head.lsn, strategies, ..Loaded::default() };
+        let Head { lsn: head, horizon, .. } = self.head;
+        let mut loaded = Loaded { head, horizon, strategies, ..Loaded::default() };
         let mut next = self.nodes.len();
         for node in &touch.nodes {
             let author = self.nodes.get(node).map(|n| n.author).unwrap_or_else(|| {
@@ -64,6 +67,8 @@ impl Space {
                 loaded.batches.insert(key.clone(), *batch);
             }
         }
+        let traffic = |node: &NodeId| Some((node.clone(), self.registered.get(node)?.traffic.clone()));
+        loaded.traffic = touch.registered.iter().filter_map(traffic).collect();
         loaded.seen = touch.keys.iter().filter(|key| self.seen.contains_key(*key)).copied().collect();
         for (node, seqs) in &touch.seqs {
             let Some(author) = self.nodes.get(node).map(|n| n.author) else { continue };
@@ -114,6 +119,12 @@ impl Space {
             for receipt in receipts {
                 self.receipts.entry((author, receipt.seq)).or_insert((at, receipt));
             }
+        }
+        for (node, holding) in writes.held {
+            self.write_held(&node, holding);
+        }
+        for (node, traffic) in writes.traffic {
+            self.write_traffic(&node, traffic);
         }
         for conflict in writes.conflicts {
             self.add_conflict(at, conflict);

@@ -10,6 +10,8 @@ pub(super) const LIVE: i64 = 0;
 pub(super) const REMOVED: i64 = 1;
 /// A ticket.
 pub(super) const TICKET: i64 = 2;
+/// A return.
+pub(super) const RETURN: i64 = 3;
 
 /// Flag: `createdAt` is among the fields.
 pub(super) const CREATED_AT: i64 = 1;

@@ -2,6 +2,7 @@
 //! change). Prepared point lookups in key order: for an embedded engine this is one round trip.
 
 use super::columns::{LIVE, int, lsn, nat, wrong_text};
+use super::exchange;
 use super::known::Known;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeSet;
@@ -10,7 +11,7 @@ use syncline_core::model::{Author, Body, CollectionName, DocId, Mark, Meta, Rece
 
 /// Reads what `touch` names; new nodes get their number here.
 pub(super) fn load(conn: &Connection, known: &mut Known, touch: &Touch) -> rusqlite::Result<Loaded> {
-    let mut loaded = Loaded { head: known.head.lsn, ..Loaded::default() };
+    let mut loaded = Loaded { head: known.head.lsn, horizon: known.head.horizon, ..Loaded::default() };
     for node in &touch.nodes {
         let row = known.author(conn, node)?;
         let forgotten = known.forgotten(node);
@@ -22,6 +23,11 @@ pub(super) fn load(conn: &Connection, known: &mut Known, touch: &Touch) -> rusql
     load_receipts(conn, known, touch, &mut loaded)?;
     load_docs(conn, known, touch, &mut loaded)?;
     load_whole(conn, known, touch, &mut loaded)?;
+    for node in &touch.registered {
+        if let Some((_, traffic)) = exchange::registered(conn, Some(node))?.pop() {
+            loaded.traffic.insert(node.clone(), traffic);
+        }
+    }
     Ok(loaded)
 }
 

@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod columns;
+mod exchange;
 mod health;
 mod home;
 mod known;
@@ -10,6 +11,7 @@ mod list;
 mod load;
 mod lock;
 mod open;
+mod packets;
 mod reader;
 mod registry;
 mod scan;
@@ -41,8 +43,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use syncline_core::hub::Touch;
-use syncline_core::model::{Lsn, Millis, NodeId, SpaceName};
+use syncline_core::hub::{DocKey, Touch};
+use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use trim::Stage;
@@ -241,6 +243,45 @@ impl Store for SqliteStore {
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>> {
         let read = |reader: &mut reader::Reader| {
             list::nodes(reader.connection()).map_err(StoreError::engine("reading the nodes"))
+        };
+        async move { self.space(space).await?.read(read).await }.boxed()
+    }
+
+    fn register<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        registration: Registration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move { self.space(space).await?.write(move |writer| writer.register(&registration)).await }.boxed()
+    }
+
+    fn unregister<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let node = node.clone();
+        async move { self.space(space).await?.write(move |writer| writer.unregister(&node)).await }.boxed()
+    }
+
+    fn registered<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: Option<&'a NodeId>,
+    ) -> BoxFuture<'a, Result<Vec<(Registration, Traffic)>, StoreError>> {
+        let node = node.cloned();
+        let read = move |reader: &mut reader::Reader| {
+            exchange::registered(reader.connection(), node.as_ref())
+                .map_err(StoreError::engine("reading registrations"))
+        };
+        async move { self.space(space).await?.read(read).await }.boxed()
+    }
+
+    fn held<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: &'a NodeId,
+        docs: Vec<DocKey>,
+    ) -> BoxFuture<'a, Result<Vec<Holding>, StoreError>> {
+        let node = node.clone();
+        let read = move |reader: &mut reader::Reader| {
+            exchange::held(reader.connection(), &node, docs).map_err(StoreError::engine("reading what a node holds"))
         };
         async move { self.space(space).await?.read(read).await }.boxed()
     }

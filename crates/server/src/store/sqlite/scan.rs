@@ -10,7 +10,7 @@ use rusqlite::{Connection, Rows};
 use std::collections::BTreeSet;
 use syncline_core::model::{Author, CollectionName, Lsn, Millis, Stamp, TimeFields};
 
-const COLUMNS: &str = "lsn, cid, kind, author, at, stamp, created, born, flags, expires, id, meta, body";
+pub(super) const COLUMNS: &str = "lsn, cid, kind, author, at, stamp, created, born, flags, expires, id, meta, body";
 
 /// Below this many positions, listing the heads first never pays.
 const WORTH_LISTING: u64 = 4_096;
@@ -28,8 +28,8 @@ pub(super) enum Gone {
 }
 
 /// What a scan selects, in terms of the file.
-struct Selection {
-    cids: Option<BTreeSet<i64>>,
+pub(super) struct Selection {
+    pub cids: Option<BTreeSet<i64>>,
     kinds: (i64, i64),
     newest_only: bool,
     expired_by: i64,
@@ -82,24 +82,28 @@ fn select(scan: &Scan, names: &[String]) -> Selection {
             expired_by: expired_by.map_or(i64::MIN, |at| int(at.0)),
             ..base
         },
+        Scan::Packet { collections, .. } => Selection { cids: collections.as_ref().map(numbers), ..base },
         Scan::Ticket { .. } => Selection { kinds: (TICKET, TICKET), ..base },
     }
 }
 
-struct Pass<'a, S> {
+pub(super) struct Pass<'a, S> {
     names: &'a [String],
     feed: Feed,
     send: &'a mut S,
     gone: Option<Gone>,
 }
 
-impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
+impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
     fn rows(&mut self, conn: &Connection, wanted: &Selection, scan: &Scan, head: &Head) -> rusqlite::Result<()> {
         if wanted.cids.as_ref().is_some_and(BTreeSet::is_empty) {
             return Ok(());
         }
         if let Scan::Ticket { lsn } = scan {
             return self.listed(conn, wanted, &[int(lsn.0)]);
+        }
+        if let Scan::Packet { .. } = scan {
+            return self.packet(conn, wanted, scan);
         }
         match list_heads(conn, wanted, head)? {
             Some(list) => self.listed(conn, wanted, &list),
@@ -113,8 +117,8 @@ impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
         let mut log = conn.prepare(&format!(
             "SELECT {COLUMNS} FROM log WHERE lsn > ?1 AND kind BETWEEN ?2 AND ?3{among} ORDER BY lsn"
         ))?;
-        let mut dead = conn.prepare_cached("SELECT lsn FROM superseded WHERE lsn > ?1 ORDER BY lsn")?;
-        let mut dead = Superseded { rows: dead.query([wanted.after])?, next: Some(i64::MIN) };
+        let mut dead = conn.prepare_cached(SUPERSEDED)?;
+        let mut dead = Superseded::of(dead.query([wanted.after])?);
         let mut rows = log.query([wanted.after, wanted.kinds.0, wanted.kinds.1])?;
         while let Some(row) = rows.next()? {
             if wanted.newest_only && dead.contains(row.get(0)?)? {
@@ -142,18 +146,16 @@ impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
     }
 
     /// `false`: the scan ends here.
-    fn offer(&mut self, row: &rusqlite::Row<'_>, wanted: &Selection) -> rusqlite::Result<bool> {
+    pub(super) fn offer(&mut self, row: &rusqlite::Row<'_>, wanted: &Selection) -> rusqlite::Result<bool> {
         let expires: Option<i64> = row.get(9)?;
         if expires.is_some_and(|at| at <= wanted.expired_by) {
             return Ok(true);
         }
-        let cid: u32 = row.get(1)?;
-        let name = (cid as usize).checked_sub(1).and_then(|n| self.names.get(n));
-        let name = name.ok_or(rusqlite::Error::IntegralValueOutOfRange(1, i64::from(cid)))?;
+        let name = self.name(row.get(1)?)?;
         let (stamp, born): (i64, Option<i64>) = (row.get(5)?, row.get(7)?);
         let flags: i64 = row.get(8)?;
         let times = TimeFields { created_at: flags & CREATED_AT != 0, updated_at: flags & UPDATED_AT != 0 };
-        let taken = self.feed.offer(&Row {
+        self.offer_row(&Row {
             lsn: columns::lsn(row, 0)?,
             at: Millis(nat(row.get(4)?)),
             collection: name,
@@ -168,7 +170,21 @@ impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
             times,
             expires: expires.map(|at| Millis(nat(at))),
             body: row.get_ref(12)?.as_str()?,
-        });
+        })
+    }
+
+    /// The name of a collection.
+    pub(super) fn name<'n>(&self, cid: i64) -> rusqlite::Result<&'n str>
+    where
+        'a: 'n,
+    {
+        let name = usize::try_from(cid).ok().and_then(|cid| self.names.get(cid.checked_sub(1)?));
+        name.map(String::as_str).ok_or(rusqlite::Error::IntegralValueOutOfRange(1, cid))
+    }
+
+    /// `false`: the scan ends here.
+    pub(super) fn offer_row(&mut self, row: &Row<'_>) -> rusqlite::Result<bool> {
+        let taken = self.feed.offer(row);
         if let Some(chunk) = self.feed.full_chunk() {
             self.gone = (self.send)(chunk).err();
         }
@@ -201,18 +217,25 @@ fn list_heads(conn: &Connection, wanted: &Selection, head: &Head) -> rusqlite::R
     Ok(Some(list))
 }
 
-fn sql_list(cids: &BTreeSet<i64>) -> String {
+pub(super) fn sql_list(cids: &BTreeSet<i64>) -> String {
     cids.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
 }
 
+/// Reads the superseded positions after one.
+pub(super) const SUPERSEDED: &str = "SELECT lsn FROM superseded WHERE lsn > ?1 ORDER BY lsn";
+
 /// The superseded positions, met in the same order as the log's rows.
-struct Superseded<'s> {
+pub(super) struct Superseded<'s> {
     rows: Rows<'s>,
     next: Option<i64>,
 }
 
-impl Superseded<'_> {
-    fn contains(&mut self, lsn: i64) -> rusqlite::Result<bool> {
+impl<'s> Superseded<'s> {
+    pub(super) fn of(rows: Rows<'s>) -> Superseded<'s> {
+        Superseded { rows, next: Some(i64::MIN) }
+    }
+
+    pub(super) fn contains(&mut self, lsn: i64) -> rusqlite::Result<bool> {
         while self.next.is_some_and(|next| next < lsn) {
             self.next = self.rows.next()?.map(|row| row.get(0)).transpose()?;
         }

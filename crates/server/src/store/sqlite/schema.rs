@@ -38,6 +38,16 @@ pub(super) const SPACE: &[&str] = &["
         at INTEGER NOT NULL, body TEXT NOT NULL);
     CREATE INDEX receipts_by_seq ON receipts (author, last_seq, first_seq);
     CREATE TABLE seen (key BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE nodes (
+        author INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, code TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
+        plan TEXT NOT NULL, last_sync_in INTEGER NOT NULL DEFAULT 0, last_sync_out INTEGER NOT NULL DEFAULT 0,
+        received_packet_no INTEGER NOT NULL DEFAULT 0, sent_packet_no INTEGER NOT NULL DEFAULT 0,
+        issued_packet_no INTEGER NOT NULL DEFAULT 0, cursor INTEGER NOT NULL DEFAULT 0, fill TEXT,
+        sent TEXT NOT NULL DEFAULT '[]', last TEXT NOT NULL DEFAULT '{}');
+    CREATE TABLE held (
+        author INTEGER NOT NULL, cid INTEGER NOT NULL, id TEXT NOT NULL, since INTEGER NOT NULL, gone INTEGER,
+        PRIMARY KEY (author, cid, id)) WITHOUT ROWID;
+    CREATE INDEX held_until ON held (author, gone) WHERE gone IS NOT NULL;
     CREATE TABLE ledger (
         n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL,
         rule TEXT NOT NULL, winner INTEGER NOT NULL, loser INTEGER NOT NULL, losing_kind TEXT NOT NULL,

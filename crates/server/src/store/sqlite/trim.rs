@@ -1,7 +1,7 @@
 //! Forgetting what retention no longer asks for, in steps small enough that pushes get their turn
 //! between them. The horizon moves first, so that no reader starts where rows are going.
 
-use super::columns::{REMOVED, TICKET, int};
+use super::columns::{REMOVED, RETURN, TICKET, int};
 use super::known::Known;
 use super::load::receipts_of;
 use super::writer::Writer;
@@ -14,7 +14,7 @@ use syncline_core::model::{Author, Millis, Seq};
 const STEP_ROWS: i64 = 2_000;
 /// Receipts after which a step takes no further row.
 const STEP_RECEIPTS: usize = 20_000;
-/// Positions that one step looks at for tickets and tombstones.
+/// Positions that one step looks at for tickets, returns and tombstones.
 const STEP_POSITIONS: i64 = 5_000;
 
 /// Where a trim stands. Lost in a crash, it starts again and finds what is left.
@@ -24,7 +24,7 @@ pub(super) enum Stage {
     Horizon,
     /// Rows that are nobody's head.
     Superseded,
-    /// Tickets and tombstones.
+    /// Tickets, returns and tombstones.
     Sweep,
     /// Receipts, oldest first.
     Receipts,
@@ -110,8 +110,8 @@ fn sweep(conn: &Connection, horizon: i64, trimmed: &mut Trimmed) -> rusqlite::Re
         return Ok(Stage::Receipts);
     }
     let upto = horizon.min(swept + STEP_POSITIONS);
-    let tickets = conn.execute("DELETE FROM log WHERE lsn > ?1 AND lsn <= ?2 AND kind = ?3", [swept, upto, TICKET])?;
-    trimmed.changes += tickets as u64;
+    let sql = "DELETE FROM log WHERE lsn > ?1 AND lsn <= ?2 AND kind IN (?3, ?4)";
+    trimmed.changes += conn.execute(sql, [swept, upto, TICKET, RETURN])? as u64;
     let mut find = conn.prepare_cached("SELECT lsn, cid, id FROM log WHERE lsn > ?1 AND lsn <= ?2 AND kind = ?3")?;
     let mut rows = find.query([swept, upto, REMOVED])?;
     let mut gone = Vec::new();

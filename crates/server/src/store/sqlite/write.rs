@@ -1,10 +1,11 @@
 //! The rows of a decided group, written inside its transaction (step 6 of the life of a change).
 
-use super::columns::{LIVE, REMOVED, TICKET, flags, int};
+use super::columns::{LIVE, REMOVED, RETURN, TICKET, flags, int};
+use super::exchange;
 use super::known::Known;
 use crate::store::ledger::side;
 use rusqlite::{CachedStatement, Connection, params};
-use syncline_core::hub::{Change, Conflict, Entry, Quarantined, Ticket, WriteSet};
+use syncline_core::hub::{Change, Conflict, Entry, Quarantined, Return, Ticket, WriteSet};
 use syncline_core::model::{Mark, Meta, Millis, NodeId, Receipt, Seq};
 
 /// Writes all rows and moves the remembered head along.
@@ -17,6 +18,12 @@ pub(super) fn write(conn: &Connection, known: &mut Known, writes: &WriteSet) -> 
     write_seen(conn, writes)?;
     for (node, receipts) in &writes.receipts {
         write_receipts(conn, known, node, receipts, writes.at)?;
+    }
+    for (node, holding) in &writes.held {
+        exchange::write_held(conn, known, node, holding)?;
+    }
+    for (node, traffic) in &writes.traffic {
+        exchange::write_traffic(conn, known, node, traffic)?;
     }
     for conflict in &writes.conflicts {
         write_conflict(conn, known, conflict, writes.at)?;
@@ -56,6 +63,10 @@ fn write_log(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlit
             Entry::Ticket(ticket) => {
                 let cid = known.collection_or_new(conn, &ticket.collection)?;
                 write_ticket(&mut statements.log, cid, ticket, writes.at)?;
+            }
+            Entry::Return(back) => {
+                let cid = known.collection_or_new(conn, &back.collection)?;
+                write_return(conn, cid, back, writes.at)?;
             }
         }
         known.head.lsn = entry.lsn();
@@ -112,6 +123,15 @@ fn write_ticket(log: &mut CachedStatement<'_>, cid: i64, ticket: &Ticket, at: Mi
         none,
         body
     ])?;
+    Ok(())
+}
+
+fn write_return(conn: &Connection, cid: i64, back: &Return, at: Millis) -> rusqlite::Result<()> {
+    let mut add = conn.prepare_cached(
+        "INSERT INTO log (lsn, cid, kind, author, at, stamp, created, flags, id, body)
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6, '')",
+    )?;
+    add.execute(params![int(back.lsn.0), cid, RETURN, back.author.0, int(at.0), back.id.as_str()])?;
     Ok(())
 }
 

@@ -1,0 +1,215 @@
+//! Packets of registered nodes (steps 4 and 5 of the life of a change): which of them are repeats, what
+//! an acknowledgement moves, and which documents their sender must get back. What an edit does to a
+//! document is the merge rule's business; what the answer holds is read from the log afterwards.
+
+use super::decide::{Reply, Taken};
+use super::loaded::DocKey;
+use super::progress::{Attempt, Progress};
+use super::write_set::{Entry, Quarantined, Return};
+use crate::model::{
+    Author, Base, Body, CollectionName, Dispatch, DocId, Edit, Entity, EntityEdit, Fields, Holding, LastPacket, Lsn,
+    Mark, Millis, NodeId, Packet, Refused, Rejection, Stamp, Traffic, Value, Version,
+};
+use serde_json::value::RawValue;
+
+impl Progress {
+    /// Decides one packet: its acknowledgement, then its entities.
+    pub(super) fn packet(&mut self, packet: &Packet) -> Reply {
+        let Some(mut traffic) = self.loaded.traffic.get(&packet.node).cloned() else { return Reply::UnknownNode };
+        let (author, now) = (self.author(&packet.node), self.rules.now);
+        traffic.acknowledge(packet.ack, now);
+        traffic.settle(packet.settled);
+        if traffic.needs() < self.loaded.horizon {
+            traffic.fill_again(self.loaded.head);
+        }
+        let refused = if !self.loaded.seen.insert(packet.key) {
+            // Of older ones nobody waits for the answer any more.
+            if packet.number == traffic.received { traffic.last.refused.clone() } else { Vec::new() }
+        } else {
+            self.writes.seen.push(packet.key);
+            if packet.number < traffic.received {
+                self.late(packet, author)
+            } else {
+                self.accept(packet, author, &mut traffic)
+            }
+        };
+        traffic.received_at = now;
+        let (ack, issued, reached) = (traffic.received, traffic.issued, traffic.reached());
+        self.note_traffic(&packet.node, traffic);
+        Reply::Packet(Taken { author, ack, refused, issued, reached })
+    }
+
+    /// Gives a packet of the hub its number.
+    pub(super) fn dispatch(&mut self, dispatch: &Dispatch) -> Reply {
+        let Some(mut traffic) = self.loaded.traffic.get(&dispatch.node).cloned() else { return Reply::UnknownNode };
+        if traffic.reached() != dispatch.from {
+            return Reply::Moved;
+        }
+        let number = traffic.dispatch(dispatch.upto);
+        self.note_traffic(&dispatch.node, traffic);
+        self.writes.held.extend(dispatch.held.iter().map(|held| (dispatch.node.clone(), held.clone())));
+        Reply::Dispatched { number }
+    }
+}
+
+impl Progress {
+    /// A packet in its turn, or one that was composed anew because its reply was lost. What it held before,
+    /// without news from the hub in between, is not done twice: a removal must not undo a later revival.
+    fn accept(&mut self, packet: &Packet, author: Author, traffic: &mut Traffic) -> Vec<Refused> {
+        let again =
+            if traffic.last.ack == packet.ack { std::mem::take(&mut traffic.last) } else { LastPacket::default() };
+        let (mut refused, mut returns) = (Vec::new(), Vec::new());
+        for entity in &packet.entities {
+            if again.entities.contains(&entity.digest) {
+                let before = |r: &&Refused| r.kind == entity.kind && r.uuid == entity.uuid.as_str();
+                refused.extend(again.refused.iter().find(before).cloned());
+                continue;
+            }
+            match self.entity(packet, entity, author, traffic.cursor) {
+                Ok(Some(key)) if !returns.contains(&key) => returns.push(key),
+                Ok(_) => {}
+                Err(why) => refused.push(self.set_entity_aside(packet, entity, why)),
+            }
+        }
+        for (collection, id) in returns {
+            let lsn = self.loaded.head.next();
+            self.loaded.head = lsn;
+            self.writes.entries.push(Entry::Return(Return { lsn, collection, id, author }));
+        }
+        let entities = packet.entities.iter().map(|entity| entity.digest).collect();
+        traffic.last = LastPacket { ack: packet.ack, entities, refused: refused.clone() };
+        traffic.received = packet.number;
+        refused
+    }
+
+    /// Applies one entity; tells which document its sender must get back.
+    fn entity(
+        &mut self,
+        packet: &Packet,
+        entity: &Entity,
+        author: Author,
+        cursor: Lsn,
+    ) -> Result<Option<DocKey>, Rejection> {
+        let collection = match &entity.edit {
+            EntityEdit::Put { collection, .. } | EntityEdit::Remove { collection } => collection,
+            EntityEdit::Unusable(why) => return Err(why.clone()),
+        };
+        let key = (collection.clone(), entity.uuid.clone());
+        let before = self.loaded.docs.get(&key);
+        let unseen = before.is_some_and(|version| version.lsn > cursor && version.author != author);
+        let unborn = before.is_none_or(|version| version.meta.born == Stamp::ZERO);
+        let edit = edit_of(entity, unborn);
+        let stamp = self.clamp(Stamp::at(entity.time.unwrap_or(self.rules.now)));
+        let (base, strategy, committed) = (Base::At(cursor), None, Millis(0));
+        self.apply(Attempt { key: key.clone(), edit: &edit, author, base, stamp, strategy, committed })?;
+        let filtered = packet.filtered.contains(collection);
+        if filtered {
+            self.note_held(&packet.node, &key);
+        }
+        let EntityEdit::Put { set, .. } = &entity.edit else {
+            return Ok(self.live_version(&key).is_some().then_some(key));
+        };
+        let as_sent = self.live_version(&key).is_some_and(|version| holds_just(&version.body, set));
+        Ok((!as_sent || unseen || filtered).then_some(key))
+    }
+
+    /// A packet that comes after a later one: what it holds was sent again with that, unless its sender
+    /// composes packets otherwise. What no packet of the node has brought is set aside and named.
+    fn late(&mut self, packet: &Packet, author: Author) -> Vec<Refused> {
+        let mut refused = Vec::new();
+        for entity in &packet.entities {
+            let why = match &entity.edit {
+                EntityEdit::Put { collection, .. } | EntityEdit::Remove { collection } => {
+                    let key = (collection.clone(), entity.uuid.clone());
+                    if self.loaded.docs.get(&key).is_some_and(|version| bears_mark(version, author)) {
+                        continue;
+                    }
+                    late_packet(packet, &key)
+                }
+                EntityEdit::Unusable(why) => why.clone(),
+            };
+            refused.push(self.set_entity_aside(packet, entity, why));
+        }
+        refused
+    }
+
+    /// A node holds what it sends, and no longer what it removes.
+    fn note_held(&mut self, node: &NodeId, key: &DocKey) {
+        let ((collection, id), live) = (key.clone(), self.live_version(key).is_some());
+        let gone = (!live).then_some(self.loaded.head);
+        self.writes.held.push((node.clone(), Holding { collection, id, since: Lsn::ZERO, gone }));
+    }
+
+    fn live_version(&self, key: &DocKey) -> Option<&Version> {
+        self.loaded.docs.get(key).filter(|version| version.meta.is_live())
+    }
+
+    fn set_entity_aside(&mut self, packet: &Packet, entity: &Entity, why: Rejection) -> Refused {
+        let collection = match &entity.edit {
+            EntityEdit::Put { collection, .. } | EntityEdit::Remove { collection } => Some(collection.clone()),
+            EntityEdit::Unusable(_) => CollectionName::new(&entity.kind).ok(),
+        };
+        self.quarantine(Quarantined {
+            collection,
+            id: Some(entity.uuid.clone()),
+            node: packet.node.clone(),
+            seq: None,
+            code: why.code.clone(),
+            reason: why.reason.clone(),
+            op: entity.raw.clone(),
+        });
+        Refused { kind: entity.kind.clone(), uuid: entity.uuid.to_string(), why }
+    }
+
+    fn note_traffic(&mut self, node: &NodeId, traffic: Traffic) {
+        self.loaded.traffic.insert(node.clone(), traffic.clone());
+        self.writes.traffic.insert(node.clone(), traffic);
+    }
+}
+
+/// INSERT and UPDATE both make the object where it is missing.
+fn edit_of(entity: &Entity, unborn: bool) -> Edit {
+    match &entity.edit {
+        EntityEdit::Put { insert, set, unset, .. } if !insert && !unborn => {
+            Edit::Update { set: set.clone(), unset: unset.clone() }
+        }
+        EntityEdit::Put { set, .. } => Edit::Insert(whole(&entity.uuid, set)),
+        EntityEdit::Remove { .. } | EntityEdit::Unusable(_) => Edit::Remove,
+    }
+}
+
+/// The document that an entity's fields make.
+fn whole(id: &DocId, set: &Fields) -> Body {
+    let id = serde_json::to_string(id.as_str()).expect("text serializes");
+    let id: Value = RawValue::from_string(id).expect("a JSON text is a value");
+    let fields: Fields = [("_id", id)].into_iter().collect();
+    set.iter()
+        .fold(fields, |mut fields, (name, value)| {
+            fields.set(name, value.to_owned());
+            fields
+        })
+        .to_body()
+}
+
+/// Whether a document's fields, without its id, are those that were sent.
+fn holds_just(body: &Body, set: &Fields) -> bool {
+    let mut fields = body.fields();
+    fields.remove("_id");
+    fields == *set
+}
+
+/// Whether something of the document, or its removal, is the node's work.
+fn bears_mark(version: &Version, author: Author) -> bool {
+    let meta = &version.meta;
+    let mut marks = meta.fields.values().copied().chain([meta.whole]).chain(meta.removed);
+    version.author == author || marks.any(|mark: Mark| mark.author == author)
+}
+
+fn late_packet(packet: &Packet, (collection, id): &DocKey) -> Rejection {
+    let reason = format!(
+        "packet {} came after a later one of its node, which did not hold `{id}` in `{collection}`; it was not \
+         applied: send the change again in a new packet",
+        packet.number
+    );
+    Rejection { code: "late_packet".into(), reason }
+}

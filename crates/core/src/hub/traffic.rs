@@ -1,0 +1,36 @@
+//! How acknowledgements and numbers move a node's exchange (step 4 of the life of a change).
+
+use crate::model::{Lsn, Millis, Settled, Traffic};
+
+impl Traffic {
+    /// The node has accepted a packet of the hub, and with it everything before. A number that is not
+    /// waiting for this (old, burnt or made up) moves nothing.
+    pub(super) fn acknowledge(&mut self, ack: u64, now: Millis) {
+        let Some((_, upto)) = self.sent.iter().find(|(number, _)| *number == ack).copied() else { return };
+        self.confirmed = self.confirmed.max(ack);
+        self.confirmed_at = now;
+        self.sent.retain(|(number, _)| *number > ack);
+        self.advance(upto);
+    }
+
+    /// Passes a stretch of the log that holds nothing for the node.
+    pub(super) fn settle(&mut self, settled: Option<Settled>) {
+        if let Some(settled) = settled.filter(|settled| settled.from == self.reached()) {
+            self.advance(settled.upto);
+        }
+    }
+
+    /// Gives out the next number, to a packet that brings the node up to a position.
+    pub(super) fn dispatch(&mut self, upto: Lsn) -> u64 {
+        self.issued += 1;
+        self.sent.push((self.issued, upto));
+        let over = self.sent.len().saturating_sub(Traffic::SENT_MAX);
+        self.sent.drain(..over);
+        self.issued
+    }
+
+    fn advance(&mut self, upto: Lsn) {
+        self.cursor = self.cursor.max(upto);
+        self.fill = self.fill.filter(|fill| self.cursor < fill.start);
+    }
+}

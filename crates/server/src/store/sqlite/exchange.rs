@@ -1,0 +1,169 @@
+//! Registered nodes in a space's file: who they are, how far their exchange has come, and what those
+//! with a row filter hold. A write of documents touches none of it, however many nodes there are.
+
+use super::columns::{int, lsn, nat, wrong_text};
+use super::known::Known;
+use super::writer::Writer;
+use crate::store::StoreError;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use syncline_core::hub::DocKey;
+use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, Traffic};
+
+const COLUMNS: &str = "id, code, name, plan, received_packet_no, last_sync_in, sent_packet_no, last_sync_out, \
+                       issued_packet_no, cursor, sent, fill, last";
+
+impl Writer {
+    /// Registers a node, or changes what is known of it.
+    pub fn register(&mut self, registration: &Registration) -> Result<(), StoreError> {
+        let action = "registering a node";
+        let taken = self.transaction(action, |conn, known| {
+            write_registration(conn, known, registration).map_err(StoreError::engine(action))
+        })?;
+        match taken {
+            Some(id) => Err(StoreError::CodeTaken { code: registration.code.clone(), id }),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends a registration.
+    pub fn unregister(&mut self, node: &NodeId) -> Result<bool, StoreError> {
+        let action = "removing a node's registration";
+        self.transaction(action, |conn, _| remove(conn, node).map_err(StoreError::engine(action)))
+    }
+}
+
+/// Tells who has the code already; then nothing is written.
+fn write_registration(
+    conn: &Connection,
+    known: &mut Known,
+    registration: &Registration,
+) -> rusqlite::Result<Option<NodeId>> {
+    let Registration { id, code, name, plan } = registration;
+    let mut owner = conn.prepare_cached("SELECT id FROM nodes WHERE code = ?1 AND id <> ?2")?;
+    if let Some(owner) = owner.query_row([code, id.as_str()], |row| node_id(row, 0)).optional()? {
+        return Ok(Some(owner));
+    }
+    let author = known.author(conn, id)?.author;
+    let before = registered(conn, Some(id))?.pop();
+    let replanned = before.as_ref().is_some_and(|(before, _)| before.plan != *plan);
+    let mut add = conn.prepare_cached(
+        "INSERT INTO nodes (author, id, code, name, plan) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (author) DO UPDATE SET code = excluded.code, name = excluded.name, plan = excluded.plan",
+    )?;
+    let plan = serde_json::to_string(plan).expect("a plan serializes");
+    add.execute(params![author.0, id.as_str(), code, name, plan])?;
+    let mut traffic = before.map_or_else(|| Traffic::new(known.head.lsn), |(_, traffic)| traffic);
+    if replanned {
+        traffic.fill_again(known.head.lsn);
+    }
+    write_traffic(conn, known, id, &traffic)?;
+    Ok(None)
+}
+
+fn remove(conn: &Connection, node: &NodeId) -> rusqlite::Result<bool> {
+    conn.execute("DELETE FROM held WHERE author = (SELECT author FROM nodes WHERE id = ?1)", [node.as_str()])?;
+    Ok(conn.execute("DELETE FROM nodes WHERE id = ?1", [node.as_str()])? == 1)
+}
+
+/// The registered nodes by their codes, or the one with this id.
+pub(super) fn registered(conn: &Connection, node: Option<&NodeId>) -> rusqlite::Result<Vec<(Registration, Traffic)>> {
+    let which = if node.is_some() { "WHERE id = ?1" } else { "WHERE ?1 IS NULL ORDER BY code" };
+    let mut find = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM nodes {which}"))?;
+    let rows = find.query_map([node.map(NodeId::as_str)], |row| Ok((registration_of(row)?, traffic_of(row)?)))?;
+    rows.collect()
+}
+
+/// Which of these documents a node holds.
+pub(super) fn held(conn: &Connection, node: &NodeId, docs: Vec<DocKey>) -> rusqlite::Result<Vec<Holding>> {
+    let mut find = conn.prepare_cached(
+        "SELECT h.since, h.gone FROM held h JOIN nodes n ON n.author = h.author JOIN collections c ON c.cid = h.cid
+         WHERE n.id = ?1 AND c.name = ?2 AND h.id = ?3",
+    )?;
+    let mut found = Vec::new();
+    for (collection, id) in docs {
+        let row = find.query_row([node.as_str(), collection.as_str(), id.as_str()], |row| {
+            Ok((lsn(row, 0)?, row.get::<_, Option<i64>>(1)?.map(|gone| Lsn(nat(gone)))))
+        });
+        if let Some((since, gone)) = row.optional()? {
+            found.push(Holding { collection, id, since, gone });
+        }
+    }
+    Ok(found)
+}
+
+/// Writes how far a node's exchange has come, and lets go of what the node has dropped. Of a node that is not registered
+/// (any more) there is nothing to write.
+pub(super) fn write_traffic(
+    conn: &Connection,
+    known: &mut Known,
+    node: &NodeId,
+    traffic: &Traffic,
+) -> rusqlite::Result<()> {
+    let author = known.author(conn, node)?.author;
+    let cursor = int(traffic.cursor.0);
+    conn.prepare_cached("DELETE FROM held WHERE author = ?1 AND gone <= ?2")?.execute(params![author.0, cursor])?;
+    let mut update = conn.prepare_cached(
+        "UPDATE nodes SET received_packet_no = ?2, last_sync_in = ?3, sent_packet_no = ?4, last_sync_out = ?5,
+             issued_packet_no = ?6, cursor = ?7, sent = ?8, fill = ?9, last = ?10 WHERE author = ?1",
+    )?;
+    update.execute(params![
+        author.0,
+        int(traffic.received),
+        int(traffic.received_at.0),
+        int(traffic.confirmed),
+        int(traffic.confirmed_at.0),
+        int(traffic.issued),
+        cursor,
+        serde_json::to_string(&traffic.sent).expect("numbers serialize"),
+        traffic.fill.map(|fill| serde_json::to_string(&fill).expect("a fill serializes")),
+        serde_json::to_string(&traffic.last).expect("digests serialize"),
+    ])?;
+    Ok(())
+}
+
+/// Writes that a node holds a document or is to drop it; what it holds already keeps the earlier position.
+pub(super) fn write_held(
+    conn: &Connection,
+    known: &mut Known,
+    node: &NodeId,
+    holding: &Holding,
+) -> rusqlite::Result<()> {
+    let author = known.author(conn, node)?.author;
+    let cid = known.collection_or_new(conn, &holding.collection)?;
+    let mut put = conn.prepare_cached(
+        "INSERT INTO held (author, cid, id, since, gone) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET
+             since = iif(gone IS NOT NULL AND excluded.gone IS NULL, excluded.since, min(since, excluded.since)),
+             gone = excluded.gone",
+    )?;
+    let gone = holding.gone.map(|gone| int(gone.0));
+    put.execute(params![author.0, cid, holding.id.as_str(), int(holding.since.0), gone])?;
+    Ok(())
+}
+
+fn registration_of(row: &Row<'_>) -> rusqlite::Result<Registration> {
+    let (code, name) = (row.get(1)?, row.get(2)?);
+    Ok(Registration { id: node_id(row, 0)?, code, name, plan: json(row, 3)? })
+}
+
+fn traffic_of(row: &Row<'_>) -> rusqlite::Result<Traffic> {
+    let number = |column| Ok::<_, rusqlite::Error>(nat(row.get(column)?));
+    Ok(Traffic {
+        received: number(4)?,
+        received_at: Millis(number(5)?),
+        confirmed: number(6)?,
+        confirmed_at: Millis(number(7)?),
+        issued: number(8)?,
+        cursor: lsn(row, 9)?,
+        sent: json(row, 10)?,
+        fill: if row.get_ref(11)?.as_str_or_null()?.is_some() { Some(json(row, 11)?) } else { None },
+        last: json(row, 12)?,
+    })
+}
+
+fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: usize) -> rusqlite::Result<T> {
+    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|e| wrong_text(column, e))
+}
+
+fn node_id(row: &Row<'_>, column: usize) -> rusqlite::Result<NodeId> {
+    NodeId::new(row.get_ref(column)?.as_str()?).map_err(|e| wrong_text(column, e))
+}

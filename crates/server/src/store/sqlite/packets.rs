@@ -1,0 +1,80 @@
+//! What a registered node is to be told: one pass over the log after its cursor, without its own changes
+//! (step 8 of the life of a change).
+
+use super::columns::{self, REMOVED, RETURN, int};
+use super::scan::{COLUMNS, Gone, Pass, SUPERSEDED, Selection, Superseded, sql_list};
+use crate::store::{Row, Scan};
+use bytes::Bytes;
+use rusqlite::{Connection, params};
+use std::collections::HashSet;
+use syncline_core::model::{Author, Lsn};
+
+/// For whom a scan is, and from where on.
+#[derive(Clone, Copy)]
+struct Whom {
+    after: Lsn,
+    author: Author,
+    fill: Lsn,
+}
+
+impl Whom {
+    /// Whether the scan meets a change without being pointed to it.
+    fn comes(self, lsn: Lsn, author: Author) -> bool {
+        lsn > self.after && (author != self.author || lsn <= self.fill)
+    }
+}
+
+impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
+    /// Offers the rows of a [`Scan::Packet`].
+    pub(super) fn packet(&mut self, conn: &Connection, wanted: &Selection, scan: &Scan) -> rusqlite::Result<()> {
+        let Scan::Packet { after, author, fill, .. } = *scan else { return Ok(()) };
+        let whom = Whom { after, author, fill };
+        let among = wanted.cids.as_ref().map_or(String::new(), |cids| format!(" AND cid IN ({})", sql_list(cids)));
+        let mut log = conn.prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM log WHERE lsn > ?1
+                 AND (kind <= {REMOVED} AND (author <> ?2 OR lsn <= ?3) OR kind = {RETURN} AND author = ?2){among}
+             ORDER BY lsn"
+        ))?;
+        let mut dead = conn.prepare_cached(SUPERSEDED)?;
+        let mut dead = Superseded::of(dead.query([int(after.0)])?);
+        let mut told = HashSet::new();
+        let mut rows = log.query(params![int(after.0), author.0, int(fill.0)])?;
+        while let Some(row) = rows.next()? {
+            let goes_on = if row.get::<_, i64>("kind")? == RETURN {
+                let (cid, id): (i64, String) = (row.get("cid")?, row.get("id")?);
+                !told.insert((cid, id.clone())) || self.back(conn, wanted, whom, (columns::lsn(row, 0)?, cid, &id))?
+            } else {
+                dead.contains(row.get(0)?)? || self.offer(row, wanted)?
+            };
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Offers what stands of a document at the position of its return, unless it comes by itself.
+    fn back(
+        &mut self,
+        conn: &Connection,
+        wanted: &Selection,
+        whom: Whom,
+        (lsn, cid, id): (Lsn, i64, &str),
+    ) -> rusqlite::Result<bool> {
+        let other_columns = COLUMNS.strip_prefix("lsn,").expect("the position comes first");
+        let mut find = conn.prepare_cached(&format!(
+            "SELECT ?1,{other_columns}, lsn AS own FROM log WHERE lsn = (SELECT lsn FROM heads WHERE cid = ?2 AND id = ?3)"
+        ))?;
+        let mut rows = find.query(params![int(lsn.0), cid, id])?;
+        match rows.next()? {
+            Some(row) => {
+                let (own, author) = (columns::nat(row.get("own")?), Author(row.get("author")?));
+                Ok(whom.comes(Lsn(own), author) || self.offer(row, wanted)?)
+            }
+            None => {
+                let name = self.name(cid)?;
+                self.offer_row(&Row { lsn, author: whom.author, ..Row::gone(name, id) })
+            }
+        }
+    }
+}
