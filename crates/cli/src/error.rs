@@ -162,6 +162,14 @@ pub enum CliError {
         /// What stopped it.
         source: Box<CliError>,
     },
+    /// A collection has no index of this name.
+    #[error("`{collection}` has no index `{name}`; `syncline db index list` shows those it has")]
+    NoSuchIndex {
+        /// The name that was asked for.
+        name: String,
+        /// The collection.
+        collection: String,
+    },
     /// A database file that does not exist.
     #[error("there is no database at {}", .file.display())]
     NoDatabase {

@@ -185,6 +185,40 @@ fn a_watch_hears_of_a_change_made_elsewhere() {
 }
 
 #[test]
+fn documents_are_put_in_place_or_added() {
+    let shell = Shell::new();
+    shop(&shell);
+    let put = shell.json(&["db", "upsert", "a.db", "goods", r#"{"_id":"nut","price":2}"#, r#"{"_id":"bolt"}"#]);
+    assert_eq!(put, json!({"upserted": 2, "ids": ["nut", "bolt"]}));
+    let nut = shell.json(&["db", "get", "a.db", "goods", "nut"]);
+    assert_eq!((&nut["price"], nut.get("tags")), (&json!(2), None));
+    assert_eq!(shell.json(&["db", "count", "a.db", "goods"])["count"], 4);
+}
+
+#[test]
+fn indexes_are_made_shown_used_and_taken_away() {
+    let shell = Shell::new();
+    shop(&shell);
+    fn index<'a>(args: &[&'a str]) -> Vec<&'a str> {
+        [&["db", "index"], args].concat()
+    }
+    shell.ok(&index(&["add", "a.db", "goods", "box.size"]));
+    let twice = shell.fails(1, &index(&["add", "a.db", "goods", "price", "--unique"]));
+    assert!(twice.contains("20"), "two goods have one price: {twice}");
+    shell.ok(&index(&["add", "a.db", "goods", "label", "--unique", "--name", "one-label"]));
+    let all = shell.json(&index(&["list", "a.db", "goods"]));
+    assert_eq!(
+        all,
+        json!([{"name": "box.size", "path": "box.size", "unique": false}, {"name": "one-label", "path": "label", "unique": true}])
+    );
+    shell.ok(&["db", "insert", "a.db", "goods", r#"{"label":"A"}"#]);
+    shell.fails(1, &["db", "insert", "a.db", "goods", r#"{"label":"A"}"#]);
+    shell.ok(&index(&["remove", "a.db", "goods", "one-label"]));
+    shell.ok(&["db", "insert", "a.db", "goods", r#"{"label":"A"}"#]);
+    assert!(shell.fails(1, &index(&["remove", "a.db", "goods", "one-label"])).contains("index list"));
+}
+
+#[test]
 fn a_watch_that_cannot_read_fails_with_the_reason() {
     let shell = Shell::new();
     shell.ok(&["db", "insert", "a.db", "goods", r#"{"_id":"rope","mark":"0123456789"}"#]);

@@ -18,6 +18,8 @@ const ANSWER_BYTES: usize = 64 << 20;
 pub struct HttpApiClient {
     base: String,
     client: reqwest::Client,
+    /// Bytes of a whole answer that are taken.
+    answer_bytes: usize,
 }
 
 impl HttpApiClient {
@@ -42,7 +44,7 @@ impl HttpApiClient {
             .redirect(reqwest::redirect::Policy::none());
         install_tls_provider();
         let client = client.build().map_err(|e| SyncError::Http(spelled_out(&e)))?;
-        Ok(HttpApiClient { base: url.trim_end_matches('/').to_owned(), client })
+        Ok(HttpApiClient { base: url.trim_end_matches('/').to_owned(), client, answer_bytes: ANSWER_BYTES })
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<ApiReply, ApiError> {
@@ -50,8 +52,8 @@ impl HttpApiClient {
         let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
         let mut body = BytesMut::new();
         while let Some(piece) = response.chunk().await.map_err(|e| cut(&e))? {
-            if body.len() + piece.len() > ANSWER_BYTES {
-                return Err(ApiError::new(format!("the answer is larger than {ANSWER_BYTES} bytes")));
+            if body.len() + piece.len() > self.answer_bytes {
+                return Err(ApiError::new(format!("the answer is larger than {} bytes", self.answer_bytes)));
             }
             body.extend_from_slice(&piece);
         }
@@ -128,6 +130,8 @@ fn spelled_out(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
 
     fn made(url: &str, token: &str) -> Result<HttpApiClient, SyncError> {
         HttpApiClient::new(url, token, Duration::from_secs(15))
@@ -140,5 +144,39 @@ mod tests {
             assert!(matches!(made(url, "t"), Err(SyncError::BadUrl { .. })), "{url}");
         }
         assert!(made("http://hub", "line\nbreak").unwrap_err().to_string().contains("token"));
+    }
+
+    /// What a client with this limit makes of an answer, whose length is told in advance or not.
+    fn taken(limit: usize, bytes: usize, told: bool) -> Result<ApiReply, ApiError> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let hub = std::thread::spawn(move || {
+            let (mut line, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                line.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            let length = if told { format!("content-length: {bytes}\r\n") } else { String::new() };
+            let head = format!("HTTP/1.1 200 OK\r\n{length}connection: close\r\n\r\n");
+            // A client that has had enough closes the line.
+            let _ = line.write_all(head.as_bytes()).and_then(|()| line.write_all(&vec![b' '; bytes]));
+        });
+        let client = HttpApiClient { answer_bytes: limit, ..made(&url, "t").unwrap() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let reply = runtime.block_on(client.get("/sync/pull"));
+        hub.join().unwrap();
+        reply
+    }
+
+    #[test]
+    fn an_answer_larger_than_the_limit_is_refused() {
+        for told in [true, false] {
+            assert_eq!(taken(5_000, 5_000, told).unwrap().body.len(), 5_000);
+            let refused = taken(5_000, 5_001, told).unwrap_err().to_string();
+            assert_eq!(refused, "the answer is larger than 5000 bytes");
+        }
+        assert_eq!(made("http://hub", "t").unwrap().answer_bytes, ANSWER_BYTES, "the limit of every client");
     }
 }

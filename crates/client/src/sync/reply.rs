@@ -226,6 +226,15 @@ mod tests {
     }
 
     #[test]
+    fn a_line_of_a_snapshot_that_never_ends_is_refused() {
+        let mut reader = SnapshotReader::default();
+        reader.feed(HEAD.as_bytes()).unwrap();
+        reader.feed(&vec![b' '; LINE_BYTES]).unwrap();
+        let refused = reader.feed(b" ").unwrap_err();
+        assert!(matches!(&refused, Failure::Server(why) if why.contains("longer than 67108864 bytes")), "{refused:?}");
+    }
+
+    #[test]
     fn each_status_means_what_the_dialect_says() {
         let meaning = |status, body: &str| {
             refusal(ApiReply { status, retry_after: Some(Duration::from_secs(3)), body: body.to_owned().into() })

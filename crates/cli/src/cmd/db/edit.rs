@@ -1,4 +1,4 @@
-//! `db insert`, `db update`, `db replace`, `db remove`: writing.
+//! `db insert`, `db update`, `db replace`, `db upsert`, `db remove`: writing.
 
 use super::{Place, input};
 use crate::error::CliError;
@@ -42,6 +42,18 @@ pub struct ReplaceArgs {
     id: String,
     /// The document afterwards
     document: String,
+}
+
+/// Arguments of `db upsert`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  syncline db upsert notes.db notes '{\"_id\": \"n2\", \"title\": \"bread and butter\"}'
+  syncline db upsert notes.db notes < notes.ndjson")]
+pub struct UpsertArgs {
+    #[command(flatten)]
+    place: Place,
+    /// JSON objects; without any, standard input gives one per line, or one list. A missing _id is made
+    documents: Vec<String>,
 }
 
 /// Arguments of `db remove`.
@@ -91,6 +103,18 @@ pub fn replace(args: &ReplaceArgs, output: Output) -> Result<(), CliError> {
     let (_database, collection) = args.place.open_existing()?;
     collection.replace(&args.id, document)?;
     output.result(&json!({ "replaced": 1 }), || "1 replaced".into())
+}
+
+/// Puts documents in the place of those with the same ids and adds the others, all or none.
+///
+/// # Errors
+/// Broken JSON; the database cannot be opened.
+pub fn upsert(args: &UpsertArgs, output: Output) -> Result<(), CliError> {
+    let documents = input::documents(&args.documents)?;
+    let (_database, collection) = args.place.open()?;
+    let stored = collection.upsert_many(documents)?;
+    let ids: Vec<String> = stored.iter().map(id_of).collect();
+    output.result(&json!({ "upserted": ids.len(), "ids": ids }), || ids.join("\n"))
 }
 
 /// Takes documents away.

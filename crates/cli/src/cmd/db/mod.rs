@@ -3,6 +3,7 @@
 
 mod edit;
 mod find;
+mod index;
 mod input;
 mod progress;
 mod state;
@@ -45,8 +46,12 @@ enum Action {
     Update(edit::UpdateArgs),
     /// Put a whole new document in the place of one
     Replace(edit::ReplaceArgs),
+    /// Put whole documents in the place of those with the same ids, and add the others
+    Upsert(edit::UpsertArgs),
     /// Take documents away
     Remove(edit::RemoveArgs),
+    /// Make, show or take away indexes
+    Index(index::Args),
     /// Show the documents that match a filter, again after every change, while syncing with a hub
     Watch(watch::Args),
     /// Bring the database and a hub to the same state
@@ -100,7 +105,9 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         Action::Count(args) => find::count(args, output),
         Action::Update(args) => edit::update(args, output),
         Action::Replace(args) => edit::replace(args, output),
+        Action::Upsert(args) => edit::upsert(args, output),
         Action::Remove(args) => edit::remove(args, output),
+        Action::Index(args) => index::run(args, output),
         Action::Watch(args) => watch::run(args, output).await,
         Action::Sync(args) => sync::run(args, output).await,
         Action::Import(args) => transfer::import(args, output),
