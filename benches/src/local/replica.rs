@@ -114,7 +114,7 @@ fn pages(version: u64) -> Result<Vec<Page>, Box<dyn Error>> {
             });
             lsn += 1;
         }
-        pages.push(Page { server_lsn: Lsn(lsn - 1), epoch: Epoch::new("bench")?, has_more: true, ops });
+        pages.push(Page { server_lsn: Lsn(lsn - 1), epoch: Epoch::new("bench")?, has_more: true, ops, receipt: None });
     }
     Ok(pages)
 }

@@ -112,7 +112,8 @@ impl Hub {
         self.log.extend(decided.writes.entries);
         match decided.replies.into_iter().next() {
             Some(Reply::Own { author, receipts }) => {
-                let reply = PushReply { status: "ok".into(), server_lsn: head.lsn, epoch, author, receipts, page: None };
+                let reply =
+                    PushReply { status: "ok".into(), server_lsn: head.lsn, epoch, author, receipts, page: None };
                 Ok(vec![Answer::Pushed(reply)])
             }
             other => Err(Failure::Refused(format!("{other:?}"))),
