@@ -66,8 +66,9 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
             });
             output.result(&value, || {
                 let seq = if node.last_seq == 0 { "none".into() } else { format!("up to number {}", node.last_seq) };
+                let owner = node.owner.as_ref().map_or("no token".into(), |token| format!("token {token}"));
                 format!(
-                    "node        {}\nspace       {}\nlast seen   {}\nhas read    LSN {} of {} ({behind} behind)\nops decided {seq}",
+                    "node        {}\nspace       {}\nlast seen   {}\nhas read    LSN {} of {} ({behind} behind)\nops decided {seq}\nbelongs to  {owner}",
                     node.node,
                     status.space,
                     ago(node.seen_at),
