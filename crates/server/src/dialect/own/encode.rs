@@ -110,14 +110,13 @@ mod tests {
     use syncline_core::model::{Epoch, Lsn, Millis, Stamp, TimeFields};
     use syncline_core::wire::own::{Page, PageEdit};
 
-    #[test]
-    fn a_page_reads_back_as_the_wire_codec_reads_it() {
-        let head = Head { epoch: Epoch::new("e1").unwrap(), lsn: Lsn(9), last_change: Lsn(8), horizon: Lsn(0) };
-        let row = Row {
+    /// A live document as the store hands it over.
+    fn put<'a>(id: &'a str, body: &'a str) -> Row<'a> {
+        Row {
             lsn: Lsn(7),
             at: Millis(1),
             collection: "users",
-            id: "a\"b\n",
+            id,
             live: true,
             author: Author(3),
             stamp: Stamp(5),
@@ -127,8 +126,14 @@ mod tests {
             created: Lsn(7),
             times: TimeFields::default(),
             expires: None,
-            body: r#"{"_id":"a\"b\n","n":1.50}"#,
-        };
+            body,
+        }
+    }
+
+    #[test]
+    fn a_page_reads_back_as_the_wire_codec_reads_it() {
+        let head = Head { epoch: Epoch::new("e1").unwrap(), lsn: Lsn(9), last_change: Lsn(8), horizon: Lsn(0) };
+        let row = put("a\"b\n", r#"{"_id":"a\"b\n","n":1.50}"#);
         let gone = Row { lsn: Lsn(8), live: false, meta: r#"{"w":[5,7,3],"b":5,"r":[6,8,3]}"#, ..row };
 
         let (mut encoder, mut out) = (PageEncoder::new(Some(Author(3))), Vec::new());
@@ -146,22 +151,7 @@ mod tests {
     #[test]
     fn a_document_with_line_breaks_is_one_line_of_a_snapshot() {
         let body = "{\n\"_id\":\"x\",\r\n \"text\":\"a\\nb\"}";
-        let row = Row {
-            lsn: Lsn(7),
-            at: Millis(1),
-            collection: "users",
-            id: "x",
-            live: true,
-            author: Author(3),
-            stamp: Stamp(5),
-            born: Stamp(5),
-            meta: "",
-            eventful: false,
-            created: Lsn(7),
-            times: TimeFields::default(),
-            expires: None,
-            body,
-        };
+        let row = put("x", body);
         let mut out = Vec::new();
         assert!(SnapshotEncoder.row(&row, &mut out));
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
