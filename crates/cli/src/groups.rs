@@ -69,6 +69,33 @@ impl AdminArgs {
         let config = self.config.load_with(self.hub.flags())?;
         Ok((Admin::open(&config).await?, default_space(&config)?))
     }
+
+    /// Lets `work` administer the hub, in the default space where it names none.
+    ///
+    /// # Errors
+    /// As [`AdminArgs::open`], or those of `work`.
+    pub async fn with<T>(
+        &self,
+        work: impl AsyncFnOnce(&Admin, SpaceName) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let (admin, default_space) = self.open().await?;
+        let done = work(&admin, default_space).await?;
+        admin.close().await?;
+        Ok(done)
+    }
+
+    /// The same in a space that a flag may name.
+    ///
+    /// # Errors
+    /// As [`AdminArgs::with`], or the name is none.
+    pub async fn with_space<T>(
+        &self,
+        named: Option<&str>,
+        work: impl AsyncFnOnce(&Admin, &SpaceName) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let named = named.map(SpaceName::new).transpose()?;
+        self.with(async |admin, default_space| work(admin, &named.unwrap_or(default_space)).await).await
+    }
 }
 
 /// Which hub a command talks to.

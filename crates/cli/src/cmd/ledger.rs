@@ -6,7 +6,7 @@ use crate::groups::AdminArgs;
 use crate::output::{Output, Style};
 use serde_json::Value;
 use std::fmt::Write as _;
-use syncline_core::model::{CollectionName, DocId, SpaceName};
+use syncline_core::model::{CollectionName, DocId};
 use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow};
 
 /// Arguments of `syncline conflicts`.
@@ -86,10 +86,8 @@ impl RowArgs {
 /// The hub refuses, or cannot be reached; no such space.
 pub async fn conflicts(args: &ConflictsArgs, output: Output) -> Result<(), CliError> {
     let query = args.rows.query()?;
-    let (admin, default_space) = args.rows.admin.open().await?;
-    let space = args.rows.space.as_ref().map(SpaceName::new).transpose()?.unwrap_or(default_space);
-    let rows = admin.conflicts(&space, query).await?;
-    admin.close().await?;
+    let space = args.rows.space.as_deref();
+    let rows = args.rows.admin.with_space(space, async |admin, space| admin.conflicts(space, query).await).await?;
     output.result(&rows, || match rows.last() {
         None => "no edit has lost".into(),
         last => {
@@ -105,10 +103,8 @@ pub async fn conflicts(args: &ConflictsArgs, output: Output) -> Result<(), CliEr
 /// The hub refuses, or cannot be reached; no such space.
 pub async fn quarantine(args: &QuarantineArgs, output: Output) -> Result<(), CliError> {
     let query = args.rows.query()?;
-    let (admin, default_space) = args.rows.admin.open().await?;
-    let space = args.rows.space.as_ref().map(SpaceName::new).transpose()?.unwrap_or(default_space);
-    let rows = admin.quarantine(&space, query).await?;
-    admin.close().await?;
+    let space = args.rows.space.as_deref();
+    let rows = args.rows.admin.with_space(space, async |admin, space| admin.quarantine(space, query).await).await?;
     output.result(&rows, || match rows.last() {
         None => "nothing was set aside".into(),
         last => {

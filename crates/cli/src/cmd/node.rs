@@ -5,7 +5,6 @@ use crate::groups::AdminArgs;
 use crate::hub::{SpaceStatus, ago};
 use crate::output::{Output, Table};
 use serde_json::json;
-use syncline_core::model::SpaceName;
 use syncline_server::hub::NodeView;
 
 /// Arguments of `syncline node`.
@@ -81,11 +80,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
 }
 
 async fn status(args: &AdminArgs, space: Option<&str>) -> Result<SpaceStatus, CliError> {
-    let (admin, default_space) = args.open().await?;
-    let space = space.map(SpaceName::new).transpose()?.unwrap_or(default_space);
-    let status = admin.space(&space).await?;
-    admin.close().await?;
-    Ok(status)
+    args.with_space(space, async |admin, space| admin.space(space).await).await
 }
 
 fn find<'s>(status: &'s SpaceStatus, name: &str) -> Result<&'s NodeView, CliError> {

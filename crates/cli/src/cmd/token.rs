@@ -4,7 +4,7 @@
 use crate::config::ACCESS;
 use crate::error::CliError;
 use crate::groups::AdminArgs;
-use crate::hub::{NewToken, TokenWish, access_of};
+use crate::hub::{Admin, NewToken, TokenWish, access_of};
 use crate::output::{Output, Style, Table};
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
@@ -88,22 +88,19 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         Action::Add(args) => add(args, output).await,
         Action::List(args) => list(args, output).await,
         Action::Remove(args) => {
-            let (admin, _) = args.admin.open().await?;
-            admin.remove_token(&NodeId::new(&args.name)?).await?;
-            admin.close().await?;
+            let name = NodeId::new(&args.name)?;
+            args.admin.with(async |admin, _| admin.remove_token(&name).await).await?;
             output.result(&json!({ "removed": args.name }), || format!("Token `{}` is removed.", args.name))
         }
         Action::Rotate(args) => {
-            let (admin, _) = args.admin.open().await?;
-            let token = admin.rotate_token(&NodeId::new(&args.name)?).await?;
-            admin.close().await?;
+            let name = NodeId::new(&args.name)?;
+            let token = args.admin.with(async |admin, _| admin.rotate_token(&name).await).await?;
             show_once(&token, output)
         }
     }
 }
 
 async fn add(args: &AddArgs, output: Output) -> Result<(), CliError> {
-    let (admin, default_space) = args.admin.open().await?;
     let wish = TokenWish {
         name: args.name.clone(),
         access: Some(args.access.clone()),
@@ -113,15 +110,13 @@ async fn add(args: &AddArgs, output: Output) -> Result<(), CliError> {
         node: args.node.clone(),
         expires: args.expires.clone(),
     };
-    let token = admin.add_token(wish.spec(&default_space)?).await?;
-    admin.close().await?;
+    let make = async |admin: &Admin, space| admin.add_token(wish.spec(&space)?).await;
+    let token = args.admin.with(make).await?;
     show_once(&token, output)
 }
 
 async fn list(args: &ListArgs, output: Output) -> Result<(), CliError> {
-    let (admin, _) = args.admin.open().await?;
-    let tokens = admin.tokens().await?;
-    admin.close().await?;
+    let tokens = args.admin.with(async |admin, _| admin.tokens().await).await?;
     output.result(&tokens, || {
         if tokens.is_empty() {
             return "There are no tokens. Make one: syncline token add NAME".into();
