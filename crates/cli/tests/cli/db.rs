@@ -163,6 +163,25 @@ fn a_sync_that_does_not_get_through_says_why_and_loses_nothing() {
 }
 
 #[test]
+fn a_collection_outside_the_grants_is_named_and_the_others_arrive() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let admin = ["--hub", &hub.url, "--token", hub.admin()];
+    let added = shell.json(&[&["token", "add", "narrow", "--collections", "notes"], &admin[..]].concat());
+    let narrow = added["token"].as_str().unwrap();
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n"}"#]);
+    shell.ok(&["db", "insert", "a.db", "diary", r#"{"_id":"d"}"#]);
+
+    let said = shell.fails(1, &["db", "sync", "a.db", "--hub", &hub.url, "--token", narrow]);
+    assert!(said.contains("`diary`") && !said.contains("`notes`"), "{said}");
+    assert_eq!(shell.json(&["db", "status", "a.db"])["pending"], 1, "the note has arrived, the diary waits");
+
+    let sync = |file: &str| shell.json(&[&["db", "sync", file, "--collections", "diary,notes"], &admin[..]].concat());
+    assert_eq!((&sync("a.db")["pushed"], &sync("b.db")["loaded"]), (&json!(1), &json!(2)));
+    assert_eq!(sync("a.db")["pulled"], 0, "the own edit that comes back is no news");
+}
+
+#[test]
 fn a_watch_hears_of_a_change_made_elsewhere() {
     let shell = Shell::new();
     let hub = Hub::start(&shell, &[]);

@@ -167,3 +167,39 @@ fn documents_of_a_collection_that_joins_later_are_sent() {
     let device = Device::of(db);
     assert_eq!(device.ops()[0]["id"], "old");
 }
+
+#[test]
+fn what_was_built_on_half_a_transaction_waits_with_it_and_the_rest_goes() {
+    let device = Device::new();
+    let diary = BTreeSet::from([CollectionName::new("diary").unwrap()]);
+    device.replica.join(&diary, Strategy::LastWriteWins).unwrap();
+    device.notes.insert(json!({"_id": "before"})).unwrap();
+    device
+        .db
+        .transaction(|tx| {
+            tx.collection("notes")?.insert(json!({"_id": "half"}))?;
+            tx.collection("diary")?.insert(json!({"_id": "other half"}))
+        })
+        .unwrap();
+    device.notes.update("half", &json!({"built": "on it"})).unwrap();
+    device.notes.insert(json!({"_id": "after"})).unwrap();
+    let ids = |ops: Vec<Value>| ops.iter().map(|op| op["id"].clone()).collect::<Vec<_>>();
+    let mut hub = Hub::new();
+    device.load(&hub);
+
+    // Only the notes sync: halves do not travel.
+    assert_eq!(ids(device.ops()), ["before", "after"]);
+    device.push(&mut hub);
+    assert!(device.batch().is_none());
+    // A clear of everything must not overtake what it clears, nor be overtaken.
+    device.notes.clear().unwrap();
+    device.notes.insert(json!({"_id": "fresh"})).unwrap();
+    assert!(device.batch().is_none());
+
+    // Both sync: everything goes, in its order.
+    let both = scope().into_iter().chain(diary).collect();
+    let all = device.replica.next_batch(&both, 100, false).unwrap().unwrap();
+    let body: Value = serde_json::from_str(&all.body).unwrap();
+    let ops: Vec<_> = body["ops"].as_array().unwrap().iter().map(|op| op["op"].as_str().unwrap()).collect();
+    assert!(ops.starts_with(&["insert", "insert"]) && ops.ends_with(&["clear", "insert"]), "{ops:?}");
+}

@@ -46,6 +46,7 @@ impl Session {
     fn disable(&mut self) {
         self.abandon("sync was disabled");
         self.enabled = false;
+        self.refused = Refused::default();
     }
 
     fn rescope(&mut self, positions: Positions) {
