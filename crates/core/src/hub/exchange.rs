@@ -11,6 +11,7 @@ use crate::model::{
     Mark, Millis, NodeId, Packet, Refused, Rejection, Stamp, Traffic, Value, Version,
 };
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 
 impl Progress {
     /// Decides one packet: its acknowledgement, then its entities.
@@ -76,7 +77,11 @@ impl Progress {
             self.loaded.head = lsn;
             self.writes.entries.push(Entry::Return(Return { lsn, collection, id, author }));
         }
-        let entities = packet.entities.iter().map(|entity| entity.digest).collect();
+        let mut entities: BTreeSet<u64> = packet.entities.iter().map(|entity| entity.digest).collect();
+        if packet.number == traffic.received {
+            // Copies of one number may overtake each other.
+            entities.extend(again.entities);
+        }
         traffic.last = LastPacket { ack: packet.ack, entities, refused: refused.clone() };
         traffic.received = packet.number;
         refused
@@ -213,3 +218,6 @@ fn late_packet(packet: &Packet, (collection, id): &DocKey) -> Rejection {
     );
     Rejection { code: "late_packet".into(), reason }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 
 mod commits;
 mod concurrency;
+mod exchange;
 mod lists;
 mod pen;
 mod repeats;
@@ -13,6 +14,7 @@ mod trims;
 
 pub use commits::*;
 pub use concurrency::*;
+pub use exchange::*;
 pub use lists::*;
 pub use repeats::*;
 pub use scans::*;
@@ -74,6 +76,13 @@ macro_rules! store_contract {
             expired_documents_are_listed_in_order,
             cursors_are_noted,
             records_are_kept_by_kind,
+            registrations_are_kept,
+            traffic_comes_back_as_written,
+            what_a_node_holds_is_kept,
+            a_packet_leaves_out_own_changes,
+            returns_reach_only_their_node,
+            a_packet_stops_at_its_limits,
+            a_trim_forgets_returns,
             unknown_spaces_are_refused,
             spaces_are_isolated,
             reopening_keeps_everything,

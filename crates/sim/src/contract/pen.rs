@@ -4,7 +4,7 @@
 use super::AnyStore;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use syncline_core::hub::{Change, Entry, Loaded, Ticket, Touch, WriteSet};
+use syncline_core::hub::{Change, Entry, Loaded, Return, Ticket, Touch, WriteSet};
 use syncline_core::model::{Author, Body, CollectionName, DocId, Lsn, Mark, Meta, Millis, NodeId, SpaceName, Stamp};
 use syncline_core::model::{Seq, TimeFields, Version};
 use syncline_server::store::{Encoder, Head, Row, Scan, Scanned, StoreError};
@@ -17,6 +17,8 @@ pub(super) enum Do {
     Put(&'static str, &'static str, u64),
     Remove(&'static str, &'static str),
     Ticket(&'static str),
+    /// The writer is owed what stands.
+    Return(&'static str, &'static str),
 }
 
 pub(super) fn space() -> SpaceName {
@@ -99,6 +101,7 @@ fn apply(mut loaded: Loaded, author: Author, steps: &[Do]) -> WriteSet {
                 let meta = Meta { removed: Some(mark), ..old.meta };
                 change(&mut loaded, (c, i), Version { lsn, author, body: old.body, meta })
             }
+            Do::Return(c, i) => Entry::Return(Return { lsn, collection: collection(c), id: id(i), author }),
             Do::Ticket(c) => Entry::Ticket(Ticket {
                 lsn,
                 collection: collection(c),

@@ -4,7 +4,7 @@
 use super::columns::{self, CREATED_AT, EVENTFUL, LIVE, REMOVED, TICKET, UPDATED_AT, int, nat};
 use super::reader::Reader;
 use crate::store::feed::Feed;
-use crate::store::{Head, Row, Scan, Scanned, StoreError, behind_horizon};
+use crate::store::{Head, Row, Scan, Scanned, StoreError, behind_horizon, complete};
 use bytes::Bytes;
 use rusqlite::{Connection, Rows};
 use std::collections::BTreeSet;
@@ -57,7 +57,7 @@ pub(super) fn run(
         Some(Gone::Slow(error)) => return Err(error),
         None => {}
     }
-    let (scanned, last) = feed.end(head.last_change);
+    let (scanned, last) = feed.end(complete(scan, &head));
     match last.map_or(Ok(()), send) {
         Ok(()) => Ok(scanned),
         Err(Gone::Away) => Ok(Scanned { more: true, ..scanned }),

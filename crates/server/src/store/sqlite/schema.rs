@@ -13,6 +13,10 @@ use std::time::Duration;
 /// two ordered tables and trimming finds what may go. People name rows
 /// of the ledger and the quarantine by their numbers, so none is used again. Meta is null for a document
 /// that one insert wrote, `born` where it is the stamp.
+///
+/// `sync_nodes` and `sync_changes` show registered nodes and their queues under the names of the exchange's design
+/// (seed 002). They are views, so that a write costs the same however many nodes there are; row filters of nodes are
+/// not applied in them.
 pub(super) const SPACE: &[&str] = &["
     CREATE TABLE state (
         one INTEGER PRIMARY KEY CHECK (one = 1),
@@ -55,6 +59,32 @@ pub(super) const SPACE: &[&str] = &["
     CREATE TABLE quarantine (
         n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, collection TEXT, id TEXT, node TEXT NOT NULL, seq INTEGER,
         code TEXT NOT NULL, reason TEXT NOT NULL, op TEXT NOT NULL);
+    CREATE VIEW sync_nodes AS SELECT
+        id, code, name,
+        iif(last_sync_in > 0, strftime('%Y-%m-%dT%H:%M:%fZ', last_sync_in / 1000.0, 'unixepoch'), NULL) AS last_sync_in,
+        iif(last_sync_out > 0, strftime('%Y-%m-%dT%H:%M:%fZ', last_sync_out / 1000.0, 'unixepoch'), NULL) AS last_sync_out,
+        received_packet_no, sent_packet_no
+    FROM nodes;
+    CREATE VIEW sync_changes AS
+    WITH due AS (
+        SELECT n.author, l.lsn, l.cid, l.id, l.kind, l.created, l.at FROM nodes n
+            JOIN log l ON l.lsn > n.cursor JOIN heads h ON h.cid = l.cid AND h.id = l.id AND h.lsn = l.lsn
+        WHERE l.author <> n.author OR l.lsn <= coalesce(n.fill ->> 'start', 0)
+        UNION ALL
+        SELECT n.author, max(r.lsn), r.cid, r.id, coalesce(l.kind, 1), coalesce(l.created, 0), r.at FROM nodes n
+            JOIN log r ON r.lsn > n.cursor AND r.kind = 3 AND r.author = n.author
+            LEFT JOIN heads h ON h.cid = r.cid AND h.id = r.id LEFT JOIN log l ON l.lsn = h.lsn
+        WHERE l.lsn IS NULL OR l.lsn <= n.cursor OR (l.author = n.author AND l.lsn > coalesce(n.fill ->> 'start', 0))
+        GROUP BY n.author, r.cid, r.id)
+    SELECT
+        d.lsn AS id, n.id AS node_id, c.name AS entity_type, d.id AS entity_uuid,
+        CASE WHEN d.kind = 1 THEN 'DELETE' WHEN d.created > n.cursor THEN 'INSERT' ELSE 'UPDATE' END AS operation,
+        (SELECT max(value ->> 0) FROM json_each(n.sent) WHERE value ->> 1 >= d.lsn) AS packet_no,
+        strftime('%Y-%m-%dT%H:%M:%fZ', d.at / 1000.0, 'unixepoch') AS created_at
+    FROM due d JOIN nodes n ON n.author = d.author JOIN collections c ON c.cid = d.cid
+    WHERE (n.plan ->> 'types' IS NULL OR c.name IN (SELECT value FROM json_each(n.plan, '$.types')))
+        AND d.id LIKE '________-____-____-____-____________' AND replace(d.id, '-', '') NOT GLOB '*[^0-9a-fA-F]*'
+        AND NOT (d.kind = 1 AND d.lsn <= coalesce(n.fill ->> 'start', 0) AND n.fill ->> 'again' = 0);
 "];
 
 /// The same for the hub's own file: administrative records and the list of spaces.

@@ -1,0 +1,348 @@
+//! Packets as stories: repeats, packets composed anew, gaps, acknowledgements, and what returns.
+
+use crate::hub::{AuthorState, Entry, Intake, Loaded, Quarantined, Reply, Rules, Taken, decide, touch};
+use crate::merge::Strategy;
+use crate::model::{
+    Author, Body, CollectionName, Dispatch, DocId, Entity, EntityEdit, Fields, Fill, Holding, Limits, Lsn, Millis,
+    NodeId, Packet, Reached, Rejection, Settled, Traffic,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+fn reports() -> CollectionName {
+    CollectionName::new("Report").unwrap()
+}
+
+fn node(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+fn fields(text: &str) -> Fields {
+    Body::trusted(text).fields()
+}
+
+fn entity(id: &str, edit: EntityEdit, time: Option<u64>) -> Entity {
+    let raw = format!("{id} {edit:?} {time:?}");
+    let mut digest = DefaultHasher::new();
+    raw.hash(&mut digest);
+    let (kind, uuid, time) = ("Report".to_owned(), DocId::new(id).unwrap(), time.map(Millis));
+    Entity { kind, uuid, edit, time, digest: digest.finish(), raw }
+}
+
+fn insert(id: &str, data: &str, time: u64) -> Entity {
+    let edit = EntityEdit::Put { collection: reports(), insert: true, set: fields(data), unset: BTreeSet::new() };
+    entity(id, edit, Some(time))
+}
+
+fn update(id: &str, data: &str, time: u64) -> Entity {
+    let edit = EntityEdit::Put { collection: reports(), insert: false, set: fields(data), unset: BTreeSet::new() };
+    entity(id, edit, Some(time))
+}
+
+fn delete(id: &str) -> Entity {
+    entity(id, EntityEdit::Remove { collection: reports() }, None)
+}
+
+fn packet(name: &str, number: u64, ack: u64, entities: Vec<Entity>) -> Packet {
+    let mut key = DefaultHasher::new();
+    (name, number, entities.iter().map(|e| e.digest).collect::<Vec<_>>()).hash(&mut key);
+    let key = u128::from(key.finish()).to_be_bytes();
+    Packet { node: node(name), number, ack, key, settled: None, filtered: BTreeSet::new(), entities }
+}
+
+/// A store in miniature.
+struct Space {
+    state: Loaded,
+    log: Vec<String>,
+    quarantine: Vec<Quarantined>,
+    held: Vec<Holding>,
+    now: u64,
+    names: BTreeMap<Author, &'static str>,
+}
+
+impl Space {
+    /// With the registered nodes `a` and `b`.
+    fn new() -> Space {
+        let mut space = Space {
+            state: Loaded::default(),
+            log: Vec::new(),
+            quarantine: Vec::new(),
+            held: Vec::new(),
+            now: 1_000_000,
+            names: BTreeMap::from([(Author(1), "a"), (Author(2), "b")]),
+        };
+        for (author, name) in &space.names {
+            space.state.nodes.insert(node(name), AuthorState { author: *author, ..AuthorState::default() });
+            space.state.traffic.insert(node(name), Traffic::new(Lsn::ZERO));
+        }
+        space
+    }
+
+    fn commit(&mut self, intake: Intake) -> Reply {
+        let group = [intake];
+        for wanted in touch(&group).docs {
+            assert_eq!(wanted.0, reports());
+        }
+        let rules = Rules { now: Millis(self.now), limits: Limits { document_bytes: 100, ..Limits::default() } };
+        let decision = decide(self.state.clone(), &group, rules);
+        for entry in &decision.writes.entries {
+            assert_eq!(entry.lsn(), self.state.head.next(), "LSNs have no gap");
+            self.state.head = entry.lsn();
+            match entry {
+                Entry::Change(change) => {
+                    let key = (change.collection.clone(), change.id.clone());
+                    self.state.docs.insert(key, change.version.clone());
+                    self.log.push(format!("{} {}", self.names[&change.version.author], change.id));
+                }
+                Entry::Return(back) => self.log.push(format!("{} gets {}", self.names[&back.author], back.id)),
+                Entry::Ticket(ticket) => panic!("{ticket:?}"),
+            }
+        }
+        self.state.seen.extend(decision.writes.seen.iter().copied());
+        self.state.traffic.extend(decision.writes.traffic);
+        self.quarantine.extend(decision.writes.quarantine);
+        self.held.extend(decision.writes.held.into_iter().map(|(_, held)| held));
+        decision.replies.into_iter().next().unwrap()
+    }
+
+    fn take(&mut self, packet: Packet) -> Taken {
+        match self.commit(Intake::Packet(packet)) {
+            Reply::Packet(taken) => taken,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Sends everything up to the head to a node.
+    fn send(&mut self, name: &str) -> u64 {
+        let (from, upto) = (self.traffic(name).reached(), self.state.head);
+        match self.commit(Intake::Dispatch(Dispatch { node: node(name), from, upto, held: Vec::new() })) {
+            Reply::Dispatched { number } => number,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn traffic(&self, name: &str) -> &Traffic {
+        &self.state.traffic[&node(name)]
+    }
+
+    fn text(&self, id: &str) -> Option<&str> {
+        let version = self.state.docs.get(&(reports(), DocId::new(id).unwrap()))?;
+        version.meta.is_live().then(|| version.body.text())
+    }
+
+    /// The log since the last look.
+    fn news(&mut self) -> String {
+        std::mem::take(&mut self.log).join(", ")
+    }
+}
+
+#[test]
+fn a_packet_is_applied_once_however_often_it_comes() {
+    let mut space = Space::new();
+    let first = packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]);
+    assert_eq!(space.take(first.clone()).ack, 1);
+    space.take(packet("b", 1, 0, vec![update("x", r#"{"v":2}"#, 20)]));
+    space.news();
+    assert_eq!(space.take(first.clone()).ack, 1);
+    space.take(packet("a", 2, 0, vec![]));
+    assert_eq!(space.take(first).ack, 2, "also when it is much older");
+    assert_eq!((space.news().as_str(), space.text("x")), ("", Some(r#"{"_id":"x","v":2}"#)));
+    assert!(space.quarantine.is_empty());
+}
+
+#[test]
+fn a_packet_composed_anew_brings_what_is_new_in_it() {
+    let mut space = Space::new();
+    let (removal, late) = (delete("x"), insert("y", r#"{"v":1}"#, 30));
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    space.take(packet("a", 2, 0, vec![removal.clone()]));
+    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":2}"#, 1_000_001)]));
+    space.news();
+    space.take(packet("a", 2, 0, vec![removal.clone(), late.clone()]));
+    assert_eq!(space.news(), "a y", "the removal does not undo the revival");
+    space.take(packet("a", 2, 0, vec![insert("z", r#"{"v":1}"#, 30)]));
+    assert_eq!(space.news(), "a z", "copies may overtake each other");
+    space.take(packet("a", 2, 0, vec![removal.clone(), late.clone(), update("y", r#"{"v":2}"#, 31)]));
+    assert_eq!(space.news(), "a y");
+    space.take(packet("a", 3, 0, vec![removal, late]));
+    assert_eq!((space.news().as_str(), space.text("x").is_some()), ("", true), "nor under the next number");
+}
+
+#[test]
+fn the_same_change_with_news_in_between_is_a_new_one() {
+    let mut space = Space::new();
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    space.take(packet("a", 2, 0, vec![delete("x")]));
+    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":2}"#, 1_000_001)]));
+    let number = space.send("a");
+    space.now = 1_000_002;
+    space.take(packet("a", 3, number, vec![delete("x")]));
+    assert_eq!(space.text("x"), None);
+}
+
+#[test]
+fn a_gap_is_fine_and_a_late_packet_is_only_acknowledged() {
+    let mut space = Space::new();
+    space.take(packet("a", 5, 0, vec![insert("x", r#"{"v":"two"}"#, 20)]));
+    let late = packet("a", 4, 0, vec![insert("x", r#"{"v":"one"}"#, 10), insert("y", r#"{"v":1}"#, 11)]);
+    let taken = space.take(late.clone());
+    assert_eq!((taken.ack, space.text("x"), space.text("y")), (5, Some(r#"{"_id":"x","v":"two"}"#), None));
+    let named: Vec<_> = taken.refused.iter().map(|r| (r.uuid.as_str(), r.why.code.as_str())).collect();
+    assert_eq!(named, [("y", "late_packet")], "what no packet of the node has brought is never dropped in silence");
+    assert_eq!((space.quarantine.len(), space.quarantine[0].code.as_str()), (1, "late_packet"));
+    space.take(late);
+    assert_eq!(space.quarantine.len(), 1);
+}
+
+#[test]
+fn only_an_acknowledgement_of_what_was_sent_moves_the_cursor() {
+    let mut space = Space::new();
+    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    assert_eq!((space.send("a"), space.send("a")), (1, 2));
+    space.take(packet("a", 1, 987_654_321, vec![]));
+    assert_eq!((space.traffic("a").cursor, space.traffic("a").confirmed), (Lsn(0), 0));
+    space.take(packet("a", 2, 1, vec![]));
+    assert_eq!((space.traffic("a").cursor, space.traffic("a").confirmed), (Lsn(1), 1));
+    assert_eq!(
+        (space.traffic("a").sent.as_slice(), space.traffic("a").confirmed_at),
+        (&[(2, Lsn(1))][..], Millis(1_000_000))
+    );
+    space.take(packet("a", 3, 2, vec![]));
+    let taken = space.take(packet("a", 4, 1, vec![]));
+    assert_eq!((space.traffic("a").confirmed, taken.issued), (2, 2), "an old one changes nothing");
+}
+
+#[test]
+fn packets_wait_for_their_acknowledgement_up_to_a_limit() {
+    let mut space = Space::new();
+    for _ in 0..=Traffic::SENT_MAX {
+        space.send("a");
+    }
+    assert_eq!((space.traffic("a").sent.len(), space.traffic("a").sent[0].0), (Traffic::SENT_MAX, 2));
+}
+
+#[test]
+fn a_settled_stretch_is_passed_only_from_where_it_was_read() {
+    let mut space = Space::new();
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    let from = space.traffic("a").reached();
+    let elsewhere = Settled { from: Reached { fill: Some(Fill { start: Lsn(1), again: true }), ..from }, upto: Lsn(1) };
+    space.take(Packet { settled: Some(elsewhere), ..packet("a", 2, 0, vec![]) });
+    assert_eq!(space.traffic("a").cursor, Lsn(0));
+    space.take(Packet { settled: Some(Settled { from, upto: Lsn(1) }), ..packet("a", 3, 0, vec![]) });
+    assert_eq!(space.traffic("a").cursor, Lsn(1));
+}
+
+#[test]
+fn what_stands_otherwise_than_sent_returns_to_its_sender() {
+    let mut space = Space::new();
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1,"w":1}"#, 10)]));
+    assert_eq!(space.news(), "a x", "as it was sent");
+    space.take(packet("a", 2, 0, vec![update("x", r#"{"v":2}"#, 20)]));
+    assert_eq!(space.news(), "a x, a gets x", "merged with a field that it did not hold");
+    space.take(packet("b", 1, 0, vec![update("x", r#"{"v":0}"#, 15)]));
+    assert_eq!(space.news(), "b gets x", "it lost");
+    space.take(packet("b", 2, 0, vec![update("x", r#"{"v":3,"w":3}"#, 30)]));
+    assert_eq!(space.news(), "b x, b gets x", "it met a change that its sender had not seen");
+    space.send("b");
+    space.take(packet("b", 3, 1, vec![update("x", r#"{"v":4,"w":4}"#, 40)]));
+    assert_eq!(space.news(), "b x");
+    space.take(packet("b", 4, 1, vec![update("x", r#"{"v":5}"#, 50), update("x", r#"{"w":5}"#, 51)]));
+    assert_eq!(space.news(), "b x, b x, b gets x", "once");
+}
+
+#[test]
+fn the_centre_as_master_tells_the_sender_what_stands() {
+    let mut space = Space::new();
+    space.state.strategies.insert(reports(), Strategy::ServerWins);
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    space.take(packet("b", 1, 0, vec![update("x", r#"{"v":2}"#, 20)]));
+    assert_eq!((space.news().as_str(), space.text("x")), ("a x, b gets x", Some(r#"{"_id":"x","v":1}"#)));
+}
+
+#[test]
+fn a_removal_counts_from_its_arrival_and_a_later_update_revives() {
+    let mut space = Space::new();
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10), delete("never-seen")]));
+    space.take(packet("a", 2, 0, vec![delete("x")]));
+    space.take(packet("a", 3, 0, vec![delete("x"), delete("never-seen")]));
+    assert_eq!(space.text("x"), None, "twice is harmless");
+    space.news();
+    space.take(packet("b", 1, 0, vec![update("x", r#"{"v":2}"#, 999_999)]));
+    assert!(space.news().contains("b gets x"), "earlier: its sender is told");
+    assert_eq!(space.text("x"), None);
+    space.take(packet("b", 2, 0, vec![update("x", r#"{"v":3}"#, 1_000_001)]));
+    assert_eq!(space.text("x"), Some(r#"{"_id":"x","v":3}"#));
+}
+
+#[test]
+fn insert_and_update_both_make_the_object_where_it_is_missing() {
+    let mut space = Space::new();
+    space.take(packet("a", 1, 0, vec![update("x", r#"{"v":1}"#, 10)]));
+    assert_eq!(space.text("x"), Some(r#"{"_id":"x","v":1}"#));
+    space.take(packet("a", 2, 0, vec![insert("x", r#"{"w":1}"#, 20)]));
+    assert_eq!(space.text("x"), Some(r#"{"_id":"x","v":1,"w":1}"#));
+}
+
+#[test]
+fn an_entity_that_cannot_be_applied_is_set_aside_and_named_again_to_repeats() {
+    let mut space = Space::new();
+    let why = Rejection { code: "unknown_type".into(), reason: "no such type".into() };
+    let large = format!(r#"{{"v":"{}"}}"#, "v".repeat(100));
+    let strange = entity("s", EntityEdit::Unusable(why), None);
+    let good = insert("x", r#"{"v":1}"#, 10);
+    let sent = packet("a", 1, 0, vec![strange.clone(), insert("l", &large, 10), good]);
+    let taken = space.take(sent.clone());
+    let codes: Vec<_> = taken.refused.iter().map(|r| r.why.code.as_str()).collect();
+    assert_eq!((codes.as_slice(), space.text("x").is_some()), (&["unknown_type", "document_too_large"][..], true));
+    assert_eq!(space.take(sent).refused, taken.refused);
+    let anew = packet("a", 1, 0, vec![strange, insert("y", r#"{"v":1}"#, 10)]);
+    assert_eq!(space.take(anew).refused, taken.refused[..1]);
+    assert_eq!(space.quarantine.len(), 2, "but set aside once");
+}
+
+#[test]
+fn an_unknown_node_gets_nothing_done() {
+    let mut space = Space::new();
+    let reply = space.commit(Intake::Packet(packet("stranger", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)])));
+    assert_eq!((reply, space.news().as_str()), (Reply::UnknownNode, ""));
+    let dispatch = Dispatch { node: node("stranger"), from: Reached::default(), upto: Lsn(1), held: Vec::new() };
+    assert_eq!(space.commit(Intake::Dispatch(dispatch)), Reply::UnknownNode);
+}
+
+#[test]
+fn a_node_that_was_silent_for_too_long_is_filled_again() {
+    let mut space = Space::new();
+    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10), insert("y", r#"{"v":1}"#, 10)]));
+    let number = space.send("a");
+    space.state.horizon = Lsn(1);
+    let taken = space.take(packet("a", 1, 0, vec![]));
+    assert_eq!(taken.reached, Reached { cursor: Lsn(0), fill: Some(Fill { start: Lsn(2), again: true }) });
+    space.take(packet("a", 2, number, vec![]));
+    assert_eq!(space.traffic("a").cursor, Lsn(0), "what was sent before does not count for the fill");
+    let number = space.send("a");
+    let taken = space.take(packet("a", 3, number, vec![]));
+    assert_eq!(taken.reached, Reached { cursor: Lsn(2), fill: None });
+}
+
+#[test]
+fn a_packet_of_the_hub_that_was_read_before_a_fill_began_is_not_sent() {
+    let mut space = Space::new();
+    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    let from = space.traffic("a").reached();
+    space.state.traffic.get_mut(&node("a")).unwrap().fill_again(Lsn(1));
+    let stale = Dispatch { node: node("a"), from, upto: Lsn(1), held: Vec::new() };
+    assert_eq!(space.commit(Intake::Dispatch(stale)), Reply::Moved);
+    assert_eq!(space.traffic("a").issued, 0);
+}
+
+#[test]
+fn a_node_with_a_row_filter_holds_what_it_sends_and_learns_what_became_of_it() {
+    let mut space = Space::new();
+    let filtered = BTreeSet::from([reports()]);
+    space.take(Packet { filtered: filtered.clone(), ..packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]) });
+    assert_eq!(space.news(), "a x, a gets x");
+    space.take(Packet { filtered, ..packet("a", 2, 0, vec![delete("x")]) });
+    let held: Vec<_> = space.held.iter().map(|held| (held.since, held.gone)).collect();
+    assert_eq!(held, [(Lsn(0), None), (Lsn(0), Some(Lsn(3)))]);
+}
