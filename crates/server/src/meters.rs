@@ -156,6 +156,9 @@ fn describe(recorder: &PrometheusRecorder) {
     let counters = [
         ("syncline_ops_total", "Ops of own clients by what became of them."),
         ("syncline_foreign_pushes_total", "Pushes of foreign clients that were committed."),
+        ("syncline_packets_received_total", "Packets of exchange nodes that were committed."),
+        ("syncline_packets_sent_total", "Packets that were made for exchange nodes."),
+        ("syncline_packet_entities_refused_total", "Entities of packets that were set aside with their reason."),
         ("syncline_commits_total", "Commits, each of a group of pushes."),
         ("syncline_pages_total", "Pages of changes that were answered."),
         ("syncline_snapshots_total", "Snapshots that were begun."),
