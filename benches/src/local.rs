@@ -17,8 +17,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 use syncline::{Database, DatabaseOptions};
-use syncline_core::merge::Strategy;
-use syncline_core::model::CollectionName;
+use syncline_core::model::{CollectionName, Strategy};
 
 /// Documents that are inserted in one round, and that queries are asked of.
 const DOCUMENTS: u64 = 10_000;

@@ -7,8 +7,7 @@ use serde_json::value::RawValue;
 use std::error::Error;
 use std::time::Instant;
 use syncline::{Database, Replica};
-use syncline_core::merge::Strategy;
-use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Mark, Meta, Millis, Stamp};
+use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Mark, Meta, Millis, Stamp, Strategy};
 use syncline_core::session::interface::Write;
 use syncline_core::wire::own::{Page, PageEdit, PageOp, SnapshotHead};
 

@@ -4,8 +4,7 @@
 use crate::auth::DeclaredToken;
 use std::path::PathBuf;
 use std::time::Duration;
-use syncline_core::merge::Strategy;
-use syncline_core::model::{CollectionName, Limits, SpaceName};
+use syncline_core::model::{CollectionName, Limits, SpaceName, Strategy};
 
 /// How a hub listens, whom it lets in and what it bounds.
 #[derive(Clone, Debug)]

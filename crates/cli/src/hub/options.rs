@@ -6,8 +6,7 @@ use crate::config::{Config, Entry};
 use crate::error::CliError;
 use std::path::Path;
 use std::time::Duration;
-use syncline_core::merge::Strategy;
-use syncline_core::model::{CollectionName, Limits, NodeId, SpaceName};
+use syncline_core::model::{CollectionName, Limits, NodeId, SpaceName, Strategy};
 use syncline_server::auth::{DeclaredToken, TokenSpec};
 use syncline_server::{Bounds, DeclaredRule, Options, Retention, Settings, TlsFiles};
 

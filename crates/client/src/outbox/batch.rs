@@ -11,8 +11,7 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use syncline_core::merge::Strategy;
-use syncline_core::model::{BatchId, DocId, Epoch};
+use syncline_core::model::{BatchId, DocId, Epoch, Strategy};
 use syncline_core::wire::own::{PushRequest, WireEdit, WireOp};
 use uuid::Uuid;
 

@@ -5,8 +5,7 @@ use crate::index::{self, IndexDef};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
 use std::sync::Arc;
-use syncline_core::merge::Strategy;
-use syncline_core::model::{CollectionName, Cursor, Epoch, Lsn};
+use syncline_core::model::{CollectionName, Cursor, Epoch, Lsn, Strategy};
 
 /// One collection of the file.
 #[derive(Debug)]

@@ -14,8 +14,7 @@ use crate::sync_error::SyncError;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
-use syncline_core::merge::Strategy;
-use syncline_core::model::{CollectionName, NodeId};
+use syncline_core::model::{CollectionName, NodeId, Strategy};
 use syncline_core::session::{Backlog, Positions, Stored, SyncEvent, Write};
 
 /// The part of a database that syncs.

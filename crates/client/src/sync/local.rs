@@ -4,8 +4,7 @@
 use crate::rebase::Resolver;
 use crate::sync_error::SyncError;
 use std::collections::BTreeSet;
-use syncline_core::merge::Strategy;
-use syncline_core::model::{CollectionName, NodeId};
+use syncline_core::model::{CollectionName, NodeId, Strategy};
 use syncline_core::session::{Backlog, Positions, Stored, Write};
 
 /// The local database as one session sees it. While a session runs, errors are sentences for `sync:error`.

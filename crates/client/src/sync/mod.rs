@@ -80,6 +80,6 @@ pub use http::HttpApiClient;
 pub use listeners::{ListenerId, SyncEvents};
 pub use options::{LogLevel, LoggingOptions, RetryOptions, SyncOptions};
 pub use status::{SyncOutcome, SyncStatus};
-pub use syncline_core::merge::Strategy;
+pub use syncline_core::model::Strategy;
 pub use syncline_core::model::{Cursor, Verdict};
 pub use syncline_core::session::{Conflict, Quarantined, SyncEvent};

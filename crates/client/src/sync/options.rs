@@ -6,7 +6,7 @@ use crate::rebase::Resolver;
 use crate::sync_error::SyncError;
 use std::sync::Arc;
 use std::time::Duration;
-use syncline_core::merge::Strategy;
+use syncline_core::model::Strategy;
 use syncline_core::session::{Retry, Settings};
 
 /// A pull waits at the hub at most this long, in seconds: well below the time-outs of proxies.

@@ -4,8 +4,7 @@ use super::world::{Device, Hub, scope, two_devices};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use syncline::Database;
-use syncline_core::merge::Strategy;
-use syncline_core::model::CollectionName;
+use syncline_core::model::{CollectionName, Strategy};
 use syncline_core::session::Write;
 
 #[test]

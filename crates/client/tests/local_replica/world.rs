@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use syncline::query::Query;
 use syncline::{Collection, Database, Replica};
 use syncline_core::hub::{AuthorState, Entry, Loaded, Reply, Rules, decide};
-use syncline_core::merge::Strategy;
+use syncline_core::model::Strategy;
 use syncline_core::model::*;
 use syncline_core::session::{Stored, Write};
 use syncline_core::wire::own::{Page, PageEdit, PageOp, PushReply, SnapshotHead, decode_push};

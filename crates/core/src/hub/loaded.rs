@@ -1,8 +1,7 @@
 //! What a group of pushes needs to know, and the same once a store has loaded it.
-
-use crate::merge::Strategy;
 use crate::model::{
-    Author, BatchId, CollectionName, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Seqs, Traffic, Version,
+    Author, BatchId, CollectionName, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Seqs, Strategy, Traffic,
+    Version,
 };
 use crate::model::{EntityEdit, ForeignBatch, ForeignEdit, Intake, OwnBatch, Packet, Step};
 use std::collections::{BTreeMap, BTreeSet};

@@ -18,7 +18,6 @@ mod write_set;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::{Claim, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
 pub use decide::{Decision, Reply, Taken, decide};
 pub use loaded::{AuthorState, BatchKey, DocKey, Loaded, Rules, StoredBatch, Touch, touch};
 pub use write_set::{Change, Conflict, Entry, Quarantined, Return, Ticket, WriteSet};

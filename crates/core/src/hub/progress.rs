@@ -2,8 +2,8 @@
 
 use super::loaded::{BatchKey, DocKey, Loaded, Rules, StoredBatch};
 use super::write_set::{Change, Conflict, Entry, Quarantined, WriteSet};
-use crate::merge::{self, Merged, Party, Strategy};
-use crate::model::{Author, Base, DocId, Edit, Lsn, Millis, NodeId, Rejection, Stamp, Verdict, Version};
+use crate::merge::{self, Merged, Party};
+use crate::model::{Author, Base, DocId, Edit, Lsn, Millis, NodeId, Rejection, Stamp, Strategy, Verdict, Version};
 
 /// Loaded state and write set, moving together.
 pub(super) struct Progress {

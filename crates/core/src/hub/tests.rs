@@ -1,12 +1,9 @@
 //! Hub decisions as stories: repeats, transactions, poison, clears, tickets.
 
-use super::{
-    AuthorState, Claim, Entry, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, Loaded, OwnBatch, Poison, Reply,
-    Rules, Step, decide, touch,
-};
+use super::{AuthorState, Entry, Loaded, Reply, Rules, decide, touch};
 use crate::model::{
-    Author, Base, BatchId, Body, CollectionName, DocId, Edit, Limits, Lsn, Millis, NodeId, Op, OpKey, Receipt,
-    Rejection, Seq, Stamp, Verdict,
+    Author, Base, BatchId, Body, Claim, CollectionName, DocId, Edit, Expiry, ForeignBatch, ForeignEdit, ForeignOp,
+    Intake, Limits, Lsn, Millis, NodeId, Op, OpKey, OwnBatch, Poison, Receipt, Rejection, Seq, Stamp, Step, Verdict,
 };
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert_eq, proptest};
 

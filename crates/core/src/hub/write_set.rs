@@ -1,9 +1,9 @@
 //! The rows that one commit writes, all or none.
 
 use super::loaded::{BatchKey, StoredBatch};
-use crate::merge::{Strategy, Values};
+use crate::merge::Values;
 use crate::model::{
-    Author, CollectionName, DocId, Facts, Holding, Lsn, Millis, NodeId, Receipt, Seq, Traffic, Version,
+    Author, CollectionName, DocId, Facts, Holding, Lsn, Millis, NodeId, Receipt, Seq, Strategy, Traffic, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

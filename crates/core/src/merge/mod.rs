@@ -18,6 +18,5 @@ mod losses;
 #[cfg(test)]
 mod tests;
 
-pub use crate::model::Strategy;
 pub use apply::{Merged, Party, apply};
 pub use losses::{Loss, Values};

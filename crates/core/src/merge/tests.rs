@@ -1,8 +1,8 @@
 //! The merge rule by example, and its independence of arrival order by property.
 
 use super::losses::Losses;
-use super::{Merged, Party, Strategy, Values, apply};
-use crate::model::{Author, Base, Body, Edit, Fields, Lsn, Millis, Stamp, Verdict, Version};
+use super::{Merged, Party, Values, apply};
+use crate::model::{Author, Base, Body, Edit, Fields, Lsn, Millis, Stamp, Strategy, Verdict, Version};
 use proptest::prelude::{Just, ProptestConfig, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use proptest::strategy::Strategy as AnyOf;
 use serde_json::value::RawValue;

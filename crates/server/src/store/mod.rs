@@ -22,8 +22,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::path::Path;
 use syncline_core::hub::{DocKey, Loaded, Touch, WriteSet};
-use syncline_core::merge::Strategy;
-use syncline_core::model::{Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
+use syncline_core::model::{Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Strategy, Traffic};
 use tokio::sync::mpsc;
 
 /// Turns what was loaded into what to write. May be called again when the engine asks for a retry.

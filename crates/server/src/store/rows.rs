@@ -2,8 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use syncline_core::merge::Strategy;
-use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Millis, SpaceName, Stamp, TimeFields};
+use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Millis, SpaceName, Stamp, Strategy, TimeFields};
 
 /// Where a space's log stands, all read at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

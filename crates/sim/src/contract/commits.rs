@@ -4,8 +4,7 @@ use super::Bench;
 use super::pen::{self, Do, collection, commit, id, load, open, space, write};
 use std::collections::BTreeMap;
 use syncline_core::hub::{Change, Entry, Touch, WriteSet};
-use syncline_core::merge::Strategy;
-use syncline_core::model::{Author, Body, Facts, Lsn, Mark, Meta, Millis, Stamp, TimeFields, Version};
+use syncline_core::model::{Author, Body, Facts, Lsn, Mark, Meta, Millis, Stamp, Strategy, TimeFields, Version};
 use syncline_server::store::{CollectionRule, RecordKind, StoreError};
 
 /// Each commit continues the log where the one before ended.

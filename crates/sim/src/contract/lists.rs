@@ -3,8 +3,8 @@
 use super::Bench;
 use super::pen::{Do, by, collection, commit, id, load, node, open, space, write};
 use syncline_core::hub::{Change, Conflict, Entry, Quarantined, Touch, WriteSet};
-use syncline_core::merge::{Strategy, Values};
-use syncline_core::model::{Author, Body, Lsn, Mark, Meta, Millis, Seq, Stamp, Version};
+use syncline_core::merge::Values;
+use syncline_core::model::{Author, Body, Lsn, Mark, Meta, Millis, Seq, Stamp, Strategy, Version};
 use syncline_server::store::{ListQuery, RecordKind};
 
 /// Newest first, filtered by collection and document, page by page; losing values unharmed.

@@ -6,8 +6,8 @@ use super::pen::{
     write,
 };
 use syncline_core::hub::{Conflict, Quarantined, StoredBatch, Touch, WriteSet};
-use syncline_core::merge::{Strategy, Values};
-use syncline_core::model::{Author, BatchId, Lsn, Millis, Receipt, Seq, Seqs, Verdict};
+use syncline_core::merge::Values;
+use syncline_core::model::{Author, BatchId, Lsn, Millis, Receipt, Seq, Seqs, Strategy, Verdict};
 use syncline_server::store::{ListQuery, Scan, StoreError, Trim, Trimmed};
 
 fn upto(horizon: u64) -> Trim {

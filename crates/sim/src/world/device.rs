@@ -9,8 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use syncline::filter::Filter;
 use syncline::query::Query;
 use syncline::{Collection, Database, DatabaseOptions};
-use syncline_core::merge::Strategy;
-use syncline_core::model::{CollectionName, Millis, NodeId};
+use syncline_core::model::{CollectionName, Millis, NodeId, Strategy};
 use syncline_core::session::{Backlog, Effect, Enable, Event, Failure, RequestId, Session, Settings, Write};
 
 /// Documents by collection and id.

@@ -10,8 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use syncline_core::merge::Strategy;
-use syncline_core::model::{BatchId, CollectionName, Cursor, Millis, NodeId};
+use syncline_core::model::{BatchId, CollectionName, Cursor, Millis, NodeId, Strategy};
 use syncline_core::session::{Backlog, Batch, Positions, SnapshotProgress, Stored, Write};
 use tokio::sync::watch;
 

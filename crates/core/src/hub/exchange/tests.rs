@@ -1,10 +1,9 @@
 //! Packets as stories: repeats, packets composed anew, gaps, acknowledgements, and what returns.
 
-use crate::hub::{AuthorState, Entry, Intake, Loaded, Quarantined, Reply, Rules, Taken, decide, touch};
-use crate::merge::Strategy;
+use crate::hub::{AuthorState, Entry, Loaded, Quarantined, Reply, Rules, Taken, decide, touch};
 use crate::model::{
-    Author, Body, CollectionName, Dispatch, DocId, Entity, EntityEdit, Fields, Fill, Holding, Limits, Lsn, Millis,
-    NodeId, Packet, Reached, Rejection, Settled, Traffic,
+    Author, Body, CollectionName, Dispatch, DocId, Entity, EntityEdit, Fields, Fill, Holding, Intake, Limits, Lsn,
+    Millis, NodeId, Packet, Reached, Rejection, Settled, Strategy, Traffic,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};

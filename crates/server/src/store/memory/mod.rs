@@ -17,8 +17,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{DocKey, Touch};
-use syncline_core::merge::Strategy;
-use syncline_core::model::{CollectionName, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
+use syncline_core::model::{CollectionName, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Strategy, Traffic};
 use tokio::sync::mpsc;
 
 /// Keeps spaces in memory.

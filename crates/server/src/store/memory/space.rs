@@ -7,8 +7,7 @@ use std::collections::BTreeMap;
 use syncline_core::hub::{
     AuthorState, Change, Conflict, DocKey, Entry, Loaded, Quarantined, StoredBatch, Touch, WriteSet,
 };
-use syncline_core::merge::Strategy;
-use syncline_core::model::{Author, BatchId, CollectionName, Epoch, Lsn, Millis, NodeId, Receipt, Seq, Seqs};
+use syncline_core::model::{Author, BatchId, CollectionName, Epoch, Lsn, Millis, NodeId, Receipt, Seq, Seqs, Strategy};
 
 #[derive(Debug, Default)]
 pub(super) struct Space {

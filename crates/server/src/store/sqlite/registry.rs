@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::Touch;
-use syncline_core::merge::Strategy;
-use syncline_core::model::{CollectionName, SpaceName};
+use syncline_core::model::{CollectionName, SpaceName, Strategy};
 
 /// SQLite's cache for this small file.
 const CACHE_BYTES: u64 = 1 << 20;

@@ -13,8 +13,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::hub::Touch;
-use syncline_core::merge::Strategy;
-use syncline_core::model::{CollectionName, Lsn, Millis, NodeId};
+use syncline_core::model::{CollectionName, Lsn, Millis, NodeId, Strategy};
 use tokio::sync::mpsc;
 
 /// A turn of the writer.
