@@ -36,11 +36,11 @@ pub struct IsoTimes {
     before: Second,
 }
 
-/// A second and its spelling, `2026-11-21T08:52:38`.
+/// A second and its spelling, `2026-11-21T08:52:38.000Z`.
 #[derive(Clone, Debug, Default)]
 struct Second {
     number: Option<u64>,
-    text: String,
+    text: Vec<u8>,
 }
 
 impl IsoTimes {
@@ -50,12 +50,12 @@ impl IsoTimes {
             std::mem::swap(&mut self.latest, &mut self.before);
         }
         if self.latest.number != Some(second) {
-            let text = time.iso().split('.').next().unwrap_or_default().to_owned();
-            self.latest = Second { number: Some(second), text };
+            self.latest = Second { number: Some(second), text: Millis(second * 1_000).iso().into_bytes() };
         }
-        out.extend_from_slice(self.latest.text.as_bytes());
-        let digit = |n: u64| b'0' + u8::try_from(n % 10).unwrap_or(0);
-        out.extend_from_slice(&[b'.', digit(ms / 100), digit(ms / 10), digit(ms), b'Z']);
+        out.extend_from_slice(&self.latest.text);
+        if let ([.., a, b, c, _], digit) = (&mut out[..], |n: u64| b'0' + u8::try_from(n % 10).unwrap_or(0)) {
+            (*a, *b, *c) = (digit(ms / 100), digit(ms / 10), digit(ms));
+        }
     }
 }
 
