@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use support::{Hub, insert, stamp};
-use syncline_server::store::{SqliteOptions, SqliteStore};
+use syncline_core::hub::{Touch, WriteSet};
+use syncline_core::model::{Lsn, Millis, NodeId, Plan, Registration, SpaceName, Traffic};
+use syncline_server::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
 
 fn update(seq: u64) -> Value {
     json!({ "seq": seq, "op": "update", "collection": "a", "id": "x", "base": seq - 1, "stamp": stamp(seq), "set": { "n": seq } })
@@ -57,6 +59,29 @@ async fn a_live_node_holds_the_log_back_until_it_has_read_it() {
     assert_eq!(nodes["nodes"][0]["cursor"], json!(2), "noted although the hub went down at once");
     trim_to(&hub, 2).await;
     assert_eq!(hub.post("/admin/spaces/main/trim", &Value::Null).await.json()["horizon"], json!(2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registered_node_holds_the_log_back_for_as_long_as_it_calls() {
+    let store = Arc::new(MemoryStore::new());
+    let hub = Hub::on(store.clone(), |options| options.settings.retention.log = Duration::ZERO).await;
+    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+    let (main, desk) = (SpaceName::new("main").unwrap(), NodeId::new("desk").unwrap());
+    let registration =
+        Registration { id: desk.clone(), code: "DESK".into(), name: String::new(), plan: Plan::default() };
+    store.register(&main, registration).await.unwrap();
+    hub.push("n1", "b2", &json!([update(2), update(3)])).await;
+    let called = async |at: u64| {
+        let traffic = Traffic { received_at: Millis(at), ..Traffic::new(Lsn(1)) };
+        let writes = WriteSet { traffic: [(desk.clone(), traffic)].into(), ..WriteSet::default() };
+        store.commit(&main, Touch::default(), Box::new(move |_| writes.clone())).await.unwrap();
+    };
+
+    called(u64::MAX).await;
+    trim_to(&hub, 1).await;
+    assert_eq!(hub.post("/admin/spaces/main/trim", &Value::Null).await.json()["horizon"], json!(1));
+    called(1).await;
+    trim_to(&hub, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,10 @@ impl Progress {
         if traffic.needs() < self.loaded.horizon {
             traffic.fill_again(self.loaded.head);
         }
-        let refused = if !self.loaded.seen.insert(packet.key) {
+        let refused = if packet.entities.is_empty() {
+            traffic.pass(packet.number, packet.ack);
+            Vec::new()
+        } else if !self.loaded.seen.insert(packet.key) {
             // Of older ones nobody waits for the answer any more.
             if packet.number == traffic.received { traffic.last.refused.clone() } else { Vec::new() }
         } else {

@@ -1,6 +1,6 @@
 //! How acknowledgements and numbers move a node's exchange (step 4 of the life of a change).
 
-use crate::model::{Lsn, Millis, Settled, Traffic};
+use crate::model::{LastPacket, Lsn, Millis, Settled, Traffic};
 
 impl Traffic {
     /// The node has accepted a packet of the hub, and with it everything before. A number that is not
@@ -11,6 +11,14 @@ impl Traffic {
         self.confirmed_at = now;
         self.sent.retain(|(number, _)| *number > ack);
         self.advance(upto);
+    }
+
+    /// A packet that holds nothing needs no memory of its own, however often a node asks for news.
+    pub(super) fn pass(&mut self, number: u64, ack: u64) {
+        self.received = self.received.max(number);
+        if self.last.ack != ack {
+            self.last = LastPacket { ack, ..LastPacket::default() };
+        }
     }
 
     /// Passes a stretch of the log that holds nothing for the node.

@@ -4,7 +4,7 @@
 use super::{Hub, Space};
 use crate::clock;
 use crate::error::ServerError;
-use crate::store::{Encoder, Head, NodeRow, Row, Scan, Scanned, Trim, Trimmed};
+use crate::store::{Encoder, Head, Row, Scan, Scanned, Trim, Trimmed};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -80,13 +80,15 @@ impl Space {
         let (now, keep) = (clock::now(), self.settings.retention);
         let ago = |age: Duration| Millis(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
         let old = self.last_before(ago(keep.log)).await?;
+        let silent = ago(keep.nodes);
         let nodes = self.store.nodes(&self.name).await?;
-        let horizon = nodes
-            .iter()
-            // A node that has read nothing yet starts from a snapshot: it holds nothing back.
-            .filter(|node: &&NodeRow| node.seen_at > ago(keep.nodes) && node.cursor > Lsn::ZERO)
-            .map(|node| node.cursor)
-            .fold(old, Lsn::min);
+        let registered = self.store.registered(&self.name, None).await?;
+        // A node that has read nothing yet starts from a snapshot: it holds nothing back. Nor does a
+        // registered one that has never called.
+        let readers = nodes.iter().filter(|node| node.seen_at > silent && node.cursor > Lsn::ZERO);
+        let exchanging = registered.iter().filter(|(_, traffic)| traffic.received_at > silent);
+        let needed = readers.map(|node| node.cursor).chain(exchanging.map(|(_, traffic)| traffic.needs()));
+        let horizon = needed.fold(old, Lsn::min);
         let trim = Trim {
             horizon,
             receipts_before: ago(keep.receipts),

@@ -5,6 +5,7 @@
 mod commits;
 mod concurrency;
 mod exchange;
+mod exchange_vectors;
 mod lists;
 mod pen;
 mod repeats;
@@ -15,6 +16,7 @@ mod trims;
 pub use commits::*;
 pub use concurrency::*;
 pub use exchange::*;
+pub use exchange_vectors::*;
 pub use lists::*;
 pub use repeats::*;
 pub use scans::*;
@@ -83,6 +85,7 @@ macro_rules! store_contract {
             returns_reach_only_their_node,
             a_packet_stops_at_its_limits,
             a_trim_forgets_returns,
+            the_recorded_exchange_comes_out,
             unknown_spaces_are_refused,
             spaces_are_isolated,
             reopening_keeps_everything,

@@ -180,6 +180,19 @@ fn the_same_change_with_news_in_between_is_a_new_one() {
 }
 
 #[test]
+fn asking_for_news_costs_no_memory_and_forgets_nothing() {
+    let mut space = Space::new();
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10), delete("x")]));
+    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":2}"#, 1_000_001)]));
+    let known = space.state.seen.len();
+    assert_eq!(space.take(packet("a", 2, 0, vec![])).ack, 2);
+    assert_eq!(space.take(packet("a", 2, 0, vec![])).ack, 2);
+    assert_eq!(space.state.seen.len(), known);
+    space.take(packet("a", 3, 0, vec![delete("x")]));
+    assert!(space.text("x").is_some(), "still the removal of the first packet");
+}
+
+#[test]
 fn a_gap_is_fine_and_a_late_packet_is_only_acknowledged() {
     let mut space = Space::new();
     space.take(packet("a", 5, 0, vec![insert("x", r#"{"v":"two"}"#, 20)]));
