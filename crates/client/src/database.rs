@@ -6,7 +6,7 @@ use crate::quarantine::Quarantined;
 use crate::replica::{Replica, Resolvers};
 use crate::store::{Store, StoreOptions, TimeSource};
 use crate::sync::desk::Desk;
-use crate::sync::{DatabaseSync, SyncOptions};
+use crate::sync::{DatabaseSync, Imported, SyncOptions};
 use crate::transaction::Transaction;
 use crate::ttl;
 use crate::typed::TypedCollection;
@@ -219,6 +219,29 @@ impl Database {
     /// When a collection's name breaks its rule, and as [`Collection::enable_sync`].
     pub fn sync(&self, options: SyncOptions) -> Result<DatabaseSync> {
         DatabaseSync::start(self.desk.clone(), options)
+    }
+
+    /// Everything of the options' collections that the hub has not confirmed, as one packet in a text, and
+    /// which packet of the hub was imported last. For sites without a network: carry the text to the hub
+    /// (`syncline exchange import`), and its answer back to [`Database::import_packet`]. A packet that got
+    /// lost needs no care: the next one holds its edits too. At most 10,000 edits leave in one packet; the
+    /// rest follows once it is confirmed.
+    ///
+    /// # Errors
+    /// When a name or an option breaks its rule, when the database syncs in another way, or when the file
+    /// cannot be written.
+    pub fn export_packet(&self, options: &SyncOptions) -> Result<String> {
+        self.desk.export_packet(options)
+    }
+
+    /// Takes a packet of the hub in: its documents, and what became of exported edits. A packet that is
+    /// imported again, or after a later one, changes nothing.
+    ///
+    /// # Errors
+    /// As [`Database::export_packet`], and [`SyncError::Packet`](crate::sync::SyncError::Packet) when the text
+    /// is no packet of this hub for this database.
+    pub fn import_packet(&self, options: &SyncOptions, text: &str) -> Result<Imported> {
+        self.desk.import_packet(options, text)
     }
 
     /// The file; `None`: memory.

@@ -123,7 +123,7 @@ fn fold(unit: &Unit<'_>, named: &Named, row: &Row, clears: &[OpRow]) -> Result<F
 }
 
 /// A clear spares what others changed after it was made.
-fn clear_reaches(version: Option<&Version>, clear: &OpRow, me: Author) -> bool {
+pub(crate) fn clear_reaches(version: Option<&Version>, clear: &OpRow, me: Author) -> bool {
     version.is_some_and(|version| version.lsn <= clear.base || version.author == me)
 }
 

@@ -17,6 +17,9 @@ const STEPS: [&str; 1] = [TABLES];
 ///   `author`, `meta` and the text (`shadow`, or `body` when that is NULL) are the hub's version,
 ///   none while `lsn` is 0; `op` is the newest op of the document. `docs_order` holds the rows of a
 ///   collection in their order, so that a query with a limit ends early and none sorts texts.
+/// - `packets`: none, or one row where sync goes by packets (`exchange`): with which hub, the last number
+///   given to an own packet, and the hub's packet that is stored here. `batches.packet` is the number of
+///   a batch that leaves as a packet.
 /// - `outbox`: `doc` is NULL for `clear`; `payload` is NULL while the `docs` row still holds the
 ///   inserted text; `prev` is the op before of the same document, so that no index is needed.
 const TABLES: &str = "
@@ -46,7 +49,12 @@ CREATE INDEX outbox_clears ON outbox(cid, seq) WHERE doc IS NULL;
 CREATE INDEX outbox_batches ON outbox(batch) WHERE batch IS NOT NULL;
 CREATE INDEX outbox_receipted ON outbox(cid, receipt_lsn) WHERE state = 2;
 CREATE TABLE batches(
-  batch INTEGER PRIMARY KEY, batch_id TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL, strategy TEXT NOT NULL
+  batch INTEGER PRIMARY KEY, batch_id TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL, strategy TEXT NOT NULL,
+  packet INTEGER
+);
+CREATE TABLE packets(
+  one INTEGER PRIMARY KEY CHECK (one = 1), hub TEXT NOT NULL, sent INTEGER NOT NULL DEFAULT 0,
+  received INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE snapshots(
   snapshot INTEGER PRIMARY KEY, epoch TEXT NOT NULL, first_lsn INTEGER NOT NULL,

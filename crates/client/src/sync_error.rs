@@ -1,5 +1,6 @@
 //! What can be wrong with the way sync is set up. What goes wrong while it runs is told by events.
 
+use syncline_core::model::CollectionName;
 use syncline_core::session::SyncEvent;
 use thiserror::Error;
 
@@ -31,11 +32,46 @@ pub enum SyncError {
         rule: &'static str,
     },
     /// A database has one log position and one outbox, so it syncs with one hub.
-    #[error("{collections} of this database already sync with another hub or token; disable their sync first")]
+    #[error(
+        "{collections} of this database already sync with another hub, token or protocol; disable their sync first"
+    )]
     OtherHub {
         /// The collections that do.
         collections: String,
     },
+    /// What is to name the hub or the schema in packets does not.
+    #[error("`exchange.{option}` is `{value}`; {rule}")]
+    ExchangeOption {
+        /// The option's name.
+        option: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// A hub's numbers mean nothing to another one.
+    #[error(
+        "this database exchanges packets with hub `{hub}`, not with `{wanted}`; set `exchange.hub_id` to its hub, or \
+         open another database file for the other one"
+    )]
+    OtherExchange {
+        /// The hub that the database knows.
+        hub: String,
+        /// The one that was asked for.
+        wanted: String,
+    },
+    /// A database that has read a hub's log cannot be taken for an empty one.
+    #[error(
+        "collection `{collection}` has synced with a hub's log (`lsn`) before, which packets cannot go on from; \
+         sync it with `Protocol::Lsn`, or open another database file for packets"
+    )]
+    OtherDialect {
+        /// Which one.
+        collection: CollectionName,
+    },
+    /// A packet that is none of the hub's for this node.
+    #[error("the packet cannot be imported: {0}")]
+    Packet(String),
     /// An event that nobody tells of.
     #[error("there is no event `{event}`; listen to `*` for all, or to one of: {}", SyncEvent::NAMES.join(", "))]
     UnknownEvent {

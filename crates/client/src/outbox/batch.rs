@@ -31,9 +31,9 @@ pub struct PendingBatch {
     pub body: String,
 }
 
-struct Batch {
-    number: i64,
-    id: BatchId,
+pub(super) struct Batch {
+    pub number: i64,
+    pub id: BatchId,
     epoch: Epoch,
     strategy: Strategy,
 }
@@ -82,7 +82,8 @@ pub(crate) fn dissolve_under_way(unit: &Unit<'_>, scope: &[Arc<Named>]) -> Resul
 fn under_way(unit: &Unit<'_>, scope: &[Arc<Named>]) -> Result<Option<Batch>> {
     let mut statement = unit.conn.prepare_cached(
         "SELECT batch, batch_id, epoch, strategy FROM batches
-         WHERE EXISTS (SELECT 1 FROM outbox WHERE outbox.batch = batches.batch AND cid = ?1) ORDER BY batch LIMIT 1",
+         WHERE packet IS NULL AND EXISTS (SELECT 1 FROM outbox WHERE outbox.batch = batches.batch AND cid = ?1)
+         ORDER BY batch LIMIT 1",
     )?;
     for named in scope {
         let found = statement.query_row([named.cid], |row| {
@@ -99,15 +100,20 @@ fn under_way(unit: &Unit<'_>, scope: &[Arc<Named>]) -> Result<Option<Batch>> {
 
 fn compose(unit: &mut Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<Option<Batch>> {
     let chosen = choose(unit, scope, ops_max)?;
+    name(unit, &chosen, None)
+}
+
+/// Gives ops a common batch, which is a packet's when it has a `packet` number.
+pub(super) fn name(unit: &mut Unit<'_>, chosen: &[OpRow], packet: Option<u64>) -> Result<Option<Batch>> {
     let Some(first) = chosen.first() else { return Ok(None) };
     let leader = unit.by_cid(first.cid)?;
     let (id, epoch, strategy) = (BatchId::new(Uuid::now_v7().to_string())?, leader.epoch.clone(), leader.strategy);
     unit.conn
-        .prepare_cached("INSERT INTO batches(batch_id, epoch, strategy) VALUES (?1, ?2, ?3)")?
-        .execute(params![id.as_str(), epoch.as_str(), strategy.as_str()])?;
+        .prepare_cached("INSERT INTO batches(batch_id, epoch, strategy, packet) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![id.as_str(), epoch.as_str(), strategy.as_str(), packet])?;
     let number = unit.conn.last_insert_rowid();
     let sql = "UPDATE outbox SET batch = ?2, state = 1, wire_seq = coalesce(wire_seq, ?3) WHERE seq = ?1";
-    for op in &chosen {
+    for op in chosen {
         let fresh = unit.next_seq();
         unit.conn.prepare_cached(sql)?.execute(params![op.number(), number, fresh.0])?;
     }
@@ -116,7 +122,7 @@ fn compose(unit: &mut Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<
 
 /// The oldest waiting ops of the collections. A transaction is never split: one that also edited a
 /// collection which does not sync now waits for it, and with it whatever was built on its documents.
-fn choose(unit: &Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<Vec<OpRow>> {
+pub(super) fn choose(unit: &Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<Vec<OpRow>> {
     let sql = "SELECT seq, txn, coalesce(length(payload), 0), cid, doc FROM outbox
                WHERE state < 2 AND batch IS NULL ORDER BY seq";
     let mut statement = unit.conn.prepare_cached(sql)?;

@@ -6,14 +6,22 @@
 
 mod batch;
 mod chain;
+mod net;
+mod packet;
 mod payload;
 mod record;
+mod spell;
 
 pub use batch::PendingBatch;
 pub(crate) use batch::{dissolve, dissolve_under_way, find_batch, next_batch, wire_op};
 pub(crate) use chain::{of_doc, passed, retire};
+pub(crate) use net::entities;
+pub(crate) use packet::{
+    PacketOps, Traffic, accepted, any_waits, dissolve_packets, next_packet, packet_under_way, unfit,
+};
 pub(crate) use payload::{Payload, edit_of};
 pub(crate) use record::{Group, NewOp, append_insert, materialise, record, record_clear};
+pub(crate) use spell::spell_out_clears;
 
 use crate::error::{Error, Result};
 use crate::store::Unit;

@@ -104,17 +104,18 @@ pub(crate) fn record_clear(unit: &mut Unit<'_>, named: &Named, group: Option<&mu
     append(unit, named, Appended { seq, doc: None, kind: OpKind::Clear, payload: None, base, stamp, prev: None }, group)
 }
 
-struct Appended {
-    seq: Seq,
-    doc: Option<i64>,
-    kind: OpKind,
-    payload: Option<String>,
-    base: Lsn,
-    stamp: Stamp,
-    prev: Option<i64>,
+/// A new row of the outbox.
+pub(super) struct Appended {
+    pub seq: Seq,
+    pub doc: Option<i64>,
+    pub kind: OpKind,
+    pub payload: Option<String>,
+    pub base: Lsn,
+    pub stamp: Stamp,
+    pub prev: Option<i64>,
 }
 
-fn append(unit: &mut Unit<'_>, named: &Named, op: Appended, group: Option<&mut Group>) -> Result<()> {
+pub(super) fn append(unit: &mut Unit<'_>, named: &Named, op: Appended, group: Option<&mut Group>) -> Result<()> {
     let txn = group.map(|group| group.take_in(unit, number(op.seq))).transpose()?.flatten();
     unit.conn
         .prepare_cached(

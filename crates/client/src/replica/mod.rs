@@ -4,10 +4,13 @@
 //! no clock of its own. [`Replica::carry_out`] takes the writes of
 //! [`syncline_core::session`] as they are.
 
+mod packet;
 mod pull;
 mod push;
 mod retry;
 mod snapshot;
+
+pub(crate) use packet::{Ends, Order, Sent, UNTIMED};
 
 use crate::error::Result;
 use crate::outbox::{self, PendingBatch};
@@ -18,7 +21,7 @@ use crate::transaction::enqueue_all;
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use syncline_core::model::{BatchId, CollectionName, NodeId, Rejection, Strategy};
+use syncline_core::model::{BatchId, CollectionName, NodeId, PushReply, Rejection, Strategy};
 use syncline_core::session::interface::{Backlog, Batch, Stored, Write};
 use syncline_core::session::notice;
 use syncline_core::session::positions::Positions;
@@ -106,11 +109,15 @@ impl Replica {
             Write::SnapshotBegin { scope, head } => self.edit(|unit, _| snapshot::begin(unit, &scope, &head)),
             Write::SnapshotPart(ops) => self.edit(|unit, apply| snapshot::part(unit, apply, scope, &ops)),
             Write::SnapshotFinish => self.edit(|unit, apply| snapshot::finish(unit, apply, scope)),
+            Write::Page { scope, page } if page.receipt.is_some() => self.take_packet(&scope, &page, Order::Certain),
             Write::Page { scope, page } => self.edit(|unit, apply| pull::page(unit, apply, &scope, &page)),
             Write::NextBatch { scope, limit, recompose } => {
                 let batch = self.next_batch(&scope, limit, recompose)?;
                 let batch = batch.map(|batch| Batch { id: batch.batch_id, ops: batch.ops, body: batch.body });
                 Ok(Stored { batch, ..Stored::default() })
+            }
+            Write::Receipts { reply: PushReply { page: Some(page), .. }, .. } => {
+                self.take_packet(scope, &page, Order::Certain)
             }
             Write::Receipts { batch, reply } => {
                 let mut stored = self.edit(|unit, apply| push::receipts(unit, apply, &batch, &reply))?;
@@ -145,6 +152,8 @@ impl Replica {
             if recompose {
                 outbox::dissolve_under_way(unit, &scope)?;
             }
+            // A database that went by packets before offers their ops again.
+            outbox::dissolve_packets(unit)?;
             outbox::next_batch(unit, &scope, ops_max.max(1))
         })
     }

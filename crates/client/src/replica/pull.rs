@@ -19,7 +19,7 @@ use syncline_core::wire::own::{Page, PageEdit, PageOp};
 pub(super) fn page(unit: &mut Unit<'_>, applying: &mut Applying, scope: &Scope, page: &Page) -> Result<()> {
     let members = known(unit, scope)?;
     let stale = retire_passed(unit, &members, page.server_lsn)?;
-    let mut targets = Targets::of(unit, &members, false)?;
+    let mut targets = Targets::of(unit, &members, Source::Page)?;
     for op in &page.ops {
         let own = op.author == unit.author() && op.author != Author::SELF;
         match targets.of_name(&op.collection) {
@@ -115,16 +115,27 @@ pub(super) struct Target {
     clears: Vec<outbox::OpRow>,
     /// Nobody needs to know the text before: no index, no live query, no clear.
     plain: bool,
-    /// Documents of a snapshot stand even where their version was known.
-    snapshot: bool,
+    /// What brings the documents.
+    source: Source,
+}
+
+/// What brings documents of the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A page of the log: a version that is known already stays.
+    Page,
+    /// A snapshot: its documents are marked, and stand even where their version was known.
+    Snapshot,
+    /// A packet: its documents stand, because its numbers tell nothing about single versions.
+    Packet,
 }
 
 impl Targets {
-    pub(super) fn of(unit: &mut Unit<'_>, members: &[Arc<Named>], snapshot: bool) -> Result<Targets> {
+    pub(super) fn of(unit: &mut Unit<'_>, members: &[Arc<Named>], source: Source) -> Result<Targets> {
         let targets = members.iter().map(|named| {
             let clears = outbox::clears(unit.conn, named.cid)?;
             let plain = clears.is_empty() && !unit.is_observed(named);
-            Ok(Target { named: named.clone(), clears, plain, snapshot })
+            Ok(Target { named: named.clone(), clears, plain, source })
         });
         Ok(Targets { members: targets.collect::<Result<_>>()?, last: 0 })
     }
@@ -151,7 +162,7 @@ pub(super) fn apply(unit: &mut Unit<'_>, applying: &mut Applying, target: &Targe
     let named = &target.named;
     match (rows::by_id(unit.conn, named.cid, &op.id)?, text) {
         (None, None) => Ok(()),
-        (Some(row), _) if !target.snapshot && row.lsn() >= op.lsn => Ok(()),
+        (Some(row), _) if target.source == Source::Page && row.lsn() >= op.lsn => Ok(()),
         (Some(row), None) if row.op.is_none() && target.clears.is_empty() => {
             unit.changed(named, row.doc, row.body.as_deref(), None)?;
             rows::delete(unit.conn, row.doc)
@@ -172,7 +183,7 @@ pub(super) fn apply(unit: &mut Unit<'_>, applying: &mut Applying, target: &Targe
 
 /// Writes the hub's version where no op lies over it. Returns whether it did.
 fn upsert(unit: &Unit<'_>, target: &Target, op: &PageOp, text: &str, expires: Option<u64>) -> Result<bool> {
-    let generation = if target.snapshot { target.named.generation } else { 0 };
+    let generation = if target.source == Source::Snapshot { target.named.generation } else { 0 };
     let written = unit
         .conn
         .prepare_cached(
@@ -193,7 +204,7 @@ fn upsert(unit: &Unit<'_>, target: &Target, op: &PageOp, text: &str, expires: Op
             meta_text(op),
             expires,
             generation,
-            target.snapshot
+            target.source != Source::Page
         ])?;
     Ok(written == 1)
 }
@@ -217,9 +228,12 @@ fn over(
     }
     let removed_text = || known.clone().unwrap_or_else(|| json!({ "_id": op.id }).to_string());
     let shadow = text.map_or_else(removed_text, str::to_owned);
-    if target.snapshot {
+    if target.source == Source::Snapshot {
         mark(unit, target, row.doc)?;
         snapshot_bases(unit, &row, op)?;
+    }
+    if target.source == Source::Packet {
+        packet_bases(unit, &row, op)?;
     }
     row.hub =
         Some(HubVersion { lsn: op.lsn, stamp: op.stamp, author: op.author, meta: meta_text(op), shadow: Some(shadow) });
@@ -252,6 +266,16 @@ fn snapshot_bases(unit: &Unit<'_>, row: &Row, op: &PageOp) -> Result<()> {
         if pending.batch.is_none() {
             outbox::save(unit.conn, &outbox::OpRow { base, ..pending.clone() })?;
         }
+    }
+    Ok(())
+}
+
+/// What pends was made on an older version than this one, whatever number an accepted edit or a restored
+/// hub has given to that.
+fn packet_bases(unit: &Unit<'_>, row: &Row, op: &PageOp) -> Result<()> {
+    let older = Lsn(op.lsn.0.saturating_sub(1));
+    for pending in outbox::of_doc(unit.conn, row.op)?.iter().filter(|pending| pending.base > older) {
+        outbox::save(unit.conn, &outbox::OpRow { base: older, ..pending.clone() })?;
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ fn settle(
 }
 
 /// Sets an op aside and brings its documents back to the hub's.
-fn reject(
+pub(super) fn reject(
     unit: &mut Unit<'_>,
     applying: &mut Applying,
     named: &Named,

@@ -1,7 +1,7 @@
 //! A first load, or a new start: documents in parts, resumable after a crash, with the app's own
 //! edits kept on top.
 
-use super::pull::{self, Targets};
+use super::pull::{self, Source, Targets};
 use super::{Applying, Scope, known, known_only};
 use crate::error::{Error, Result};
 use crate::outbox;
@@ -45,7 +45,7 @@ pub(super) fn begin(unit: &mut Unit<'_>, scope: &Scope, head: &SnapshotHead) -> 
 /// Adds documents, and remembers the last one.
 pub(super) fn part(unit: &mut Unit<'_>, applying: &mut Applying, scope: &Scope, ops: &[PageOp]) -> Result<()> {
     let members = loading(unit, scope)?;
-    let mut targets = Targets::of(unit, &members, true)?;
+    let mut targets = Targets::of(unit, &members, Source::Snapshot)?;
     for op in ops {
         let Some(target) = targets.of_name(&op.collection) else { continue };
         pull::apply(unit, applying, target, op)?;

@@ -4,7 +4,8 @@
 use super::link::Link;
 use super::listeners::{ListenerId, SyncEvents};
 use super::local::Local;
-use super::options::SyncOptions;
+use super::options::{Protocol, SyncOptions};
+use super::packet::PacketNode;
 use super::status::{SyncOutcome, SyncStatus};
 use crate::error::Result;
 use crate::rebase::Resolver;
@@ -36,12 +37,26 @@ impl Desk {
     /// Adds collections to what syncs, with these options.
     pub(crate) fn enable(&self, options: SyncOptions, collections: BTreeSet<CollectionName>) -> Result<()> {
         let replica = self.replica.clone();
-        Ok(self.link.enable(options, collections, move || Box::new(replica))?)
+        let local: Box<dyn Local> = match options.protocol {
+            Protocol::Lsn => Box::new(replica),
+            Protocol::Exchange => Box::new(PacketNode::new(replica, options.exchange.ends()?)),
+        };
+        Ok(self.link.enable(options, collections, move || local)?)
     }
 
     /// Takes collections out of what syncs.
     pub(crate) fn disable(&self, collections: &BTreeSet<CollectionName>) {
         self.link.disable(collections);
+    }
+
+    /// The database as an engine sees it.
+    pub(super) fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// Something changed that may concern a running engine.
+    pub(super) fn wrote(&self) {
+        self.link.wrote();
     }
 
     /// A full cycle from now on.

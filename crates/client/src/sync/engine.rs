@@ -5,7 +5,7 @@
 use super::api::ApiClient;
 use super::exchange::Exchange;
 use super::listeners::Listeners;
-use super::local::Local;
+use super::local::{Local, Outgoing};
 use super::options::LoggingOptions;
 use crate::sync_error::SyncError;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -279,8 +279,14 @@ impl Worker {
     fn carry_out(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Send(id, request) => {
+                let packet = match self.setup.local.outgoing(&request) {
+                    Ok(Outgoing::Plain) => None,
+                    Ok(Outgoing::Packet(packet)) => Some(packet),
+                    Ok(Outgoing::Known(answer)) => return Some(Event::Answered(id, answer)),
+                    Err(cause) => return Some(Event::Failed(id, Failure::Storage(cause))),
+                };
                 let (api, node, reports) = (self.setup.api.clone(), self.node.clone(), self.reports.clone());
-                let task = tokio::spawn(Exchange { api, node, id, reports }.run(request));
+                let task = tokio::spawn(Exchange { api, node, id, reports }.run(request, packet));
                 self.requests.retain(|_, request| !request.is_finished());
                 self.requests.insert(id, task.abort_handle());
             }

@@ -2,6 +2,7 @@
 //! the engine; the channel for reports holds one, so a long snapshot is read no faster than it is stored.
 
 use super::api::{ApiClient, ApiError, ApiReply, ApiStream};
+use super::packet::OutPacket;
 use super::reply::{self, SnapshotReader};
 use super::request;
 use futures_util::FutureExt;
@@ -26,8 +27,8 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Sends the request and reports every answer, or why there is none.
-    pub(super) async fn run(self, request: Request) {
-        let outcome = AssertUnwindSafe(self.perform(request)).catch_unwind().await;
+    pub(super) async fn run(self, request: Request, packet: Option<OutPacket>) {
+        let outcome = AssertUnwindSafe(self.perform(request, packet)).catch_unwind().await;
         let failure = match outcome {
             Ok(Ok(())) => return,
             Ok(Err(failure)) => failure,
@@ -36,7 +37,13 @@ impl Exchange {
         self.report(Event::Failed(self.id, failure)).await;
     }
 
-    async fn perform(&self, request: Request) -> Result<(), Failure> {
+    async fn perform(&self, request: Request, packet: Option<OutPacket>) -> Result<(), Failure> {
+        if let Some(packet) = packet {
+            let reply = self.api.post(request::EXCHANGE, packet.text().to_owned()).await;
+            let answer = packet.answer(&request, reply)?;
+            self.report(Event::Answered(self.id, answer)).await;
+            return Ok(());
+        }
         let answer = match request {
             Request::Snapshot { scope, after } => {
                 return self.snapshot(&request::snapshot(&self.node, &scope, after)).await;

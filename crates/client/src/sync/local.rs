@@ -1,11 +1,22 @@
 //! What the engine needs of the local database. Implemented by the replica, and by a small one in
 //! memory that the engine's tests use.
 
+use super::packet::OutPacket;
 use crate::rebase::Resolver;
 use crate::sync_error::SyncError;
 use std::collections::BTreeSet;
 use syncline_core::model::{CollectionName, NodeId, Strategy};
-use syncline_core::session::{Backlog, Positions, Stored, Write};
+use syncline_core::session::{Answer, Backlog, Positions, Request, Stored, Write};
+
+/// How a request of the session leaves.
+pub(super) enum Outgoing {
+    /// As a request of the `lsn` dialect.
+    Plain,
+    /// As a packet of the `exchange` dialect.
+    Packet(OutPacket),
+    /// Not at all, because the answer is known.
+    Known(Answer),
+}
 
 /// The local database as one session sees it. While a session runs, errors are sentences for `sync:error`.
 pub(super) trait Local: Send {
@@ -25,6 +36,11 @@ pub(super) trait Local: Send {
 
     /// What waits for the hub.
     fn backlog(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Backlog, String>;
+
+    /// How a request leaves. Unless overridden, in the form of the `lsn` dialect.
+    fn outgoing(&mut self, _request: &Request) -> Result<Outgoing, String> {
+        Ok(Outgoing::Plain)
+    }
 
     /// Carries out one write in one transaction.
     fn carry_out(&mut self, scope: &BTreeSet<CollectionName>, write: Write) -> Result<Stored, String>;

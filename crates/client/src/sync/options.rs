@@ -3,11 +3,13 @@
 use super::api::ApiClient;
 use super::http::HttpApiClient;
 use crate::rebase::Resolver;
+use crate::replica::Ends;
 use crate::sync_error::SyncError;
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::model::Strategy;
 use syncline_core::session::{Retry, Settings};
+use syncline_core::wire::exchange::{is_uuid, major_version};
 
 /// A pull waits at the hub at most this long, in seconds: well below the time-outs of proxies.
 const LONGEST_WAIT_S: u64 = 10;
@@ -33,6 +35,10 @@ pub struct SyncOptions {
     pub token: String,
     /// The collections, where the whole database is meant.
     pub collections: Vec<String>,
+    /// How edits travel. Default by the hub's log.
+    pub protocol: Protocol,
+    /// Whom and what packets name; for [`Protocol::Exchange`].
+    pub exchange: ExchangeOptions,
     /// A fixed time between cycles; sets the shortest and the longest at once. Default: adaptive.
     pub sync_interval_ms: Option<u64>,
     /// Shortest time between cycles. Default 5,000.
@@ -46,7 +52,7 @@ pub struct SyncOptions {
     /// Whether sync works by itself (`autoSync`, `autoStartLoop`); otherwise only when triggered. Default true.
     pub auto_sync: bool,
     /// Whether a pull waits at the hub for changes, so that they arrive at once (the part of
-    /// `useWebSockets`). Default true.
+    /// `useWebSockets`); not with packets. Default true.
     pub long_poll: bool,
     /// For collections where the hub sets no strategy. Default last-write-wins.
     pub conflict_resolution: Strategy,
@@ -60,6 +66,51 @@ pub struct SyncOptions {
     pub resolver: Option<Resolver>,
     /// Reaches the hub in another way than by HTTP to `url`.
     pub api_client: Option<Arc<dyn ApiClient>>,
+}
+
+/// How edits travel between a database and its hub.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// By the hub's log, with receipts and long-poll.
+    #[default]
+    Lsn,
+    /// By numbered packets, for hubs that exchange those, and over files ([`Database::export_packet`]). The
+    /// hub must know this database as a registered node, and documents travel only under UUIDs.
+    ///
+    /// [`Database::export_packet`]: crate::Database::export_packet
+    Exchange,
+}
+
+/// What packets name beside the documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExchangeOptions {
+    /// UUID of the hub. Default `00000000-0000-4000-8000-000000000000`, as with the hub itself.
+    pub hub_id: String,
+    /// Version of the data's schema, `major.minor.patch`; hub and node need the same major. Default `1.0.0`.
+    pub schema_version: String,
+}
+
+impl Default for ExchangeOptions {
+    fn default() -> Self {
+        ExchangeOptions {
+            hub_id: "00000000-0000-4000-8000-000000000000".to_owned(),
+            schema_version: "1.0.0".to_owned(),
+        }
+    }
+}
+
+impl ExchangeOptions {
+    /// The same, checked.
+    pub(crate) fn ends(&self) -> Result<Ends, SyncError> {
+        let wrong = |option, value: &str, rule| SyncError::ExchangeOption { option, value: value.to_owned(), rule };
+        if !is_uuid(&self.hub_id) {
+            return Err(wrong("hub_id", &self.hub_id, "it must be the UUID of the hub (its `exchange.hub_id`)"));
+        }
+        if major_version(&self.schema_version).is_none() {
+            return Err(wrong("schema_version", &self.schema_version, "it must be a version such as `1.2.0`"));
+        }
+        Ok(Ends { hub: self.hub_id.to_ascii_lowercase(), schema_version: self.schema_version.clone() })
+    }
 }
 
 /// How failed cycles are repeated.
@@ -101,6 +152,8 @@ impl Default for SyncOptions {
             url: String::new(),
             token: String::new(),
             collections: Vec::new(),
+            protocol: Protocol::default(),
+            exchange: ExchangeOptions::default(),
             sync_interval_ms: None,
             min_sync_interval_ms: 5_000,
             max_sync_interval_ms: 60_000,
@@ -148,8 +201,11 @@ impl SyncOptions {
         Ok(Arc::new(HttpApiClient::new(&self.url, &self.token, timeout)?))
     }
 
-    /// Whether both mean the same hub and the same rights there.
+    /// Whether both mean the same hub, spoken to in the same way, and the same rights there.
     pub(super) fn same_hub(&self, other: &SyncOptions) -> bool {
+        if self.protocol != other.protocol || self.exchange != other.exchange {
+            return false;
+        }
         match (&self.api_client, &other.api_client) {
             (Some(one), Some(two)) => Arc::ptr_eq(one, two),
             (None, None) => self.url == other.url && self.token == other.token,
@@ -184,7 +240,7 @@ impl SyncOptions {
             min_interval_ms: min,
             max_interval_ms: max,
             heartbeat_interval_ms: self.heartbeat_interval_ms,
-            wait_s: (self.long_poll && wait_s > 0).then_some(wait_s),
+            wait_s: (self.long_poll && wait_s > 0 && self.protocol == Protocol::Lsn).then_some(wait_s),
             push_batch_size: self.push_batch_size,
             retry: Retry {
                 max_retries: self.retry.max_retries,

@@ -24,6 +24,7 @@ pub(super) fn pull(node: &NodeId, scope: &BTreeSet<CollectionName>, since: &Curs
 }
 
 pub(super) const PUSH: &str = "/sync/push";
+pub(super) const EXCHANGE: &str = "/api/sync/exchange";
 pub(super) const HEALTH: &str = "/sync/health";
 
 fn names(scope: &BTreeSet<CollectionName>) -> String {
