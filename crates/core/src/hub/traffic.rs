@@ -15,9 +15,11 @@ impl Traffic {
 
     /// A packet that holds nothing needs no memory of its own, however often a node asks for news.
     pub(super) fn pass(&mut self, number: u64, ack: u64) {
-        self.received = self.received.max(number);
-        if self.last.ack != ack {
-            self.last = LastPacket { ack, ..LastPacket::default() };
+        if number > self.received {
+            self.received = number;
+            if self.last.ack != ack {
+                self.last = LastPacket { ack, ..LastPacket::default() };
+            }
         }
     }
 

@@ -1,19 +1,10 @@
 //! Registered nodes of a space in memory: who they are, how far their exchange has come, what they hold.
 
-use super::space::Space;
+use super::space::{Registered, Space};
 use crate::store::StoreError;
 use std::collections::BTreeMap;
 use syncline_core::hub::DocKey;
-use syncline_core::model::{Holding, Lsn, NodeId, Registration, Traffic};
-
-/// One registered node.
-#[derive(Debug)]
-pub(super) struct Registered {
-    pub registration: Registration,
-    pub traffic: Traffic,
-    /// What it holds where it has a row filter: since when, and until when.
-    pub held: BTreeMap<DocKey, (Lsn, Option<Lsn>)>,
-}
+use syncline_core::model::{Holding, NodeId, Registration, Traffic};
 
 impl Space {
     pub fn register(&mut self, registration: Registration) -> Result<(), StoreError> {

@@ -1,13 +1,14 @@
 //! One space in memory: what a commit loads and writes.
 
-use super::exchange::Registered;
 use crate::store::ledger::{json, side};
 use crate::store::{ConflictRow, Head, NodeRow, QuarantineRow};
 use std::collections::BTreeMap;
 use syncline_core::hub::{
     AuthorState, Change, Conflict, DocKey, Entry, Loaded, Quarantined, StoredBatch, Touch, WriteSet,
 };
-use syncline_core::model::{Author, BatchId, CollectionName, Epoch, Lsn, Millis, NodeId, Receipt, Seq, Seqs, Strategy};
+use syncline_core::model::{
+    Author, BatchId, CollectionName, Epoch, Lsn, Millis, NodeId, Receipt, Registration, Seq, Seqs, Strategy, Traffic,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Space {
@@ -24,6 +25,15 @@ pub(super) struct Space {
     pub quarantine: Vec<QuarantineRow>,
     /// The last numbers given to rows of the ledger and of the quarantine: none is used again.
     pub last_listed: (u64, u64),
+}
+
+/// One registered node.
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub registration: Registration,
+    pub traffic: Traffic,
+    /// What it holds where it has a row filter: since when, and until when.
+    pub held: BTreeMap<DocKey, (Lsn, Option<Lsn>)>,
 }
 
 impl Space {

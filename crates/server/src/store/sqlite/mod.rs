@@ -13,6 +13,7 @@ mod lock;
 mod open;
 mod packets;
 mod reader;
+mod register;
 mod registry;
 mod scan;
 mod schema;
