@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use syncline_core::model::Kind;
+use syncline_core::model::{Kind, Malformed};
 
 /// Most seconds that an overloaded hub asks a client to wait; the least is 1. Drawn anew for each
 /// answer, so that clients do not come back together.
@@ -73,9 +73,16 @@ impl ServerError {
     fn status(&self) -> StatusCode {
         match self {
             ServerError::Forbidden { .. } => StatusCode::FORBIDDEN,
-            ServerError::NotFound(_) | ServerError::Store(StoreError::UnknownSpace(_)) => StatusCode::NOT_FOUND,
+            ServerError::NotFound(_)
+            | ServerError::UnknownNode { .. }
+            | ServerError::Store(StoreError::UnknownSpace(_)) => StatusCode::NOT_FOUND,
+            ServerError::Unfit { .. } | ServerError::Malformed(Malformed::Element { .. }) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             ServerError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            ServerError::Taken { .. } => StatusCode::CONFLICT,
+            ServerError::Taken { .. }
+            | ServerError::SchemaVersion { .. }
+            | ServerError::Store(StoreError::CodeTaken { .. }) => StatusCode::CONFLICT,
             ServerError::TooMuch { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             ServerError::SlowBody { .. } => StatusCode::REQUEST_TIMEOUT,
             ServerError::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -100,6 +107,10 @@ impl ServerError {
             }
             ServerError::Forbidden { part: Denied::Writing, .. } => {
                 object.insert("access".to_owned(), json!("write"));
+            }
+            ServerError::SchemaVersion { sent, supported } => {
+                object.insert("sent".to_owned(), json!(sent));
+                object.insert("supported".to_owned(), json!(supported));
             }
             ServerError::Resync { epoch, horizon, .. } => {
                 object.insert("epoch".to_owned(), json!(epoch));

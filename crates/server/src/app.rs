@@ -4,6 +4,7 @@ use crate::auth::{Access, Grant, Tokens};
 use crate::error::ServerError;
 use crate::hub::{Hub, Space};
 use crate::meters::Meters;
+use crate::nodes::Nodes;
 use crate::options::Options;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -16,12 +17,17 @@ use tokio::time::timeout;
 /// beside the requests that come in meanwhile.
 const WOKEN_READS: usize = 64;
 
+/// Where programs send a token that cannot set `Authorization`.
+const SYNC_TOKEN: &str = "x-sync-token";
+
 /// A hub with its door: tokens, limits, counters.
 pub struct App {
     /// The hub.
     pub hub: Arc<Hub>,
     /// Who may come in.
     pub tokens: Tokens,
+    /// Who exchanges packets.
+    pub nodes: Nodes,
     /// How it was set up.
     pub options: Options,
     /// What is counted.
@@ -47,7 +53,8 @@ impl App {
         let waiting = Arc::new(Semaphore::new(bounds.waiting_polls));
         let woken = Arc::new(Semaphore::new(WOKEN_READS));
         let body_bytes = Arc::new(Semaphore::new(bounds.inflight_body_bytes.min(Semaphore::MAX_PERMITS)));
-        Arc::new(App { hub, tokens, options, meters, requests, waiting, woken, body_bytes })
+        let nodes = Nodes::new(Arc::clone(hub.store()), &options.exchange.hub_id);
+        Arc::new(App { hub, tokens, nodes, options, meters, requests, waiting, woken, body_bytes })
     }
 
     /// Finds the grant of a request.
@@ -56,6 +63,17 @@ impl App {
     /// [`ServerError::Unauthorized`].
     pub fn authenticate(&self, headers: &HeaderMap) -> Result<Grant, ServerError> {
         self.tokens.authenticate(headers.get(AUTHORIZATION).map(|value| value.as_bytes()))
+    }
+
+    /// As [`App::authenticate`]; the header `X-Sync-Token` counts where there is no `Authorization`.
+    ///
+    /// # Errors
+    /// [`ServerError::Unauthorized`].
+    pub fn authenticate_sender(&self, headers: &HeaderMap) -> Result<Grant, ServerError> {
+        match (headers.get(AUTHORIZATION), headers.get(SYNC_TOKEN)) {
+            (None, Some(secret)) => self.tokens.authenticate_secret(secret.as_bytes()),
+            _ => self.authenticate(headers),
+        }
     }
 
     /// The space that a request means, if the token allows it.

@@ -2,7 +2,7 @@
 //! own wire codes, each in one function; nothing here knows HTTP.
 
 use crate::store::StoreError;
-use syncline_core::model::{CollectionName, Epoch, Kind, Lsn, Malformed};
+use syncline_core::model::{CollectionName, Epoch, Kind, Lsn, Malformed, NodeId, SpaceName};
 
 /// What a token does not allow, for clients that go on with the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,32 @@ pub enum ServerError {
         /// What to do.
         advice: &'static str,
     },
+    /// The sender of a packet is not registered.
+    #[error("node `{node}` is not registered in space `{space}`; register it (`syncline node add --id {node} …`)")]
+    UnknownNode {
+        /// The sender.
+        node: NodeId,
+        /// Where it was looked for.
+        space: SpaceName,
+    },
+    /// A packet that is well formed and not for this hub, or holds what this hub does not take.
+    #[error("{reason}")]
+    Unfit {
+        /// A short, stable word.
+        code: &'static str,
+        /// What does not fit and what would.
+        reason: String,
+    },
+    /// A packet of another major version.
+    #[error(
+        "schema_version {sent} is not supported: the hub has {supported} (`exchange.schema_version`); nothing of the packet was taken, update the older side and send it again"
+    )]
+    SchemaVersion {
+        /// Of the packet.
+        sent: String,
+        /// Of the hub.
+        supported: String,
+    },
     /// A content coding that is not understood.
     #[error("content encoding `{0}` is not supported; send `gzip`, `zstd` or none")]
     Encoding(String),
@@ -150,6 +176,9 @@ impl ServerError {
             | ServerError::Method { .. }
             | ServerError::Taken { .. }
             | ServerError::TooMuch { .. }
+            | ServerError::UnknownNode { .. }
+            | ServerError::Unfit { .. }
+            | ServerError::SchemaVersion { .. }
             | ServerError::Encoding(_)
             | ServerError::Config(_) => Kind::Reject,
         }
@@ -162,7 +191,10 @@ impl ServerError {
             ServerError::Malformed(why) => why.code(),
             ServerError::BadRequest { code, .. }
             | ServerError::Taken { code, .. }
+            | ServerError::Unfit { code, .. }
             | ServerError::TooMuch { code, .. } => code,
+            ServerError::UnknownNode { .. } => "unknown_node",
+            ServerError::SchemaVersion { .. } => "schema_mismatch",
             ServerError::Unauthorized { .. } => "unauthorized",
             ServerError::Forbidden { .. } => "forbidden",
             ServerError::NotFound(_) => "not_found",
@@ -172,6 +204,7 @@ impl ServerError {
             ServerError::SlowBody { .. } => "slow_body",
             ServerError::Resync { .. } | ServerError::Store(StoreError::BehindHorizon { .. }) => "resync",
             ServerError::Closing | ServerError::Store(StoreError::Closed) => "shutting_down",
+            ServerError::Store(StoreError::CodeTaken { .. }) => "code_taken",
             ServerError::Store(StoreError::UnknownSpace(_)) => "unknown_space",
             ServerError::Store(_) | ServerError::CommitFailed(_) | ServerError::Io { .. } => "store_failed",
             ServerError::Config(_) => "bad_configuration",

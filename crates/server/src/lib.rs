@@ -28,9 +28,10 @@ mod error;
 pub mod http;
 pub mod hub;
 pub mod meters;
+pub mod nodes;
 mod options;
 pub mod store;
 
 pub use error::{Denied, ServerError};
 pub use http::{Server, open, router};
-pub use options::{Bounds, DeclaredRule, Options, Retention, Settings, TlsFiles};
+pub use options::{Bounds, DeclaredRule, ExchangeOptions, Options, Retention, Settings, TlsFiles, UnknownTypes};

@@ -36,6 +36,8 @@ pub struct Meters {
     pub requests_in_work: Gauge,
     /// Polls that wait right now.
     pub waiting_polls: Gauge,
+    /// Documents that were not told to registered nodes, because their ids are no UUIDs.
+    pub unsendable: Counter,
     /// Bytes of request bodies, after decompression.
     pub body_bytes: Counter,
 }
@@ -69,6 +71,7 @@ impl Default for Meters {
             snapshots: counter("syncline_snapshots_total"),
             requests_in_work: gauge("syncline_requests_in_work"),
             waiting_polls: gauge("syncline_waiting_polls"),
+            unsendable: counter("syncline_exchange_unsendable_total"),
             body_bytes: counter("syncline_body_bytes_total"),
             handle: recorder.handle(),
             recorder,
@@ -162,6 +165,7 @@ fn describe(recorder: &PrometheusRecorder) {
         ("syncline_commits_total", "Commits, each of a group of pushes."),
         ("syncline_pages_total", "Pages of changes that were answered."),
         ("syncline_snapshots_total", "Snapshots that were begun."),
+        ("syncline_exchange_unsendable_total", "Times that a document was left out of a packet: its id is no UUID."),
         ("syncline_body_bytes_total", "Bytes of request bodies, after decompression."),
         (REFUSED, "Requests that were refused or failed, by the code of the refusal."),
     ];

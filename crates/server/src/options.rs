@@ -2,6 +2,7 @@
 //! flags are the business of whoever embeds the hub.
 
 use crate::auth::DeclaredToken;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 use syncline_core::model::{CollectionName, Limits, SpaceName, Strategy};
@@ -21,6 +22,8 @@ pub struct Options {
     pub tokens: Vec<DeclaredToken>,
     /// Rules that the configuration declares; they are written to the store at start.
     pub collections: Vec<DeclaredRule>,
+    /// How packets are exchanged with registered nodes.
+    pub exchange: ExchangeOptions,
     /// Origins whose pages may call the hub; `*` alone: every origin. Empty: no CORS headers.
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` answers without a token. Names of spaces need an admin's either way.
@@ -38,6 +41,7 @@ impl Default for Options {
             settings: Settings::default(),
             tokens: Vec::new(),
             collections: Vec::new(),
+            exchange: ExchangeOptions::default(),
             cors_origins: Vec::new(),
             open_metrics: true,
             tls: None,
@@ -65,6 +69,51 @@ pub struct DeclaredRule {
     pub collection: CollectionName,
     /// How concurrent edits are decided there.
     pub strategy: Strategy,
+}
+
+/// How packets are exchanged with registered nodes.
+#[derive(Clone, Debug)]
+pub struct ExchangeOptions {
+    /// The UUID by which nodes address the hub (`exchange.hub_id`).
+    pub hub_id: String,
+    /// Semantic version of the data (`exchange.schema_version`): packets of the same major version are taken.
+    pub schema_version: String,
+    /// The types that are exchanged, for nodes whose plan names none (`exchange.types`); `None`: all.
+    pub types: Option<BTreeSet<CollectionName>>,
+    /// What becomes of entities of other types (`exchange.unknown_types`).
+    pub unknown_types: UnknownTypes,
+}
+
+impl Default for ExchangeOptions {
+    fn default() -> Self {
+        ExchangeOptions {
+            hub_id: "00000000-0000-4000-8000-000000000000".to_owned(),
+            schema_version: "1.0.0".to_owned(),
+            types: None,
+            unknown_types: UnknownTypes::Quarantine,
+        }
+    }
+}
+
+/// What becomes of an entity whose type is not exchanged with its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnknownTypes {
+    /// It is set aside and named in the reply; the rest of the packet is taken.
+    Quarantine,
+    /// The whole packet is refused.
+    Refuse,
+}
+
+impl UnknownTypes {
+    /// Reads the word of the configuration.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<UnknownTypes> {
+        match word {
+            "quarantine" => Some(UnknownTypes::Quarantine),
+            "refuse" => Some(UnknownTypes::Refuse),
+            _ => None,
+        }
+    }
 }
 
 /// PEM files for HTTPS.

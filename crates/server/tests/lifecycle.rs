@@ -125,7 +125,11 @@ async fn the_interface_description_lists_exactly_the_routes() {
 async fn every_listed_route_is_answered_by_the_router() {
     let hub = Hub::start().await;
     for (method, path) in ROUTES {
-        let path = path.replace("{space}", "main").replace("{collection}", "a").replace("{name}", "nobody");
+        let path = path
+            .replace("{space}", "main")
+            .replace("{collection}", "a")
+            .replace("{name}", "nobody")
+            .replace("{id}", "nobody");
         let headers = [("authorization", format!("Bearer {}", support::ADMIN))];
         let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
         let reply = hub.send(&method.to_uppercase(), &path, &headers, b"").await;

@@ -76,6 +76,9 @@ const fn key(name: &'static str, kind: Kind, default: &'static str, about: &'sta
 /// Levels of the log.
 pub const LEVELS: &[&str] = &["error", "warn", "info", "debug", "trace"];
 
+/// What becomes of entities of unknown types.
+pub const UNKNOWN_TYPES: &[&str] = &["quarantine", "refuse"];
+
 /// What a token may do.
 pub const ACCESS: &[&str] = &["read", "write", "read-write", "admin"];
 
@@ -91,6 +94,20 @@ pub const KEYS: &[Key] = &[
     key("tls.key", Kind::Path, "", "Private key of the certificate (PEM)."),
     key("cors.origins", Kind::List, "", "Origins whose pages may call the hub; \"*\" allows all."),
     key("metrics.access", Kind::Choice(&["open", "token"]), "open", "Whether /metrics needs an admin token."),
+    key(
+        "exchange.hub_id",
+        Kind::Text,
+        "00000000-0000-4000-8000-000000000000",
+        "The UUID by which registered nodes address the hub.",
+    ),
+    key("exchange.schema_version", Kind::Text, "1.0.0", "Version of the data; packets of the same major are taken."),
+    key("exchange.types", Kind::List, "", "Types that nodes exchange whose plan names none; all when empty."),
+    key(
+        "exchange.unknown_types",
+        Kind::Choice(UNKNOWN_TYPES),
+        "quarantine",
+        "An entity of another type is set aside, or its packet refused.",
+    ),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines look."),
     key("log.level", Kind::Choice(LEVELS), "info", "The least important log lines that are written."),
     key("limits.body_bytes", Kind::Bytes, "64 MiB", "Bytes of a request body."),

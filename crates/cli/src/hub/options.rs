@@ -4,11 +4,12 @@
 use super::wish::TokenWish;
 use crate::config::{Config, Entry};
 use crate::error::CliError;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 use syncline_core::model::{CollectionName, Limits, NodeId, SpaceName, Strategy};
 use syncline_server::auth::{DeclaredToken, TokenSpec};
-use syncline_server::{Bounds, DeclaredRule, Options, Retention, Settings, TlsFiles};
+use syncline_server::{Bounds, DeclaredRule, ExchangeOptions, Options, Retention, Settings, TlsFiles, UnknownTypes};
 
 /// The name of the admin token that the configuration gives.
 pub const CONFIGURED_ADMIN: &str = "configured-admin";
@@ -28,6 +29,7 @@ pub fn options(config: &Config) -> Result<Options, CliError> {
         settings: Settings { limits: limits(config), bounds: bounds(config), retention: retention(config) },
         tokens: declared_tokens(config)?,
         collections: config.collections.iter().map(|entry| rule(entry, config)).collect::<Result<_, _>>()?,
+        exchange: exchange(config)?,
         cors_origins: config.list("cors.origins").to_vec(),
         open_metrics: config.text("metrics.access") == Some("open"),
         tls: tls(config)?,
@@ -108,6 +110,21 @@ fn rule(entry: &Entry, config: &Config) -> Result<DeclaredRule, CliError> {
         space: entry.text("space").map_or_else(|| default_space(config), |name| Ok(SpaceName::new(name)?))?,
         collection: CollectionName::new(entry.text("name").unwrap_or_default())?,
         strategy: strategy.ok_or_else(|| CliError::MissingKey { place: entry.place.clone(), key: "strategy" })?,
+    })
+}
+
+fn exchange(config: &Config) -> Result<ExchangeOptions, CliError> {
+    let defaults = ExchangeOptions::default();
+    let text = |key, default: String| config.text(key).map_or(default, str::to_owned);
+    let types = config.list("exchange.types").iter().map(CollectionName::new).collect::<Result<BTreeSet<_>, _>>()?;
+    Ok(ExchangeOptions {
+        hub_id: text("exchange.hub_id", defaults.hub_id),
+        schema_version: text("exchange.schema_version", defaults.schema_version),
+        types: (!types.is_empty()).then_some(types),
+        unknown_types: config
+            .text("exchange.unknown_types")
+            .and_then(UnknownTypes::parse)
+            .unwrap_or(defaults.unknown_types),
     })
 }
 

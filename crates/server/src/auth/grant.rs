@@ -122,6 +122,18 @@ impl Grant {
         ))
     }
 
+    /// Checks the sender of a packet: a packet's token is that of its node, or an admin's.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`] when the token belongs to another node, or to none.
+    pub fn check_sender(&self, node: &NodeId) -> Result<(), ServerError> {
+        self.check_node(node)?;
+        if self.0.node.is_none() && !self.0.admin {
+            return Err(self.refuse(format!("it belongs to no node; send the packet with the token of node `{node}`")));
+        }
+        Ok(())
+    }
+
     /// Checks the right to administer the hub.
     ///
     /// # Errors

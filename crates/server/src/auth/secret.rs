@@ -3,8 +3,12 @@
 //! A plain SHA-256 suffices because secrets carry 256 random bits: there is nothing to guess, so
 //! a slow hash would only cost the hub time. Lookup is by the hash, which an attacker cannot steer.
 
+use crate::error::ServerError;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
+
+/// A token that is shorter could be guessed.
+const GIVEN_CHARS_MIN: usize = 8;
 
 /// A fresh secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,6 +23,21 @@ impl Secret {
         let mut bits = [0u8; 32];
         getrandom::fill(&mut bits).map_err(|e| std::io::Error::other(e.to_string()))?;
         Ok(Secret(format!("syl_{}", hex(&bits))))
+    }
+
+    /// One that its holder chose.
+    ///
+    /// # Errors
+    /// [`ServerError::BadRequest`] for a text that is too short or cannot stand in a header.
+    pub fn given(text: String) -> Result<Secret, ServerError> {
+        if text.len() < GIVEN_CHARS_MIN || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let reason = format!(
+                "a token needs at least {GIVEN_CHARS_MIN} visible ASCII characters without spaces, so that nobody can \
+                 guess it; leave it out and the hub makes one"
+            );
+            return Err(ServerError::bad("malformed_token", reason));
+        }
+        Ok(Secret(text))
     }
 
     /// What the client has to send.

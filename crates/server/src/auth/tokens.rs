@@ -56,6 +56,17 @@ impl Tokens {
         Ok(tokens)
     }
 
+    /// Finds the grant of a secret that came without a scheme.
+    ///
+    /// # Errors
+    /// [`ServerError::Unauthorized`].
+    pub fn authenticate_secret(&self, secret: &[u8]) -> Result<Grant, ServerError> {
+        match std::str::from_utf8(secret).map(str::trim) {
+            Ok(secret) if !secret.is_empty() => self.find(&digest(secret)),
+            _ => Err(ServerError::Unauthorized { reason: "the request has no token" }),
+        }
+    }
+
     /// Finds the grant of an `Authorization` header.
     ///
     /// # Errors
@@ -101,8 +112,20 @@ impl Tokens {
     /// # Errors
     /// [`ServerError::Taken`] for a name in use, or those of [`TokenSpec::check`].
     pub async fn add(&self, spec: TokenSpec) -> Result<Secret, ServerError> {
+        self.add_with(spec, None).await
+    }
+
+    /// Makes a token with a secret that its holder knows already; `None` draws one.
+    ///
+    /// # Errors
+    /// As [`Tokens::add`], and [`ServerError::BadRequest`] for a secret that is too short or in use.
+    pub async fn add_with(&self, spec: TokenSpec, secret: Option<String>) -> Result<Secret, ServerError> {
         spec.check()?;
         let _turn = self.changing.lock().await;
+        let secret = match secret {
+            Some(text) => self.fresh(Secret::given(text)?)?,
+            None => drawn()?,
+        };
         if self.list().await?.iter().any(|t| t.spec.name == spec.name) {
             let reason = format!("a token named `{}` exists; rotate it, remove it or take another name", spec.name);
             return Err(ServerError::Taken { code: "token_exists", reason });
@@ -110,7 +133,30 @@ impl Tokens {
         if let Some(space) = &spec.space {
             self.store.open_space(space).await?;
         }
-        self.write(spec, clock::now()).await
+        self.write(spec, clock::now(), &secret).await?;
+        Ok(secret)
+    }
+
+    /// A secret opens one token only, or one of the two would be lost.
+    fn fresh(&self, secret: Secret) -> Result<Secret, ServerError> {
+        let hash = digest(secret.reveal());
+        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
+        if stored.contains_key(&hash) || self.declared.contains_key(&hash) {
+            let reason = "this token is in use already; choose another one, or leave it out and the hub makes one";
+            return Err(ServerError::bad("malformed_token", reason));
+        }
+        Ok(secret)
+    }
+
+    /// Changes what a stored token grants; its secret and its name stay.
+    ///
+    /// # Errors
+    /// [`ServerError::NotFound`], or those of [`TokenSpec::check`].
+    pub async fn change(&self, spec: TokenSpec) -> Result<(), ServerError> {
+        spec.check()?;
+        let _turn = self.changing.lock().await;
+        let old = self.find_stored(&spec.name).await?;
+        self.put(&Stored { spec, ..old }).await
     }
 
     /// Replaces a token's secret.
@@ -120,7 +166,9 @@ impl Tokens {
     pub async fn rotate(&self, name: &NodeId) -> Result<Secret, ServerError> {
         let _turn = self.changing.lock().await;
         let old = self.find_stored(name).await?;
-        self.write(old.spec, old.created_at).await
+        let secret = drawn()?;
+        self.write(old.spec, old.created_at, &secret).await?;
+        Ok(secret)
     }
 
     /// Removes a token.
@@ -157,15 +205,14 @@ impl Tokens {
         found.ok_or_else(|| ServerError::NotFound(format!("there is no token named `{name}`")))
     }
 
-    async fn write(&self, spec: TokenSpec, created_at: Millis) -> Result<Secret, ServerError> {
-        let secret =
-            Secret::generate().map_err(|source| ServerError::Io { action: "drawing a secret".to_owned(), source })?;
-        let key = spec.name.to_string();
-        let stored = Stored { hash: fingerprint(secret.reveal()), created_at, spec };
-        let value = serde_json::to_string(&stored).expect("a token serializes");
-        self.store.put_record(RecordKind::Token, key, Some(value)).await?;
-        self.refresh().await?;
-        Ok(secret)
+    async fn write(&self, spec: TokenSpec, created_at: Millis, secret: &Secret) -> Result<(), ServerError> {
+        self.put(&Stored { hash: fingerprint(secret.reveal()), created_at, spec }).await
+    }
+
+    async fn put(&self, stored: &Stored) -> Result<(), ServerError> {
+        let value = serde_json::to_string(stored).expect("a token serializes");
+        self.store.put_record(RecordKind::Token, stored.spec.name.to_string(), Some(value)).await?;
+        self.refresh().await
     }
 
     async fn refresh(&self) -> Result<(), ServerError> {
@@ -183,6 +230,10 @@ impl Tokens {
         };
         records.map(read).collect()
     }
+}
+
+fn drawn() -> Result<Secret, ServerError> {
+    Secret::generate().map_err(|source| ServerError::Io { action: "drawing a secret".to_owned(), source })
 }
 
 fn grant(hash: [u8; 32], spec: TokenSpec) -> ([u8; 32], Grant) {

@@ -37,6 +37,12 @@ impl Held {
         self.share.clone()
     }
 
+    /// A body that did not come over the network.
+    #[must_use]
+    pub fn unshared(bytes: Bytes) -> Held {
+        Held { bytes, share: Share::default() }
+    }
+
     /// Gives up the bytes and keeps their share.
     pub fn into_share(self) -> Share {
         self.share

@@ -4,6 +4,7 @@
 
 mod body;
 mod coding;
+pub mod exchange;
 mod own;
 mod place;
 mod query;

@@ -5,15 +5,17 @@ use crate::auth::Tokens;
 use crate::error::ServerError;
 use crate::hub::Hub;
 use crate::meters::Meters;
-use crate::options::Options;
+use crate::options::{ExchangeOptions, Options};
 use crate::store::{CollectionRule, RecordKind, Store};
 use std::sync::Arc;
+use syncline_core::wire::exchange::{is_uuid, major_version};
 
 /// Opens the default space and those that the options declare, and takes over their rules and tokens.
 ///
 /// # Errors
 /// Those of the store, or [`ServerError::Config`].
 pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<App>, ServerError> {
+    check_exchange(&options.exchange)?;
     let meters = Arc::new(Meters::default());
     let hub = Hub::new(Arc::clone(&store), options.settings, Arc::clone(&meters));
     hub.create_space(&options.default_space).await?;
@@ -35,4 +37,16 @@ pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<App>, S
     }
     let tokens = Tokens::open(store, &options.tokens).await?;
     Ok(App::new(hub, tokens, options, meters))
+}
+
+fn check_exchange(options: &ExchangeOptions) -> Result<(), ServerError> {
+    let ExchangeOptions { hub_id, schema_version, .. } = options;
+    if !is_uuid(hub_id) {
+        return Err(ServerError::Config(format!("`exchange.hub_id` is `{hub_id}` and must be a UUID")));
+    }
+    if major_version(schema_version).is_none() {
+        let rule = "must be a version such as \"1.2.0\"";
+        return Err(ServerError::Config(format!("`exchange.schema_version` is `{schema_version}` and {rule}")));
+    }
+    Ok(())
 }

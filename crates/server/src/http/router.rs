@@ -2,7 +2,7 @@
 
 use super::{admin, cors, docs, frame, state};
 use crate::app::App;
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, exchange};
 use crate::error::ServerError;
 use axum::Router;
 use axum::http::Method;
@@ -35,6 +35,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("get", "/s/{space}/c/{collection}/sync/pull"),
     ("post", "/s/{space}/c/{collection}/sync/push"),
     ("get", "/s/{space}/c/{collection}/sync/health"),
+    ("post", "/api/sync/exchange"),
     ("get", "/health/live"),
     ("get", "/health/ready"),
     ("get", "/metrics"),
@@ -46,6 +47,13 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("post", "/admin/tokens/{name}/rotate"),
     ("get", "/admin/status"),
     ("get", "/admin/spaces/{space}/nodes"),
+    ("post", "/admin/spaces/{space}/nodes"),
+    ("get", "/admin/spaces/{space}/nodes/{id}"),
+    ("put", "/admin/spaces/{space}/nodes/{id}"),
+    ("delete", "/admin/spaces/{space}/nodes/{id}"),
+    ("post", "/admin/spaces/{space}/nodes/{id}/rotate-token"),
+    ("get", "/admin/spaces/{space}/nodes/{id}/packet"),
+    ("post", "/admin/spaces/{space}/packets"),
     ("get", "/admin/spaces/{space}/collections"),
     ("put", "/admin/spaces/{space}/collections/{collection}"),
     ("get", "/admin/spaces/{space}/conflicts"),
@@ -88,7 +96,14 @@ fn handlers(path: &str) -> Option<MethodRouter<Arc<App>>> {
         "/admin/tokens/{name}" => delete(admin::tokens::remove),
         "/admin/tokens/{name}/rotate" => post(admin::tokens::rotate),
         "/admin/status" => get(admin::spaces::status),
-        "/admin/spaces/{space}/nodes" => get(admin::spaces::nodes),
+        "/api/sync/exchange" => post(exchange::post),
+        "/admin/spaces/{space}/nodes" => get(admin::nodes::list).post(admin::nodes::register),
+        "/admin/spaces/{space}/nodes/{id}" => {
+            get(admin::nodes::show).put(admin::nodes::change).delete(admin::nodes::remove)
+        }
+        "/admin/spaces/{space}/nodes/{id}/rotate-token" => post(admin::nodes::rotate),
+        "/admin/spaces/{space}/nodes/{id}/packet" => get(admin::nodes::export),
+        "/admin/spaces/{space}/packets" => post(admin::nodes::import),
         "/admin/spaces/{space}/collections" => get(admin::spaces::collections),
         "/admin/spaces/{space}/collections/{collection}" => put(admin::spaces::put_collection),
         "/admin/spaces/{space}/conflicts" => get(admin::spaces::conflicts),

@@ -50,6 +50,22 @@ impl Reading {
     }
 }
 
+impl Reading {
+    /// Waits for the end of a scan whose encoder keeps what it needs and writes little.
+    ///
+    /// # Errors
+    /// Those of the scan.
+    pub async fn scanned(self) -> Result<Scanned, StoreError> {
+        match self {
+            Reading::Whole(_, scanned) => Ok(scanned),
+            Reading::Parts(mut parts) => {
+                while parts.chunks.recv().await.is_some() {}
+                ended(parts.scan).await
+            }
+        }
+    }
+}
+
 impl Parts {
     /// The bytes as they come. A scan that breaks off ends the stream with an error, so that the
     /// reader's connection is cut and no half answer looks whole. `held` is dropped at the end.

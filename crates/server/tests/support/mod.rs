@@ -61,10 +61,15 @@ impl Hub {
 
     /// One hub for each kind of store.
     pub async fn on_every_store() -> [Hub; 2] {
+        Hub::on_every_store_with(|_| {}).await
+    }
+
+    /// The same, with options of their own.
+    pub async fn on_every_store_with(change: impl Fn(&mut Options)) -> [Hub; 2] {
         let dir = TempDir::new().unwrap();
         let files = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
-        let files = Hub { dir: Some(dir), ..Hub::on(Arc::new(files), |_| {}).await };
-        [Hub::start().await, files]
+        let files = Hub { dir: Some(dir), ..Hub::on(Arc::new(files), &change).await };
+        [Hub::with(&change).await, files]
     }
 
     /// Asks the hub to go down and waits until it has.

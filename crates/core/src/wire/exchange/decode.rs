@@ -93,6 +93,14 @@ fn header(raw: Option<&RawValue>, from: Side) -> Result<Header, Malformed> {
 }
 
 impl Opened<'_> {
+    /// How many entities there are, whatever they are like.
+    ///
+    /// # Errors
+    /// [`Malformed::Element`] when there is no list of entities.
+    pub fn count(&self) -> Result<usize, Malformed> {
+        self.list().map(|list| list.len())
+    }
+
     /// Reads the body. `accept` tells the collection of a type, or why entities of that type are set aside.
     ///
     /// # Errors
@@ -102,6 +110,12 @@ impl Opened<'_> {
         limits: &Limits,
         accept: impl Fn(&str) -> Result<CollectionName, Rejection>,
     ) -> Result<Vec<Entity>, Malformed> {
+        let reader = Reader { limits, accept: &accept };
+        let entity = |(n, raw): (usize, &&RawValue)| reader.entity(&format!("body.entities[{n}]"), raw);
+        self.list()?.iter().enumerate().map(entity).collect()
+    }
+
+    fn list(&self) -> Result<Vec<&RawValue>, Malformed> {
         #[derive(Deserialize)]
         struct Parts<'a> {
             #[serde(borrow, default)]
@@ -109,10 +123,8 @@ impl Opened<'_> {
         }
         let parts: Parts<'_> = object("body", self.body)?;
         let list = parts.entities.filter(|raw| raw.get().starts_with('['));
-        let list: Option<Vec<&RawValue>> = list.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        let list = list.ok_or_else(|| Malformed::element("body.entities", "must be a list"))?;
-        let reader = Reader { limits, accept: &accept };
-        list.iter().enumerate().map(|(n, raw)| reader.entity(&format!("body.entities[{n}]"), raw)).collect()
+        let list = list.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        list.ok_or_else(|| Malformed::element("body.entities", "must be a list"))
     }
 }
 

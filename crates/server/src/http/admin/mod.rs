@@ -2,5 +2,6 @@
 //! runs on the data.
 
 mod asked;
+pub(super) mod nodes;
 pub(super) mod spaces;
 pub(super) mod tokens;

@@ -4,7 +4,6 @@ use super::asked::{Admin, body};
 use crate::answer;
 use crate::app::App;
 use crate::error::ServerError;
-use crate::hub;
 use crate::store::{CollectionRule, ListQuery, RecordKind};
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -47,17 +46,6 @@ async fn status_of(name: &SpaceName, app: &App) -> Result<Value, ServerError> {
         "newest_quarantined": quarantined.first().map_or(0, |row| row.n),
         "failure": in_use.as_ref().and_then(|space| space.failure()),
     }))
-}
-
-pub(in crate::http) async fn nodes(admin: Admin, State(app): Shared) -> Answer {
-    admin.query(&[])?;
-    let name = space_name(&admin)?;
-    let handed = app.hub.opened(&name).map(|space| space.handed()).unwrap_or_default();
-    let (head, nodes) = hub::nodes(app.hub.store().as_ref(), &name, &handed).await?;
-    Ok(answer::json(&json!({
-        "epoch": head.epoch, "head": head.lsn, "last_change": head.last_change, "horizon": head.horizon,
-        "nodes": nodes,
-    })))
 }
 
 pub(in crate::http) async fn collections(admin: Admin, State(app): Shared) -> Answer {

@@ -1,0 +1,136 @@
+//! A node's packet on its way in: is it for this hub, of its version, of the form of a packet, and which
+//! of its entities are taken.
+
+use super::super::body::Held;
+use crate::app::App;
+use crate::error::ServerError;
+use crate::nodes::Desk;
+use crate::options::{ExchangeOptions, UnknownTypes};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use syncline_core::model::{CollectionName, Entity, EntityEdit, Limits, NodeId, Packet, Rejection};
+use syncline_core::wire::exchange::{Header, Side, UNKNOWN_TYPE, major_version, open, packet_key};
+
+/// A packet that may be decided.
+pub(super) struct Arrival {
+    /// Its head, as it was sent.
+    pub header: Header,
+    /// Its number, its acknowledgement and what is in it.
+    pub packet: Packet,
+    /// Its bytes, whose share of the memory the entities keep.
+    pub body: Held,
+}
+
+/// Reads the head of a packet.
+///
+/// # Errors
+/// [`ServerError::Malformed`].
+pub(super) async fn opened(body: &Held) -> Result<Header, ServerError> {
+    body.parse(|text| Ok(open(text, Side::Node)?.header)).await
+}
+
+/// The node that a packet says it is from. UUIDs are the same in either case.
+///
+/// # Errors
+/// None for a head that was read.
+pub(super) fn sender(header: &Header) -> Result<NodeId, ServerError> {
+    Ok(NodeId::new(header.sender_node_id.to_lowercase())?)
+}
+
+impl Arrival {
+    /// Checks a packet whose sender is known.
+    ///
+    /// # Errors
+    /// The refusals of `spec/exchange.md`, from the recipient on.
+    pub async fn check(app: &App, desk: &Arc<Desk>, header: Header, body: Held) -> Result<Arrival, ServerError> {
+        let options = &app.options.exchange;
+        check_recipient(options, &header)?;
+        check_version(options, &header)?;
+        let entities = read_entities(app, desk, &body).await?;
+        if options.unknown_types == UnknownTypes::Refuse {
+            entities.iter().enumerate().try_for_each(|(n, entity)| check_type(n, entity))?;
+        }
+        let node = desk.registration.id.clone();
+        let packet = Packet {
+            key: packet_key(&node, header.packet_no, &entities),
+            node,
+            number: header.packet_no,
+            ack: header.ack_packet_no,
+            settled: None,
+            filtered: desk.rows.keys().cloned().collect(),
+            entities,
+        };
+        Ok(Arrival { header, packet, body })
+    }
+}
+
+fn check_recipient(options: &ExchangeOptions, header: &Header) -> Result<(), ServerError> {
+    if header.recipient_node_id.eq_ignore_ascii_case(&options.hub_id) {
+        return Ok(());
+    }
+    let reason = format!(
+        "the packet is for `{}` and this hub is `{}` (`exchange.hub_id`); address it to the hub",
+        header.recipient_node_id, options.hub_id
+    );
+    Err(ServerError::Unfit { code: "wrong_recipient", reason })
+}
+
+fn check_version(options: &ExchangeOptions, header: &Header) -> Result<(), ServerError> {
+    if major_version(&header.schema_version) == major_version(&options.schema_version) {
+        return Ok(());
+    }
+    let (sent, supported) = (header.schema_version.clone(), options.schema_version.clone());
+    Err(ServerError::SchemaVersion { sent, supported })
+}
+
+async fn read_entities(app: &App, desk: &Arc<Desk>, body: &Held) -> Result<Vec<Entity>, ServerError> {
+    let limits = app.options.settings.limits;
+    let plan = desk.registration.plan.types.as_ref();
+    let types = plan.or(app.options.exchange.types.as_ref()).cloned();
+    let read = move |text: &[u8]| {
+        let packet = open(text, Side::Node)?;
+        check_count(packet.count()?, &limits)?;
+        Ok(packet.entities(&limits, |kind| known_type(kind, types.as_ref()))?)
+    };
+    body.parse(read).await
+}
+
+fn check_count(count: usize, limits: &Limits) -> Result<(), ServerError> {
+    if count <= limits.batch_ops {
+        return Ok(());
+    }
+    Err(ServerError::TooMuch {
+        code: "batch_too_large",
+        what: format!("a packet of {count} entities"),
+        limit: "limits.batch_ops",
+        value: limits.batch_ops,
+        advice: "send smaller packets",
+    })
+}
+
+/// The collection of a type, or why it has none.
+fn known_type(kind: &str, types: Option<&BTreeSet<CollectionName>>) -> Result<CollectionName, Rejection> {
+    let known = CollectionName::new(kind).ok().filter(|name| types.is_none_or(|types| types.contains(name)));
+    known.ok_or_else(|| {
+        let shown: String = kind.chars().take(100).collect();
+        let what = match types {
+            None => "a type has 1 to 128 bytes of letters, digits, `_`, `-` and `.`".to_owned(),
+            Some(types) => {
+                let names: Vec<&str> = types.iter().map(CollectionName::as_str).collect();
+                format!("with this node are exchanged: {}", names.join(", "))
+            }
+        };
+        let reason = format!("unknown entity type {shown}: {what}");
+        Rejection { code: UNKNOWN_TYPE.to_owned(), reason }
+    })
+}
+
+/// The strict reading: one entity of an unknown type, and the packet is refused.
+fn check_type(n: usize, entity: &Entity) -> Result<(), ServerError> {
+    match &entity.edit {
+        EntityEdit::Unusable(why) if why.code == UNKNOWN_TYPE => {
+            Err(ServerError::Unfit { code: UNKNOWN_TYPE, reason: format!("`body.entities[{n}].type`: {}", why.reason) })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,195 @@
+//! One round with a node: its packet is committed, then the log is read for it, then the hub's packet gets
+//! its number, then it is sent. Only one at a time for each node, or two replies would count the same news.
+
+use super::arrival::Arrival;
+use super::rows::{Catch, Net, Reader, Told};
+use crate::app::App;
+use crate::error::ServerError;
+use crate::hub::{Share, Space};
+use crate::nodes::Desk;
+use crate::store::Scan;
+use std::sync::{Arc, Mutex, PoisonError};
+use syncline_core::hub::{Reply, Taken};
+use syncline_core::model::{Author, Dispatch, Lsn, Packet, Reached, Settled};
+use syncline_core::wire::exchange::{Header, put_packet};
+use tokio::sync::MutexGuard;
+use tokio::time::timeout;
+
+/// Pages that are looked through for one packet: behind a row filter they may hold nothing for the node.
+const READS_MAX: usize = 50;
+
+/// A change of the node's plan, or the horizon, can pass a round by; then it is read once more.
+const TRIES_MAX: usize = 3;
+
+/// Where a round takes place.
+#[derive(Clone, Copy)]
+pub(super) struct Round<'a> {
+    pub app: &'a App,
+    pub space: &'a Space,
+    pub desk: &'a Arc<Desk>,
+}
+
+/// What the next packet for the node holds.
+pub(super) struct Next {
+    pub told: Told,
+    pub upto: Lsn,
+    pub more: bool,
+}
+
+impl Round<'_> {
+    /// Takes a packet and answers with the hub's own.
+    ///
+    /// # Errors
+    /// [`ServerError::UnknownNode`], those of a push, or those of the store.
+    pub async fn run(self, arrival: Arrival) -> Result<Vec<u8>, ServerError> {
+        let mut turn = self.turn().await?;
+        let Arrival { header, packet, body } = arrival;
+        let mut packet = Packet { settled: turn.take(), ..packet };
+        let mut share = body.into_share();
+        for _ in 0..TRIES_MAX {
+            let again = repeat_of(&packet);
+            let taken = self.take(std::mem::replace(&mut packet, again), std::mem::take(&mut share)).await?;
+            let next = match self.next(taken.author, taken.reached, header.whole_objects).await {
+                Err(ServerError::Resync { .. }) => continue,
+                next => next?,
+            };
+            let Some(number) = self.number(&next, taken.reached, taken.issued, &mut turn).await? else { continue };
+            let reply = Header {
+                sender_node_id: header.recipient_node_id.clone(),
+                recipient_node_id: header.sender_node_id.clone(),
+                packet_no: number,
+                ack_packet_no: taken.ack,
+                schema_version: header.schema_version.clone(),
+                has_more: next.more,
+                rejected: taken.refused,
+                whole_objects: false,
+            };
+            return Ok(envelope(&reply, &next.told));
+        }
+        Err(overtaken())
+    }
+
+    /// Waits until no other packet of the node is in work.
+    ///
+    /// # Errors
+    /// [`ServerError::Overloaded`].
+    pub async fn turn(&self) -> Result<MutexGuard<'_, Option<Settled>>, ServerError> {
+        let longest = self.app.options.settings.bounds.request_timeout;
+        timeout(longest, self.desk.turn.lock()).await.map_err(|_| ServerError::Overloaded {
+            what: "another packet of the node takes too long",
+            limit: "limits.request_timeout",
+        })
+    }
+
+    /// Commits a packet.
+    ///
+    /// # Errors
+    /// [`ServerError::UnknownNode`], or those of a push.
+    pub async fn take(&self, packet: Packet, share: Share) -> Result<Taken, ServerError> {
+        match self.space.push_packet(packet, share).await?.reply {
+            Reply::Packet(taken) => Ok(taken),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    /// Reads what is there for the node.
+    ///
+    /// # Errors
+    /// [`ServerError::Resync`] when the log no longer reaches back to its cursor, or those of the store.
+    pub async fn next(&self, author: Author, reached: Reached, whole_objects: bool) -> Result<Next, ServerError> {
+        let reader = Reader { desk: self.desk, reached, whole_objects };
+        let mut after = reached.cursor;
+        for _ in 0..READS_MAX {
+            let (catch, upto, more) = self.read(author, reached, after).await?;
+            self.app.meters.unsendable.increment(catch.unsendable);
+            let keys = reader.to_look_up(&catch.rows);
+            let held = match keys.is_empty() {
+                true => Vec::new(),
+                false => self.app.hub.store().held(self.space.name(), &self.desk.registration.id, keys).await?,
+            };
+            let told = reader.tell(&catch.rows, held, upto);
+            if told.count > 0 || !more {
+                return Ok(Next { told, upto, more });
+            }
+            after = upto;
+        }
+        Ok(Next { told: Told::default(), upto: after, more: true })
+    }
+
+    async fn read(&self, author: Author, reached: Reached, after: Lsn) -> Result<(Catch, Lsn, bool), ServerError> {
+        let limits = &self.app.options.settings.limits;
+        let plan = self.desk.registration.plan.types.as_ref();
+        let scan = Scan::Packet {
+            after,
+            author,
+            fill: reached.fill.map_or(Lsn::ZERO, |fill| fill.start),
+            collections: plan.or(self.app.options.exchange.types.as_ref()).cloned(),
+            max_rows: limits.page_changes,
+            max_bytes: limits.page_bytes,
+        };
+        let catch = Arc::new(Mutex::new(Catch::default()));
+        let net = Net { desk: Arc::clone(self.desk), fill: reached.fill, catch: Arc::clone(&catch) };
+        let scanned = self.space.read(scan, Box::new(net)).await?.scanned().await?;
+        let catch = std::mem::take(&mut *catch.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok((catch, scanned.upto, scanned.more))
+    }
+
+    /// The number of the packet: a new one when it holds something, durable before it is sent. `None`: the
+    /// node's reading has moved meanwhile.
+    ///
+    /// # Errors
+    /// [`ServerError::UnknownNode`], or those of a push.
+    pub async fn number(
+        &self,
+        next: &Next,
+        from: Reached,
+        issued: u64,
+        settled: &mut Option<Settled>,
+    ) -> Result<Option<u64>, ServerError> {
+        if next.told.count == 0 {
+            *settled = Some(Settled { from, upto: next.upto });
+            return Ok(Some(issued));
+        }
+        let node = self.desk.registration.id.clone();
+        let dispatch = Dispatch { node, from, upto: next.upto, held: next.told.held.clone() };
+        match self.space.dispatch(dispatch).await?.reply {
+            Reply::Dispatched { number } => Ok(Some(number)),
+            Reply::Moved => Ok(None),
+            other => Err(self.unexpected(&other)),
+        }
+    }
+
+    fn unexpected(&self, reply: &Reply) -> ServerError {
+        match reply {
+            Reply::UnknownNode => {
+                ServerError::UnknownNode { node: self.desk.registration.id.clone(), space: self.space.name().clone() }
+            }
+            other => ServerError::Bug(format!("a packet got another's answer: {other:?}")),
+        }
+    }
+}
+
+/// What was committed is known by its key: a second try needs no entities.
+fn repeat_of(packet: &Packet) -> Packet {
+    Packet {
+        node: packet.node.clone(),
+        number: packet.number,
+        ack: packet.ack,
+        key: packet.key,
+        settled: None,
+        filtered: packet.filtered.clone(),
+        entities: Vec::new(),
+    }
+}
+
+/// The packet as text.
+pub(super) fn envelope(header: &Header, told: &Told) -> Vec<u8> {
+    let mut out = Vec::with_capacity(told.entities.len() + 512);
+    put_packet(&mut out, header, &told.entities);
+    out
+}
+
+/// The refusal of a round that others passed by too often.
+pub(super) fn overtaken() -> ServerError {
+    ServerError::Overloaded { what: "the node's plan or the log's horizon moved", limit: "limits.request_timeout" }
+}

@@ -1,0 +1,155 @@
+//! Nodes: who reads a space, who is registered to exchange packets with it, and packets by file.
+
+use super::asked::{Admin, body};
+use crate::answer;
+use crate::app::App;
+use crate::auth::Secret;
+use crate::dialect::{exchange, read_body};
+use crate::error::ServerError;
+use crate::hub;
+use crate::nodes::{NodeChange, RegisteredNode};
+use crate::store::{Encoder, Head, Row, Scan, Scanned};
+use axum::extract::{Request, State};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use syncline_core::model::{Lsn, Malformed, NodeId, Plan, Registration, SpaceName};
+use syncline_core::wire::exchange::is_uuid;
+
+type Answer = Result<Response, ServerError>;
+type Shared = State<Arc<App>>;
+
+/// A node that is to be registered.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    id: String,
+    code: String,
+    name: String,
+    #[serde(default)]
+    plan: Plan,
+    /// Its token; the hub makes one when none is given.
+    #[serde(default)]
+    token: Option<String>,
+}
+
+/// Everybody who reads or pushes; of registered nodes also the registration.
+pub(in crate::http) async fn list(admin: Admin, State(app): Shared) -> Answer {
+    admin.query(&[])?;
+    let name = space_name(&admin)?;
+    let handed = app.hub.opened(&name).map(|space| space.handed()).unwrap_or_default();
+    let (head, nodes) = hub::nodes(app.hub.store().as_ref(), &name, &handed).await?;
+    let registered = app.nodes.list(&name).await?;
+    let mut registered: BTreeMap<&str, &RegisteredNode> =
+        registered.iter().map(|view| (view.id.as_str(), view)).collect();
+    let nodes: Vec<Value> = nodes
+        .iter()
+        .map(|node| {
+            let mut row = json!(node);
+            let id = row["node"].as_str().unwrap_or_default().to_owned();
+            if let (Some(view), Some(fields)) = (registered.remove(id.as_str()), row.as_object_mut()) {
+                fields.insert("registered".to_owned(), json!(view));
+            }
+            row
+        })
+        .collect();
+    Ok(answer::json(&json!({
+        "epoch": head.epoch, "head": head.lsn, "last_change": head.last_change, "horizon": head.horizon,
+        "nodes": nodes,
+    })))
+}
+
+/// Makes the space when it is missing.
+pub(in crate::http) async fn register(admin: Admin, State(app): Shared, request: Request) -> Answer {
+    let space = space_name(&admin)?;
+    let wish: Wish = body(&app, request).await?;
+    let registration = Registration { id: lower(&wish.id)?, code: wish.code, name: wish.name, plan: wish.plan };
+    app.hub.create_space(&space).await?;
+    let id = registration.id.clone();
+    let secret = app.nodes.register(&app.tokens, &space, registration, wish.token).await?;
+    with_token(&app.nodes.show(&space, &id).await?, &secret)
+}
+
+/// One registered node, and how many documents of its types cannot travel.
+pub(in crate::http) async fn show(admin: Admin, State(app): Shared) -> Answer {
+    admin.query(&[])?;
+    let (space, id) = (space_name(&admin)?, id(&admin)?);
+    let view = app.nodes.show(&space, &id).await?;
+    let space = app.hub.space(&space).await?;
+    let count = Arc::new(AtomicU64::new(0));
+    let collections = view.plan.types.as_ref().or(app.options.exchange.types.as_ref()).cloned();
+    let scan = Scan::Snapshot { collections, after: Lsn::ZERO, expired_by: None };
+    space.read(scan, Box::new(Strangers(Arc::clone(&count)))).await?.scanned().await?;
+    let mut shown = json!(view);
+    shown["head"] = json!(space.head().lsn);
+    shown["unsendable"] = json!(count.load(Ordering::Acquire));
+    Ok(answer::json(&shown))
+}
+
+pub(in crate::http) async fn change(admin: Admin, State(app): Shared, request: Request) -> Answer {
+    let (space, id) = (space_name(&admin)?, id(&admin)?);
+    let change: NodeChange = body(&app, request).await?;
+    Ok(answer::json(&app.nodes.change(&app.tokens, &space, &id, change).await?))
+}
+
+pub(in crate::http) async fn remove(admin: Admin, State(app): Shared) -> Answer {
+    let (space, id) = (space_name(&admin)?, id(&admin)?);
+    app.nodes.remove(&app.tokens, &space, &id).await?;
+    Ok(answer::json(&json!({ "removed": id })))
+}
+
+pub(in crate::http) async fn rotate(admin: Admin, State(app): Shared) -> Answer {
+    let (space, id) = (space_name(&admin)?, id(&admin)?);
+    let secret = app.nodes.rotate(&app.tokens, &space, &id).await?;
+    with_token(&app.nodes.show(&space, &id).await?, &secret)
+}
+
+/// The hub's next packet for a node, to carry there.
+pub(in crate::http) async fn export(admin: Admin, State(app): Shared) -> Answer {
+    admin.query(&[])?;
+    Ok(answer::json_text(exchange::export(&app, &space_name(&admin)?, &id(&admin)?).await?))
+}
+
+/// A packet of a node that was carried here.
+pub(in crate::http) async fn import(admin: Admin, State(app): Shared, request: Request) -> Answer {
+    let held = read_body(&app, request).await?;
+    Ok(answer::json(&exchange::import(&app, &space_name(&admin)?, held.bytes.clone()).await?))
+}
+
+fn with_token(view: &RegisteredNode, secret: &Secret) -> Answer {
+    let mut shown = json!(view);
+    shown["token"] = json!(secret.reveal());
+    Ok(answer::json(&shown))
+}
+
+fn space_name(admin: &Admin) -> Result<SpaceName, ServerError> {
+    admin.name("space", |text| SpaceName::new(text))
+}
+
+fn id(admin: &Admin) -> Result<NodeId, ServerError> {
+    admin.name("id", lower)
+}
+
+/// UUIDs are the same in either case.
+fn lower(text: &str) -> Result<NodeId, Malformed> {
+    NodeId::new(text.to_lowercase())
+}
+
+/// Counts documents that no packet can hold.
+struct Strangers(Arc<AtomicU64>);
+
+impl Encoder for Strangers {
+    fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
+
+    fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {
+        if !is_uuid(row.id) {
+            self.0.fetch_add(1, Ordering::AcqRel);
+        }
+        true
+    }
+
+    fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
+}

@@ -1,0 +1,286 @@
+//! Registered nodes with their tokens, and for each the desk at which its packets are handled one at a
+//! time. What a node's exchange has come to is the store's; here is only what can be read again from it.
+
+use crate::auth::{Secret, TokenSpec, Tokens};
+use crate::error::ServerError;
+use crate::store::Store;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use syncline_core::filter::{Filter, substitute};
+use syncline_core::model::{CollectionName, Millis, NodeId, Plan, Registration, Settled, SpaceName, Traffic};
+use syncline_core::wire::exchange::is_uuid;
+
+/// Codes name tokens, which stand in paths and headers.
+const CODE_BYTES_MAX: usize = 100;
+const NAME_BYTES_MAX: usize = 500;
+
+/// The registered nodes of all spaces.
+pub struct Nodes {
+    store: Arc<dyn Store>,
+    hub_id: String,
+    desks: Mutex<BTreeMap<(SpaceName, NodeId), Arc<Desk>>>,
+    /// One change at a time, so that no desk outlives the registration that it was made from.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// Where one node's packets are handled.
+#[derive(Debug)]
+pub struct Desk {
+    /// Who it is and what it gets.
+    pub registration: Registration,
+    /// Its row filters, with its attributes filled in.
+    pub rows: BTreeMap<CollectionName, Filter>,
+    /// Whoever holds it handles a packet. What stands in it was found when nothing was there for the node.
+    pub turn: tokio::sync::Mutex<Option<Settled>>,
+}
+
+/// What may be changed of a registration.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeChange {
+    /// A new name for people.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// A new plan; the node is then given everything again.
+    #[serde(default)]
+    pub plan: Option<Plan>,
+}
+
+/// A registered node as it is listed, with the columns of `sync_nodes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegisteredNode {
+    /// Its id.
+    pub id: NodeId,
+    /// Its code.
+    pub code: String,
+    /// Its name for people.
+    pub name: String,
+    /// What it exchanges.
+    pub plan: Plan,
+    /// When its last packet was accepted, as ISO 8601.
+    pub last_sync_in: Option<String>,
+    /// When it last confirmed a packet of the hub, as ISO 8601.
+    pub last_sync_out: Option<String>,
+    /// The last packet accepted from it.
+    pub received_packet_no: u64,
+    /// The last packet sent to it and confirmed by it.
+    pub sent_packet_no: u64,
+    /// The last number given to a packet for it.
+    pub issued_packet_no: u64,
+    /// It has confirmed everything up to here.
+    pub cursor: u64,
+    /// Whether it is being given everything that is alive.
+    pub filling: bool,
+}
+
+impl From<(Registration, Traffic)> for RegisteredNode {
+    fn from((registration, traffic): (Registration, Traffic)) -> RegisteredNode {
+        let time = |at: Millis| (at > Millis(0)).then(|| at.iso());
+        RegisteredNode {
+            id: registration.id,
+            code: registration.code,
+            name: registration.name,
+            plan: registration.plan,
+            last_sync_in: time(traffic.received_at),
+            last_sync_out: time(traffic.confirmed_at),
+            received_packet_no: traffic.received,
+            sent_packet_no: traffic.confirmed,
+            issued_packet_no: traffic.issued,
+            cursor: traffic.cursor.0,
+            filling: traffic.fill.is_some(),
+        }
+    }
+}
+
+impl Nodes {
+    /// Over a store; `hub_id` is the id that no node may have.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, hub_id: &str) -> Nodes {
+        Nodes { store, hub_id: hub_id.to_lowercase(), desks: Mutex::default(), changing: tokio::sync::Mutex::default() }
+    }
+
+    /// Registers a node and makes its token: with `secret`, or with one that is drawn. The space is made
+    /// when it is missing.
+    ///
+    /// # Errors
+    /// [`ServerError::BadRequest`] for what is no registration, [`ServerError::Taken`] when the node, its
+    /// code or its token is there already, or those of the store.
+    pub async fn register(
+        &self,
+        tokens: &Tokens,
+        space: &SpaceName,
+        registration: Registration,
+        secret: Option<String>,
+    ) -> Result<Secret, ServerError> {
+        self.check(&registration)?;
+        let spec = token_of(space, &registration)?;
+        let id = registration.id.clone();
+        let _turn = self.changing.lock().await;
+        self.store.open_space(space).await?;
+        if !self.store.registered(space, Some(&id)).await?.is_empty() {
+            let reason = format!("node `{id}` is registered in space `{space}`; change it, or remove it first");
+            return Err(ServerError::Taken { code: "node_exists", reason });
+        }
+        self.store.register(space, registration).await?;
+        match tokens.add_with(spec, secret).await {
+            Ok(secret) => Ok(secret),
+            Err(error) => {
+                self.store.unregister(space, &id).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Changes a registration and what its token opens.
+    ///
+    /// # Errors
+    /// [`ServerError::UnknownNode`], [`ServerError::BadRequest`], or those of the store.
+    pub async fn change(
+        &self,
+        tokens: &Tokens,
+        space: &SpaceName,
+        id: &NodeId,
+        change: NodeChange,
+    ) -> Result<RegisteredNode, ServerError> {
+        let _turn = self.changing.lock().await;
+        let (mut registration, _) = self.load(space, id).await?;
+        registration.name = change.name.unwrap_or(registration.name);
+        registration.plan = change.plan.unwrap_or(registration.plan);
+        self.check(&registration)?;
+        let spec = token_of(space, &registration)?;
+        self.store.register(space, registration).await?;
+        self.forget(space, id);
+        match tokens.change(spec).await {
+            // A node whose token was removed keeps its registration; it gets a new one by rotation.
+            Ok(()) | Err(ServerError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.load(space, id).await.map(RegisteredNode::from)
+    }
+
+    /// Gives a node another token; the old one is refused from then on.
+    ///
+    /// # Errors
+    /// [`ServerError::UnknownNode`], or those of the store.
+    pub async fn rotate(&self, tokens: &Tokens, space: &SpaceName, id: &NodeId) -> Result<Secret, ServerError> {
+        let _turn = self.changing.lock().await;
+        let (registration, _) = self.load(space, id).await?;
+        let spec = token_of(space, &registration)?;
+        match tokens.rotate(&spec.name).await {
+            Err(ServerError::NotFound(_)) => tokens.add(spec).await,
+            rotated => rotated,
+        }
+    }
+
+    /// Ends a registration with its token. What the node has sent stays.
+    ///
+    /// # Errors
+    /// [`ServerError::UnknownNode`], or those of the store.
+    pub async fn remove(&self, tokens: &Tokens, space: &SpaceName, id: &NodeId) -> Result<(), ServerError> {
+        let _turn = self.changing.lock().await;
+        let (registration, _) = self.load(space, id).await?;
+        match tokens.remove(&token_of(space, &registration)?.name).await {
+            Ok(()) | Err(ServerError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.store.unregister(space, id).await?;
+        self.forget(space, id);
+        Ok(())
+    }
+
+    /// One registered node.
+    ///
+    /// # Errors
+    /// [`ServerError::UnknownNode`], or those of the store.
+    pub async fn show(&self, space: &SpaceName, id: &NodeId) -> Result<RegisteredNode, ServerError> {
+        self.load(space, id).await.map(RegisteredNode::from)
+    }
+
+    /// All registered nodes of a space, by their codes.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn list(&self, space: &SpaceName) -> Result<Vec<RegisteredNode>, ServerError> {
+        Ok(self.store.registered(space, None).await?.into_iter().map(RegisteredNode::from).collect())
+    }
+
+    /// The desk of a node.
+    ///
+    /// # Errors
+    /// [`ServerError::UnknownNode`], or those of the store.
+    pub async fn desk(&self, space: &SpaceName, id: &NodeId) -> Result<Arc<Desk>, ServerError> {
+        let key = (space.clone(), id.clone());
+        if let Some(desk) = self.known(&key) {
+            return Ok(desk);
+        }
+        let _turn = self.changing.lock().await;
+        if let Some(desk) = self.known(&key) {
+            return Ok(desk);
+        }
+        let (registration, _) = self.load(space, id).await?;
+        let rows = filters(&registration.plan)?;
+        let desk = Arc::new(Desk { registration, rows, turn: tokio::sync::Mutex::default() });
+        self.lock().insert(key, Arc::clone(&desk));
+        Ok(desk)
+    }
+
+    async fn load(&self, space: &SpaceName, id: &NodeId) -> Result<(Registration, Traffic), ServerError> {
+        let found = self.store.registered(space, Some(id)).await?.pop();
+        found.ok_or_else(|| ServerError::UnknownNode { node: id.clone(), space: space.clone() })
+    }
+
+    /// What the store does not check.
+    fn check(&self, registration: &Registration) -> Result<(), ServerError> {
+        let Registration { id, code, name, plan } = registration;
+        let bad = |reason: String| Err(ServerError::bad("malformed_node", reason));
+        if !is_uuid(id.as_str()) || id.as_str() != id.as_str().to_lowercase() {
+            return bad(format!("`{id}` is no UUID in lower case, such as 11111111-1111-4111-8111-000000000001"));
+        }
+        if id.as_str() == self.hub_id {
+            return bad(format!("`{id}` is the id of the hub itself (`exchange.hub_id`); take another one"));
+        }
+        if code.is_empty() || code.len() > CODE_BYTES_MAX || !code.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return bad(format!("a code has 1 to {CODE_BYTES_MAX} visible ASCII characters, such as DESKTOP-USER-1"));
+        }
+        if name.len() > NAME_BYTES_MAX {
+            return bad(format!("the name has {} bytes; it may have {NAME_BYTES_MAX}", name.len()));
+        }
+        let types = plan.types.as_ref();
+        if let Some(other) = plan.rows.keys().find(|name| types.is_some_and(|types| !types.contains(*name))) {
+            return bad(format!("the plan filters rows of `{other}`, which is not among its types; add it there"));
+        }
+        filters(plan).map(drop)
+    }
+
+    fn known(&self, key: &(SpaceName, NodeId)) -> Option<Arc<Desk>> {
+        self.lock().get(key).cloned()
+    }
+
+    fn forget(&self, space: &SpaceName, id: &NodeId) {
+        self.lock().remove(&(space.clone(), id.clone()));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(SpaceName, NodeId), Arc<Desk>>> {
+        self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The token of a node opens what its plan names, to it alone.
+fn token_of(space: &SpaceName, registration: &Registration) -> Result<TokenSpec, ServerError> {
+    Ok(TokenSpec {
+        space: Some(space.clone()),
+        collections: registration.plan.types.clone(),
+        node: Some(registration.id.clone()),
+        ..TokenSpec::named(NodeId::new(format!("node:{}", registration.code))?)
+    })
+}
+
+fn filters(plan: &Plan) -> Result<BTreeMap<CollectionName, Filter>, ServerError> {
+    let filter = |(name, text): (&CollectionName, &serde_json::Value)| {
+        let filled = substitute(text, &plan.attributes).and_then(|filter| Filter::parse(&filter));
+        let why = |error| ServerError::bad("malformed_node", format!("the row filter of `{name}`: {error}"));
+        Ok((name.clone(), filled.map_err(why)?))
+    };
+    plan.rows.iter().map(filter).collect()
+}

@@ -1,0 +1,110 @@
+//! Plans: which types and which rows a node gets.
+
+use super::{Node, at, insert, node_id, told, update};
+use crate::support::Hub;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn branch(name: &str) -> Value {
+    json!({ "rows": { "Report": { "branch": "$node.branch" } }, "attributes": { "branch": name } })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_enter_and_leave_a_filter_come_and_go() {
+    for hub in Hub::on_every_store().await {
+        let hub = Arc::new(hub);
+        let mut centre = Node::new(&hub, 1).await;
+        let mut north = Node::with(&hub, 2, branch("north")).await;
+        for (n, name) in [(1, "north"), (2, "south")] {
+            centre.edit(insert("Report", n, json!({ "branch": name, "updated_at": at(n) })));
+        }
+        centre.edit(insert("Other", 3, json!({ "branch": "south" })));
+        centre.settle().await;
+        assert_eq!(told(&north.round().await), [("INSERT".to_owned(), 1), ("INSERT".to_owned(), 3)]);
+        assert!(north.round().await.is_empty());
+
+        centre.edit(update("Report", 1, json!({ "branch": "south", "updated_at": at(10) })));
+        centre.edit(update("Report", 2, json!({ "branch": "north", "updated_at": at(10) })));
+        centre.settle().await;
+        assert_eq!(told(&north.round().await), [("DELETE".to_owned(), 1), ("INSERT".to_owned(), 2)]);
+        centre.edit(update("Report", 2, json!({ "x": 1, "updated_at": at(11) })));
+        centre.edit(update("Report", 1, json!({ "x": 1, "updated_at": at(11) })));
+        centre.settle().await;
+        assert_eq!(told(&north.round().await), [("UPDATE".to_owned(), 2)], "it has one of the two");
+        assert!(north.round().await.is_empty());
+
+        centre.edit(update("Report", 1, json!({ "branch": "north", "updated_at": at(12) })));
+        centre.settle().await;
+        assert_eq!(told(&north.round().await), [("INSERT".to_owned(), 1)], "back again");
+        assert_eq!(centre.object("Report", 1).unwrap()["branch"], "north", "nothing was removed for others");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_node_sends_is_stored_whether_it_may_keep_it_or_not() {
+    let hub = Arc::new(Hub::start().await);
+    let (mut centre, mut north) = (Node::new(&hub, 1).await, Node::with(&hub, 2, branch("north")).await);
+    north.edit(insert("Report", 1, json!({ "branch": "north" })));
+    north.edit(insert("Report", 2, json!({ "branch": "south" })));
+
+    let came = north.round().await;
+
+    assert!(told(&came).contains(&("DELETE".to_owned(), 2)), "{came:?}");
+    assert_eq!((north.object("Report", 1).is_some(), north.object("Report", 2)), (true, None));
+    centre.settle().await;
+    assert!(centre.object("Report", 1).is_some() && centre.object("Report", 2).is_some());
+    north.edit(update("Report", 1, json!({ "branch": "south" })));
+    assert_eq!(told(&north.round().await), [("DELETE".to_owned(), 1)], "it gave the row away itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_is_looked_through_past_whole_pages_of_other_rows() {
+    let limits = syncline_core::model::Limits { page_changes: 10, ..Default::default() };
+    let hub = Arc::new(Hub::with(|options| options.settings.limits = limits).await);
+    let (mut centre, mut north) = (Node::new(&hub, 1).await, Node::with(&hub, 2, branch("north")).await);
+    for n in 1..=95 {
+        centre.edit(insert("Report", n, json!({ "branch": if n == 95 { "north" } else { "south" } })));
+    }
+    centre.round().await;
+
+    assert_eq!(told(&north.round().await), [("INSERT".to_owned(), 95)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_plan_brings_what_it_gives_and_takes_what_it_does_not() {
+    let hub = Arc::new(Hub::start().await);
+    let (mut centre, mut node) = (Node::new(&hub, 1).await, Node::with(&hub, 2, branch("north")).await);
+    for (n, name) in [(1, "north"), (2, "south")] {
+        centre.edit(insert("Report", n, json!({ "branch": name })));
+    }
+    centre.settle().await;
+    node.settle().await;
+    assert!(node.object("Report", 1).is_some() && node.object("Report", 2).is_none());
+
+    let path = format!("/admin/spaces/main/nodes/{}", node_id(2));
+    let headers = [("authorization", format!("Bearer {}", crate::support::ADMIN))];
+    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let change = json!({ "plan": branch("south") }).to_string();
+    assert_eq!(hub.send("PUT", &path, &headers, change.as_bytes()).await.status, 200);
+    node.settle().await;
+
+    assert!(node.object("Report", 1).is_none() && node.object("Report", 2).is_some(), "{:?}", node.objects);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn types_outside_the_plan_neither_come_nor_go() {
+    let hub = Arc::new(Hub::start().await);
+    let mut centre = Node::new(&hub, 1).await;
+    let mut part = Node::with(&hub, 2, json!({ "types": ["Report"] })).await;
+    centre.edit(insert("Report", 1, json!({})));
+    centre.edit(insert("Salary", 2, json!({})));
+    centre.settle().await;
+    assert_eq!(told(&part.round().await), [("INSERT".to_owned(), 1)]);
+
+    let reply = part.post(9, &[insert("Salary", 3, json!({})), insert("Report", 4, json!({}))]).await;
+
+    let rejected = &reply["header"]["rejected"];
+    assert_eq!((&rejected[0]["type"], &rejected[0]["code"]), (&json!("Salary"), &json!("unknown_type")));
+    centre.settle().await;
+    assert_eq!((centre.object("Salary", 3), centre.object("Report", 4).is_some()), (None, true));
+}

@@ -1,0 +1,156 @@
+//! Registering nodes, their tokens, and packets by file.
+
+use super::{Node, insert, node_id, post, told, uuid};
+use crate::support::{ADMIN, Hub, Reply};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+async fn ask(hub: &Hub, method: &str, path: &str, body: &Value) -> Reply {
+    let bearer = format!("Bearer {ADMIN}");
+    let text = if body.is_null() { String::new() } else { body.to_string() };
+    hub.send(method, &format!("/admin/spaces/main{path}"), &[("authorization", &bearer)], text.as_bytes()).await
+}
+
+fn wish(n: usize) -> Value {
+    json!({ "id": node_id(n), "code": format!("NODE-{n}"), "name": "A branch" })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_registered_shown_changed_and_removed() {
+    for hub in Hub::on_every_store().await {
+        let hub = Arc::new(hub);
+        let mut node = Node::with(&hub, 1, json!({ "types": ["Report"] })).await;
+        let path = format!("/nodes/{}", node_id(1));
+        let shown = ask(&hub, "GET", &path, &Value::Null).await.json();
+        let fields = ["code", "last_sync_in", "last_sync_out", "received_packet_no", "sent_packet_no"];
+        let fields = fields.map(|name| shown[name].clone());
+        assert_eq!(fields, [json!("NODE-1"), json!(null), json!(null), json!(0), json!(0)]);
+
+        node.edit(insert("Report", 1, json!({})));
+        node.settle().await;
+        let shown = ask(&hub, "GET", &path, &Value::Null).await.json();
+        assert!(shown["last_sync_in"].as_str().unwrap().ends_with('Z') && shown["received_packet_no"] == 1, "{shown}");
+        let listed = ask(&hub, "GET", "/nodes", &Value::Null).await.json();
+        assert_eq!(listed["nodes"][0]["registered"]["code"], "NODE-1", "{listed}");
+
+        let changed = ask(&hub, "PUT", &path, &json!({ "name": "North", "plan": {} })).await.json();
+        assert_eq!((&changed["name"], changed["plan"].get("types")), (&json!("North"), None));
+        let reply = node.post(node.number + 1, &[insert("Other", 2, json!({}))]).await;
+        assert!(reply["header"].get("rejected").is_none(), "the wider plan holds at once");
+
+        let old = node.token.clone();
+        let rotated = ask(&hub, "POST", &format!("{path}/rotate-token"), &Value::Null).await.json();
+        node.token = rotated["token"].as_str().unwrap().to_owned();
+        assert_eq!(post(&hub, &old, &node.packet(9, &[])).await.refusal(401), "unauthorized");
+        node.post(9, &[]).await;
+
+        assert_eq!(ask(&hub, "DELETE", &path, &Value::Null).await.status, 200);
+        assert_eq!(post(&hub, &node.token, &node.packet(10, &[])).await.refusal(401), "unauthorized");
+        assert_eq!(post(&hub, ADMIN, &node.packet(10, &[])).await.refusal(404), "unknown_node");
+        assert_eq!(ask(&hub, "GET", &path, &Value::Null).await.refusal(404), "unknown_node");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_registration_that_cannot_be_is_refused_and_leaves_nothing() {
+    let hub = Hub::start().await;
+    let with = |name: &str, value: Value| {
+        let mut wish = wish(1);
+        wish[name] = value;
+        wish
+    };
+    let filter = |rows: Value| with("plan", json!({ "types": ["Report"], "rows": rows }));
+    let cases = [
+        (with("id", json!("branch-1")), 400, "malformed_node"),
+        (with("id", json!(super::HUB)), 400, "malformed_node"),
+        (with("code", json!("")), 400, "malformed_node"),
+        (with("code", json!("with space")), 400, "malformed_node"),
+        (with("name", json!("x".repeat(600))), 400, "malformed_node"),
+        (with("token", json!("short")), 400, "malformed_token"),
+        (with("token", json!(ADMIN)), 400, "malformed_token"),
+        (filter(json!({ "Report": { "a": { "$near": 1 } } })), 400, "malformed_node"),
+        (filter(json!({ "Report": { "a": "$node.missing" } })), 400, "malformed_node"),
+        (filter(json!({ "Other": { "a": 1 } })), 400, "malformed_node"),
+        (with("plan", json!({ "filters": {} })), 400, "malformed_json"),
+        (with("surname", json!(1)), 400, "malformed_json"),
+    ];
+    for (wish, status, code) in cases {
+        assert_eq!(ask(&hub, "POST", "/nodes", &wish).await.refusal(status), code, "{wish}");
+    }
+    let tokens = hub.get("/admin/tokens").await.json();
+    assert_eq!(tokens["tokens"].as_array().unwrap().len(), 1, "only the admin's: {tokens}");
+
+    assert_eq!(ask(&hub, "POST", "/nodes", &with("token", json!("a-secret-of-its-own"))).await.status, 200);
+    assert_eq!(ask(&hub, "POST", "/nodes", &wish(1)).await.refusal(409), "node_exists");
+    let mut same_code = wish(2);
+    same_code["code"] = json!("NODE-1");
+    assert_eq!(ask(&hub, "POST", "/nodes", &same_code).await.refusal(409), "code_taken");
+    assert_eq!(ask(&hub, "GET", &format!("/nodes/{}", node_id(2)), &Value::Null).await.refusal(404), "unknown_node");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_are_registered_by_admins_only() {
+    let hub = Arc::new(Hub::start().await);
+    let node = Node::new(&hub, 1).await;
+    let bearer = format!("Bearer {}", node.token);
+    for (method, path) in [("POST", "/nodes".to_owned()), ("GET", format!("/nodes/{}/packet", node.id))] {
+        let path = format!("/admin/spaces/main{path}");
+        let reply = hub.send(method, &path, &[("authorization", &bearer)], wish(2).to_string().as_bytes()).await;
+        assert_eq!(reply.refusal(403), "forbidden");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_by_file_may_be_carried_twice_and_out_of_order() {
+    for hub in Hub::on_every_store().await {
+        let hub = Arc::new(hub);
+        let (a, mut b) = (Node::new(&hub, 1).await, Node::new(&hub, 2).await);
+        let first = a.packet(1, &[insert("Report", 1, json!({ "v": 1, "updated_at": super::at(1) }))]);
+        let both = a.packet(
+            2,
+            &[
+                insert("Report", 1, json!({ "v": 2, "updated_at": super::at(2) })),
+                insert("Report", 2, json!({ "v": 2, "updated_at": super::at(2) })),
+            ],
+        );
+        for packet in [&both, &first, &both] {
+            let summary = ask(&hub, "POST", "/packets", packet).await;
+            assert_eq!(summary.status, 200, "{}", summary.text());
+            let summary = summary.json();
+            assert_eq!(
+                (&summary["node"], &summary["ack_packet_no"], &summary["rejected"]),
+                (&json!(a.id), &json!(2), &json!([]))
+            );
+        }
+
+        let carry = |n: usize| format!("/nodes/{}/packet", node_id(n));
+        let one = ask(&hub, "GET", &carry(2), &Value::Null).await.json();
+        let two = ask(&hub, "GET", &carry(2), &Value::Null).await.json();
+        assert_eq!((&one["header"]["packet_no"], &two["header"]["packet_no"]), (&json!(1), &json!(2)));
+        assert_eq!(one["header"]["recipient_node_id"], json!(b.id));
+        b.store(&two);
+        b.store(&one);
+        b.ack = 2;
+        assert_eq!(b.object("Report", 1).unwrap()["v"], 2);
+        assert_eq!(ask(&hub, "POST", "/packets", &b.packet(1, &[])).await.status, 200);
+        let rest = ask(&hub, "GET", &carry(2), &Value::Null).await.json();
+        assert_eq!((rest["body"]["entities"].as_array().unwrap().len(), &rest["header"]["packet_no"]), (0, &json!(2)));
+        let own = ask(&hub, "GET", &carry(1), &Value::Null).await.json();
+        assert_eq!(
+            (told(own["body"]["entities"].as_array().unwrap()).len(), &own["header"]["ack_packet_no"]),
+            (0, &json!(2))
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_carried_packet_is_checked_as_a_posted_one() {
+    let hub = Arc::new(Hub::start().await);
+    let node = Node::new(&hub, 1).await;
+    let mut stranger = node.packet(1, &[]);
+    stranger["header"]["sender_node_id"] = json!(node_id(5));
+    assert_eq!(ask(&hub, "POST", "/packets", &stranger).await.refusal(404), "unknown_node");
+    let bad = json!({ "type": "Report", "uuid": uuid(1), "operation": "INSERT" });
+    assert_eq!(ask(&hub, "POST", "/packets", &node.packet(1, &[bad])).await.refusal(422), "malformed_element");
+    assert_eq!(ask(&hub, "POST", "/packets", &json!("x")).await.refusal(422), "malformed_element");
+}
