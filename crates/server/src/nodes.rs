@@ -12,7 +12,9 @@ use syncline_core::model::{CollectionName, Millis, NodeId, Plan, Registration, S
 use syncline_core::wire::exchange::is_uuid;
 
 /// Codes name tokens, which stand in paths and headers.
-const CODE_BYTES_MAX: usize = 100;
+const CODE_BYTES_MAX: usize = 80;
+/// What the names of their tokens begin with.
+const TOKEN_PREFIX: &str = "node:";
 const NAME_BYTES_MAX: usize = 500;
 
 /// The registered nodes of all spaces.
@@ -114,7 +116,6 @@ impl Nodes {
         secret: Option<String>,
     ) -> Result<Secret, ServerError> {
         self.check(&registration)?;
-        let spec = token_of(space, &registration)?;
         let id = registration.id.clone();
         let _turn = self.changing.lock().await;
         self.store.open_space(space).await?;
@@ -122,8 +123,8 @@ impl Nodes {
             let reason = format!("node `{id}` is registered in space `{space}`; change it, or remove it first");
             return Err(ServerError::Taken { code: "node_exists", reason });
         }
-        self.store.register(space, registration).await?;
-        match tokens.add_with(spec, secret).await {
+        self.store.register(space, registration.clone()).await?;
+        match add_token(tokens, space, &registration, secret).await {
             Ok(secret) => Ok(secret),
             Err(error) => {
                 self.store.unregister(space, &id).await?;
@@ -148,13 +149,11 @@ impl Nodes {
         registration.name = change.name.unwrap_or(registration.name);
         registration.plan = change.plan.unwrap_or(registration.plan);
         self.check(&registration)?;
-        let spec = token_of(space, &registration)?;
-        self.store.register(space, registration).await?;
+        self.store.register(space, registration.clone()).await?;
         self.forget(space, id);
-        match tokens.change(spec).await {
-            // A node whose token was removed keeps its registration; it gets a new one by rotation.
-            Ok(()) | Err(ServerError::NotFound(_)) => {}
-            Err(error) => return Err(error),
+        // A node whose token was removed keeps its registration; it gets a new one by rotation.
+        if let Some(name) = token_name(tokens, space, id).await? {
+            tokens.change(token_of(space, &registration, name)).await?;
         }
         self.load(space, id).await.map(RegisteredNode::from)
     }
@@ -166,10 +165,9 @@ impl Nodes {
     pub async fn rotate(&self, tokens: &Tokens, space: &SpaceName, id: &NodeId) -> Result<Secret, ServerError> {
         let _turn = self.changing.lock().await;
         let (registration, _) = self.load(space, id).await?;
-        let spec = token_of(space, &registration)?;
-        match tokens.rotate(&spec.name).await {
-            Err(ServerError::NotFound(_)) => tokens.add(spec).await,
-            rotated => rotated,
+        match token_name(tokens, space, id).await? {
+            Some(name) => tokens.rotate(&name).await,
+            None => add_token(tokens, space, &registration, None).await,
         }
     }
 
@@ -179,10 +177,9 @@ impl Nodes {
     /// [`ServerError::UnknownNode`], or those of the store.
     pub async fn remove(&self, tokens: &Tokens, space: &SpaceName, id: &NodeId) -> Result<(), ServerError> {
         let _turn = self.changing.lock().await;
-        let (registration, _) = self.load(space, id).await?;
-        match tokens.remove(&token_of(space, &registration)?.name).await {
-            Ok(()) | Err(ServerError::NotFound(_)) => {}
-            Err(error) => return Err(error),
+        self.load(space, id).await?;
+        if let Some(name) = token_name(tokens, space, id).await? {
+            tokens.remove(&name).await?;
         }
         self.store.unregister(space, id).await?;
         self.forget(space, id);
@@ -266,14 +263,44 @@ impl Nodes {
     }
 }
 
+/// Makes the token of a node. Codes are unique in their space only: a code that names a token already is
+/// told apart by the node's id.
+async fn add_token(
+    tokens: &Tokens,
+    space: &SpaceName,
+    registration: &Registration,
+    secret: Option<String>,
+) -> Result<Secret, ServerError> {
+    let Registration { id, code, .. } = registration;
+    let name = NodeId::new(format!("{TOKEN_PREFIX}{code}"))?;
+    match tokens.add_with(token_of(space, registration, name), secret.clone()).await {
+        Err(ServerError::Taken { code: "token_exists", .. }) => {
+            let name = NodeId::new(format!("{TOKEN_PREFIX}{code}@{id}"))?;
+            tokens.add_with(token_of(space, registration, name), secret).await
+        }
+        added => added,
+    }
+}
+
+/// The name of a node's own token; others may be bound to the node beside it.
+async fn token_name(tokens: &Tokens, space: &SpaceName, id: &NodeId) -> Result<Option<NodeId>, ServerError> {
+    let own = |spec: &TokenSpec| {
+        spec.node.as_ref() == Some(id)
+            && spec.space.as_ref() == Some(space)
+            && spec.name.as_str().starts_with(TOKEN_PREFIX)
+    };
+    let mut found = tokens.list().await?.into_iter().filter(|token| !token.declared && own(&token.spec));
+    Ok(found.next().map(|token| token.spec.name))
+}
+
 /// The token of a node opens what its plan names, to it alone.
-fn token_of(space: &SpaceName, registration: &Registration) -> Result<TokenSpec, ServerError> {
-    Ok(TokenSpec {
+fn token_of(space: &SpaceName, registration: &Registration, name: NodeId) -> TokenSpec {
+    TokenSpec {
         space: Some(space.clone()),
         collections: registration.plan.types.clone(),
         node: Some(registration.id.clone()),
-        ..TokenSpec::named(NodeId::new(format!("node:{}", registration.code))?)
-    })
+        ..TokenSpec::named(name)
+    }
 }
 
 fn filters(plan: &Plan) -> Result<BTreeMap<CollectionName, Filter>, ServerError> {

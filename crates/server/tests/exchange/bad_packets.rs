@@ -235,3 +235,25 @@ async fn a_node_is_known_in_either_case_of_its_id() {
     let answer = post(&hub, reply["token"].as_str().unwrap(), &packet).await.json();
     assert_eq!(answer["header"]["recipient_node_id"], "ABCDEF00-1111-4111-8111-00000000000A", "as it was sent");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn x10_no_wound_of_a_packet_is_worse_than_a_refusal() {
+    let hub = Arc::new(Hub::start().await);
+    let node = Node::new(&hub, 1).await;
+    let good = node.packet(1, &[insert("Report", 1, json!({ "a": ["é", { "b": null }] })), delete("Report", 2)]);
+    let (good, bearer) = (good.to_string().into_bytes(), format!("Bearer {}", node.token));
+    for place in 0..good.len() {
+        let mut bytes = good.clone();
+        match place % 3 {
+            0 => bytes.truncate(place),
+            1 => bytes[place] = b"\"{}[],:0\\\xff"[place % 10],
+            _ => bytes.insert(place, b"\"{}[],:0\\\xff"[place % 10]),
+        }
+        let reply = hub.send("POST", "/api/sync/exchange", &[("authorization", &bearer)], &bytes).await;
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(matches!(reply.status, 200 | 400 | 403 | 409 | 422), "{text}: {} {}", reply.status, reply.text());
+        if reply.status != 200 {
+            reply.refusal(reply.status);
+        }
+    }
+}

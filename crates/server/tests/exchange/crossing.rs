@@ -102,3 +102,34 @@ async fn edits_of_one_object_over_two_dialects_meet_field_by_field() {
     let last = page["ops"].as_array().unwrap().last().unwrap().clone();
     assert_eq!((&last["doc"]["a"], &last["doc"]["b"]), (&json!(2), &json!(2)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_takes_whole_objects_is_told_neither_nulls_nor_detours() {
+    let (hub, node) = world().await;
+    let doc = json!({ "doc": { "_id": uuid(1), "a": 1, "old": 2 } });
+    hub.push("device", "b1", &json!([own_op(1, "insert", doc)])).await;
+    let mut packet = node.packet(1, &[]);
+    packet["header"]["whole_objects"] = json!(true);
+    let first = super::post(&hub, &node.token, &packet).await.json();
+    assert_eq!(first["body"]["entities"][0]["data"], json!({ "a": 1, "old": 2 }));
+
+    hub.push("device", "b2", &json!([own_op(2, "remove", json!({}))])).await;
+    hub.push("device", "b3", &json!([own_op(3, "insert", json!({ "doc": { "_id": uuid(1), "a": 2 } }))])).await;
+    (packet["header"]["packet_no"], packet["header"]["ack_packet_no"]) = (json!(2), json!(1));
+    let second = super::post(&hub, &node.token, &packet).await.json();
+
+    let entities = second["body"]["entities"].as_array().unwrap();
+    assert_eq!((told(entities), &entities[0]["data"]), (vec![("INSERT".to_owned(), 1)], &json!({ "a": 2 })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_poll_wakes_when_a_packet_comes() {
+    let (hub, mut node) = world().await;
+    let waiting = {
+        let hub = Arc::clone(&hub);
+        tokio::spawn(async move { hub.pull("since_lsn=0&wait=30").await })
+    };
+    node.edit(insert("Report", 1, json!({ "n": 1 })));
+    node.settle().await;
+    assert_eq!(waiting.await.unwrap()["ops"][0]["id"], uuid(1));
+}

@@ -154,3 +154,46 @@ async fn a_carried_packet_is_checked_as_a_posted_one() {
     assert_eq!(ask(&hub, "POST", "/packets", &node.packet(1, &[bad])).await.refusal(422), "malformed_element");
     assert_eq!(ask(&hub, "POST", "/packets", &json!("x")).await.refusal(422), "malformed_element");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_are_unique_in_their_space_only() {
+    let hub = Hub::start().await;
+    let in_space = |space: &str| format!("/admin/spaces/{space}/nodes");
+    let first = hub.post(&in_space("north"), &wish(1)).await.json();
+    let second = hub.post(&in_space("south"), &wish(1)).await.json();
+    assert!(first["token"].is_string() && second["token"].is_string(), "{first} {second}");
+
+    let bearer = format!("Bearer {ADMIN}");
+    let path = format!("/admin/spaces/south/nodes/{}", node_id(1));
+    assert_eq!(hub.send("DELETE", &path, &[("authorization", &bearer)], b"").await.status, 200);
+
+    let packet = json!({
+        "header": { "sender_node_id": node_id(1), "recipient_node_id": super::HUB, "packet_no": 1, "ack_packet_no": 0,
+                    "schema_version": "1.0.0" },
+        "body": { "entities": [] },
+    });
+    assert_eq!(post(&hub, first["token"].as_str().unwrap(), &packet).await.status, 200, "that one is still there");
+    assert_eq!(post(&hub, second["token"].as_str().unwrap(), &packet).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_in_step_is_not_behind_and_one_without_its_token_gets_another() {
+    let (hub, mut nodes) = super::world(2).await;
+    let [a, b] = &mut nodes[..] else { panic!() };
+    a.edit(insert("Report", 1, json!({})));
+    a.settle().await;
+    let behind = |listed: Value| -> Vec<Value> {
+        listed["nodes"].as_array().unwrap().iter().map(|node| node["behind"].clone()).collect()
+    };
+    assert_eq!(behind(ask(&hub, "GET", "/nodes", &Value::Null).await.json()), [json!(0), json!(1)]);
+    b.settle().await;
+    assert_eq!(behind(ask(&hub, "GET", "/nodes", &Value::Null).await.json()), [json!(0), json!(0)]);
+
+    let bearer = format!("Bearer {ADMIN}");
+    let removed = hub.send("DELETE", "/admin/tokens/node:NODE-2", &[("authorization", &bearer)], b"").await;
+    assert_eq!(removed.status, 200, "{}", removed.text());
+    assert_eq!(post(&hub, &b.token, &b.packet(b.number + 1, &[])).await.status, 401);
+    let rotated = ask(&hub, "POST", &format!("/nodes/{}/rotate-token", b.id), &Value::Null).await.json();
+    b.token = rotated["token"].as_str().unwrap().to_owned();
+    assert!(b.round().await.is_empty());
+}

@@ -40,9 +40,13 @@ struct Wish {
 pub(in crate::http) async fn list(admin: Admin, State(app): Shared) -> Answer {
     admin.query(&[])?;
     let name = space_name(&admin)?;
-    let handed = app.hub.opened(&name).map(|space| space.handed()).unwrap_or_default();
-    let (head, nodes) = hub::nodes(app.hub.store().as_ref(), &name, &handed).await?;
+    let mut handed = app.hub.opened(&name).map(|space| space.handed()).unwrap_or_default();
     let registered = app.nodes.list(&name).await?;
+    for view in &registered {
+        let read = handed.entry(view.id.clone()).or_default();
+        *read = (*read).max(Lsn(view.cursor));
+    }
+    let (head, nodes) = hub::nodes(app.hub.store().as_ref(), &name, &handed).await?;
     let mut registered: BTreeMap<&str, &RegisteredNode> =
         registered.iter().map(|view| (view.id.as_str(), view)).collect();
     let nodes: Vec<Value> = nodes
