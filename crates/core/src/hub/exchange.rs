@@ -23,13 +23,14 @@ impl Progress {
         if traffic.needs() < self.loaded.horizon {
             traffic.fill_again(self.loaded.head);
         }
-        let refused = if packet.entities.is_empty() {
-            traffic.pass(packet.number, packet.ack);
-            Vec::new()
-        } else if !self.loaded.seen.insert(packet.key) {
+        let refused = if self.loaded.seen.contains(&packet.key) {
             // Of older ones nobody waits for the answer any more.
             if packet.number == traffic.received { traffic.last.refused.clone() } else { Vec::new() }
+        } else if packet.entities.is_empty() {
+            traffic.pass(packet.number, packet.ack);
+            Vec::new()
         } else {
+            self.loaded.seen.insert(packet.key);
             self.writes.seen.push(packet.key);
             if packet.number < traffic.received {
                 self.late(packet, author)

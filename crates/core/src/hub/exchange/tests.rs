@@ -307,7 +307,8 @@ fn an_entity_that_cannot_be_applied_is_set_aside_and_named_again_to_repeats() {
     let taken = space.take(sent.clone());
     let codes: Vec<_> = taken.refused.iter().map(|r| r.why.code.as_str()).collect();
     assert_eq!((codes.as_slice(), space.text("x").is_some()), (&["unknown_type", "document_too_large"][..], true));
-    assert_eq!(space.take(sent).refused, taken.refused);
+    assert_eq!(space.take(sent.clone()).refused, taken.refused);
+    assert_eq!(space.take(Packet { entities: Vec::new(), ..sent }).refused, taken.refused, "the key says it all");
     let anew = packet("a", 1, 0, vec![strange, insert("y", r#"{"v":1}"#, 10)]);
     assert_eq!(space.take(anew).refused, taken.refused[..1]);
     assert_eq!(space.quarantine.len(), 2, "but set aside once");
