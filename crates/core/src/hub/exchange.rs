@@ -27,7 +27,7 @@ impl Progress {
             // Of older ones nobody waits for the answer any more.
             if packet.number == traffic.received { traffic.last.refused.clone() } else { Vec::new() }
         } else if packet.entities.is_empty() {
-            traffic.pass(packet.number, packet.ack);
+            traffic.pass(packet.number, packet.ack, self.loaded.head);
             Vec::new()
         } else {
             self.loaded.seen.insert(packet.key);
@@ -61,8 +61,12 @@ impl Progress {
     /// A packet in its turn, or one that was composed anew because its reply was lost. What it held before,
     /// without news from the hub in between, is not done twice: a removal must not undo a later revival.
     fn accept(&mut self, packet: &Packet, author: Author, traffic: &mut Traffic) -> Vec<Refused> {
+        let since = traffic.last.since;
         let again =
             if traffic.last.ack == packet.ack { std::mem::take(&mut traffic.last) } else { LastPacket::default() };
+        let anew = packet.number == traffic.received;
+        let since = if anew { since } else { self.loaded.head };
+        let sender = Sender { packet, author, cursor: traffic.cursor, since: anew.then_some(since) };
         let (mut refused, mut returns) = (Vec::new(), Vec::new());
         for entity in &packet.entities {
             if again.entities.contains(&entity.digest) {
@@ -70,7 +74,7 @@ impl Progress {
                 refused.extend(again.refused.iter().find(before).cloned());
                 continue;
             }
-            match self.entity(packet, entity, author, traffic.cursor) {
+            match self.entity(&sender, entity) {
                 Ok(Some(key)) if !returns.contains(&key) => returns.push(key),
                 Ok(_) => {}
                 Err(why) => refused.push(self.set_entity_aside(packet, entity, why)),
@@ -82,23 +86,17 @@ impl Progress {
             self.writes.entries.push(Entry::Return(Return { lsn, collection, id, author }));
         }
         let mut entities: BTreeSet<u64> = packet.entities.iter().map(|entity| entity.digest).collect();
-        if packet.number == traffic.received {
-            // Copies of one number may overtake each other.
+        if anew {
             entities.extend(again.entities);
         }
-        traffic.last = LastPacket { ack: packet.ack, entities, refused: refused.clone() };
+        traffic.last = LastPacket { ack: packet.ack, since, entities, refused: refused.clone() };
         traffic.received = packet.number;
         refused
     }
 
     /// Applies one entity; tells which document its sender must get back.
-    fn entity(
-        &mut self,
-        packet: &Packet,
-        entity: &Entity,
-        author: Author,
-        cursor: Lsn,
-    ) -> Result<Option<DocKey>, Rejection> {
+    fn entity(&mut self, sender: &Sender<'_>, entity: &Entity) -> Result<Option<DocKey>, Rejection> {
+        let Sender { packet, author, cursor, .. } = *sender;
         let collection = match &entity.edit {
             EntityEdit::Put { collection, .. } | EntityEdit::Remove { collection } => collection,
             EntityEdit::Unusable(why) => return Err(why.clone()),
@@ -106,6 +104,11 @@ impl Progress {
         let key = (collection.clone(), entity.uuid.clone());
         let before = self.loaded.docs.get(&key);
         let unseen = before.is_some_and(|version| version.lsn > cursor && version.author != author);
+        // Copies of one number may overtake each other: whichever stands, its sender is told.
+        let again = before.and_then(|version| sender.wrote(version));
+        if again.is_some_and(|written| entity.time.is_some_and(|time| Stamp::at(time) < written)) {
+            return Ok(Some(key));
+        }
         let unborn = before.is_none_or(|version| version.meta.born == Stamp::ZERO);
         let edit = edit_of(entity, unborn);
         let stamp = self.clamp(Stamp::at(entity.time.unwrap_or(self.rules.now)));
@@ -116,10 +119,10 @@ impl Progress {
             self.note_held(&packet.node, &key);
         }
         let EntityEdit::Put { set, .. } = &entity.edit else {
-            return Ok(self.live_version(&key).is_some().then_some(key));
+            return Ok((again.is_some() || self.live_version(&key).is_some()).then_some(key));
         };
         let as_sent = self.live_version(&key).is_some_and(|version| holds_just(&version.body, set));
-        Ok((!as_sent || unseen || filtered).then_some(key))
+        Ok((!as_sent || unseen || filtered || again.is_some()).then_some(key))
     }
 
     /// A packet that comes after a later one: what it holds was sent again with that, unless its sender
@@ -176,6 +179,25 @@ impl Progress {
     }
 }
 
+/// Whose entities are applied.
+struct Sender<'a> {
+    packet: &'a Packet,
+    author: Author,
+    /// What the sender knows.
+    cursor: Lsn,
+    /// Where the packet's number was taken before: where the log stood then.
+    since: Option<Lsn>,
+}
+
+impl Sender<'_> {
+    /// The newest stamp of what an earlier packet of this number has written of a document.
+    fn wrote(&self, version: &Version) -> Option<Stamp> {
+        let since = self.since?;
+        let mine = marks(version).filter(|mark| mark.author == self.author && mark.lsn > since);
+        mine.map(|mark| mark.stamp).max()
+    }
+}
+
 /// INSERT and UPDATE both make the object where it is missing.
 fn edit_of(entity: &Entity, unborn: bool) -> Edit {
     match &entity.edit {
@@ -209,9 +231,12 @@ fn holds_just(body: &Body, set: &Fields) -> bool {
 
 /// Whether something of the document, or its removal, is the node's work.
 fn bears_mark(version: &Version, author: Author) -> bool {
+    version.author == author || marks(version).any(|mark| mark.author == author)
+}
+
+fn marks(version: &Version) -> impl Iterator<Item = Mark> + '_ {
     let meta = &version.meta;
-    let mut marks = meta.fields.values().copied().chain([meta.whole]).chain(meta.removed);
-    version.author == author || marks.any(|mark: Mark| mark.author == author)
+    meta.fields.values().copied().chain([meta.whole]).chain(meta.removed)
 }
 
 fn late_packet(packet: &Packet, (collection, id): &DocKey) -> Rejection {

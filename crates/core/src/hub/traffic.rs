@@ -14,12 +14,13 @@ impl Traffic {
     }
 
     /// A packet that holds nothing needs no memory of its own, however often a node asks for news.
-    pub(super) fn pass(&mut self, number: u64, ack: u64) {
+    pub(super) fn pass(&mut self, number: u64, ack: u64, head: Lsn) {
         if number > self.received {
             self.received = number;
             if self.last.ack != ack {
                 self.last = LastPacket { ack, ..LastPacket::default() };
             }
+            self.last.since = head;
         }
     }
 

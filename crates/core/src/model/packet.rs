@@ -188,6 +188,9 @@ pub struct Fill {
 pub struct LastPacket {
     /// What it acknowledged.
     pub ack: u64,
+    /// Where the log stood before the first packet of its number.
+    #[serde(default)]
+    pub since: Lsn,
     /// Digests of its entities.
     pub entities: BTreeSet<u64>,
     /// The entities of it that were set aside.

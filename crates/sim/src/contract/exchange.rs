@@ -84,6 +84,7 @@ pub async fn traffic_comes_back_as_written(bench: &dyn Bench) {
     let why = Rejection { code: "unknown_type".into(), reason: "no such type".into() };
     let last = LastPacket {
         ack: 3,
+        since: Lsn(8),
         entities: [1, u64::MAX].into(),
         refused: vec![Refused { kind: "T".into(), uuid: "u".into(), why }],
     };

@@ -162,9 +162,27 @@ fn a_packet_composed_anew_brings_what_is_new_in_it() {
     space.take(packet("a", 2, 0, vec![insert("z", r#"{"v":1}"#, 30)]));
     assert_eq!(space.news(), "a z", "copies may overtake each other");
     space.take(packet("a", 2, 0, vec![removal.clone(), late.clone(), update("y", r#"{"v":2}"#, 31)]));
-    assert_eq!(space.news(), "a y");
+    assert_eq!(space.news(), "a y, a gets y");
     space.take(packet("a", 3, 0, vec![removal, late]));
     assert_eq!((space.news().as_str(), space.text("x").is_some()), ("", true), "nor under the next number");
+}
+
+#[test]
+fn copies_of_one_number_may_overtake_each_other_and_their_sender_hears_what_stands() {
+    let mut space = Space::new();
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    space.take(packet("a", 2, 0, vec![update("x", r#"{"v":3}"#, 30)]));
+    space.news();
+    space.take(packet("a", 2, 0, vec![update("x", r#"{"v":2}"#, 20)]));
+    assert_eq!((space.news().as_str(), space.text("x")), ("a gets x", Some(r#"{"_id":"x","v":3}"#)), "an older one");
+    space.take(packet("a", 2, 0, vec![update("x", r#"{"v":4}"#, 40)]));
+    assert_eq!(
+        (space.news().as_str(), space.text("x")),
+        ("a x, a gets x", Some(r#"{"_id":"x","v":4}"#)),
+        "a newer one"
+    );
+    space.take(packet("a", 2, 0, vec![delete("x")]));
+    assert_eq!((space.news().as_str(), space.text("x")), ("a x, a gets x", None), "without a time nobody can tell");
 }
 
 #[test]
