@@ -6,6 +6,7 @@ use super::decide::{Reply, Taken};
 use super::loaded::DocKey;
 use super::progress::{Attempt, Progress};
 use super::write_set::{Entry, Quarantined, Return};
+use crate::filter::Filter;
 use crate::model::{
     Author, Base, Body, CollectionName, Dispatch, DocId, Edit, Entity, EntityEdit, Fields, Holding, LastPacket, Lsn,
     Mark, Millis, NodeId, Packet, Refused, Rejection, Stamp, Traffic, Value, Version,
@@ -114,15 +115,17 @@ impl Progress {
         let stamp = self.clamp(Stamp::at(entity.time.unwrap_or(self.rules.now)));
         let (base, strategy, committed) = (Base::At(cursor), None, Millis(0));
         self.apply(Attempt { key: key.clone(), edit: &edit, author, base, stamp, strategy, committed })?;
-        let filtered = packet.filtered.contains(collection);
-        if filtered {
+        let filter = packet.filtered.get(collection);
+        if filter.is_some() {
             self.note_held(&packet.node, &key);
         }
+        let standing = self.live_version(&key);
+        let outside = filter.zip(standing).is_some_and(|(filter, version)| !meant(filter, &version.body));
         let EntityEdit::Put { set, .. } = &entity.edit else {
-            return Ok((again.is_some() || self.live_version(&key).is_some()).then_some(key));
+            return Ok((again.is_some() || standing.is_some()).then_some(key));
         };
-        let as_sent = self.live_version(&key).is_some_and(|version| holds_just(&version.body, set));
-        Ok((!as_sent || unseen || filtered || again.is_some()).then_some(key))
+        let as_sent = standing.is_some_and(|version| holds_just(&version.body, set));
+        Ok((!as_sent || unseen || outside || again.is_some()).then_some(key))
     }
 
     /// A packet that comes after a later one: what it holds was sent again with that, unless its sender
@@ -220,6 +223,11 @@ fn whole(id: &DocId, set: &Fields) -> Body {
             fields
         })
         .to_body()
+}
+
+/// Whether a row filter means a document. One that no filter can read (a number without end) is in none.
+fn meant(filter: &Filter, body: &Body) -> bool {
+    serde_json::from_str(body.text()).is_ok_and(|document| filter.matches(&document))
 }
 
 /// Whether a document's fields, without its id, are those that were sent.

@@ -2,6 +2,7 @@
 //! hub remembers of a node's traffic.
 
 use super::{CollectionName, DocId, Fields, Lsn, Millis, NodeId, Rejection};
+use crate::filter::Filter;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,9 +19,9 @@ pub struct Packet {
     pub key: [u8; 16],
     /// What an earlier reading of the log found, where nothing was for the node.
     pub settled: Option<Settled>,
-    /// Collections of which the node gets only some rows: it learns what became of each of its own edits there,
-    /// because the result may be one that it is not to hold.
-    pub filtered: BTreeSet<CollectionName>,
+    /// Collections of which the node gets only some rows, and which: what it sends and is not among them is stored,
+    /// and the node is told to drop it.
+    pub filtered: BTreeMap<CollectionName, Filter>,
     /// What the node has done, in its order.
     pub entities: Vec<Entity>,
 }

@@ -49,7 +49,7 @@ async fn what_a_node_sends_is_stored_whether_it_may_keep_it_or_not() {
 
     let came = north.round().await;
 
-    assert!(told(&came).contains(&("DELETE".to_owned(), 2)), "{came:?}");
+    assert_eq!(told(&came), [("DELETE".to_owned(), 2)], "what it may keep does not come back");
     assert_eq!((north.object("Report", 1).is_some(), north.object("Report", 2)), (true, None));
     centre.settle().await;
     assert!(centre.object("Report", 1).is_some() && centre.object("Report", 2).is_some());

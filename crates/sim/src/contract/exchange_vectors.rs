@@ -114,7 +114,7 @@ fn packet_of(sender: &NodeId, request: &Value, settled: Option<Settled>) -> Pack
         ack: number("ack_packet_no"),
         key: u128::from(digest).to_be_bytes(),
         settled,
-        filtered: BTreeSet::new(),
+        filtered: BTreeMap::new(),
         entities,
     }
 }

@@ -20,7 +20,7 @@ const CRATES: [(&str, &[&str]); 7] = [
 
 /// The modules of the core and what each may import.
 const CORE: [(&str, &[&str]); 6] = [
-    ("model", &[]),
+    ("model", &["filter"]),
     ("filter", &[]),
     ("merge", &["model"]),
     ("session", &["model", "merge"]),

@@ -1,5 +1,6 @@
 //! Packets as stories: repeats, packets composed anew, gaps, acknowledgements, and what returns.
 
+use crate::filter::Filter;
 use crate::hub::{AuthorState, Entry, Loaded, Quarantined, Reply, Rules, Taken, decide, touch};
 use crate::model::{
     Author, Body, CollectionName, Dispatch, DocId, Entity, EntityEdit, Fields, Fill, Holding, Intake, Limits, Lsn,
@@ -46,7 +47,7 @@ fn packet(name: &str, number: u64, ack: u64, entities: Vec<Entity>) -> Packet {
     let mut key = DefaultHasher::new();
     (name, number, entities.iter().map(|e| e.digest).collect::<Vec<_>>()).hash(&mut key);
     let key = u128::from(key.finish()).to_be_bytes();
-    Packet { node: node(name), number, ack, key, settled: None, filtered: BTreeSet::new(), entities }
+    Packet { node: node(name), number, ack, key, settled: None, filtered: BTreeMap::new(), entities }
 }
 
 /// A store in miniature.
@@ -368,12 +369,14 @@ fn a_packet_of_the_hub_that_was_read_before_a_fill_began_is_not_sent() {
 }
 
 #[test]
-fn a_node_with_a_row_filter_holds_what_it_sends_and_learns_what_became_of_it() {
+fn a_node_with_a_row_filter_holds_what_it_sends_and_learns_what_it_is_not_to_hold() {
     let mut space = Space::new();
-    let filtered = BTreeSet::from([reports()]);
-    space.take(Packet { filtered: filtered.clone(), ..packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]) });
-    assert_eq!(space.news(), "a x, a gets x");
+    let filter = Filter::parse(&serde_json::json!({ "v": 1 })).unwrap();
+    let filtered = BTreeMap::from([(reports(), filter)]);
+    let entities = vec![insert("x", r#"{"v":1}"#, 10), insert("y", r#"{"v":2}"#, 10)];
+    space.take(Packet { filtered: filtered.clone(), ..packet("a", 1, 0, entities) });
+    assert_eq!(space.news(), "a x, a y, a gets y", "what matches does not come back");
     space.take(Packet { filtered, ..packet("a", 2, 0, vec![delete("x")]) });
     let held: Vec<_> = space.held.iter().map(|held| (held.since, held.gone)).collect();
-    assert_eq!(held, [(Lsn(0), None), (Lsn(0), Some(Lsn(3)))]);
+    assert_eq!(held, [(Lsn(0), None), (Lsn(0), None), (Lsn(0), Some(Lsn(4)))]);
 }

@@ -57,7 +57,7 @@ impl Arrival {
             number: header.packet_no,
             ack: header.ack_packet_no,
             settled: None,
-            filtered: desk.rows.keys().cloned().collect(),
+            filtered: desk.rows.clone(),
             entities,
         };
         Ok(Arrival { header, packet, body })
