@@ -40,8 +40,10 @@ pub enum Command {
     Demo(cmd::demo::Args),
     /// Say who may use the hub
     Token(cmd::token::Args),
-    /// Show the devices and apps that a space knows
+    /// Show the devices and apps that a space knows; register those that exchange packets
     Node(cmd::node::Args),
+    /// Bring packets of registered nodes in and out by file
+    Exchange(cmd::exchange::Args),
     /// Show where the spaces of a hub stand
     Status(cmd::status::Args),
     /// Show which edits lost against concurrent ones, and what they said

@@ -61,6 +61,11 @@ pub struct AdminArgs {
 }
 
 impl AdminArgs {
+    /// For a command whose own arguments say it by other names.
+    pub fn new(config: ConfigArgs, hub: Option<String>, token: Option<String>) -> AdminArgs {
+        AdminArgs { config, hub: HubArgs { hub, token } }
+    }
+
     /// Finds the way in, and the default space.
     ///
     /// # Errors
@@ -98,6 +103,29 @@ impl AdminArgs {
     }
 }
 
+/// Which space of which hub is administered.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct SpaceArgs {
+    /// The space [default: the hub's default space]
+    #[arg(long)]
+    space: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+impl SpaceArgs {
+    /// Lets `work` administer the space.
+    ///
+    /// # Errors
+    /// As [`AdminArgs::with_space`].
+    pub async fn with<T>(
+        &self,
+        work: impl AsyncFnOnce(&Admin, &SpaceName) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        self.admin.with_space(self.space.as_deref(), work).await
+    }
+}
+
 /// Which hub a command talks to.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct HubArgs {
@@ -105,7 +133,7 @@ pub struct HubArgs {
     #[arg(long, value_name = "URL")]
     pub hub: Option<String>,
     /// Token to show to the hub [variable SYNCLINE_TOKEN]
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", alias = "admin-token")]
     pub token: Option<String>,
 }
 

@@ -48,6 +48,7 @@ async fn run(command: &Command, output: Output) -> Result<(), CliError> {
         Command::Demo(args) => cmd::demo::run(args, output).await,
         Command::Token(args) => cmd::token::run(args, output).await,
         Command::Node(args) => cmd::node::run(args, output).await,
+        Command::Exchange(args) => cmd::exchange::run(args, output).await,
         Command::Status(args) => cmd::status::run(args, output).await,
         Command::Conflicts(args) => cmd::ledger::conflicts(args, output).await,
         Command::Quarantine(args) => cmd::ledger::quarantine(args, output).await,

@@ -38,7 +38,7 @@ pub struct Desk {
 }
 
 /// What may be changed of a registration.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeChange {
     /// A new name for people.

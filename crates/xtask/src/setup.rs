@@ -13,11 +13,12 @@ Install what this machine lacks for building and testing Syncline.
 Usage: cargo xtask setup
 
 Looks for each program below and installs the missing ones with apt-get (as root). Running it again
-changes nothing. SQLite is compiled in and needs no package.
+changes nothing. SQLite itself is compiled in; sqlite3 is its shell.
 
   cc              compiles SQLite, zstd and the cryptography of TLS
   git             lists the files that the style rules read
   node, npm       run the JavaScript packages and their tests
+  curl, sqlite3   run the commands of the guides
   rustfmt, clippy parts of the Rust toolchain; set-up says how to add them
 ";
 
@@ -30,7 +31,7 @@ struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 4] = [
+const NEEDS: [Need; 6] = [
     Need {
         name: "C compiler and headers",
         probe: &["cc", "-fsyntax-only", "-include", "stdio.h", "-x", "c", "/dev/null"],
@@ -39,6 +40,8 @@ const NEEDS: [Need; 4] = [
     Need { name: "git", probe: &["git", "--version"], packages: &["git"] },
     Need { name: "node", probe: &["node", "--version"], packages: &["nodejs"] },
     Need { name: "npm", probe: &["npm", "--version"], packages: &["npm"] },
+    Need { name: "curl", probe: &["curl", "--version"], packages: &["curl"] },
+    Need { name: "sqlite3", probe: &["sqlite3", "--version"], packages: &["sqlite3"] },
 ];
 
 const COMPONENTS: [Need; 2] = [

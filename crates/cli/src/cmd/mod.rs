@@ -5,6 +5,7 @@ pub mod completions;
 pub mod config;
 pub mod db;
 pub mod demo;
+pub mod exchange;
 pub mod ledger;
 pub mod node;
 pub mod serve;

@@ -83,6 +83,6 @@ fn describe(space: &SpaceStatus, output: Output) -> String {
         space.epoch,
         kept_aside(space.conflicts, "conflicts in the ledger", "conflicts"),
         kept_aside(space.quarantined, "ops in quarantine", "quarantine"),
-        node::list(space, output),
+        node::readers(space, output),
     )
 }

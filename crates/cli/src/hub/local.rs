@@ -1,6 +1,6 @@
 //! Administration in the data directory itself, while no hub runs on it.
 
-use super::{COUNT_MAX, NewToken, ROWS_AT_ONCE, SpaceStatus, declared_tokens};
+use super::{COUNT_MAX, NewToken, ROWS_AT_ONCE, SpaceStatus, declared_tokens, options};
 use crate::config::Config;
 use crate::error::CliError;
 use std::collections::BTreeMap;
@@ -8,14 +8,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::model::{NodeId, SpaceName};
+use syncline_server::Options;
+use syncline_server::app::App;
 use syncline_server::auth::{TokenSpec, TokenView, Tokens};
 use syncline_server::hub::nodes;
 use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, SqliteOptions, SqliteStore, Store};
+use tokio::sync::OnceCell;
 
 /// A hub's store, opened by this process alone.
 pub struct LocalHub {
     store: Arc<dyn Store>,
     tokens: Tokens,
+    options: Options,
+    /// The hub itself, for work that more than looks at the store.
+    app: OnceCell<Arc<App>>,
 }
 
 /// Opens the store in a data directory, which is made when it is missing.
@@ -45,7 +51,13 @@ impl LocalHub {
         }
         let store = open_store(&data, config)?;
         let tokens = Tokens::open(Arc::clone(&store), &declared_tokens(config)?).await?;
-        Ok(LocalHub { store, tokens })
+        Ok(LocalHub { store, tokens, options: options(config)?, app: OnceCell::new() })
+    }
+
+    /// The hub on this store, started when it is first needed.
+    pub(super) async fn app(&self) -> Result<&Arc<App>, CliError> {
+        let start = || syncline_server::open(Arc::clone(&self.store), self.options.clone());
+        Ok(self.app.get_or_try_init(start).await?)
     }
 
     pub(super) async fn tokens(&self) -> Result<Vec<TokenView>, CliError> {
@@ -120,6 +132,9 @@ impl LocalHub {
     }
 
     pub(super) async fn close(self) -> Result<(), CliError> {
+        if let Some(app) = self.app.get() {
+            return Ok(app.hub.close().await?);
+        }
         Ok(self.store.close().await?)
     }
 }

@@ -1,18 +1,25 @@
 //! A hub from the administrator's side: directly in its data directory while no hub runs on it,
 //! through the admin API of the running hub otherwise.
 //!
-//! In reading order: [`options`] (what the configuration means for a hub), [`wish`] (tokens in
-//! words), [`address`] (how a running hub is found), `local` and `remote` (the two ways in).
+//! In reading order: [`options`] (what the configuration means for a hub), [`wish`] and [`plan`] (tokens
+//! and what nodes exchange, in words), [`address`] (how a running hub is found), `local` and `remote` (the
+//! two ways in), `nodes` (what both do for registered nodes).
 
 mod address;
 mod local;
+mod local_nodes;
+mod nodes;
 mod options;
+mod plan;
 mod remote;
+mod remote_nodes;
 mod wish;
 
 pub use address::HubAddress;
 pub use local::{LocalHub, open_store};
+pub use nodes::NewNodeToken;
 pub use options::{declared_tokens, default_space, options};
+pub use plan::PlanWish;
 pub use remote::RemoteHub;
 pub use wish::{TokenWish, access_of, now};
 

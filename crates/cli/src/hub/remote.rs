@@ -106,12 +106,24 @@ impl RemoteHub {
     }
 
     /// One request under `/admin/`.
-    async fn call<T: DeserializeOwned>(
+    pub(super) async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &[&str],
         query: &[(&str, String)],
         body: Option<&impl Serialize>,
+    ) -> Result<T, CliError> {
+        let text = body.map(|body| serde_json::to_string(body).expect("requests serialize"));
+        self.send(method, path, query, text).await
+    }
+
+    /// As [`RemoteHub::call`], with the body's text.
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<String>,
     ) -> Result<T, CliError> {
         let mut url = self.base.clone();
         // Segments are escaped here: a token's name may hold `/`.
@@ -120,8 +132,7 @@ impl RemoteHub {
             url.query_pairs_mut().extend_pairs(query);
         }
         let mut request = self.client.request(method, url).bearer_auth(&self.token);
-        if let Some(body) = body {
-            let text = serde_json::to_string(body).expect("requests serialize");
+        if let Some(text) = body {
             request = request.header("content-type", "application/json").body(text);
         }
         let reply = request.send().await.map_err(|source| unreachable(&self.base, source))?;

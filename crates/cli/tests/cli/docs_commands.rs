@@ -19,6 +19,11 @@ fn commands_of_docs_cli_work() {
     run("docs/cli.md");
 }
 
+#[test]
+fn commands_of_docs_packets_work() {
+    run("docs/packets.md");
+}
+
 fn run(document: &str) {
     let text = std::fs::read_to_string(Path::new(ROOT).join(document)).unwrap();
     let commands = commands(&text);

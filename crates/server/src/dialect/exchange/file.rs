@@ -83,7 +83,7 @@ pub async fn export(app: &App, space: &SpaceName, node: &NodeId) -> Result<Vec<u
 }
 
 /// The number under which the space knows a node; every registered one has one.
-async fn author(app: &App, space: &SpaceName, node: &NodeId) -> Result<Author, ServerError> {
+pub(super) async fn author(app: &App, space: &SpaceName, node: &NodeId) -> Result<Author, ServerError> {
     let rows = app.hub.store().nodes(space).await?;
     Ok(rows.iter().find(|row| row.node == node.as_str()).map_or(Author::default(), |row| row.author))
 }

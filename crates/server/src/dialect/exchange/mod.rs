@@ -6,8 +6,10 @@ mod arrival;
 mod file;
 mod round;
 mod rows;
+mod standing;
 
 pub use file::{Imported, export, import};
+pub use standing::{QUEUE_MAX, Standing, standing};
 
 use super::body::read_body;
 use crate::answer;

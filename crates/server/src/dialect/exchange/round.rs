@@ -34,6 +34,8 @@ pub(super) struct Next {
     pub told: Told,
     pub upto: Lsn,
     pub more: bool,
+    /// Documents that were passed because no packet can hold them.
+    pub unsendable: u64,
 }
 
 impl Round<'_> {
@@ -97,23 +99,38 @@ impl Round<'_> {
     /// # Errors
     /// [`ServerError::Resync`] when the log no longer reaches back to its cursor, or those of the store.
     pub async fn next(&self, author: Author, reached: Reached, whole_objects: bool) -> Result<Next, ServerError> {
-        let reader = Reader { desk: self.desk, reached, whole_objects };
         let mut after = reached.cursor;
         for _ in 0..READS_MAX {
-            let (catch, upto, more) = self.read(author, reached, after).await?;
-            self.app.meters.unsendable.increment(catch.unsendable);
-            let keys = reader.to_look_up(&catch.rows);
-            let held = match keys.is_empty() {
-                true => Vec::new(),
-                false => self.app.hub.store().held(self.space.name(), &self.desk.registration.id, keys).await?,
-            };
-            let told = reader.tell(&catch.rows, held, upto);
-            if told.count > 0 || !more {
-                return Ok(Next { told, upto, more });
+            let next = self.page(author, reached, whole_objects, after).await?;
+            self.app.meters.unsendable.increment(next.unsendable);
+            if next.told.count > 0 || !next.more {
+                return Ok(next);
             }
-            after = upto;
+            after = next.upto;
         }
-        Ok(Next { told: Told::default(), upto: after, more: true })
+        Ok(Next { told: Told::default(), upto: after, more: true, unsendable: 0 })
+    }
+
+    /// What one page of the log holds for the node; `after`: where it begins.
+    ///
+    /// # Errors
+    /// As [`Round::next`].
+    pub async fn page(
+        &self,
+        author: Author,
+        reached: Reached,
+        whole_objects: bool,
+        after: Lsn,
+    ) -> Result<Next, ServerError> {
+        let reader = Reader { desk: self.desk, reached, whole_objects };
+        let (catch, upto, more) = self.read(author, reached, after).await?;
+        let keys = reader.to_look_up(&catch.rows);
+        let held = match keys.is_empty() {
+            true => Vec::new(),
+            false => self.app.hub.store().held(self.space.name(), &self.desk.registration.id, keys).await?,
+        };
+        let told = reader.tell(&catch.rows, held, upto);
+        Ok(Next { told, upto, more, unsendable: catch.unsendable })
     }
 
     async fn read(&self, author: Author, reached: Reached, after: Lsn) -> Result<(Catch, Lsn, bool), ServerError> {

@@ -8,16 +8,13 @@ use crate::dialect::{exchange, read_body};
 use crate::error::ServerError;
 use crate::hub;
 use crate::nodes::{NodeChange, RegisteredNode};
-use crate::store::{Encoder, Head, Row, Scan, Scanned};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use syncline_core::model::{Lsn, Malformed, NodeId, Plan, Registration, SpaceName};
-use syncline_core::wire::exchange::is_uuid;
 
 type Answer = Result<Response, ServerError>;
 type Shared = State<Arc<App>>;
@@ -77,20 +74,10 @@ pub(in crate::http) async fn register(admin: Admin, State(app): Shared, request:
     with_token(&app.nodes.show(&space, &id).await?, &secret)
 }
 
-/// One registered node, and how many documents of its types cannot travel.
+/// One registered node, and how much waits for it.
 pub(in crate::http) async fn show(admin: Admin, State(app): Shared) -> Answer {
     admin.query(&[])?;
-    let (space, id) = (space_name(&admin)?, id(&admin)?);
-    let view = app.nodes.show(&space, &id).await?;
-    let space = app.hub.space(&space).await?;
-    let count = Arc::new(AtomicU64::new(0));
-    let collections = view.plan.types.as_ref().or(app.options.exchange.types.as_ref()).cloned();
-    let scan = Scan::Snapshot { collections, after: Lsn::ZERO, expired_by: None };
-    space.read(scan, Box::new(Strangers(Arc::clone(&count)))).await?.scanned().await?;
-    let mut shown = json!(view);
-    shown["head"] = json!(space.head().lsn);
-    shown["unsendable"] = json!(count.load(Ordering::Acquire));
-    Ok(answer::json(&shown))
+    Ok(answer::json(&exchange::standing(&app, &space_name(&admin)?, &id(&admin)?).await?))
 }
 
 pub(in crate::http) async fn change(admin: Admin, State(app): Shared, request: Request) -> Answer {
@@ -140,20 +127,4 @@ fn id(admin: &Admin) -> Result<NodeId, ServerError> {
 /// UUIDs are the same in either case.
 fn lower(text: &str) -> Result<NodeId, Malformed> {
     NodeId::new(text.to_lowercase())
-}
-
-/// Counts documents that no packet can hold.
-struct Strangers(Arc<AtomicU64>);
-
-impl Encoder for Strangers {
-    fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
-
-    fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {
-        if !is_uuid(row.id) {
-            self.0.fetch_add(1, Ordering::AcqRel);
-        }
-        true
-    }
-
-    fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
 }

@@ -1,0 +1,77 @@
+//! `syncline node list`: the registered nodes of a space, and everybody who has read or pushed.
+
+use crate::error::CliError;
+use crate::groups::SpaceArgs;
+use crate::hub::{Admin, SpaceStatus, ago};
+use crate::output::{Output, Table};
+use serde_json::{Value, json};
+use syncline_core::model::{Millis, SpaceName};
+use syncline_server::hub;
+use syncline_server::nodes::RegisteredNode;
+
+/// Lists nodes.
+///
+/// # Errors
+/// The hub refuses, or cannot be reached; no such space.
+pub async fn run(args: &SpaceArgs, output: Output) -> Result<(), CliError> {
+    let look = async |admin: &Admin, space: &SpaceName| {
+        Ok((admin.registered(space).await?, admin.space(space).await?))
+    };
+    let (registered, mut status) = args.with(look).await?;
+    output.result(&joined(&registered, &status), || {
+        status.nodes.retain(|reader| !registered.iter().any(|node| node.id.as_str() == reader.node.node));
+        match (registered.is_empty(), status.nodes.is_empty()) {
+            (true, _) => readers(&status, output),
+            (false, true) => table(&registered, output),
+            (false, false) => format!("{}\n\n{}", table(&registered, output), readers(&status, output)),
+        }
+    })
+}
+
+/// One list for programs: what is known of a node as a reader of the log, and, where it is registered, as such.
+fn joined(registered: &[RegisteredNode], status: &SpaceStatus) -> Vec<Value> {
+    let mut readers: Vec<&hub::NodeView> = status.nodes.iter().collect();
+    let mut all = Vec::new();
+    for node in registered {
+        let at = readers.iter().position(|reader| reader.node.node == node.id.as_str());
+        let mut entry = at.map_or_else(|| json!({ "node": node.id }), |at| json!(readers.remove(at)));
+        entry["registered"] = json!(node);
+        all.push(entry);
+    }
+    all.extend(readers.into_iter().map(|reader| json!(reader)));
+    all
+}
+
+fn table(registered: &[RegisteredNode], output: Output) -> String {
+    let mut table = Table::new(["CODE", "NAME", "ID", "RECEIVED", "SENT", "LAST IN", "LAST OUT"]);
+    for node in registered {
+        table.row([
+            node.code.clone(),
+            node.name.clone(),
+            node.id.to_string(),
+            node.received_packet_no.to_string(),
+            node.sent_packet_no.to_string(),
+            when(node.last_sync_in.as_deref()),
+            when(node.last_sync_out.as_deref()),
+        ]);
+    }
+    table.render(output)
+}
+
+/// How long ago an ISO time was.
+pub fn when(time: Option<&str>) -> String {
+    ago(time.and_then(Millis::parse).unwrap_or_default())
+}
+
+/// The table of those who have read or pushed.
+pub fn readers(status: &SpaceStatus, output: Output) -> String {
+    if status.nodes.is_empty() {
+        return "No node has used this space yet.".into();
+    }
+    let mut table = Table::new(["NODE", "HAS READ", "BEHIND", "OPS", "LAST SEEN"]);
+    for hub::NodeView { node, behind } in &status.nodes {
+        let [name, cursor, behind] = [node.node.clone(), node.cursor.to_string(), behind.to_string()];
+        table.row([name, cursor, behind, node.last_seq.to_string(), ago(node.seen_at)]);
+    }
+    table.render(output)
+}
