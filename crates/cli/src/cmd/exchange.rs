@@ -92,7 +92,7 @@ fn told(packet: &str, file: &Path, output: Output) -> Result<(), CliError> {
         let (number, ack, file) = (header.packet_no, header.ack_packet_no, file.display());
         match count {
             0 => format!("Nothing waits for the node; {file} only confirms its packets up to {ack}."),
-            _ => format!("Packet {number} with {count} entities is in {file}; it confirms packets up to {ack}{more}."),
+            _ => format!("Packet {number} (entities: {count}) is in {file}; it confirms packets up to {ack}{more}."),
         }
     })
 }
@@ -102,13 +102,13 @@ async fn import(args: &ImportArgs, output: Output) -> Result<(), CliError> {
     let taken = args.place.with(async |admin, space| admin.import(space, packet).await).await?;
     output.result(&taken, || {
         let mut lines = vec![format!(
-            "Packet {} of node {} with {} entities is taken in; its packets up to {} are confirmed.",
+            "Packet {} of node {} is taken in (entities: {}); its packets up to {} are confirmed.",
             taken.packet_no, taken.node, taken.entities, taken.ack_packet_no
         )];
         lines.extend(taken.rejected.iter().map(|refused| {
             format!("set aside: {} {}: {} ({})", refused.kind, refused.uuid, refused.why.reason, refused.why.code)
         }));
-        lines.push(format!("For the way back: syncline exchange export --node {}", taken.node));
+        lines.push(format!("for the way back: syncline exchange export --node {}", taken.node));
         lines.join("\n")
     })
 }

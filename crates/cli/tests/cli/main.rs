@@ -6,5 +6,6 @@ mod config;
 mod db;
 mod demo;
 mod docs_commands;
+mod nodes;
 mod serve;
 mod shell;

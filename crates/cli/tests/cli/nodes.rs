@@ -1,0 +1,159 @@
+//! Nodes that exchange packets, and their packets by file: in the data directory while no hub runs, through
+//! the hub when one does.
+
+use crate::shell::{Hub, Shell};
+use serde_json::{Value, json};
+
+const NORTH: &str = "11111111-1111-4111-8111-000000000001";
+const SOUTH: &str = "11111111-1111-4111-8111-000000000002";
+const HUB: &str = "00000000-0000-4000-8000-000000000000";
+const REPORT: &str = "22222222-2222-4222-8222-000000000001";
+
+/// Runs commands on a data directory, or with a hub's address and token.
+struct Desk<'a> {
+    shell: &'a Shell,
+    hub: Vec<String>,
+}
+
+impl Desk<'_> {
+    fn args<'b>(&'b self, args: &[&'b str]) -> Vec<&'b str> {
+        args.iter().copied().chain(self.hub.iter().map(String::as_str)).collect()
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        self.shell.json(&self.args(args))
+    }
+
+    fn ok(&self, args: &[&str]) -> String {
+        self.shell.ok(&self.args(args))
+    }
+
+    fn fails(&self, code: i32, args: &[&str]) -> String {
+        self.shell.fails(code, &self.args(args))
+    }
+}
+
+/// The same by both ways in.
+fn by_both_ways(story: impl Fn(&Desk<'_>)) {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    story(&Desk { shell: &shell, hub: ["--hub", &hub.url, "--admin-token", hub.admin()].map(str::to_owned).to_vec() });
+
+    let shell = Shell::new();
+    Hub::start(&shell, &[]).stop("-TERM");
+    story(&Desk { shell: &shell, hub: Vec::new() });
+}
+
+fn packet(number: u64, ack: u64, entities: &Value) -> String {
+    json!({
+        "header": { "sender_node_id": NORTH, "recipient_node_id": HUB, "packet_no": number, "ack_packet_no": ack,
+                    "schema_version": "1.0.0" },
+        "body": { "entities": entities }
+    })
+    .to_string()
+}
+
+fn report(operation: &str, data: Value) -> Value {
+    json!({ "type": "Report", "uuid": REPORT, "operation": operation, "data": data })
+}
+
+#[test]
+fn a_node_is_registered_shown_changed_and_removed() {
+    by_both_ways(|desk| {
+        let made = desk.json(&["node", "add", "--code", "NORTH", "--name", "Branch north"]);
+        let id = made["id"].as_str().unwrap();
+        let token = made["token"].as_str().unwrap();
+        assert_eq!((id.len(), made["name"].as_str()), (36, Some("Branch north")));
+        assert!(token.len() > 30, "a token is made where none is given");
+        let given = desk.json(&["node", "add", "--id", SOUTH, "--code", "SOUTH", "--token", "a-secret-of-its-own"]);
+        assert_eq!((given["id"].as_str(), given["token"].as_str()), (Some(SOUTH), Some("a-secret-of-its-own")));
+
+        let listed = desk.json(&["node", "list"]);
+        let codes: Vec<_> = listed.as_array().unwrap().iter().map(|node| &node["registered"]["code"]).collect();
+        assert_eq!(codes, ["NORTH", "SOUTH"]);
+        assert!(!listed.to_string().contains(token), "a list never shows secrets");
+        assert!(desk.ok(&["node", "list"]).contains("Branch north"));
+
+        let rows = r#"{"orders": {"branch": "$node.branch"}}"#;
+        let plan = ["--types", "orders,stock", "--rows", rows, "--attribute", "branch=north", "--name", "The north"];
+        desk.ok(&[&["node", "set", "NORTH"], &plan[..]].concat());
+        let shown = desk.json(&["node", "show", &id[..8]]);
+        assert_eq!(shown["plan"]["types"], json!(["orders", "stock"]));
+        assert_eq!(shown["plan"]["attributes"], json!({ "branch": "north" }));
+        assert_eq!((&shown["name"], &shown["queue"]), (&json!("The north"), &json!(0)));
+        let text = desk.ok(&["node", "show", "NORTH"]);
+        for column in ["last_sync_in", "last_sync_out", "received_packet_no", "sent_packet_no", "queue", "$node.branch"] {
+            assert!(text.contains(column), "{text}");
+        }
+
+        let rotated = desk.json(&["node", "rotate-token", "NORTH"]);
+        assert_ne!(rotated["token"], made["token"]);
+        desk.ok(&["node", "remove", "NORTH"]);
+        let gone = desk.fails(1, &["node", "show", "NORTH"]);
+        assert!(gone.contains("NORTH") && gone.contains("node list"), "{gone}");
+    });
+}
+
+#[test]
+fn packets_travel_by_file_and_twice_does_no_harm() {
+    by_both_ways(|desk| {
+        desk.ok(&["node", "add", "--id", NORTH, "--code", "NORTH"]);
+        desk.ok(&["node", "add", "--id", SOUTH, "--code", "SOUTH"]);
+        desk.shell.write("1.json", &packet(1, 0, &json!([report("INSERT", json!({ "day": 1, "sum": 7 }))])));
+        desk.shell.write("2.json", &packet(2, 0, &json!([report("DELETE", Value::Null)])));
+
+        let taken = desk.json(&["exchange", "import", "1.json"]);
+        assert_eq!((&taken["node"], &taken["ack_packet_no"]), (&json!(NORTH), &json!(1)));
+        let export = || desk.json(&["exchange", "export", "--node", "SOUTH"]);
+        let first = export();
+        assert_eq!(first["header"]["packet_no"], 1);
+        assert_eq!(first["body"]["entities"], json!([report("INSERT", json!({ "day": 1, "sum": 7 }))]));
+        assert_eq!(desk.json(&["node", "show", "SOUTH"])["queue"], 1, "sent is not confirmed");
+        assert_eq!(export()["header"]["packet_no"], 2);
+
+        desk.ok(&["exchange", "import", "2.json"]);
+        desk.ok(&["exchange", "import", "1.json"]);
+        desk.ok(&["exchange", "import", "2.json"]);
+        assert_eq!(export()["body"]["entities"], json!([report("DELETE", Value::Null)]));
+
+        let said = desk.json(&["exchange", "export", "--node", NORTH, "--output", "back.json"]);
+        assert_eq!((&said["entities"], &said["header"]["ack_packet_no"]), (&json!(0), &json!(2)));
+        let written: Value = serde_json::from_slice(&std::fs::read(desk.shell.path("back.json")).unwrap()).unwrap();
+        assert_eq!(written["header"], said["header"]);
+    });
+}
+
+#[test]
+fn what_cannot_be_taken_is_named() {
+    by_both_ways(|desk| {
+        desk.ok(&["node", "add", "--id", NORTH, "--code", "NORTH", "--types", "Report"]);
+        let stranger = json!({ "type": "Strange", "uuid": REPORT, "operation": "DELETE", "data": null });
+        desk.shell.write("strange.json", &packet(1, 0, &json!([stranger])));
+        let said = desk.ok(&["exchange", "import", "strange.json"]);
+        assert!(said.contains("set aside") && said.contains("Strange") && said.contains("unknown_type"), "{said}");
+        assert!(desk.ok(&["quarantine"]).contains(REPORT));
+
+        desk.shell.write("wrong.json", &packet(0, 0, &json!([])));
+        let wrong = desk.fails(1, &["exchange", "import", "wrong.json"]);
+        assert!(wrong.contains("header.packet_no"), "{wrong}");
+        desk.shell.write("broken.json", "{");
+        assert!(desk.fails(1, &["exchange", "import", "broken.json"]).contains("packet"));
+        assert!(desk.fails(1, &["exchange", "import", "missing.json"]).contains("missing.json"));
+        assert!(desk.fails(1, &["exchange", "export", "--node", "NOBODY"]).contains("NOBODY"));
+
+        let taken = desk.fails(1, &["node", "add", "--code", "NORTH"]);
+        assert!(taken.contains("`NORTH`") && taken.contains("another"), "{taken}");
+        assert!(desk.fails(1, &["node", "add", "--id", "7", "--code", "X"]).contains("UUID"));
+        assert!(desk.fails(1, &["node", "add", "--code", "X", "--token", "short"]).contains("at least"));
+        let unknown = ["node", "set", "NORTH", "--rows", r#"{"Report": {"b": "$node.b"}}"#];
+        assert!(desk.fails(2, &unknown).contains("--attribute b=VALUE"));
+        assert!(desk.fails(2, &["node", "set", "NORTH"]).contains("nothing to change"));
+    });
+}
+
+#[test]
+fn the_token_of_a_node_is_not_taken_for_the_admins() {
+    let shell = Shell::new();
+    let refused = shell.fails(2, &["node", "add", "--code", "X", "--token", "secret-of-x", "--hub", "http://127.0.0.1:9"]);
+    assert!(refused.contains("--admin-token"), "{refused}");
+}
