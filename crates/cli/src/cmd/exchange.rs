@@ -21,12 +21,14 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Action {
     /// Write the hub's next packet for a node
-    #[command(after_help = "The packet holds everything that the node has not confirmed, also what earlier packets held; one that
+    #[command(
+        after_help = "The packet holds everything that the node has not confirmed, also what earlier packets held; one that
 gets lost is no loss. `has_more` in its header: export again once the node has confirmed this one.
 
 Examples:
   syncline exchange export --node NORTH > packet.json
-  syncline exchange export --node NORTH --output packet.json --data ./centre")]
+  syncline exchange export --node NORTH --output packet.json --data ./centre"
+    )]
     Export(ExportArgs),
     /// Take in the packet of a node
     #[command(after_help = "The node is the sender that the packet names. Importing twice or out of order is safe.

@@ -3,7 +3,6 @@
 use super::{COUNT_MAX, NewToken, ROWS_AT_ONCE, SpaceStatus, declared_tokens, options};
 use crate::config::Config;
 use crate::error::CliError;
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +18,7 @@ use tokio::sync::OnceCell;
 pub struct LocalHub {
     store: Arc<dyn Store>,
     tokens: Tokens,
-    options: Options,
+    options: Box<Options>,
     /// The hub itself, for work that more than looks at the store.
     app: OnceCell<Arc<App>>,
 }
@@ -51,12 +50,12 @@ impl LocalHub {
         }
         let store = open_store(&data, config)?;
         let tokens = Tokens::open(Arc::clone(&store), &declared_tokens(config)?).await?;
-        Ok(LocalHub { store, tokens, options: options(config)?, app: OnceCell::new() })
+        Ok(LocalHub { store, tokens, options: Box::new(options(config)?), app: OnceCell::new() })
     }
 
     /// The hub on this store, started when it is first needed.
     pub(super) async fn app(&self) -> Result<&Arc<App>, CliError> {
-        let start = || syncline_server::open(Arc::clone(&self.store), self.options.clone());
+        let start = || syncline_server::open(Arc::clone(&self.store), (*self.options).clone());
         Ok(self.app.get_or_try_init(start).await?)
     }
 
@@ -84,7 +83,9 @@ impl LocalHub {
     }
 
     pub(super) async fn space(&self, space: &SpaceName) -> Result<SpaceStatus, CliError> {
-        let (head, nodes) = nodes(self.store.as_ref(), space, &BTreeMap::new()).await?;
+        let registered = self.store.registered(space, None).await?.into_iter();
+        let confirmed = registered.map(|(node, traffic)| (node.id, traffic.cursor)).collect();
+        let (head, nodes) = nodes(self.store.as_ref(), space, &confirmed).await?;
         Ok(SpaceStatus {
             space: space.clone(),
             epoch: head.epoch,

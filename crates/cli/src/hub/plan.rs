@@ -75,9 +75,7 @@ fn check(plan: &Plan) -> Result<(), CliError> {
 
 fn read_rows(argument: &str) -> Result<BTreeMap<CollectionName, Value>, CliError> {
     let text = match argument.strip_prefix('@') {
-        Some(file) => {
-            std::fs::read_to_string(file).map_err(|source| CliError::file("read", file.as_ref(), source))?
-        }
+        Some(file) => std::fs::read_to_string(file).map_err(|source| CliError::file("read", file.as_ref(), source))?,
         None => argument.to_owned(),
     };
     serde_json::from_str(&text).map_err(|error| CliError::NotJson {

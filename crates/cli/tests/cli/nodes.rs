@@ -82,7 +82,8 @@ fn a_node_is_registered_shown_changed_and_removed() {
         assert_eq!(shown["plan"]["attributes"], json!({ "branch": "north" }));
         assert_eq!((&shown["name"], &shown["queue"]), (&json!("The north"), &json!(0)));
         let text = desk.ok(&["node", "show", "NORTH"]);
-        for column in ["last_sync_in", "last_sync_out", "received_packet_no", "sent_packet_no", "queue", "$node.branch"] {
+        for column in ["last_sync_in", "last_sync_out", "received_packet_no", "sent_packet_no", "queue", "$node.branch"]
+        {
             assert!(text.contains(column), "{text}");
         }
 
@@ -154,6 +155,7 @@ fn what_cannot_be_taken_is_named() {
 #[test]
 fn the_token_of_a_node_is_not_taken_for_the_admins() {
     let shell = Shell::new();
-    let refused = shell.fails(2, &["node", "add", "--code", "X", "--token", "secret-of-x", "--hub", "http://127.0.0.1:9"]);
+    let refused =
+        shell.fails(2, &["node", "add", "--code", "X", "--token", "secret-of-x", "--hub", "http://127.0.0.1:9"]);
     assert!(refused.contains("--admin-token"), "{refused}");
 }

@@ -61,9 +61,8 @@ pub async fn remove(args: &Named, output: Output) -> Result<(), CliError> {
 /// # Errors
 /// No such node; the hub refuses, or cannot be reached.
 pub async fn rotate_token(args: &Named, output: Output) -> Result<(), CliError> {
-    let rotate = async |admin: &Admin, space: &SpaceName, node: RegisteredNode| {
-        admin.rotate_node_token(space, &node.id).await
-    };
+    let rotate =
+        async |admin: &Admin, space: &SpaceName, node: RegisteredNode| admin.rotate_node_token(space, &node.id).await;
     let made = args.with(rotate).await?;
     output.result(&made, || secret(&made, output))
 }

@@ -14,9 +14,7 @@ use syncline_server::nodes::RegisteredNode;
 /// # Errors
 /// The hub refuses, or cannot be reached; no such space.
 pub async fn run(args: &SpaceArgs, output: Output) -> Result<(), CliError> {
-    let look = async |admin: &Admin, space: &SpaceName| {
-        Ok((admin.registered(space).await?, admin.space(space).await?))
-    };
+    let look = async |admin: &Admin, space: &SpaceName| Ok((admin.registered(space).await?, admin.space(space).await?));
     let (registered, mut status) = args.with(look).await?;
     output.result(&joined(&registered, &status), || {
         status.nodes.retain(|reader| !registered.iter().any(|node| node.id.as_str() == reader.node.node));

@@ -8,8 +8,8 @@ use crate::output::Output;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use syncline_core::model::{Plan, SpaceName};
-use syncline_server::hub;
 use syncline_server::dialect::exchange::{QUEUE_MAX, Standing};
+use syncline_server::hub;
 
 /// Shows a node.
 ///
