@@ -2,6 +2,7 @@
 //! reads arguments and prints results.
 
 mod edit;
+mod exchange;
 mod find;
 mod index;
 mod input;
@@ -56,6 +57,8 @@ enum Action {
     Watch(watch::Args),
     /// Bring the database and a hub to the same state
     Sync(sync::Args),
+    /// Exchange packets with a hub by file, without a network
+    Exchange(exchange::Args),
     /// Read documents from a JSON, NDJSON or CSV file
     Import(transfer::ImportArgs),
     /// Write documents to a JSON, NDJSON or CSV file
@@ -110,6 +113,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         Action::Index(args) => index::run(args, output),
         Action::Watch(args) => watch::run(args, output).await,
         Action::Sync(args) => sync::run(args, output).await,
+        Action::Exchange(args) => exchange::run(args, output),
         Action::Import(args) => transfer::import(args, output),
         Action::Export(args) => transfer::export(args, output),
         Action::Status(args) => state::status(args, output),

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline::Database;
-use syncline::sync::{DatabaseSync, LogLevel, LoggingOptions, SyncEvent, SyncOptions};
+use syncline::sync::{DatabaseSync, ExchangeOptions, LogLevel, LoggingOptions, Protocol, SyncEvent, SyncOptions};
 use syncline_core::model::{CollectionName, DocId};
 
 /// Arguments of `db sync`.
@@ -25,7 +25,8 @@ A hub that cannot be reached is an error here; nothing is lost by it, the next r
 
 Examples:
   syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --collections notes,tasks
-  syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --watch     until Ctrl-C"
+  syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --watch     until Ctrl-C
+  syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --protocol exchange"
 )]
 pub struct Args {
     /// The database file; made when it is missing
@@ -45,8 +46,43 @@ pub struct LinkArgs {
     /// The collections [default: those that the database holds]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     collections: Vec<String>,
+    /// How edits travel: by the hub's log, or by numbered packets for a hub that knows this database as a node
+    #[arg(long, value_enum, default_value_t)]
+    protocol: Way,
+    #[command(flatten)]
+    packets: PacketArgs,
     #[command(flatten)]
     config: ConfigArgs,
+}
+
+/// The protocols by name.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Way {
+    #[default]
+    Lsn,
+    Exchange,
+}
+
+/// What packets name.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct PacketArgs {
+    /// With packets: UUID of the hub [default: 00000000-0000-4000-8000-000000000000]
+    #[arg(long, value_name = "UUID")]
+    hub_id: Option<String>,
+    /// With packets: version of the data's schema [default: 1.0.0]
+    #[arg(long, value_name = "VERSION")]
+    schema_version: Option<String>,
+}
+
+impl PacketArgs {
+    /// The options that they mean.
+    pub fn options(&self) -> ExchangeOptions {
+        let default = ExchangeOptions::default();
+        ExchangeOptions {
+            hub_id: self.hub_id.clone().unwrap_or(default.hub_id),
+            schema_version: self.schema_version.clone().unwrap_or(default.schema_version),
+        }
+    }
 }
 
 impl LinkArgs {
@@ -66,7 +102,12 @@ impl LinkArgs {
                 "the database holds no collection yet; say which to sync: --collections a,b".into(),
             ));
         }
-        Ok(database.sync(options(&config, collections, auto)?)?)
+        let protocol = match self.protocol {
+            Way::Lsn => Protocol::Lsn,
+            Way::Exchange => Protocol::Exchange,
+        };
+        let options = options(&config, collections, auto)?;
+        Ok(database.sync(SyncOptions { protocol, exchange: self.packets.options(), ..options })?)
     }
 }
 
