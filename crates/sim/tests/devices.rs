@@ -4,6 +4,8 @@
 
 #[path = "devices/grants.rs"]
 mod grants;
+#[path = "devices/packets.rs"]
+mod packets;
 #[path = "devices/world.rs"]
 mod world;
 

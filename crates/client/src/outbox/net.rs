@@ -50,9 +50,13 @@ impl Net {
     fn then(self, edit: Edit, known: Option<&Fields>) -> Net {
         match (edit, self) {
             (Edit::Remove, _) => Net::Gone,
-            (Edit::Insert(body), net) => {
-                let insert = known.is_none() && !matches!(net, Net::Gone);
-                Net::whole(insert, &body, known)
+            // After a removal the document starts anew; else an insert sets its fields, here and at the hub.
+            (Edit::Insert(body), Net::Gone) => Net::whole(false, &body, known),
+            (Edit::Insert(body), Net::Nothing) => {
+                Net::Put { insert: known.is_none(), set: body.fields(), unset: BTreeSet::new() }
+            }
+            (Edit::Insert(body), Net::Put { insert, set, unset }) => {
+                Net::patched((insert, set, unset), body.fields(), BTreeSet::new())
             }
             (Edit::Replace { body, .. }, net) => Net::whole(matches!(net, Net::Put { insert: true, .. }), &body, known),
             (Edit::Update { set, unset }, Net::Put { insert, set: before, unset: gone }) => {

@@ -23,7 +23,7 @@ pub(crate) fn spell_out_clears(unit: &mut Unit<'_>, scope: &[Arc<Named>]) -> Res
 
 fn spell_out(unit: &mut Unit<'_>, named: &Named, clear: &OpRow) -> Result<()> {
     let docs: Vec<i64> = {
-        let sql = "SELECT doc FROM docs WHERE cid = ?1 AND (body IS NULL OR lsn > 0) ORDER BY doc";
+        let sql = "SELECT doc FROM docs WHERE cid = ?1 AND (body IS NULL OR lsn > 0 OR op IS NOT NULL) ORDER BY doc";
         let mut statement = unit.conn.prepare_cached(sql)?;
         statement.query_map([named.cid], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
     };
@@ -31,7 +31,7 @@ fn spell_out(unit: &mut Unit<'_>, named: &Named, clear: &OpRow) -> Result<()> {
         let Some(row) = rows::by_doc(unit.conn, doc)? else { continue };
         if row.body.is_none() {
             remove(unit, named, clear, &row)?;
-        } else if clear_reaches(row.version()?.as_ref(), clear, unit.author()) {
+        } else {
             start_anew(unit, clear, &row)?;
         }
     }
@@ -54,9 +54,14 @@ fn remove(unit: &mut Unit<'_>, named: &Named, clear: &OpRow, row: &Row) -> Resul
     Ok(())
 }
 
-/// The document was inserted again after the clear: nothing of the hub's may shine through.
+/// The document was inserted again after the clear: nothing of what that has removed may shine through,
+/// neither the hub's nor of own earlier ops.
 fn start_anew(unit: &Unit<'_>, clear: &OpRow, row: &Row) -> Result<()> {
     let chain = of_doc(unit.conn, row.op)?;
+    let own_before = chain.iter().any(|op| op.seq < clear.seq);
+    if !own_before && !clear_reaches(row.version()?.as_ref(), clear, unit.author()) {
+        return Ok(());
+    }
     let Some(insert) = chain.iter().find(|op| op.seq > clear.seq && op.kind == OpKind::Insert) else { return Ok(()) };
     let text = insert.payload.as_deref().or(row.body.as_deref());
     let text = text.ok_or_else(|| damaged(insert.seq, "has lost its document"))?;
