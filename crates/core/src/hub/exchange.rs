@@ -40,6 +40,7 @@ impl Progress {
             }
         };
         traffic.received_at = now;
+        traffic.last.whole_objects = packet.whole_objects;
         let (ack, issued, reached) = (traffic.received, traffic.issued, traffic.reached());
         self.note_traffic(&packet.node, traffic);
         Reply::Packet(Taken { author, ack, refused, issued, reached })
@@ -90,7 +91,8 @@ impl Progress {
         if anew {
             entities.extend(again.entities);
         }
-        traffic.last = LastPacket { ack: packet.ack, since, entities, refused: refused.clone() };
+        let whole_objects = packet.whole_objects;
+        traffic.last = LastPacket { ack: packet.ack, since, entities, refused: refused.clone(), whole_objects };
         traffic.received = packet.number;
         refused
     }

@@ -22,6 +22,8 @@ pub struct Packet {
     /// Collections of which the node gets only some rows, and which: what it sends and is not among them is stored,
     /// and the node is told to drop it.
     pub filtered: BTreeMap<CollectionName, Filter>,
+    /// Whether the node takes what it is sent as whole objects.
+    pub whole_objects: bool,
     /// What the node has done, in its order.
     pub entities: Vec<Entity>,
 }
@@ -196,6 +198,9 @@ pub struct LastPacket {
     pub entities: BTreeSet<u64>,
     /// The entities of it that were set aside.
     pub refused: Vec<Refused>,
+    /// Whether the node takes what it is sent as whole objects: a packet by file is written for that, too.
+    #[serde(default)]
+    pub whole_objects: bool,
 }
 
 impl Traffic {

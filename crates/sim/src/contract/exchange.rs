@@ -87,6 +87,7 @@ pub async fn traffic_comes_back_as_written(bench: &dyn Bench) {
         since: Lsn(8),
         entities: [1, u64::MAX].into(),
         refused: vec![Refused { kind: "T".into(), uuid: "u".into(), why }],
+        whole_objects: true,
     };
     let traffic = Traffic {
         received: 1 << 52,

@@ -115,6 +115,7 @@ fn packet_of(sender: &NodeId, request: &Value, settled: Option<Settled>) -> Pack
         key: u128::from(digest).to_be_bytes(),
         settled,
         filtered: BTreeMap::new(),
+        whole_objects: false,
         entities,
     }
 }

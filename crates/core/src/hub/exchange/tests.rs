@@ -47,7 +47,16 @@ fn packet(name: &str, number: u64, ack: u64, entities: Vec<Entity>) -> Packet {
     let mut key = DefaultHasher::new();
     (name, number, entities.iter().map(|e| e.digest).collect::<Vec<_>>()).hash(&mut key);
     let key = u128::from(key.finish()).to_be_bytes();
-    Packet { node: node(name), number, ack, key, settled: None, filtered: BTreeMap::new(), entities }
+    Packet {
+        node: node(name),
+        number,
+        ack,
+        key,
+        settled: None,
+        filtered: BTreeMap::new(),
+        whole_objects: false,
+        entities,
+    }
 }
 
 /// A store in miniature.

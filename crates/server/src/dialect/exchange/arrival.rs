@@ -58,6 +58,7 @@ impl Arrival {
             ack: header.ack_packet_no,
             settled: None,
             filtered: desk.rows.clone(),
+            whole_objects: header.whole_objects,
             entities,
         };
         Ok(Arrival { header, packet, body })

@@ -61,7 +61,7 @@ pub async fn export(app: &App, space: &SpaceName, node: &NodeId) -> Result<Vec<u
         let unknown = || ServerError::UnknownNode { node: node.clone(), space: space.name().clone() };
         let (_, traffic) = found.ok_or_else(unknown)?;
         let reached = traffic.reached();
-        let next = match round.next(author, reached, false).await {
+        let next = match round.next(author, reached, traffic.last.whole_objects).await {
             Err(ServerError::Resync { .. }) => return Err(silent(node)),
             next => next?,
         };

@@ -195,6 +195,7 @@ fn repeat_of(packet: &Packet) -> Packet {
         key: packet.key,
         settled: None,
         filtered: packet.filtered.clone(),
+        whole_objects: packet.whole_objects,
         entities: Vec::new(),
     }
 }
