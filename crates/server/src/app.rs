@@ -18,7 +18,7 @@ use tokio::time::timeout;
 const WOKEN_READS: usize = 64;
 
 /// Where programs send a token that cannot set `Authorization`.
-const SYNC_TOKEN: &str = "x-sync-token";
+pub(crate) const SYNC_TOKEN: &str = "x-sync-token";
 
 /// A hub with its door: tokens, limits, counters.
 pub struct App {

@@ -1,5 +1,6 @@
 //! Which pages of other origins may call the hub.
 
+use crate::app::SYNC_TOKEN;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -15,7 +16,7 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
     let layer = CorsLayer::new()
         .allow_origin(allow)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
-        .allow_headers([AUTHORIZATION, CONTENT_TYPE, id.clone()])
+        .allow_headers([AUTHORIZATION, CONTENT_TYPE, id.clone(), HeaderName::from_static(SYNC_TOKEN)])
         .expose_headers([id, axum::http::header::RETRY_AFTER]);
     Some(layer)
 }

@@ -4,6 +4,8 @@ use super::{Node, insert, node_id, post, told, uuid};
 use crate::support::{ADMIN, Hub, Reply};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
+use syncline_server::Retention;
 
 async fn ask(hub: &Hub, method: &str, path: &str, body: &Value) -> Reply {
     let bearer = format!("Bearer {ADMIN}");
@@ -196,4 +198,32 @@ async fn a_node_in_step_is_not_behind_and_one_without_its_token_gets_another() {
     let rotated = ask(&hub, "POST", &format!("/nodes/{}/rotate-token", b.id), &Value::Null).await.json();
     b.token = rotated["token"].as_str().unwrap().to_owned();
     assert!(b.round().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_silent_for_too_long_is_given_everything_again() {
+    let retention = Retention { log: Duration::ZERO, nodes: Duration::ZERO, ..Retention::default() };
+    for hub in Hub::on_every_store_with(|options| options.settings.retention = retention).await {
+        let hub = Arc::new(hub);
+        let (mut a, mut b) = (Node::new(&hub, 1).await, Node::new(&hub, 2).await);
+        for n in 1..=3 {
+            a.edit(insert("Report", n, json!({ "v": 1, "updated_at": super::at(n) })));
+        }
+        a.settle().await;
+        b.settle().await;
+        for v in 2..=4 {
+            a.edit(super::update("Report", 1, json!({ "v": v, "updated_at": super::at(10 + v) })));
+            a.settle().await;
+        }
+        // What was committed in this very millisecond is not old yet.
+        while ask(&hub, "POST", "/trim", &Value::Null).await.json()["horizon"].as_u64().unwrap() < 6 {}
+
+        let carried = ask(&hub, "GET", &format!("/nodes/{}/packet", b.id), &Value::Null).await;
+        assert_eq!(carried.refusal(422), "silent_node");
+        let came = b.round().await;
+
+        assert_eq!(told(&came).len(), 3, "everything, for nobody knows what it missed: {came:?}");
+        assert_eq!(b.object("Report", 1).unwrap()["v"], 4);
+        assert!(b.round().await.is_empty());
+    }
 }

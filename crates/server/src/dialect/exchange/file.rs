@@ -3,7 +3,7 @@
 
 use super::super::body::Held;
 use super::arrival::{Arrival, opened, sender};
-use super::round::{Round, envelope, overtaken};
+use super::round::{Round, TRIES_MAX, envelope, overtaken};
 use crate::app::App;
 use crate::error::ServerError;
 use bytes::Bytes;
@@ -56,7 +56,7 @@ pub async fn export(app: &App, space: &SpaceName, node: &NodeId) -> Result<Vec<u
     let round = Round { app, space: &space, desk: &desk };
     let mut turn = round.turn().await?;
     let author = author(app, space.name(), node).await?;
-    for _ in 0..3 {
+    for _ in 0..TRIES_MAX {
         let found = app.hub.store().registered(space.name(), Some(node)).await?.pop();
         let unknown = || ServerError::UnknownNode { node: node.clone(), space: space.name().clone() };
         let (_, traffic) = found.ok_or_else(unknown)?;

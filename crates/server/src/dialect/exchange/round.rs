@@ -19,7 +19,7 @@ use tokio::time::timeout;
 const READS_MAX: usize = 50;
 
 /// A change of the node's plan, or the horizon, can pass a round by; then it is read once more.
-const TRIES_MAX: usize = 3;
+pub(super) const TRIES_MAX: usize = 3;
 
 /// Where a round takes place.
 #[derive(Clone, Copy)]
