@@ -221,6 +221,12 @@ impl Traffic {
         self.fill = Some(Fill { start: head, again: true });
     }
 
+    /// Removals up to here have been told to the node, or it never held what they removed.
+    #[must_use]
+    pub fn heard(&self) -> Lsn {
+        self.fill.filter(|fill| !fill.again).map_or(self.cursor, |fill| fill.start.max(self.cursor))
+    }
+
     /// How far its reading has come.
     #[must_use]
     pub fn reached(&self) -> Reached {

@@ -119,3 +119,12 @@ pub struct Version {
     /// Who wrote what when.
     pub meta: Meta,
 }
+
+impl Version {
+    /// What is left of a removed document behind the horizon, where somebody may not have heard of it: that it
+    /// was there. A document that takes the place is known to have been gone.
+    #[must_use]
+    pub fn buried(lsn: Lsn, author: Author) -> Version {
+        Version { lsn, author, body: Body::trusted("{}"), meta: Meta { created: lsn, ..Meta::default() } }
+    }
+}

@@ -50,8 +50,9 @@ pub enum Scan {
         /// Leave out what has expired by now; `None`: leave out nothing.
         expired_by: Option<Millis>,
     },
-    /// What a registered node is to be told, each document once, in LSN order: the newest versions that others
-    /// made after a position, removed ones included, and what stands where the node is owed a return.
+    /// What a registered node is to be told, in LSN order: the newest versions that others made after a
+    /// position, removed ones included, and what stands where the node is owed a return. Removals behind the
+    /// horizon are kept by name for as long as a registered node has not heard of them.
     Packet {
         /// The node has everything up to here.
         after: Lsn,

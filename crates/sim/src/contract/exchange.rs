@@ -247,3 +247,34 @@ pub async fn a_trim_forgets_returns(bench: &dyn Bench) {
     assert_eq!(scan(&store, fill).await.expect("readable").words(), "3:x 6:y");
     assert_eq!(load(&store, Touch::default()).await.horizon, Lsn(6));
 }
+
+/// A removal is not forgotten before every registered node has heard of it, however long that takes.
+pub async fn removals_are_remembered_for_registered_nodes(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    by(&store, "n1", &[]).await;
+    by(&store, "n2", &[Do::Put("a", "x", 1), Do::Put("b", "y", 1), Do::Put("a", "z", 1)]).await;
+    register(&store, "n1").await;
+    by(&store, "n2", &[Do::Remove("a", "x"), Do::Remove("b", "y"), Do::Put("a", "w", 1)]).await;
+    set_traffic(&store, "n1", Traffic { cursor: Lsn(3), ..Traffic::default() }).await;
+
+    let trimmed = store.trim(&space(), Trim { horizon: Lsn(6), ..Trim::default() }).await.expect("trimmed");
+    assert_eq!(trimmed.tombstones, 2);
+    let store = bench.reopen(store).await;
+    let Scan::Packet { author, max_rows, max_bytes, .. } = packet_after(0) else { unreachable!() };
+    let fill = |collections| Scan::Packet { after: Lsn(0), author, fill: Lsn(6), collections, max_rows, max_bytes };
+    assert_eq!(scan(&store, fill(None)).await.expect("readable").words(), "3:z 4:-x 5:-y 6:w");
+    assert_eq!(scan(&store, fill(among(&["b"]))).await.expect("readable").words(), "5:-y");
+    assert_eq!(scan(&store, log_after(6)).await.expect("readable").words(), "", "nobody else sees them");
+    assert_eq!(scan(&store, snapshot_after(0)).await.expect("readable").words(), "3:z 6:w");
+
+    by(&store, "n2", &[Do::Put("a", "x", 2)]).await;
+    assert_eq!(scan(&store, fill(None)).await.expect("readable").words(), "3:z 5:-y 6:w 7:x", "written again");
+    let filling = Some(Fill { start: Lsn(7), again: true });
+    set_traffic(&store, "n1", Traffic { cursor: Lsn(4), fill: filling, ..Traffic::default() }).await;
+    store.trim(&space(), Trim { horizon: Lsn(6), ..Trim::default() }).await.expect("trimmed");
+    assert_eq!(scan(&store, fill(None)).await.expect("readable").words(), "3:z 5:-y 6:w 7:x", "heard of");
+    store.unregister(&space(), &node("n1")).await.expect("removable");
+    store.trim(&space(), Trim { horizon: Lsn(6), ..Trim::default() }).await.expect("trimmed");
+    assert_eq!(scan(&store, fill(None)).await.expect("readable").words(), "3:z 6:w 7:x", "nobody is left to hear");
+}

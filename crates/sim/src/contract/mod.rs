@@ -85,6 +85,7 @@ macro_rules! store_contract {
             returns_reach_only_their_node,
             a_packet_stops_at_its_limits,
             a_trim_forgets_returns,
+            removals_are_remembered_for_registered_nodes,
             the_recorded_exchange_comes_out,
             unknown_spaces_are_refused,
             spaces_are_isolated,

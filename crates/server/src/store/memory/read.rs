@@ -9,7 +9,7 @@ use crate::store::{
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
-use syncline_core::hub::{Change, Entry, Return, Ticket};
+use syncline_core::hub::{Change, DocKey, Entry, Return, Ticket};
 use syncline_core::model::{CollectionName, Lsn, Mark, Meta, Millis, Stamp, TimeFields, Version};
 
 impl Space {
@@ -19,10 +19,16 @@ impl Space {
         let (mut chunks, mut told) = (Vec::new(), BTreeSet::new());
         let after = scan.after();
         feed.begin(&self.head, after);
-        for (lsn, (at, entry)) in self.log.range((Excluded(after), Unbounded)) {
+        for lsn in self.positions(scan) {
+            let Some((at, entry)) = self.log.get(&lsn) else {
+                if !offer_gone(&mut feed, lsn, &self.buried[&lsn].0) {
+                    break;
+                }
+                continue;
+            };
             let taken = match entry {
                 Entry::Change(change) if self.selects(scan, change) => offer_change(&mut feed, *at, change),
-                Entry::Ticket(ticket) if matches!(scan, Scan::Ticket { lsn: asked } if asked == lsn) => {
+                Entry::Ticket(ticket) if matches!(scan, Scan::Ticket { lsn: asked } if *asked == lsn) => {
                     offer_ticket(&mut feed, *at, ticket)
                 }
                 Entry::Return(back) if self.owes(scan, back) && told.insert((&back.collection, &back.id)) => {
@@ -61,6 +67,17 @@ impl Space {
         }
     }
 
+    /// Where there may be rows for a scan.
+    fn positions(&self, scan: &Scan) -> BTreeSet<Lsn> {
+        let after = (Excluded(scan.after()), Unbounded);
+        let mut positions: BTreeSet<Lsn> = self.log.range(after).map(|(lsn, _)| *lsn).collect();
+        if let Scan::Packet { collections, .. } = scan {
+            let wanted = |key: &DocKey| collections.as_ref().is_none_or(|names| names.contains(&key.0));
+            positions.extend(self.buried.range(after).filter(|(_, (key, _))| wanted(key)).map(|(lsn, _)| *lsn));
+        }
+        positions
+    }
+
     /// Whether a return is for the scan's node, and the document's newest version does not come by itself.
     fn owes(&self, scan: &Scan, back: &Return) -> bool {
         let Scan::Packet { after, author, fill, collections, .. } = scan else { return false };
@@ -77,7 +94,7 @@ impl Space {
     fn offer_return(&self, feed: &mut Feed, back: &Return) -> bool {
         match self.newest(back) {
             Some(change) => offer_version(feed, self.log[&change.version.lsn].0, back.lsn, change),
-            None => offer_gone(feed, back),
+            None => offer_gone(feed, back.lsn, &(back.collection.clone(), back.id.clone())),
         }
     }
 
@@ -144,9 +161,8 @@ fn offer_version(feed: &mut Feed, at: Millis, lsn: Lsn, change: &Change) -> bool
 }
 
 /// A document whose removal is past the horizon.
-fn offer_gone(feed: &mut Feed, back: &Return) -> bool {
-    let (collection, id) = (back.collection.as_str(), back.id.as_str());
-    feed.offer(&Row { lsn: back.lsn, author: back.author, ..Row::gone(collection, id) })
+fn offer_gone(feed: &mut Feed, lsn: Lsn, (collection, id): &DocKey) -> bool {
+    feed.offer(&Row { lsn, ..Row::gone(collection.as_str(), id.as_str()) })
 }
 
 fn offer_ticket(feed: &mut Feed, at: Millis, ticket: &Ticket) -> bool {

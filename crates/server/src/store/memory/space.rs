@@ -8,6 +8,7 @@ use syncline_core::hub::{
 };
 use syncline_core::model::{
     Author, BatchId, CollectionName, Epoch, Lsn, Millis, NodeId, Receipt, Registration, Seq, Seqs, Strategy, Traffic,
+    Version,
 };
 
 #[derive(Debug, Default)]
@@ -21,6 +22,8 @@ pub(super) struct Space {
     pub receipts: BTreeMap<(Author, Seq), (Millis, Receipt)>,
     pub forgotten: BTreeMap<Author, Seqs>,
     pub registered: BTreeMap<NodeId, Registered>,
+    /// Removed documents of which only the place is left, for registered nodes that have not heard of it.
+    pub buried: BTreeMap<Lsn, (DocKey, Author)>,
     pub ledger: Vec<ConflictRow>,
     pub quarantine: Vec<QuarantineRow>,
     /// The last numbers given to rows of the ledger and of the quarantine: none is used again.
@@ -86,6 +89,11 @@ impl Space {
                 loaded.receipts.extend(kept.map(|((_, seq), (_, receipt))| ((node.clone(), *seq), receipt.clone())));
             }
         }
+        for (lsn, (key, author)) in &self.buried {
+            if touch.docs.contains(key) {
+                loaded.docs.insert(key.clone(), Version::buried(*lsn, *author));
+            }
+        }
         for (key, lsn) in &self.heads {
             let change = self.change(*lsn).expect("a head points to a change");
             if touch.docs.contains(key) || (touch.whole.contains(&key.0) && change.version.meta.is_live()) {
@@ -104,6 +112,8 @@ impl Space {
             self.head.lsn = entry.lsn();
             if let Entry::Change(change) = &entry {
                 self.head.last_change = change.version.lsn;
+                let place = (&change.collection, &change.id);
+                self.buried.retain(|_, ((collection, id), _)| (&*collection, &*id) != place);
                 self.heads.insert((change.collection.clone(), change.id.clone()), change.version.lsn);
             }
             self.log.insert(entry.lsn(), (at, entry));

@@ -9,7 +9,9 @@ impl Space {
         let horizon = trim.horizon.min(self.head.last_change).max(self.head.horizon);
         self.head.horizon = horizon;
         let mut trimmed = Trimmed::default();
-        let heads = &mut self.heads;
+        let heard = self.registered.values().map(|known| known.traffic.heard()).min();
+        self.buried.retain(|lsn, _| heard.is_some_and(|heard| heard < *lsn));
+        let (heads, buried) = (&mut self.heads, &mut self.buried);
         self.log.retain(|lsn, (_, entry)| {
             let Entry::Change(change) = entry else {
                 trimmed.changes += u64::from(*lsn <= horizon);
@@ -23,6 +25,9 @@ impl Space {
             if newest {
                 heads.remove(&key);
                 trimmed.tombstones += 1;
+                if heard.is_some_and(|heard| heard < *lsn) {
+                    buried.insert(*lsn, (key, change.version.author));
+                }
             } else {
                 trimmed.changes += 1;
             }

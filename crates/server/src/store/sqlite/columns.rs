@@ -13,6 +13,9 @@ pub(super) const TICKET: i64 = 2;
 /// A return.
 pub(super) const RETURN: i64 = 3;
 
+/// A removed document of which only the place is left, for registered nodes that have not heard of the removal.
+pub(super) const BURIED: i64 = 4;
+
 /// Flag: `createdAt` is among the fields.
 pub(super) const CREATED_AT: i64 = 1;
 /// Flag: `updatedAt` is among the fields.

@@ -5,7 +5,7 @@ use super::columns::{int, lsn, nat, wrong_text};
 use super::known::Known;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use syncline_core::hub::DocKey;
-use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, Traffic};
+use syncline_core::model::{Author, DocId, Holding, Lsn, Millis, NodeId, Registration, Traffic, Version};
 
 const COLUMNS: &str = "id, code, name, plan, received_packet_no, last_sync_in, sent_packet_no, last_sync_out, \
                        issued_packet_no, cursor, sent, fill, last";
@@ -16,6 +16,25 @@ pub(super) fn registered(conn: &Connection, node: Option<&NodeId>) -> rusqlite::
     let mut find = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM nodes {which}"))?;
     let rows = find.query_map([node.map(NodeId::as_str)], |row| Ok((registration_of(row)?, traffic_of(row)?)))?;
     rows.collect()
+}
+
+/// Removals up to here have been told to every registered node; `None`: there is no node.
+pub(super) fn heard(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    let mut least =
+        conn.prepare_cached("SELECT min(iif(fill ->> 'again' = 0, max(cursor, fill ->> 'start'), cursor)) FROM nodes")?;
+    least.query_row([], |row| row.get(0))
+}
+
+/// A removed document of which only the place is left.
+pub(super) fn buried(conn: &Connection, cid: i64, id: &DocId) -> rusqlite::Result<Option<Version>> {
+    let mut find = conn.prepare_cached("SELECT lsn, author FROM log WHERE kind = 4 AND cid = ?1 AND id = ?2")?;
+    find.query_row(params![cid, id.as_str()], |row| Ok(Version::buried(lsn(row, 0)?, Author(row.get(1)?)))).optional()
+}
+
+/// Lets go of the place of a document that is written again: its versions tell that it was gone.
+pub(super) fn unbury(conn: &Connection, cid: i64, id: &DocId) -> rusqlite::Result<()> {
+    let mut forget = conn.prepare_cached("DELETE FROM log WHERE kind = 4 AND cid = ?1 AND id = ?2")?;
+    forget.execute(params![cid, id.as_str()]).map(drop)
 }
 
 /// Which of these documents a node holds.

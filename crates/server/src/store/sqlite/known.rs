@@ -11,6 +11,8 @@ use syncline_core::model::{Author, CollectionName, NodeId, Seq, Seqs};
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub head: Head,
+    /// Whether places of removed documents may be kept for registered nodes.
+    pub buried: bool,
     authors: HashMap<NodeId, AuthorRow>,
     /// Of the nodes that have some: ops whose receipts are past their retention.
     forgotten: HashMap<NodeId, Seqs>,
@@ -30,7 +32,8 @@ pub(super) struct AuthorRow {
 impl Known {
     /// Reads everything from the file.
     pub fn read(conn: &Connection) -> rusqlite::Result<Known> {
-        let mut known = Known { head: columns::head(conn)?, ..Known::default() };
+        let buried = conn.prepare("SELECT 1 FROM log WHERE kind = 4")?.exists([])?;
+        let mut known = Known { head: columns::head(conn)?, buried, ..Known::default() };
         let mut authors = conn.prepare("SELECT node, author, last_seq, forgotten, owner FROM authors")?;
         let mut rows = authors.query([])?;
         while let Some(row) = rows.next()? {

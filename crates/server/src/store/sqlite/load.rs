@@ -103,9 +103,11 @@ fn load_docs(conn: &Connection, known: &Known, touch: &Touch, loaded: &mut Loade
     )?;
     for key in &touch.docs {
         let Some(cid) = known.collection(&key.0) else { continue };
-        if let Some(version) = find.query_row(params![cid, key.1.as_str()], version_of).optional()? {
-            loaded.docs.insert(key.clone(), version);
-        }
+        let version = match find.query_row(params![cid, key.1.as_str()], version_of).optional()? {
+            None if known.buried => exchange::buried(conn, cid, &key.1)?,
+            version => version,
+        };
+        loaded.docs.extend(version.map(|version| (key.clone(), version)));
     }
     Ok(())
 }

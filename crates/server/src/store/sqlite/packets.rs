@@ -1,7 +1,7 @@
 //! What a registered node is to be told: one pass over the log after its cursor, without its own changes
 //! (step 8 of the life of a change).
 
-use super::columns::{self, REMOVED, RETURN, int};
+use super::columns::{self, BURIED, REMOVED, RETURN, int};
 use super::scan::{COLUMNS, Gone, Pass, SUPERSEDED, Selection, Superseded, sql_list};
 use crate::store::{Row, Scan};
 use bytes::Bytes;
@@ -32,7 +32,8 @@ impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
         let among = wanted.cids.as_ref().map_or(String::new(), |cids| format!(" AND cid IN ({})", sql_list(cids)));
         let mut log = conn.prepare_cached(&format!(
             "SELECT {COLUMNS} FROM log WHERE lsn > ?1
-                 AND (kind <= {REMOVED} AND (author <> ?2 OR lsn <= ?3) OR kind = {RETURN} AND author = ?2){among}
+                 AND (kind <= {REMOVED} AND (author <> ?2 OR lsn <= ?3) OR kind = {RETURN} AND author = ?2
+                      OR kind = {BURIED}){among}
              ORDER BY lsn"
         ))?;
         let mut dead = conn.prepare_cached(SUPERSEDED)?;
@@ -40,11 +41,18 @@ impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
         let mut told = HashSet::new();
         let mut rows = log.query(params![int(after.0), author.0, int(fill.0)])?;
         while let Some(row) = rows.next()? {
-            let goes_on = if row.get::<_, i64>("kind")? == RETURN {
-                let (cid, id): (i64, String) = (row.get("cid")?, row.get("id")?);
-                !told.insert((cid, id.clone())) || self.back(conn, wanted, whom, (columns::lsn(row, 0)?, cid, &id))?
-            } else {
-                dead.contains(row.get(0)?)? || self.offer(row, wanted)?
+            let goes_on = match row.get("kind")? {
+                RETURN => {
+                    let (cid, id): (i64, String) = (row.get("cid")?, row.get("id")?);
+                    !told.insert((cid, id.clone()))
+                        || self.back(conn, wanted, whom, (columns::lsn(row, 0)?, cid, &id))?
+                }
+                BURIED => {
+                    let name = self.name(row.get("cid")?)?;
+                    let gone = Row::gone(name, row.get_ref("id")?.as_str()?);
+                    self.offer_row(&Row { lsn: columns::lsn(row, 0)?, ..gone })?
+                }
+                _ => dead.contains(row.get(0)?)? || self.offer(row, wanted)?,
             };
             if !goes_on {
                 break;
@@ -73,7 +81,7 @@ impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
             }
             None => {
                 let name = self.name(cid)?;
-                self.offer_row(&Row { lsn, author: whom.author, ..Row::gone(name, id) })
+                self.offer_row(&Row { lsn, ..Row::gone(name, id) })
             }
         }
     }

@@ -26,6 +26,7 @@ pub(super) const SPACE: &[&str] = &["
         lsn INTEGER PRIMARY KEY, cid INTEGER NOT NULL, kind INTEGER NOT NULL, author INTEGER NOT NULL,
         at INTEGER NOT NULL, stamp INTEGER NOT NULL, created INTEGER NOT NULL, born INTEGER,
         flags INTEGER NOT NULL, expires INTEGER, id TEXT NOT NULL, meta TEXT, body TEXT NOT NULL);
+    CREATE INDEX log_buried ON log (cid, id) WHERE kind = 4;
     CREATE INDEX log_by_expiry ON log (expires) WHERE kind = 0 AND expires IS NOT NULL;
     CREATE TABLE heads (
         cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL, PRIMARY KEY (cid, id)) WITHOUT ROWID;
@@ -75,7 +76,9 @@ pub(super) const SPACE: &[&str] = &["
             JOIN log r ON r.lsn > n.cursor AND r.kind = 3 AND r.author = n.author
             LEFT JOIN heads h ON h.cid = r.cid AND h.id = r.id LEFT JOIN log l ON l.lsn = h.lsn
         WHERE l.lsn IS NULL OR l.lsn <= n.cursor OR (l.author = n.author AND l.lsn > coalesce(n.fill ->> 'start', 0))
-        GROUP BY n.author, r.cid, r.id)
+        GROUP BY n.author, r.cid, r.id
+        UNION ALL
+        SELECT n.author, l.lsn, l.cid, l.id, 1, 0, l.at FROM nodes n JOIN log l ON l.lsn > n.cursor AND l.kind = 4)
     SELECT
         d.lsn AS id, n.id AS node_id, c.name AS entity_type, d.id AS entity_uuid,
         CASE WHEN d.kind = 1 THEN 'DELETE' WHEN d.created > n.cursor THEN 'INSERT' ELSE 'UPDATE' END AS operation,

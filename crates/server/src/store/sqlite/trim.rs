@@ -1,7 +1,8 @@
 //! Forgetting what retention no longer asks for, in steps small enough that pushes get their turn
 //! between them. The horizon moves first, so that no reader starts where rows are going.
 
-use super::columns::{REMOVED, RETURN, TICKET, int};
+use super::columns::{BURIED, REMOVED, RETURN, TICKET, int};
+use super::exchange;
 use super::known::Known;
 use super::load::receipts_of;
 use super::writer::Writer;
@@ -66,10 +67,14 @@ fn step(
             let horizon = trim.horizon.min(known.head.last_change).max(known.head.horizon);
             conn.execute("UPDATE state SET horizon = ?1", [int(horizon.0)])?;
             known.head.horizon = horizon;
+            let heard = exchange::heard(conn)?.unwrap_or(i64::MAX);
+            let told = "SELECT lsn FROM log WHERE kind = 4 AND lsn <= ?1 ORDER BY lsn LIMIT ?2";
+            conn.execute(&format!("DELETE FROM log WHERE lsn IN ({told})"), [heard, STEP_POSITIONS])?;
+            known.buried = conn.prepare_cached("SELECT 1 FROM log WHERE kind = 4")?.exists([])?;
             Ok(Stage::Superseded)
         }
         Stage::Superseded => superseded(conn, int(known.head.horizon.0), trimmed),
-        Stage::Sweep => sweep(conn, int(known.head.horizon.0), trimmed),
+        Stage::Sweep => sweep(conn, known, trimmed),
         Stage::Receipts => receipts(conn, known, before, trimmed),
         Stage::Batches => {
             let gone = oldest(conn, "batches", trim.receipts_before)?;
@@ -104,7 +109,8 @@ fn superseded(conn: &Connection, horizon: i64, trimmed: &mut Trimmed) -> rusqlit
 }
 
 /// Looks at each position once in the life of a space: `swept` remembers how far.
-fn sweep(conn: &Connection, horizon: i64, trimmed: &mut Trimmed) -> rusqlite::Result<Stage> {
+fn sweep(conn: &Connection, known: &mut Known, trimmed: &mut Trimmed) -> rusqlite::Result<Stage> {
+    let horizon = int(known.head.horizon.0);
     let swept: i64 = conn.query_row("SELECT swept FROM state", [], |row| row.get(0))?;
     if swept >= horizon {
         return Ok(Stage::Receipts);
@@ -118,12 +124,19 @@ fn sweep(conn: &Connection, horizon: i64, trimmed: &mut Trimmed) -> rusqlite::Re
     while let Some(row) = rows.next()? {
         gone.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, String>(2)?));
     }
+    let heard = exchange::heard(conn)?;
     for (lsn, cid, id) in gone {
         let was_head = conn
             .prepare_cached("DELETE FROM heads WHERE cid = ?1 AND id = ?2 AND lsn = ?3")?
             .execute(params![cid, id, lsn])?;
         if was_head == 1 {
             trimmed.tombstones += 1;
+            if heard.is_some_and(|heard| heard < lsn) {
+                let bury = "UPDATE log SET kind = ?2, meta = NULL, body = '' WHERE lsn = ?1";
+                conn.prepare_cached(bury)?.execute([lsn, BURIED])?;
+                known.buried = true;
+                continue;
+            }
         } else {
             // A push brought the document back since the step before.
             trimmed.changes += 1;

@@ -58,6 +58,9 @@ fn write_log(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlit
             Entry::Change(change) => {
                 let cid = known.collection_or_new(conn, &change.collection)?;
                 write_change(&mut statements, cid, change, writes.at)?;
+                if known.buried {
+                    exchange::unbury(conn, cid, &change.id)?;
+                }
                 known.head.last_change = change.version.lsn;
             }
             Entry::Ticket(ticket) => {
