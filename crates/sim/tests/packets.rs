@@ -230,7 +230,7 @@ impl Desk {
             ack: self.ack,
             key: u128::from(key).to_be_bytes(),
             settled: None,
-            filtered: BTreeSet::new(),
+            filtered: BTreeMap::new(),
             entities,
         }
     }
