@@ -231,6 +231,7 @@ impl Desk {
             key: u128::from(key).to_be_bytes(),
             settled: None,
             filtered: BTreeMap::new(),
+            whole_objects: false,
             entities,
         }
     }
