@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`args`] (the tree of commands), [`groups`] (arguments that
 //! several share), [`config`] (file, variables, flags), [`cmd`]
-//! (one file per command), [`hub`] (a hub from the administrator's side), [`log`], [`stop`]
+//! (one file per command), [`hub`] (a hub from the administrator's side), [`packet_file`], [`log`], [`stop`]
 //! (signals), [`output`] (tables or JSON), [`error`] and [`report`] (what can fail and what to do
 //! next). Decides nothing about data: that is the libraries' work.
 
@@ -14,6 +14,7 @@ mod groups;
 mod hub;
 mod log;
 mod output;
+mod packet_file;
 mod report;
 mod stop;
 

@@ -5,11 +5,9 @@ use crate::error::CliError;
 use crate::groups::SpaceArgs;
 use crate::hub::Admin;
 use crate::output::Output;
-use serde_json::json;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use crate::packet_file::{self, Written};
+use std::path::PathBuf;
 use syncline_core::model::SpaceName;
-use syncline_core::wire::exchange::Envelope;
 
 /// Arguments of `syncline exchange`.
 #[derive(Debug, clap::Args)]
@@ -79,28 +77,24 @@ async fn export(args: &ExportArgs, output: Output) -> Result<(), CliError> {
     match &args.output {
         None => output.line(&packet),
         Some(file) => {
-            std::fs::write(file, &packet).map_err(|source| CliError::file("write", file, source))?;
-            told(&packet, file, output)
+            let written = packet_file::write(&packet, file)?;
+            output.result(&written, || told(&written))
         }
     }
 }
 
-/// What the written packet holds.
-fn told(packet: &str, file: &Path, output: Output) -> Result<(), CliError> {
-    let envelope: Envelope = read(packet, "the exported packet")?;
-    let (header, count) = (envelope.header, envelope.body.entities.len());
-    output.result(&json!({ "file": file, "entities": count, "header": header }), || {
-        let more = if header.has_more { "; more is waiting: export again once the node has confirmed it" } else { "" };
-        let (number, ack, file) = (header.packet_no, header.ack_packet_no, file.display());
-        match count {
-            0 => format!("Nothing waits for the node; {file} only confirms its packets up to {ack}."),
-            _ => format!("Packet {number} (entities: {count}) is in {file}; it confirms packets up to {ack}{more}."),
-        }
-    })
+fn told(written: &Written) -> String {
+    let Written { file, entities, header } = written;
+    let more = if header.has_more { "; more is waiting: export again once the node has confirmed it" } else { "" };
+    let (number, ack, file) = (header.packet_no, header.ack_packet_no, file.display());
+    match entities {
+        0 => format!("Nothing waits for the node; {file} only confirms its packets up to {ack}."),
+        _ => format!("Packet {number} (entities: {entities}) is in {file}; it confirms packets up to {ack}{more}."),
+    }
 }
 
 async fn import(args: &ImportArgs, output: Output) -> Result<(), CliError> {
-    let packet = text_of(&args.file)?;
+    let packet = packet_file::read(&args.file)?;
     let taken = args.place.with(async |admin, space| admin.import(space, packet).await).await?;
     output.result(&taken, || {
         let mut lines = vec![format!(
@@ -112,22 +106,5 @@ async fn import(args: &ImportArgs, output: Output) -> Result<(), CliError> {
         }));
         lines.push(format!("for the way back: syncline exchange export --node {}", taken.node));
         lines.join("\n")
-    })
-}
-
-fn text_of(file: &Path) -> Result<String, CliError> {
-    if file != Path::new("-") {
-        return std::fs::read_to_string(file).map_err(|source| CliError::file("read", file, source));
-    }
-    let mut text = String::new();
-    std::io::stdin().lock().read_to_string(&mut text).map_err(CliError::Input)?;
-    Ok(text)
-}
-
-fn read(text: &str, what: &str) -> Result<Envelope, CliError> {
-    serde_json::from_str(text).map_err(|error| CliError::NotJson {
-        what: what.to_owned(),
-        expected: "a packet with `header` and `body`",
-        reason: error.to_string(),
     })
 }

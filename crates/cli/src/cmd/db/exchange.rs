@@ -1,15 +1,14 @@
 //! `db exchange export|import`: packets of a database by file, for sites without a network. What a packet
 //! holds and does is the client library's business.
 
+use super::must_exist;
 use super::sync::PacketArgs;
-use super::{input, must_exist};
 use crate::error::CliError;
 use crate::output::{Output, Style};
-use serde_json::json;
+use crate::packet_file::{self, Written};
 use std::path::{Path, PathBuf};
 use syncline::Database;
 use syncline::sync::{Imported, SyncOptions};
-use syncline_core::wire::exchange::Envelope;
 
 /// Arguments of `db exchange`.
 #[derive(Debug, clap::Args)]
@@ -78,26 +77,16 @@ fn export(args: &ExportArgs, output: Output) -> Result<(), CliError> {
     let database = Database::open(&args.file)?;
     let packet = database.export_packet(&options(&database, &args.collections, &args.packets)?)?;
     let Some(file) = &args.output else { return output.line(&packet) };
-    std::fs::write(file, &packet).map_err(|source| CliError::file("write", file, source))?;
-    told(&packet, file, output)
-}
-
-/// What the written packet holds.
-fn told(packet: &str, file: &Path, output: Output) -> Result<(), CliError> {
-    let envelope: Envelope = serde_json::from_str(packet).map_err(|error| CliError::NotJson {
-        what: "the exported packet".into(),
-        expected: "a packet with `header` and `body`",
-        reason: error.to_string(),
-    })?;
-    let (header, count) = (envelope.header, envelope.body.entities.len());
-    output.result(&json!({ "file": file, "entities": count, "header": header }), || {
+    let written = packet_file::write(&packet, file)?;
+    output.result(&written, || {
+        let Written { file, entities, header } = &written;
         let (number, ack, file) = (header.packet_no, header.ack_packet_no, file.display());
-        format!("packet {number} with {count} entities is in {file}; it confirms the hub's packets up to {ack}")
+        format!("packet {number} (entities: {entities}) is in {file}; it confirms the hub's packets up to {ack}")
     })
 }
 
 fn import(args: &ImportArgs, output: Output) -> Result<(), CliError> {
-    let text = input::text_of(&args.packet)?;
+    let text = packet_file::read(&args.packet)?;
     let database = Database::open(&args.file)?;
     let imported = database.import_packet(&options(&database, &[], &args.packets)?, &text)?;
     output.result(&imported, || describe(&imported, &args.file, output))

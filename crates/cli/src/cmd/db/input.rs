@@ -3,7 +3,6 @@
 use crate::error::CliError;
 use serde_json::Value;
 use std::io::{BufReader, Read};
-use std::path::Path;
 use syncline::transfer::{Format, Import};
 
 /// A JSON object from an argument, or with `-` from standard input.
@@ -41,17 +40,6 @@ fn from_standard_input() -> Result<Vec<Value>, CliError> {
         expected: "a list of JSON objects, or one object per line",
         reason: error.to_string(),
     })
-}
-
-/// A file as text; `-` is standard input.
-///
-/// # Errors
-/// It cannot be read.
-pub fn text_of(file: &Path) -> Result<String, CliError> {
-    if file == Path::new("-") {
-        return standard_input();
-    }
-    std::fs::read_to_string(file).map_err(|source| CliError::file("read", file, source))
 }
 
 fn standard_input() -> Result<String, CliError> {
