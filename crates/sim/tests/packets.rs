@@ -1,6 +1,8 @@
 //! Desks that know nothing but the exchange's design, a wire that loses, repeats and reorders, and a hub:
 //! after everything has been said, all hold the same.
 
+#![allow(clippy::unwrap_used)] // a failed step is a failed test
+
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
