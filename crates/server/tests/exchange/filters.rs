@@ -108,3 +108,26 @@ async fn types_outside_the_plan_neither_come_nor_go() {
     centre.settle().await;
     assert_eq!((centre.object("Salary", 3), centre.object("Report", 4).is_some()), (None, true));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn objects_of_a_type_that_leaves_the_plan_stay_as_they_are() {
+    let hub = Arc::new(Hub::start().await);
+    let mut centre = Node::new(&hub, 1).await;
+    let mut part = Node::with(&hub, 2, json!({ "types": ["Report", "Salary"] })).await;
+    centre.edit(insert("Report", 1, json!({ "v": 1, "updated_at": at(1) })));
+    centre.edit(insert("Salary", 2, json!({ "v": 1, "updated_at": at(1) })));
+    centre.settle().await;
+    part.settle().await;
+
+    let path = format!("/admin/spaces/main/nodes/{}", node_id(2));
+    let headers = [("authorization", format!("Bearer {}", crate::support::ADMIN))];
+    let headers = headers.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let change = json!({ "plan": { "types": ["Report"] } }).to_string();
+    assert_eq!(hub.send("PUT", &path, &headers, change.as_bytes()).await.status, 200);
+    centre.edit(update("Salary", 2, json!({ "v": 2, "updated_at": at(2) })));
+    centre.settle().await;
+
+    assert_eq!(told(&part.round().await), [("INSERT".to_owned(), 1)], "everything of what it still gets");
+    assert_eq!(part.object("Salary", 2).unwrap()["v"], 1);
+    assert!(part.round().await.is_empty());
+}
