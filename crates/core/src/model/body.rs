@@ -4,7 +4,7 @@
 
 use super::{DocId, Limits, Malformed, Millis};
 use indexmap::IndexMap;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -37,19 +37,21 @@ pub struct Facts {
     pub created_at: Option<Millis>,
     /// `updatedAt`, when it is a time.
     pub updated_at: Option<Millis>,
-    /// Which of the two are there at all.
+    /// Which of the fields about time are there at all.
     pub times: TimeFields,
     /// When the document expires, from `expireAt`, or else `createdAt` and `ttl` (milliseconds).
     pub expires: Option<Millis>,
 }
 
-/// Which of the fields `createdAt` and `updatedAt` a document has. Null counts as missing.
+/// Which of the fields about time a document has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TimeFields {
-    /// Whether it has `createdAt`.
+    /// Whether it has `createdAt`. Null counts as missing.
     pub created_at: bool,
-    /// Whether it has `updatedAt`.
+    /// Whether it has `updatedAt`. Null counts as missing.
     pub updated_at: bool,
+    /// Whether it has `expireAt` or `ttl`. Null counts: an earlier version may have named a time.
+    pub lifetime: bool,
 }
 
 impl Body {
@@ -147,9 +149,9 @@ impl Facts {
             created_at: Option<&'a RawValue>,
             #[serde(rename = "updatedAt", borrow, default)]
             updated_at: Option<&'a RawValue>,
-            #[serde(borrow, default)]
+            #[serde(borrow, default, deserialize_with = "even_null")]
             ttl: Option<&'a RawValue>,
-            #[serde(rename = "expireAt", borrow, default)]
+            #[serde(rename = "expireAt", borrow, default, deserialize_with = "even_null")]
             expire_at: Option<&'a RawValue>,
         }
         let top: Top<'_> = serde_json::from_str(text)?;
@@ -158,10 +160,19 @@ impl Facts {
             id: top.id.and_then(id_of),
             created_at,
             updated_at: top.updated_at.and_then(time_of),
-            times: TimeFields { created_at: top.created_at.is_some(), updated_at: top.updated_at.is_some() },
+            times: TimeFields {
+                created_at: top.created_at.is_some(),
+                updated_at: top.updated_at.is_some(),
+                lifetime: top.ttl.or(top.expire_at).is_some(),
+            },
             expires: expiry(top.expire_at, top.ttl, created_at),
         })
     }
+}
+
+/// A field that is there, whatever its value; an `Option` alone takes null for a missing one.
+fn even_null<'de, D: Deserializer<'de>>(field: D) -> Result<Option<&'de RawValue>, D::Error> {
+    Deserialize::deserialize(field).map(Some)
 }
 
 fn id_of(raw: &RawValue) -> Option<String> {
@@ -172,25 +183,36 @@ fn id_of(raw: &RawValue) -> Option<String> {
     }
 }
 
-/// A time as an ISO string, or as milliseconds.
+/// A time as an ISO string, or as milliseconds. A day begins in UTC, as JavaScript has it.
 fn time_of(raw: &RawValue) -> Option<Millis> {
-    match raw.get().as_bytes().first()? {
-        b'"' => Millis::parse(&serde_json::from_str::<Cow<'_, str>>(raw.get()).ok()?),
-        _ => number_of(raw),
+    match string_of(raw) {
+        Some(text) if text.len() == "2026-11-21".len() => Millis::parse(&format!("{text}T00:00:00Z")),
+        Some(text) => Millis::parse(&text),
+        None => millis(raw.get().parse().ok()?),
     }
 }
 
+/// Milliseconds as a number, or as the text of one.
+fn duration_of(raw: &RawValue) -> Option<Millis> {
+    let text = string_of(raw).unwrap_or(Cow::Borrowed(raw.get()));
+    millis(text.trim().parse().ok()?)
+}
+
+fn string_of(raw: &RawValue) -> Option<Cow<'_, str>> {
+    if raw.get().starts_with('"') { serde_json::from_str(raw.get()).ok() } else { None }
+}
+
+/// What is negative is long over: no later than 1970.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-fn number_of(raw: &RawValue) -> Option<Millis> {
-    let number: f64 = serde_json::from_str(raw.get()).ok()?;
-    (0.0..1e15).contains(&number).then_some(Millis(number as u64))
+fn millis(number: f64) -> Option<Millis> {
+    (number < 1e15).then_some(Millis(number.max(0.0) as u64))
 }
 
 /// `expireAt` alone decides when it is there and not null; an unparsable one means "alive".
 fn expiry(expire_at: Option<&RawValue>, ttl: Option<&RawValue>, created_at: Option<Millis>) -> Option<Millis> {
     match expire_at.filter(|raw| raw.get() != "null") {
         Some(raw) => time_of(raw),
-        None => Some(Millis(created_at?.0 + number_of(ttl?)?.0)),
+        None => Some(Millis(created_at?.0 + duration_of(ttl?)?.0)),
     }
 }
 
@@ -282,6 +304,33 @@ mod tests {
             Some(Millis(1005))
         );
         assert_eq!(facts(r#"{"ttl":5}"#).expires, None);
+    }
+
+    #[test]
+    fn odd_lifetimes_are_read_as_foreign_clients_read_them() {
+        let expires = |fields: &str| facts(&format!(r#"{{"createdAt":"1970-01-01T00:00:01Z",{fields}}}"#)).expires;
+        for (fields, at) in [
+            (r#""ttl":"5""#, 1005),
+            (r#""ttl":" 5e0 ""#, 1005),
+            (r#""ttl":-5"#, 1000),
+            (r#""expireAt":-1"#, 0),
+            (r#""expireAt":"1970-01-02""#, 86_400_000),
+        ] {
+            assert_eq!(expires(fields), Some(Millis(at)), "{fields}");
+        }
+        // The last one is another moment on every device.
+        for fields in
+            [r#""ttl":null"#, r#""ttl":"x""#, r#""ttl":{}"#, r#""ttl":1e300"#, r#""expireAt":"1970-01-02T00:00:00""#]
+        {
+            assert_eq!(expires(fields), None, "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_lifetime_that_was_called_off_is_still_known() {
+        let lifetime = |text| facts(text).times.lifetime;
+        assert!(lifetime(r#"{"ttl":5}"#) && lifetime(r#"{"expireAt":null}"#) && lifetime(r#"{"ttl":null,"a":1}"#));
+        assert!(!lifetime(r#"{"createdAt":null,"a":{"ttl":5}}"#));
     }
 
     #[test]

@@ -189,6 +189,11 @@ impl Local {
         }
     }
 
+    /// Takes away what is over, as the client does now and then. Nothing of it comes into the log.
+    pub fn sweep(&mut self) {
+        self.docs.retain(|_, doc| !is_over(doc));
+    }
+
     /// The third generation's rules for a pulled op, in the order of its checks.
     pub fn apply(&mut self, op: &Value) {
         let Some(kind) = op["op"].as_str() else { return };
@@ -214,11 +219,18 @@ impl Local {
         self.log.push(line);
         match kind {
             "INSERT" if !id.is_empty() => drop(self.docs.insert(id, op["doc"].as_object().unwrap().clone())),
-            "UPDATE" => self.docs.get_mut(&id).unwrap().extend(op["data"].as_object().unwrap().clone()),
+            "UPDATE" if !is_over(&self.docs[&id]) => {
+                self.docs.get_mut(&id).unwrap().extend(op["data"].as_object().unwrap().clone());
+            }
             "REMOVE" if !id.is_empty() => drop(self.docs.remove(&id)),
             _ => self.quarantined.push(op.clone()),
         }
     }
+}
+
+/// A document that is over but not swept yet takes no update.
+fn is_over(doc: &Map<String, Value>) -> bool {
+    doc.get("expireAt").and_then(Value::as_u64).is_some_and(|at| Millis(at) <= Millis::parse(&now()).unwrap())
 }
 
 fn complete(id: &str, fields: &Value, time: &str) -> Map<String, Value> {

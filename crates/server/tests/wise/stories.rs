@@ -1,6 +1,6 @@
 //! What several devices see of each other's work.
 
-use super::{converged, device, world};
+use super::{Device, converged, device, world};
 use serde_json::{Value, json};
 use std::time::Instant;
 use syncline_core::model::Millis;
@@ -260,6 +260,40 @@ async fn l13_a_pull_holds_nothing_that_this_client_quarantines_or_forgets() {
     converged(&hub, &mut d).await;
     assert!(d.iter().all(|device| device.local.quarantined.is_empty()));
     assert!(!d[1].pulled.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l16_a_document_that_was_prolonged_reaches_devices_for_which_it_was_over() {
+    let (hub, mut d) = world(3).await;
+    for device in &mut d {
+        device.cycle().await.unwrap();
+    }
+    // The first device's clock is behind: it can still change what is over for the others.
+    let long_ago = json!({ "expireAt": 1_000 });
+    for id in ["lasting", "prolonged", "over"] {
+        d[0].local.insert(id, &long_ago);
+    }
+    for device in &mut d {
+        device.cycle().await.unwrap();
+    }
+    d[1].local.sweep();
+    d[0].local.update("lasting", &json!({ "expireAt": null }));
+    d[0].local.update("prolonged", &json!({ "expireAt": 9_000_000_000_000_u64 }));
+    for _ in 0..2 {
+        for device in &mut d {
+            device.cycle().await.unwrap();
+        }
+    }
+
+    d.iter_mut().for_each(|device| device.local.sweep());
+    d.push(device(&hub));
+    d[3].cycle().await.unwrap();
+    let of = |device: &Device| device.docs().keys().cloned().collect::<Vec<_>>();
+    assert!(
+        d.iter().all(|device| of(device) == ["lasting", "prolonged"]),
+        "{:?}",
+        d.iter().map(of).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

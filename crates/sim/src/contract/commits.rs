@@ -135,7 +135,7 @@ pub async fn versions_come_back_as_written(bench: &dyn Bench) {
 const BORN: Stamp = Stamp(4);
 const ODD_TEXT: &str = r#"{ "a":1.50,"b":12345678901234567890123, "c":"\u00e9 é \u0000" }"#;
 
-const TIMES: TimeFields = TimeFields { created_at: true, updated_at: false };
+const TIMES: TimeFields = TimeFields { created_at: true, updated_at: false, lifetime: true };
 
 fn change(name: &str, lsn: u64, meta: Meta) -> Entry {
     let version = Version { lsn: Lsn(lsn), author: Author(1), body: Body::trusted(ODD_TEXT), meta };

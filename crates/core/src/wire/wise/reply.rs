@@ -45,7 +45,7 @@ pub struct Holding {
 pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bool, iso: &mut IsoTimes) -> usize {
     let known = doc.created <= holding.after;
     let mut writer = Writer { out, doc, first, ops: 0, at: doc.stamp.millis(), iso };
-    if doc.live && known && holding.own.is_empty() && !doc.eventful {
+    if doc.live && known && holding.own.is_empty() && !doc.eventful && !doc.times.lifetime {
         writer.update();
         return writer.ops;
     }
@@ -60,9 +60,10 @@ pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bo
     if holding.holds(doc, meta.as_ref()) {
         return 0;
     }
-    if meta.as_ref().is_some_and(|m| m.again || m.removed.is_some()) {
+    if meta.as_ref().is_some_and(|m| m.again || m.removed.is_some() || doc.times.lifetime) {
         // Fields that are gone go away only with the whole document. At equal times both apply, so this
-        // replaces whatever is not newer than the merged document.
+        // replaces whatever is not newer than the merged document: also a copy whose time was over before
+        // word came that it goes on, which takes no update, or is gone without one.
         writer.remove();
         writer.insert();
         return writer.ops;
@@ -203,7 +204,7 @@ mod tests {
     use crate::model::{Author, Mark, Millis};
     use std::collections::BTreeMap;
 
-    const BOTH: TimeFields = TimeFields { created_at: true, updated_at: true };
+    const BOTH: TimeFields = TimeFields { created_at: true, updated_at: true, lifetime: false };
 
     fn stamp(ms: u64) -> Stamp {
         Stamp::at(Millis(ms))
@@ -277,6 +278,20 @@ mod tests {
         let moved = Meta { removed: Some(mark(2000, 6)), ..again };
         let text = serde_json::to_string(&moved).unwrap();
         assert_eq!(kinds(&doc(7, 7, &text, r#"{"_id":"x"}"#), 4, &[(7, 7)]), "REMOVE INSERT");
+    }
+
+    #[test]
+    fn a_document_whose_copies_may_have_expired_is_replaced_whole() {
+        let meta =
+            Meta { fields: BTreeMap::from([("ttl".to_owned(), mark(2000, 8))]), ..Meta::inserted(mark(1000, 5)) };
+        let meta = serde_json::to_string(&meta).unwrap();
+        let times = TimeFields { lifetime: true, ..BOTH };
+        let prolonged = NetDoc { times, ..doc(8, 5, &meta, r#"{"_id":"x","ttl":null}"#) };
+        assert_eq!(kinds(&prolonged, 5, &[]), "REMOVE INSERT");
+        assert_eq!(kinds(&prolonged, 4, &[(5, 5)]), "REMOVE INSERT");
+        assert_eq!(kinds(&prolonged, 4, &[(5, 8)]), "");
+        let new = NetDoc { times, ..doc(5, 5, "", r#"{"_id":"x","ttl":7}"#) };
+        assert_eq!(kinds(&new, 4, &[]), "INSERT", "nobody has it yet");
     }
 
     #[test]

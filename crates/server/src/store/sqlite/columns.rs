@@ -17,16 +17,27 @@ pub(super) const RETURN: i64 = 3;
 pub(super) const BURIED: i64 = 4;
 
 /// Flag: `createdAt` is among the fields.
-pub(super) const CREATED_AT: i64 = 1;
+const CREATED_AT: i64 = 1;
 /// Flag: `updatedAt` is among the fields.
-pub(super) const UPDATED_AT: i64 = 2;
+const UPDATED_AT: i64 = 2;
 /// Flag: see `Meta::is_eventful`.
 pub(super) const EVENTFUL: i64 = 4;
 
+/// Flag: `expireAt` or `ttl` is among the fields.
+const LIFETIME: i64 = 8;
+
 /// The flags of a version.
 pub(super) fn flags(times: TimeFields, meta: &Meta) -> i64 {
-    let set = [(times.created_at, CREATED_AT), (times.updated_at, UPDATED_AT), (meta.is_eventful(), EVENTFUL)];
-    set.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum()
+    let TimeFields { created_at, updated_at, lifetime } = times;
+    let times = [(created_at, CREATED_AT), (updated_at, UPDATED_AT), (lifetime, LIFETIME)];
+    let set = times.into_iter().chain([(meta.is_eventful(), EVENTFUL)]);
+    set.filter(|(is, _)| *is).map(|(_, flag)| flag).sum()
+}
+
+/// What the flags of a version tell of its fields.
+pub(super) fn times(flags: i64) -> TimeFields {
+    let has = |flag| flags & flag != 0;
+    TimeFields { created_at: has(CREATED_AT), updated_at: has(UPDATED_AT), lifetime: has(LIFETIME) }
 }
 
 /// A count or position as SQLite's signed integer. Positions stay below 2^53.

@@ -1,14 +1,14 @@
 //! Streams rows out of one read transaction (step 8 of the life of a change). Rows are borrowed from
 //! SQLite and never collected, so memory stays flat however many there are.
 
-use super::columns::{self, CREATED_AT, EVENTFUL, LIVE, REMOVED, TICKET, UPDATED_AT, int, nat};
+use super::columns::{self, EVENTFUL, LIVE, REMOVED, TICKET, int, nat};
 use super::reader::Reader;
 use crate::store::feed::Feed;
 use crate::store::{Head, Row, Scan, Scanned, StoreError, behind_horizon, complete};
 use bytes::Bytes;
 use rusqlite::{Connection, Rows};
 use std::collections::BTreeSet;
-use syncline_core::model::{Author, CollectionName, Lsn, Millis, Stamp, TimeFields};
+use syncline_core::model::{Author, CollectionName, Lsn, Millis, Stamp};
 
 pub(super) const COLUMNS: &str = "lsn, cid, kind, author, at, stamp, created, born, flags, expires, id, meta, body";
 
@@ -154,7 +154,6 @@ impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
         let name = self.name(row.get(1)?)?;
         let (stamp, born): (i64, Option<i64>) = (row.get(5)?, row.get(7)?);
         let flags: i64 = row.get(8)?;
-        let times = TimeFields { created_at: flags & CREATED_AT != 0, updated_at: flags & UPDATED_AT != 0 };
         self.offer_row(&Row {
             lsn: columns::lsn(row, 0)?,
             at: Millis(nat(row.get(4)?)),
@@ -167,7 +166,7 @@ impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
             meta: row.get_ref(11)?.as_str_or_null()?.unwrap_or_default(),
             eventful: flags & EVENTFUL != 0,
             created: Lsn(nat(row.get(6)?)),
-            times,
+            times: columns::times(flags),
             expires: expires.map(|at| Millis(nat(at))),
             body: row.get_ref(12)?.as_str()?,
         })
