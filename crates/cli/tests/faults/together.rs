@@ -10,6 +10,7 @@ use crate::node::Node;
 use crate::proxy::{Proxy, Weather};
 use fastrand::Rng;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use tempfile::TempDir;
 
@@ -64,7 +65,7 @@ fn everybody_converges_over_a_hub_that_is_killed_again_and_again() {
         let mut rng = Rng::with_seed(seed);
         for _ in 0..3 {
             let enough = Log::read(&world.hub.address).len() + rng.usize(5..25);
-            eventually("the log grows", || (Log::read(&world.hub.address).len() >= enough).then_some(()));
+            world.until("the log grows", |world| Log::read(&world.hub.address).len() >= enough);
             world.replace_hub();
         }
     });
@@ -77,7 +78,7 @@ fn foreign_clients_with_one_key_converge_over_cut_replies_and_a_hub_that_is_kill
             world.proxy.weather(Weather { cut_within_bytes: 4_000, ..Weather::STORM });
             for pushes in [5, 25, 45] {
                 // Whatever the hub has not answered by then is cut by its death.
-                eventually("the clients push", || (world.proxy.pushes() >= pushes).then_some(()));
+                world.until("the clients push", |world| world.proxy.pushes() >= pushes);
                 world.replace_hub();
             }
         });
@@ -97,6 +98,8 @@ struct World {
     home: TempDir,
     hub: Hub,
     proxy: Proxy,
+    /// Everybody who works holds a clone.
+    work: Arc<()>,
 }
 
 impl World {
@@ -108,7 +111,12 @@ impl World {
         let mut founder = Node::new("founder", &hub.address);
         (0..SHARED).for_each(|number| founder.write(Deed::Insert, NOTES, &shared(number)));
         founder.push().unwrap();
-        (World { home, hub, proxy }, founder.notes().to_vec())
+        (World { home, hub, proxy, work: Arc::default() }, founder.notes().to_vec())
+    }
+
+    /// Waits for something, but not beyond the end of all work: rounds without a hub are over fast.
+    fn until(&self, what: &str, there: impl Fn(&World) -> bool) {
+        eventually(what, || (there(self) || Arc::strong_count(&self.work) == 1).then_some(()));
     }
 
     fn replace_hub(&mut self) {
@@ -131,18 +139,27 @@ impl Cast {
 
         thread::scope(|scope| {
             let mut seeds = seed * 1_000..;
-            let mut rng = || Rng::with_seed(seeds.next().unwrap());
+            let mut start = || (Rng::with_seed(seeds.next().unwrap()), Arc::clone(&world.work));
             for node in &mut nodes {
-                let rng = rng();
-                scope.spawn(|| work_as_node(node, rng));
+                let (rng, working) = start();
+                scope.spawn(move || {
+                    work_as_node(node, rng);
+                    drop(working);
+                });
             }
             for device in &mut devices {
-                let (rng, address) = (rng(), &address);
-                scope.spawn(|| work_as_device(device, address, rng));
+                let ((rng, working), address) = (start(), &address);
+                scope.spawn(move || {
+                    work_as_device(device, address, rng);
+                    drop(working);
+                });
             }
             for client in &mut foreign {
-                let rng = rng();
-                scope.spawn(|| work_as_foreign(client, rng));
+                let (rng, working) = start();
+                scope.spawn(move || {
+                    work_as_foreign(client, rng);
+                    drop(working);
+                });
             }
             trouble(&mut world);
         });
