@@ -1,5 +1,6 @@
 //! What a writer last met, for those who ask whether it can still write.
 
+use super::home::Place;
 use crate::store::StoreError;
 use std::fs::{self, File};
 use std::io::Write;
@@ -33,6 +34,15 @@ impl SharedTrouble {
     pub fn set(&self, trouble: Trouble) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
+}
+
+/// What can be asked of an open space without keeping it open.
+#[derive(Clone, Debug)]
+pub(super) struct Vitals {
+    /// Where its file must stay.
+    pub place: Arc<Place>,
+    /// What its writer last met.
+    pub trouble: SharedTrouble,
 }
 
 /// Finds out whether a full disk has room again, without risking anything that counts. Readiness must

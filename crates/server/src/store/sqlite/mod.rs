@@ -106,7 +106,7 @@ impl SqliteStore {
     }
 
     async fn file(&self, name: &SpaceName) -> Result<Arc<SpaceFile>, StoreError> {
-        self.spaces.file(name, &self.home).await
+        self.spaces.file(name, !self.registry.has(name), &self.home).await
     }
 
     async fn registry<T: Send + 'static>(
@@ -311,13 +311,13 @@ impl Store for SqliteStore {
     fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         async move {
             self.spaces.check_open()?;
-            let (files, home, dir) = (self.spaces.all(), Arc::clone(&self.home), self.dir.clone());
+            let (files, home, dir) = (self.spaces.vitals(), Arc::clone(&self.home), self.dir.clone());
             blocking(move || {
                 home.check()?;
                 let mut full = false;
                 for file in &files {
-                    file.check_place()?;
-                    match file.trouble() {
+                    file.place.check()?;
+                    match file.trouble.get() {
                         Trouble::None => {}
                         Trouble::NoRoom => full = true,
                         Trouble::Poisoned(cause) => return Err(StoreError::Poisoned { cause }),

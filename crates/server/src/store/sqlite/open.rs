@@ -3,12 +3,13 @@
 
 use super::Options;
 use super::checkpoint::Checkpointer;
+use super::health::Vitals;
 use super::home::Place;
 use super::lock::DirLock;
 use super::space::SpaceFile;
 use crate::store::StoreError;
 use std::collections::HashMap;
-
+use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -46,8 +47,9 @@ impl OpenSpaces {
         if self.state().lock.is_some() { Ok(()) } else { Err(StoreError::Closed) }
     }
 
-    /// The file of a space, opened or made when it is not open.
-    pub async fn file(&self, name: &SpaceName, home: &Place) -> Result<Arc<SpaceFile>, StoreError> {
+    /// The file of a space, opened when it is not open. Only the file of a space that is `new` is made: an
+    /// empty one in the place of one that got lost would tell every device that its documents are gone.
+    pub async fn file(&self, name: &SpaceName, new: bool, home: &Place) -> Result<Arc<SpaceFile>, StoreError> {
         let (cell, lock, closed) = {
             let mut state = self.state();
             let lock = state.lock.clone().ok_or(StoreError::Closed)?;
@@ -67,14 +69,20 @@ impl OpenSpaces {
         let (options, checkpointer) = (self.options, self.checkpointer.clone());
         let opening = || async {
             home.check()?;
-            super::blocking(move || SpaceFile::open(path, &options, &checkpointer, lock).map(Arc::new)).await
+            let open = move || {
+                if !new {
+                    fs::metadata(&path).map_err(|e| StoreError::engine("opening a space")(e).of_file(&path))?;
+                }
+                SpaceFile::open(path, &options, &checkpointer, lock).map(Arc::new)
+            };
+            super::blocking(open).await
         };
         cell.get_or_try_init(opening).await.cloned()
     }
 
-    /// Those that are open now.
-    pub fn all(&self) -> Vec<Arc<SpaceFile>> {
-        self.state().spaces.values().filter_map(|slot| slot.file.get().cloned()).collect()
+    /// How those do that are open now.
+    pub fn vitals(&self) -> Vec<Vitals> {
+        self.state().spaces.values().filter_map(|slot| Some(slot.file.get()?.vitals().clone())).collect()
     }
 
     /// Closes those that nobody has used for `limits.space_idle`.

@@ -1,7 +1,7 @@
 //! One space's file: its writer thread, its readers, and the way to them from async code.
 
 use super::checkpoint::Checkpointer;
-use super::health::{SharedTrouble, Trouble};
+use super::health::{Trouble, Vitals};
 use super::home::Place;
 use super::lock::DirLock;
 use super::reader::{Reader, Readers};
@@ -20,9 +20,8 @@ const QUEUE: usize = 256;
 pub(super) struct SpaceFile {
     path: PathBuf,
     jobs: mpsc::Sender<Job>,
-    place: Arc<Place>,
     head: SharedHead,
-    trouble: SharedTrouble,
+    vitals: Vitals,
     readers: Readers,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -56,27 +55,21 @@ impl SpaceFile {
         Ok(SpaceFile {
             path,
             jobs,
-            place,
             head,
-            trouble,
+            vitals: Vitals { place, trouble },
             readers: Readers::default(),
             thread: Mutex::new(Some(thread)),
         })
     }
 
-    /// What the writer last met.
-    pub fn trouble(&self) -> Trouble {
-        self.trouble.get()
+    /// How it does.
+    pub fn vitals(&self) -> &Vitals {
+        &self.vitals
     }
 
     /// Whether the writer has stopped. Opening the file again would hide that.
     pub fn is_poisoned(&self) -> bool {
-        matches!(self.trouble.get(), Trouble::Poisoned(_))
-    }
-
-    /// Whether the file is where it was opened.
-    pub fn check_place(&self) -> Result<(), StoreError> {
-        self.place.check()
+        matches!(self.vitals.trouble.get(), Trouble::Poisoned(_))
     }
 
     /// Where the log stands as of the last commit.

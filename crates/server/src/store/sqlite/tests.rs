@@ -162,14 +162,14 @@ async fn a_full_disk_refuses_one_commit_and_not_the_next() {
     limit_pages(2).await.unwrap();
     let refused = write(&store, 1 << 20).await.unwrap_err();
     assert!(matches!(refused, StoreError::NoRoom { .. }), "{refused:?}");
-    assert_eq!(file.trouble(), super::Trouble::NoRoom);
+    assert_eq!(file.vitals().trouble.get(), super::Trouble::NoRoom);
     store.check().await.unwrap(); // The disk itself is not full here: looking for room finds some.
     assert!(!dir.path().join("room").exists(), "and leaves nothing behind");
     assert_eq!((store.head(&main_space()).await.unwrap().lsn, count(&store).await), (Lsn(1), 1));
 
     limit_pages(1_000).await.unwrap();
     assert_eq!(write(&store, 1 << 20).await.unwrap().lsn, Lsn(2));
-    assert_eq!(file.trouble(), super::Trouble::None);
+    assert_eq!(file.vitals().trouble.get(), super::Trouble::None);
 }
 
 #[tokio::test]
@@ -242,10 +242,14 @@ async fn only_so_many_spaces_are_open_and_none_is_closed_in_use() {
     for n in 0..10 {
         store.open_space(&named(&format!("s{n}"))).await.unwrap();
     }
-    assert_eq!(store.spaces.all().len(), 2);
+    assert_eq!(store.spaces.vitals().len(), 2);
     assert_eq!(store.head(&named("s0")).await.unwrap().lsn, Lsn(0), "opened again on demand");
 
-    let in_use = store.spaces.all();
+    let looked_at = store.spaces.vitals();
+    assert_eq!(store.head(&named("s4")).await.unwrap().lsn, Lsn(0), "who looks after a space does not use it");
+    drop(looked_at);
+
+    let in_use = (store.file(&named("s0")).await.unwrap(), store.file(&named("s4")).await.unwrap());
     let refused = store.head(&named("s5")).await.unwrap_err();
     assert!(matches!(refused, StoreError::TooManyOpen { most: 2 }), "{refused}");
     drop(in_use);
@@ -261,7 +265,7 @@ async fn an_idle_space_is_closed_and_what_it_holds_is_there_when_it_is_used_agai
 
     store.close_idle().await;
 
-    assert!(store.spaces.all().is_empty());
+    assert!(store.spaces.vitals().is_empty());
     assert_eq!(store.head(&main_space()).await.unwrap(), before);
     assert_eq!(write(&store, 10).await.unwrap().lsn, Lsn(2));
     assert_eq!(count(&store).await, 2);
@@ -272,7 +276,7 @@ async fn a_space_is_not_idle_before_its_time_or_while_it_is_read() {
     let dir = tempdir().unwrap();
     let store = open(dir.path()).await;
     store.close_idle().await;
-    assert_eq!(store.spaces.all().len(), 1, "its time is not over");
+    assert_eq!(store.spaces.vitals().len(), 1, "its time is not over");
 
     let store = {
         store.close().await.unwrap();
@@ -286,7 +290,7 @@ async fn a_space_is_not_idle_before_its_time_or_while_it_is_read() {
     let read = async {
         let mut bytes = chunks.recv().await.unwrap().len();
         store.close_idle().await;
-        assert_eq!(store.spaces.all().len(), 1, "a reader is at it");
+        assert_eq!(store.spaces.vitals().len(), 1, "a reader is at it");
         while let Some(chunk) = chunks.recv().await {
             bytes += chunk.len();
         }
@@ -294,6 +298,26 @@ async fn a_space_is_not_idle_before_its_time_or_while_it_is_read() {
     };
     let (scanned, bytes) = tokio::join!(scan, read);
     assert!(scanned.unwrap().rows == 2 && bytes > 1_200_000);
+}
+
+#[tokio::test]
+async fn a_space_whose_file_got_lost_is_not_begun_anew() {
+    let dir = tempdir().unwrap();
+    let store = SqliteStore::open(dir.path(), Options { space_idle: Duration::ZERO, ..Options::default() }).unwrap();
+    store.open_space(&main_space()).await.unwrap();
+    let before = write(&store, 10).await.unwrap();
+    store.close_idle().await;
+    let (file, away) = (dir.path().join("spaces/main.db"), dir.path().join("away"));
+    fs::rename(&file, &away).unwrap();
+
+    for asked in [store.head(&main_space()).await, store.open_space(&main_space()).await, write(&store, 10).await] {
+        let refused = asked.unwrap_err().to_string();
+        assert!(refused.contains("main.db") && refused.contains("backup"), "{refused}");
+    }
+    assert!(!file.exists());
+
+    fs::rename(&away, &file).unwrap();
+    assert_eq!(store.head(&main_space()).await.unwrap(), before);
 }
 
 #[tokio::test]
