@@ -108,6 +108,9 @@ impl ServerError {
             ServerError::Forbidden { part: Denied::Writing, .. } => {
                 object.insert("access".to_owned(), json!("write"));
             }
+            ServerError::Forbidden { part: Denied::Reading, .. } => {
+                object.insert("access".to_owned(), json!("read"));
+            }
             ServerError::SchemaVersion { sent, supported } => {
                 object.insert("sent".to_owned(), json!(sent));
                 object.insert("supported".to_owned(), json!(supported));

@@ -13,6 +13,8 @@ pub enum Denied {
     Collection(CollectionName),
     /// Pushing; reading is another matter.
     Writing,
+    /// Reading; pushing is another matter.
+    Reading,
 }
 
 /// Why a request was not served. Messages name the thing, the rule or limit, and the next step.

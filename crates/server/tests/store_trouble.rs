@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use support::faulty::FaultyStore;
 use support::{Hub, insert};
+use syncline_server::store::{SqliteOptions, SqliteStore};
 
 fn push(n: u64) -> serde_json::Value {
     json!({ "node": format!("n{n}"), "batchId": "b1", "ops": [insert(1, "a", &format!("d{n}"))] })
@@ -123,4 +124,22 @@ async fn a_push_that_nobody_waits_for_any_more_counts_for_as_long_as_it_is_in_th
 
     store.passes.add_permits(1_000);
     until_accepted(&hub).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_space_that_cannot_be_read_hides_nothing_of_the_others() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let open = || Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap());
+    let hub = Hub::on(open(), |_| {}).await;
+    hub.post("/admin/tokens", &json!({ "name": "t", "space": "lost" })).await;
+    hub.shut_down().await;
+    std::fs::remove_file(dir.path().join("spaces/lost.db")).unwrap();
+
+    let hub = Hub::on(open(), |_| {}).await;
+    let status = hub.get("/admin/status").await.json();
+
+    let lost = status["spaces"][0]["failure"].as_str().unwrap();
+    assert!(lost.contains("lost.db"), "{lost}");
+    assert_eq!((&status["spaces"][1]["space"], &status["spaces"][1]["failure"]), (&json!("main"), &json!(null)));
+    assert_eq!(hub.get("/s/lost/sync/pull?node=n").await.refusal(503), "store_failed");
 }

@@ -157,7 +157,9 @@ fn refusal(reply: ApiReply) -> Failure {
     let (status, code) = (reply.status, code_of(&reply.body));
     let entity = matches!(code.as_deref(), Some(UNKNOWN_TYPE)) || status == 413;
     match reply::refusal(reply) {
-        Failure::CollectionRefused { message, .. } | Failure::PushingRefused(message) => Failure::Unauthorized(message),
+        Failure::CollectionRefused { message, .. }
+        | Failure::PushingRefused(message)
+        | Failure::PullingRefused(message) => Failure::Unauthorized(message),
         Failure::Refused(message) if !entity && !message.contains("body.entities[") => Failure::Server(message),
         Failure::Resync(message) | Failure::BatchReused(message) => Failure::Server(message),
         failure => failure,

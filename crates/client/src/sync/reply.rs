@@ -44,6 +44,7 @@ pub(super) fn refusal(reply: ApiReply) -> Failure {
     }
     match (status, words.code.as_deref()) {
         (403, Some(_)) if words.access.as_deref() == Some("write") => Failure::PushingRefused(message),
+        (403, Some(_)) if words.access.as_deref() == Some("read") => Failure::PullingRefused(message),
         (401 | 403, _) => Failure::Unauthorized(message),
         (410, _) => Failure::Resync(message),
         (429 | 503, _) => {
@@ -247,6 +248,8 @@ mod tests {
         assert_eq!(meaning(403, part), Failure::CollectionRefused { collection, message: "why".into() });
         let part = r#"{"error":"why","code":"forbidden","access":"write"}"#;
         assert_eq!(meaning(403, part), Failure::PushingRefused("why".into()));
+        let part = r#"{"error":"why","code":"forbidden","access":"read"}"#;
+        assert_eq!(meaning(403, part), Failure::PullingRefused("why".into()));
         assert_eq!(meaning(410, &words("resync")), Failure::Resync("why".into()));
         assert_eq!(
             meaning(503, &words("overloaded")),

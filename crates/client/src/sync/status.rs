@@ -37,6 +37,8 @@ pub struct SyncStatus {
     pub refused: BTreeMap<CollectionName, String>,
     /// Why the hub takes no edits with this token while changes of others still arrive.
     pub push_refused: Option<String>,
+    /// Why the hub tells this token of no changes while edits still leave.
+    pub pull_refused: Option<String>,
     /// When the next cycle is due by the clock, in milliseconds since 1970.
     pub next_attempt: Option<u64>,
 }
@@ -60,6 +62,7 @@ impl SyncStatus {
             error: status.error.or_else(|| complaint(&status.refused, only)),
             refused: status.refused.collections,
             push_refused: status.refused.pushing,
+            pull_refused: status.refused.pulling,
             next_attempt: status.next_attempt.map(|time| time.0),
         }
     }
@@ -102,6 +105,7 @@ impl SyncOutcome {
 /// What the hub refuses of one collection or of all, in one sentence.
 fn complaint(refused: &Refusals, only: Option<&CollectionName>) -> Option<String> {
     let concerned = refused.collections.iter().filter(|(name, _)| only.is_none_or(|only| only == *name));
-    let reasons: Vec<&str> = concerned.map(|(_, reason)| reason).chain(&refused.pushing).map(String::as_str).collect();
+    let whole = refused.pushing.iter().chain(&refused.pulling);
+    let reasons: Vec<&str> = concerned.map(|(_, reason)| reason).chain(whole).map(String::as_str).collect();
     (!reasons.is_empty()).then(|| reasons.join("; "))
 }

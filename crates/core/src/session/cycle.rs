@@ -29,7 +29,9 @@ impl Session {
 
     pub(super) fn load_or_pull(&mut self) {
         let unloaded = self.positions.unloaded();
-        if unloaded.is_empty() {
+        if self.refused.pulling.is_some() {
+            self.compose(false);
+        } else if unloaded.is_empty() {
             self.pull();
         } else {
             self.snapshot(unloaded);
@@ -234,11 +236,12 @@ impl Session {
         self.health.progress = self.now;
     }
 
-    /// The outbox is empty. A cycle that did nothing asks now and then whether the hub is there.
+    /// No op is to be sent. A cycle that did nothing asks now and then whether the hub is there.
     pub(super) fn nothing_pends(&mut self) {
         let silent_ms = self.now.0.saturating_sub(self.health.activity.0);
         let idle = self.cycle.report == Report::default() && !self.cycle.push_only;
-        if idle && self.settings.wait_s.is_none() && silent_ms >= self.settings.heartbeat_interval_ms {
+        let listens = self.settings.wait_s.is_some() && self.refused.pulling.is_none();
+        if idle && !listens && silent_ms >= self.settings.heartbeat_interval_ms {
             let id = self.send(Request::Health);
             self.flight = Some(Flight { id, step: Step::Health });
         } else {
@@ -271,7 +274,9 @@ impl Session {
         }
         match self.settings.wait_s {
             _ if self.wait.is_some() => {}
-            Some(wait_s) if !self.positions.cursors.is_empty() => self.open_wait(wait_s),
+            Some(wait_s) if !self.positions.cursors.is_empty() && self.refused.pulling.is_none() => {
+                self.open_wait(wait_s);
+            }
             _ => return self.wake_in(delay_ms),
         }
         // While it listens, nothing else would ask for what was refused.

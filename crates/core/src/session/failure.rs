@@ -15,6 +15,7 @@ impl Session {
             (Step::Push(batch), Failure::Refused(reason)) => self.batch_refused(batch, reason),
             (_, Failure::CollectionRefused { collection, message }) => self.collection_refused(collection, message),
             (Step::Push(_), Failure::PushingRefused(cause)) => self.pushing_refused(cause),
+            (Step::Snapshot(_) | Step::Pull { .. }, Failure::PullingRefused(cause)) => self.pulling_refused(cause),
             // A snapshot whose continuation is refused is begun anew.
             (Step::Snapshot(scope), Failure::Refused(reason)) if self.positions.resumable().is_some() => {
                 self.resync(scope, reason);
@@ -69,6 +70,7 @@ impl Session {
         let (delay_ms, what, cause) = match failure {
             Failure::Unauthorized(cause)
             | Failure::PushingRefused(cause)
+            | Failure::PullingRefused(cause)
             | Failure::CollectionRefused { message: cause, .. } => {
                 self.rest = Rest::Unauthorized;
                 let delay_ms = self.pace.unauthorized(&settings);

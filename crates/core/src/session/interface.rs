@@ -229,6 +229,8 @@ pub enum Failure {
     },
     /// The token does not allow to push; reading may go on.
     PushingRefused(String),
+    /// The token does not allow to read; pushing may go on.
+    PullingRefused(String),
     /// The position is gone (410 `resync`).
     Resync(String),
     /// The batch's name was used before with other content (409); nothing was applied.

@@ -1,4 +1,4 @@
-//! What the token's grants leave out: single collections, or pushing. Only that stops; the rest of the
+//! What the token's grants leave out: single collections, pushing, or pulling. Only that stops; the rest of the
 //! session goes on, and the hub is asked again when somebody triggers a cycle, when sync is enabled
 //! anew, or by itself after a long time. No op leaves the outbox for it.
 
@@ -33,6 +33,9 @@ impl Session {
 
     /// The token may not push: ops wait in the outbox and changes of others still arrive.
     pub(super) fn pushing_refused(&mut self, cause: String) {
+        if self.refused.pulling.is_some() {
+            return self.nothing_is_left(cause);
+        }
         self.health.answered(self.now);
         let (due, next) = self.ask_later();
         let message = format!(
@@ -43,6 +46,29 @@ impl Session {
         self.refused.pushing = Some(Stopped { message, due, cursor: None });
         self.wrote = false;
         self.nothing_pends();
+    }
+
+    /// The token may not read: nothing arrives, and ops still leave. A receipted op stays in place until
+    /// its effect can be read.
+    pub(super) fn pulling_refused(&mut self, cause: String) {
+        if self.refused.pushing.is_some() {
+            return self.nothing_is_left(cause);
+        }
+        self.health.answered(self.now);
+        self.close_wait();
+        let (due, next) = self.ask_later();
+        let message = format!(
+            "the hub tells this token of no changes: {cause}; edits still leave; enable sync with another token{next}"
+        );
+        self.emit(SyncEvent::Error { collection: None, message: message.clone(), original_error: cause });
+        self.refused.pulling = Some(Stopped { message, due, cursor: None });
+        self.compose(false);
+    }
+
+    /// A token that may neither push nor read is refused as a whole.
+    fn nothing_is_left(&mut self, cause: String) {
+        (self.refused.pushing, self.refused.pulling) = (None, None);
+        self.fail(Failure::Unauthorized(cause));
     }
 
     /// A cycle begins: what is due joins it, and everything that somebody has asked for.

@@ -2,6 +2,7 @@
 //! about the last intention, and work that pends without progress is called a stall.
 
 use super::state::{Rest, Session, Step};
+use super::stopped::Stopped;
 use crate::model::{CollectionName, Cursor, Millis};
 use std::collections::BTreeMap;
 
@@ -50,6 +51,8 @@ pub struct Refusals {
     pub collections: BTreeMap<CollectionName, String>,
     /// Set: nothing is pushed, and changes still arrive.
     pub pushing: Option<String>,
+    /// Set: nothing is read, and ops still leave.
+    pub pulling: Option<String>,
 }
 
 /// The truth about a session at one time.
@@ -107,10 +110,12 @@ impl Session {
 
     fn refusals(&self) -> Refusals {
         let refused = &self.refused;
+        let message = |stopped: &Option<Stopped>| stopped.as_ref().map(|stopped| stopped.message.clone());
         let collections = refused.collections.iter().map(|(name, stopped)| (name.clone(), stopped.message.clone()));
         Refusals {
             collections: collections.collect(),
-            pushing: refused.pushing.as_ref().map(|stopped| stopped.message.clone()),
+            pushing: message(&refused.pushing),
+            pulling: message(&refused.pulling),
         }
     }
 

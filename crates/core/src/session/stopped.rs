@@ -11,6 +11,8 @@ pub(super) struct Refused {
     pub(super) collections: BTreeMap<CollectionName, Stopped>,
     /// Every push.
     pub(super) pushing: Option<Stopped>,
+    /// Every snapshot and every pull.
+    pub(super) pulling: Option<Stopped>,
 }
 
 /// One thing that the session does without for now.
@@ -27,7 +29,7 @@ pub(super) struct Stopped {
 impl Refused {
     /// When the hub is to be asked again for any of it.
     pub(super) fn due(&self) -> Option<Millis> {
-        self.collections.values().chain(&self.pushing).map(|stopped| stopped.due).min()
+        self.collections.values().chain(&self.pushing).chain(&self.pulling).map(|stopped| stopped.due).min()
     }
 
     /// The collections that are refused leave these positions; those that left the session are forgotten.
@@ -45,6 +47,7 @@ impl Refused {
     pub(super) fn release(&mut self, everything: bool, now: Millis) -> BTreeMap<CollectionName, Stopped> {
         let back = |stopped: &Stopped| everything || stopped.due <= now;
         self.pushing.take_if(|stopped| back(stopped));
+        self.pulling.take_if(|stopped| back(stopped));
         let (back, still) = std::mem::take(&mut self.collections).into_iter().partition(|(_, stopped)| back(stopped));
         self.collections = still;
         back

@@ -96,6 +96,7 @@ impl Session {
             self.cycle = Cycle::new(&self.settings);
             match failure {
                 Failure::CollectionRefused { collection, message } => self.collection_refused(collection, message),
+                Failure::PullingRefused(cause) => self.pulling_refused(cause),
                 failure => self.fail(failure),
             }
         }

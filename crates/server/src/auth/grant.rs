@@ -67,7 +67,9 @@ impl Grant {
     /// [`ServerError::Forbidden`] naming the missing right.
     pub fn check_access(&self, access: Access) -> Result<(), ServerError> {
         match access {
-            Access::Read if !self.0.read => Err(self.refuse("it has no right to read".to_owned())),
+            Access::Read if !self.0.read => {
+                Err(self.refuse_part("it has no right to read".to_owned(), Denied::Reading))
+            }
             Access::Write if !self.0.write => {
                 Err(self.refuse_part("it has no right to write".to_owned(), Denied::Writing))
             }

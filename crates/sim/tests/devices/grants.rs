@@ -107,3 +107,32 @@ fn a_token_that_may_only_read_brings_news_and_keeps_edits() {
     assert!(status.connected && status.push_refused.is_some() && status.pending == 1, "{status:?}");
     assert!(ada.db.replica().quarantined(None).unwrap().is_empty());
 }
+
+#[test]
+fn a_token_that_may_only_write_delivers_edits_and_says_that_nothing_arrives() {
+    let hub = hub(|spec| spec.read = false);
+    let ada = Device::with(Database::open_in_memory().unwrap(), manual(SyncOptions::new(hub.url(), NARROW)));
+    let bob = Device::on(&hub);
+    bob.notes.insert(json!({"_id": "news"})).unwrap();
+    assert!(bob.sync.sync_now_blocking().success);
+    ada.notes.insert(json!({"_id": "mine"})).unwrap();
+
+    for n in 1..=3 {
+        let outcome = ada.sync.sync_now_blocking();
+        assert!(!outcome.success && outcome.error.as_ref().unwrap().contains("no right to read"), "{outcome:?}");
+        ada.notes.update("mine", &json!({"n": n})).unwrap();
+    }
+    let status = ada.notes.sync_status().unwrap();
+    assert!(status.connected && status.pull_refused.is_some() && status.pending == 1, "{status:?}");
+    assert_eq!(ada.all().len(), 1, "no news");
+    assert!(bob.sync.sync_now_blocking().success);
+    assert_eq!(bob.notes.get("mine").unwrap().unwrap()["n"], 2);
+
+    // With another token it is in step, and nothing of what it wrote counts as a conflict.
+    ada.sync.disable();
+    let again = SyncOptions { collections: vec!["notes".into()], ..SyncOptions::new(hub.url(), TOKEN) };
+    assert!(ada.db.sync(manual(again)).unwrap().sync_now_blocking().success);
+    assert!(bob.sync.sync_now_blocking().success);
+    assert_eq!(bob.all(), ada.all());
+    assert_eq!(bob.notes.get("mine").unwrap().unwrap()["n"], 3);
+}

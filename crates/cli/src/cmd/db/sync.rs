@@ -168,7 +168,10 @@ async fn once(sync: &DatabaseSync, output: Output) -> Result<Round, CliError> {
     if !outcome.success {
         let reason = outcome.error.unwrap_or_else(|| "the round was not complete".into());
         let status = sync.status()?;
-        let refused = status.state == "unauthorized" || !status.refused.is_empty() || status.push_refused.is_some();
+        let refused = status.state == "unauthorized"
+            || !status.refused.is_empty()
+            || status.push_refused.is_some()
+            || status.pull_refused.is_some();
         return Err(if refused { CliError::SyncRefused(reason) } else { CliError::Sync(reason) });
     }
     let status = sync.status()?;

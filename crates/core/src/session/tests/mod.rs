@@ -80,6 +80,8 @@ stories! {
     every_collection_is_refused: Settings::default();
     a_trigger_asks_for_a_refused_collection_again: manual();
     a_token_that_may_not_push_goes_on_reading: Settings::default();
+    a_token_that_may_not_read_goes_on_pushing: Settings::default();
+    a_token_that_may_neither_read_nor_push_is_refused: Settings::default();
     resync_takes_a_snapshot_and_keeps_the_outbox: Settings::default();
     resync_twice_in_a_cycle_backs_off: Settings::default();
     a_page_of_another_epoch_is_not_stored: Settings::default();

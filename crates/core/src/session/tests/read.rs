@@ -140,6 +140,7 @@ fn failure(words: &Words<'_>) -> Failure {
             Failure::CollectionRefused { collection: CollectionName::new(words.plain[3]).unwrap(), message: cause }
         }
         "pushing-refused" => Failure::PushingRefused(cause),
+        "pulling-refused" => Failure::PullingRefused(cause),
         "unauthorized" => Failure::Unauthorized(cause),
         "resync" => Failure::Resync(cause),
         "refused" => Failure::Refused(cause),

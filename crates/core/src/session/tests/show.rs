@@ -30,7 +30,8 @@ pub(super) fn status(status: &Status) -> String {
     let phase = status.phase.as_str();
     let stopped: Vec<_> = status.refused.collections.keys().map(|name| format!(" refused: {name}")).collect();
     let read_only = status.refused.pushing.as_ref().map_or("", |_| " refused: pushing");
-    let refused = stopped.concat() + read_only;
+    let write_only = status.refused.pulling.as_ref().map_or("", |_| " refused: pulling");
+    let refused = stopped.concat() + read_only + write_only;
     format!("  {phase} at {} pending {}{}{refused}{error}", cursor(&status.cursor), status.pending, flags.concat())
 }
 

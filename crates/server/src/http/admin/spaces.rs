@@ -22,7 +22,9 @@ pub(in crate::http) async fn status(admin: Admin, State(app): Shared) -> Answer 
     admin.query(&[])?;
     let mut spaces = Vec::new();
     for name in app.hub.store().spaces().await? {
-        spaces.push(status_of(&name, &app).await?);
+        // One that cannot be read hides nothing of the others.
+        let failed = |error: ServerError| json!({ "space": name, "failure": error.to_string() });
+        spaces.push(status_of(&name, &app).await.unwrap_or_else(failed));
     }
     Ok(answer::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "spaces": spaces })))
 }
