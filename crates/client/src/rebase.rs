@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use syncline_core::merge::{Party, apply};
-use syncline_core::model::{Author, Base, Body, CollectionName, DocId, Limits, Lsn, Verdict, Version};
+use syncline_core::model::{Base, Body, CollectionName, DocId, Limits, Lsn, Verdict};
 
 /// A local edit that no hub has seen meets somebody else's change of the same document.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,7 +104,7 @@ fn fold(unit: &Unit<'_>, named: &Named, row: &Row, clears: &[OpRow]) -> Result<F
     let hub_lsn = row.lsn();
     for op in &ops {
         let seen = matches!(op.state, OpState::Receipted(lsn) if lsn <= hub_lsn);
-        if seen || (op.kind == OpKind::Clear && !clear_reaches(version.as_ref(), op, unit.author())) {
+        if seen || (op.kind == OpKind::Clear && !outbox::clear_reaches(version.as_ref(), op, unit.author())) {
             continue;
         }
         any = true;
@@ -120,11 +120,6 @@ fn fold(unit: &Unit<'_>, named: &Named, row: &Row, clears: &[OpRow]) -> Result<F
     }
     let live = version.filter(|version| version.meta.is_live());
     Ok(Folded { text: live.map(|version| version.body.text().to_owned()), verdict, any, only_fresh })
-}
-
-/// A clear spares what others changed after it was made.
-pub(crate) fn clear_reaches(version: Option<&Version>, clear: &OpRow, me: Author) -> bool {
-    version.is_some_and(|version| version.lsn <= clear.base || version.author == me)
 }
 
 /// Writes what the fold came to.

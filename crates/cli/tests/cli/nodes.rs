@@ -159,3 +159,58 @@ fn the_token_of_a_node_is_not_taken_for_the_admins() {
         shell.fails(2, &["node", "add", "--code", "X", "--token", "secret-of-x", "--hub", "http://127.0.0.1:9"]);
     assert!(refused.contains("--admin-token"), "{refused}");
 }
+
+/// A database file with one document, registered under a code. Returns its token.
+fn branch(desk: &Desk<'_>, file: &str, code: &str, document: &str) -> String {
+    desk.shell.ok(&["db", "insert", file, "reports", document]);
+    let id = desk.shell.json(&["db", "status", file])["node"].as_str().unwrap().to_owned();
+    desk.json(&["node", "add", "--id", &id, "--code", code])["token"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_database_file_syncs_by_packets_with_a_hub() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let desk =
+        Desk { shell: &shell, hub: ["--hub", &hub.url, "--admin-token", hub.admin()].map(str::to_owned).to_vec() };
+    let tokens = [branch(&desk, "a.db", "A", r#"{"day":1}"#), branch(&desk, "b.db", "B", r#"{"day":2}"#)];
+    let sync = |file: &str, token: &str| {
+        let by = ["--hub", &hub.url, "--token", token, "--protocol", "exchange"];
+        shell.json(&[&["db", "sync", file], &by[..]].concat())
+    };
+    assert_eq!(sync("a.db", &tokens[0])["pushed"], 1);
+    let both = sync("b.db", &tokens[1]);
+    assert_eq!((&both["pulled"], &both["pushed"], &both["pending"]), (&json!(1), &json!(1), &json!(0)));
+    assert_eq!(sync("a.db", &tokens[0])["pulled"], 1);
+    let all = |file: &str| shell.json(&["db", "find", file, "reports", "--sort", "day"]);
+    assert_eq!(all("a.db"), all("b.db"));
+
+    let unknown =
+        shell.fails(1, &["db", "sync", "a.db", "--hub", &hub.url, "--token", &tokens[0], "--protocol", "wires"]);
+    assert!(unknown.contains("exchange"), "{unknown}");
+}
+
+#[test]
+fn a_database_file_exchanges_packets_by_file() {
+    by_both_ways(|desk| {
+        branch(desk, "site.db", "SITE", r#"{"day":1}"#);
+        desk.ok(&["node", "add", "--id", NORTH, "--code", "NORTH"]);
+        desk.shell.write("north.json", &packet(1, 0, &json!([report("INSERT", json!({ "sum": 7 }))])));
+        desk.ok(&["exchange", "import", "north.json"]);
+
+        let said = desk.shell.json(&["db", "exchange", "export", "site.db", "--output", "to-hub.json"]);
+        assert_eq!((&said["entities"], &said["header"]["packet_no"]), (&json!(1), &json!(1)));
+        desk.ok(&["exchange", "import", "to-hub.json"]);
+        desk.ok(&["exchange", "export", "--node", "SITE", "--output", "from-hub.json"]);
+        let imported = desk.shell.json(&["db", "exchange", "import", "site.db", "from-hub.json"]);
+        assert_eq!(
+            (&imported["applied"], &imported["settled"], &imported["pending"]),
+            (&json!(1), &json!(1), &json!(0))
+        );
+        assert_eq!(desk.shell.json(&["db", "get", "site.db", "Report", REPORT])["sum"], 7);
+        let again = desk.shell.ok(&["db", "exchange", "import", "site.db", "from-hub.json"]);
+        assert!(again.contains("no news"), "{again}");
+        let wrong = desk.shell.fails(1, &["db", "exchange", "import", "site.db", "to-hub.json"]);
+        assert!(wrong.contains("cannot be imported"), "{wrong}");
+    });
+}

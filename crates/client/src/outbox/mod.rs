@@ -21,7 +21,7 @@ pub(crate) use packet::{
 };
 pub(crate) use payload::{Payload, edit_of};
 pub(crate) use record::{Group, NewOp, append_insert, materialise, record, record_clear};
-pub(crate) use spell::spell_out_clears;
+pub(crate) use spell::{clear_reaches, spell_out_clears};
 
 use crate::error::{Error, Result};
 use crate::store::Unit;

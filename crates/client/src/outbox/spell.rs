@@ -4,12 +4,11 @@
 use super::record::{Appended, append};
 use super::{OpKind, OpRow, Payload, clears, damaged, number, of_doc, save};
 use crate::error::Result;
-use crate::rebase::clear_reaches;
 use crate::store::{Named, Row, Unit, rows};
 use rusqlite::params;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use syncline_core::model::Body;
+use syncline_core::model::{Author, Body, Version};
 
 /// Does so for these collections.
 pub(crate) fn spell_out_clears(unit: &mut Unit<'_>, scope: &[Arc<Named>]) -> Result<()> {
@@ -68,4 +67,9 @@ fn start_anew(unit: &Unit<'_>, clear: &OpRow, row: &Row) -> Result<()> {
     let names = Body::trusted(text).fields().iter().map(|(name, _): (&str, &RawValue)| name.to_owned()).collect();
     let payload = Some(Payload::replacement(text, names).to_text());
     save(unit.conn, &OpRow { kind: OpKind::Replace, payload, ..insert.clone() })
+}
+
+/// A clear spares what others changed after it was made.
+pub(crate) fn clear_reaches(version: Option<&Version>, clear: &OpRow, me: Author) -> bool {
+    version.is_some_and(|version| version.lsn <= clear.base || version.author == me)
 }

@@ -4,8 +4,8 @@
 use super::link::Link;
 use super::listeners::{ListenerId, SyncEvents};
 use super::local::Local;
+use super::node::PacketNode;
 use super::options::{Protocol, SyncOptions};
-use super::packet::PacketNode;
 use super::status::{SyncOutcome, SyncStatus};
 use crate::error::Result;
 use crate::rebase::Resolver;

@@ -53,7 +53,8 @@
 //!
 //! In reading order: `options` and `database` (with the methods of [`Collection`](crate::Collection):
 //! what the application calls), `desk` and `link` (what they share), `engine` (the thread), `exchange` (one request), `request` and `reply`
-//! (its form on the wire), `api` and `http` (the way to the hub), `listeners`, `status`, `local` (what
+//! (its form on the wire), `node` and `packet`
+//! (the same by packets), `files` (packets without a network), `api` and `http` (the way to the hub), `listeners`, `status`, `local` (what
 //! the engine needs of the database).
 
 mod api;
@@ -66,8 +67,9 @@ mod http;
 mod link;
 mod listeners;
 mod local;
+mod node;
 mod options;
-pub(crate) mod packet;
+mod packet;
 mod reply;
 mod request;
 mod status;

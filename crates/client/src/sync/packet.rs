@@ -1,114 +1,29 @@
-//! Sync by numbered packets (`exchange`) instead of the log: the session stays the same, its requests
-//! leave as packets and their answers come back as pages and receipts (steps 2 and 9 of the life of a
+//! A packet on its way to the hub, and the hub's packet as a page (steps 2 and 9 of the life of a
 //! change). Decides nothing about documents.
 
 use super::api::{ApiError, ApiReply};
-use super::local::{Local, Outgoing};
 use super::reply;
-use crate::error::Error;
-use crate::rebase::Resolver;
-use crate::replica::{Ends, Replica, Sent, UNTIMED};
-use crate::sync_error::SyncError;
+use crate::replica::{Ends, Sent, UNTIMED};
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
 use syncline_core::model::{
     Author, CollectionName, Entity, EntityEdit, Fields, Limits, Lsn, Mark, Meta, NodeId, PacketReceipt, Page, PageEdit,
-    PageOp, PushReply, Rejection, Strategy,
+    PageOp, PushReply, Rejection,
 };
-use syncline_core::session::{Answer, Backlog, Failure, Positions, Request, Stored, Write};
+use syncline_core::session::{Answer, Failure, Request};
 use syncline_core::wire::exchange::{Side, UNKNOWN_TYPE, major_version, open};
 
 /// Stands for everybody else: packets do not say who made a change.
 const OTHERS: Author = Author(u32::MAX);
 
-/// A database that exchanges packets.
-pub(super) struct PacketNode {
-    replica: Replica,
-    ends: Ends,
-}
-
 /// A packet on its way to the hub.
 pub(super) struct OutPacket {
-    sent: Sent,
-    ends: Ends,
-    node: NodeId,
-}
-
-impl PacketNode {
-    pub(super) fn new(replica: Replica, ends: Ends) -> PacketNode {
-        PacketNode { replica, ends }
-    }
-
-    /// A pull asks with an empty packet. While one with ops is under way nothing else may be sent, and its
-    /// answer brings the hub's news as well: the session goes on to it at once.
-    fn pull(&self, since: Lsn) -> Result<Outgoing, Error> {
-        Ok(match self.replica.asking_packet(&self.ends)? {
-            Some(sent) => Outgoing::Packet(self.out(sent)?),
-            None => {
-                let (epoch, ops) = (self.ends.epoch(), Vec::new());
-                Outgoing::Known(Answer::Page(Page { server_lsn: since, epoch, has_more: false, ops, receipt: None }))
-            }
-        })
-    }
-
-    fn push(&self, text: &str) -> Result<Outgoing, Error> {
-        let opened = open(text.as_bytes(), Side::Node)?;
-        let (number, ack) = (opened.header.packet_no, opened.header.ack_packet_no);
-        Ok(Outgoing::Packet(self.out(Sent { number, ack, text: text.to_owned() })?))
-    }
-
-    fn out(&self, sent: Sent) -> Result<OutPacket, Error> {
-        Ok(OutPacket { sent, ends: self.ends.clone(), node: Replica::node(&self.replica)? })
-    }
-}
-
-impl Local for PacketNode {
-    fn node(&self) -> Result<NodeId, SyncError> {
-        Local::node(&self.replica)
-    }
-
-    fn join(
-        &mut self,
-        collections: &BTreeSet<CollectionName>,
-        strategy: Strategy,
-        resolver: Option<&Resolver>,
-    ) -> Result<(), SyncError> {
-        for name in collections {
-            self.replica.set_resolver(name.clone(), resolver.cloned());
-        }
-        self.replica.join_packets(collections, strategy, &self.ends).map_err(|error| match error {
-            Error::Sync(why) => why,
-            other => SyncError::Storage(other.to_string()),
-        })
-    }
-
-    fn positions(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Positions, String> {
-        Local::positions(&mut self.replica, scope)
-    }
-
-    fn backlog(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Backlog, String> {
-        Local::backlog(&mut self.replica, scope)
-    }
-
-    fn outgoing(&mut self, request: &Request) -> Result<Outgoing, String> {
-        let outgoing = match request {
-            Request::Pull { since, .. } => self.pull(since.lsn),
-            Request::Push(batch) => self.push(&batch.body),
-            // The pull of the same cycle has shown it.
-            Request::Health => Ok(Outgoing::Known(Answer::Healthy)),
-            Request::Snapshot { .. } => return Err("packets know no snapshot; enable sync anew".to_owned()),
-        };
-        outgoing.map_err(|error| error.to_string())
-    }
-
-    fn carry_out(&mut self, scope: &BTreeSet<CollectionName>, write: Write) -> Result<Stored, String> {
-        match write {
-            Write::NextBatch { scope, limit, recompose } => {
-                self.replica.next_packet(&scope, &self.ends, limit, recompose).map_err(|error| error.to_string())
-            }
-            write => Local::carry_out(&mut self.replica, scope, write),
-        }
-    }
+    /// What was composed.
+    pub sent: Sent,
+    /// Between whom.
+    pub ends: Ends,
+    /// Who sends.
+    pub node: NodeId,
 }
 
 impl OutPacket {
@@ -167,7 +82,7 @@ fn refusal(reply: ApiReply) -> Failure {
 }
 
 fn code_of(body: &[u8]) -> Option<String> {
-    #[derive(serde::Deserialize)]
+    #[derive(Deserialize)]
     struct Words {
         code: Option<String>,
     }
