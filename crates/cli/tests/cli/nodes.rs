@@ -186,7 +186,7 @@ fn a_database_file_syncs_by_packets_with_a_hub() {
     assert_eq!(all("a.db"), all("b.db"));
 
     let unknown =
-        shell.fails(1, &["db", "sync", "a.db", "--hub", &hub.url, "--token", &tokens[0], "--protocol", "wires"]);
+        shell.fails(2, &["db", "sync", "a.db", "--hub", &hub.url, "--token", &tokens[0], "--protocol", "wires"]);
     assert!(unknown.contains("exchange"), "{unknown}");
 }
 
