@@ -63,7 +63,7 @@ async fn commit(store: &SqliteStore, by: &str, steps: &[Do]) {
             let old = loaded.docs.get(&(collection.clone(), id.clone())).map(|version| version.meta.clone());
             let meta = match (step, old) {
                 (Do::Return(..), _) => {
-                    writes.entries.push(Entry::Return(Return { lsn, collection, id, author }));
+                    writes.entries.push(Entry::Return(Return { lsn, collection, id, author, lost: BTreeSet::new() }));
                     continue;
                 }
                 (Do::Put(..), None) => Meta::inserted(mark),

@@ -19,6 +19,7 @@ changes nothing. SQLite itself is compiled in; sqlite3 is its shell.
   git             lists the files that the style rules read
   node, npm       run the JavaScript packages and their tests
   curl, sqlite3   run the commands of the guides
+  python3         runs a strict client of the exchange dialect
   rustfmt, clippy parts of the Rust toolchain; set-up says how to add them
 ";
 
@@ -31,7 +32,7 @@ struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         name: "C compiler and headers",
         probe: &["cc", "-fsyntax-only", "-include", "stdio.h", "-x", "c", "/dev/null"],
@@ -42,6 +43,7 @@ const NEEDS: [Need; 6] = [
     Need { name: "npm", probe: &["npm", "--version"], packages: &["npm"] },
     Need { name: "curl", probe: &["curl", "--version"], packages: &["curl"] },
     Need { name: "sqlite3", probe: &["sqlite3", "--version"], packages: &["sqlite3"] },
+    Need { name: "python3", probe: &["python3", "--version"], packages: &["python3"] },
 ];
 
 const COMPONENTS: [Need; 2] = [

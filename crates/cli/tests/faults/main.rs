@@ -25,4 +25,5 @@ mod node;
 mod proxy;
 mod second_hub;
 mod shutdown;
+mod strict_node;
 mod together;

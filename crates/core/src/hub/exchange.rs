@@ -77,15 +77,17 @@ impl Progress {
                 continue;
             }
             match self.entity(&sender, entity) {
-                Ok(Some(key)) if !returns.contains(&key) => returns.push(key),
-                Ok(_) => {}
+                Ok(Some(key)) => {
+                    if !returns.contains(&key) {
+                        returns.push(key);
+                    }
+                }
+                Ok(None) => {}
                 Err(why) => refused.push(self.set_entity_aside(packet, entity, why)),
             }
         }
-        for (collection, id) in returns {
-            let lsn = self.loaded.head.next();
-            self.loaded.head = lsn;
-            self.writes.entries.push(Entry::Return(Return { lsn, collection, id, author }));
+        for key in returns {
+            self.give_back(packet, author, key);
         }
         let mut entities: BTreeSet<u64> = packet.entities.iter().map(|entity| entity.digest).collect();
         if anew {
@@ -128,6 +130,21 @@ impl Progress {
         };
         let as_sent = standing.is_some_and(|version| holds_just(&version.body, set));
         Ok((!as_sent || unseen || outside || again.is_some()).then_some(key))
+    }
+
+    /// The sender's next packet brings the document as it stands.
+    fn give_back(&mut self, packet: &Packet, author: Author, key: DocKey) {
+        let standing = self.live_version(&key).map(|version| version.body.fields()).unwrap_or_default();
+        let sent =
+            packet.entities.iter().filter(|entity| entity.uuid == key.1).filter_map(|entity| match &entity.edit {
+                EntityEdit::Put { collection, set, .. } if *collection == key.0 => Some(set),
+                _ => None,
+            });
+        let names = sent.filter(|_| !packet.whole_objects).flat_map(|set| set.iter().map(|(name, _)| name));
+        let lost = names.filter(|name| standing.get(name).is_none()).map(str::to_owned).collect();
+        let (lsn, (collection, id)) = (self.loaded.head.next(), key);
+        self.loaded.head = lsn;
+        self.writes.entries.push(Entry::Return(Return { lsn, collection, id, author, lost }));
     }
 
     /// A packet that comes after a later one: what it holds was sent again with that, unless its sender

@@ -6,7 +6,7 @@ use crate::model::{
     Author, CollectionName, DocId, Facts, Holding, Lsn, Millis, NodeId, Receipt, Seq, Strategy, Traffic, Version,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that a group of pushes writes. LSNs continue the loaded head without a gap.
 #[derive(Clone, Debug, Default)]
@@ -101,6 +101,9 @@ pub struct Return {
     pub id: DocId,
     /// To whom.
     pub author: Author,
+    /// Fields that the node sent and that the document does not have: unless it is told, it keeps them. Of a removed
+    /// document all: it may be back before the node hears of the removal.
+    pub lost: BTreeSet<String>,
 }
 
 /// A concurrent edit that lost. Both sides are kept; the losing one can be restored.

@@ -49,6 +49,13 @@ impl Feed {
         true
     }
 
+    /// Tells the encoder what the next row is to take away; nothing when there are no names.
+    pub fn lost(&mut self, names: &str) {
+        if !names.is_empty() {
+            self.encoder.lost(names);
+        }
+    }
+
     /// A chunk, once enough has come together.
     pub fn full_chunk(&mut self) -> Option<Bytes> {
         (self.chunk.len() >= CHUNK_BYTES).then(|| self.take_chunk())

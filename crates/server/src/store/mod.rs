@@ -21,7 +21,7 @@ pub use sqlite::{Options as SqliteOptions, SqliteStore};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::path::Path;
-use syncline_core::hub::{DocKey, Loaded, Touch, WriteSet};
+use syncline_core::hub::{DocKey, Loaded, Return, Touch, WriteSet};
 use syncline_core::model::{Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Strategy, Traffic};
 use tokio::sync::mpsc;
 
@@ -34,6 +34,9 @@ pub trait Encoder: Send {
     fn begin(&mut self, head: &Head, out: &mut Vec<u8>);
     /// One row. `false`: the row was left out and does not count toward the limits.
     fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool;
+    /// Before a row that returns to its node: the fields (a JSON list of names) that the node sent and that the
+    /// document does not have. Not called where there are none.
+    fn lost(&mut self, _names: &str) {}
     /// After the last row.
     fn end(&mut self, scanned: &Scanned, out: &mut Vec<u8>);
 }
@@ -300,6 +303,11 @@ impl StoreError {
 /// What the record of a collection says of its strategy; a record that cannot be read says nothing.
 fn strategy_of(record: &str) -> Option<Strategy> {
     serde_json::from_str::<CollectionRule>(record).ok()?.strategy
+}
+
+/// What a return says of fields that its node is to give up: a JSON list of names, or nothing.
+fn lost(back: &Return) -> String {
+    if back.lost.is_empty() { String::new() } else { serde_json::to_string(&back.lost).expect("names serialize") }
 }
 
 /// The error for a decision that panicked.

@@ -204,6 +204,21 @@ pub async fn returns_reach_only_their_node(bench: &dyn Bench) {
     assert_eq!((head.lsn, head.last_change), (Lsn(10), Lsn(9)), "pages end on changes");
 }
 
+/// A return that takes fields away comes beside the version that comes by itself, while there is one to take from.
+pub async fn returns_take_fields_away(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    by(&store, "n2", &[Do::Put("a", "x", 1), Do::Put("a", "y", 1), Do::Put("a", "z", 1), Do::Remove("a", "z")]).await;
+    let lost = [Do::ReturnWithout("a", "x", "v"), Do::ReturnWithout("a", "x", "w"), Do::ReturnWithout("a", "z", "v")];
+    by(&store, "n1", &lost).await;
+    let author = Author(2);
+    let Scan::Packet { after, fill, collections, max_rows, max_bytes, .. } = packet_after(0) else { unreachable!() };
+    let heard = scan(&store, Scan::Packet { after, author, fill, collections, max_rows, max_bytes }).await;
+    let heard = heard.expect("readable");
+    assert_eq!(heard.words(), "1:x 2:y 4:-z 5:x 6:x");
+    assert_eq!(heard.lost, [(r#"["v"]"#.to_owned(), Lsn(5)), (r#"["w"]"#.to_owned(), Lsn(6))]);
+}
+
 /// Pages of a packet fit together without a gap.
 pub async fn a_packet_stops_at_its_limits(bench: &dyn Bench) {
     let store = bench.store();

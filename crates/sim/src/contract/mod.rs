@@ -83,6 +83,7 @@ macro_rules! store_contract {
             what_a_node_holds_is_kept,
             a_packet_leaves_out_own_changes,
             returns_reach_only_their_node,
+            returns_take_fields_away,
             a_packet_stops_at_its_limits,
             a_trim_forgets_returns,
             removals_are_remembered_for_registered_nodes,

@@ -19,6 +19,8 @@ pub(super) enum Do {
     Ticket(&'static str),
     /// The writer is owed what stands.
     Return(&'static str, &'static str),
+    /// The same, and a field goes that it sent.
+    ReturnWithout(&'static str, &'static str, &'static str),
 }
 
 pub(super) fn space() -> SpaceName {
@@ -101,7 +103,8 @@ fn apply(mut loaded: Loaded, author: Author, steps: &[Do]) -> WriteSet {
                 let meta = Meta { removed: Some(mark), ..old.meta };
                 change(&mut loaded, (c, i), Version { lsn, author, body: old.body, meta })
             }
-            Do::Return(c, i) => Entry::Return(Return { lsn, collection: collection(c), id: id(i), author }),
+            Do::Return(c, i) => give_back((c, i), (lsn, author), None),
+            Do::ReturnWithout(c, i, field) => give_back((c, i), (lsn, author), Some(field)),
             Do::Ticket(c) => Entry::Ticket(Ticket {
                 lsn,
                 collection: collection(c),
@@ -120,6 +123,11 @@ fn change(loaded: &mut Loaded, (c, i): (&str, &str), version: Version) -> Entry 
     loaded.docs.insert((collection(c), id(i)), version.clone());
     let facts = version.body.facts().clone();
     Entry::Change(Change { collection: collection(c), id: id(i), version, facts })
+}
+
+fn give_back((c, i): (&str, &str), (lsn, author): (Lsn, Author), field: Option<&str>) -> Entry {
+    let lost = field.into_iter().map(str::to_owned).collect();
+    Entry::Return(Return { lsn, collection: collection(c), id: id(i), author, lost })
 }
 
 /// A touch of one node and nothing else.
@@ -156,6 +164,8 @@ pub(super) struct Kept {
 pub(super) struct Heard {
     pub head: Head,
     pub rows: Vec<Kept>,
+    /// What was to be taken away, each with the position of the row that followed.
+    pub lost: Vec<(String, Lsn)>,
     pub scanned: Scanned,
 }
 
@@ -171,6 +181,7 @@ impl Heard {
 struct Keeper {
     heard: Arc<Mutex<Heard>>,
     skip: Option<char>,
+    lost: Option<String>,
 }
 
 impl Encoder for Keeper {
@@ -184,6 +195,8 @@ impl Encoder for Keeper {
             return false;
         }
         out.extend(format!("{}\n", row.lsn).bytes());
+        let lost = self.lost.take().map(|names| (names, row.lsn));
+        self.heard.lock().expect("no panic inside").lost.extend(lost);
         self.heard.lock().expect("no panic inside").rows.push(Kept {
             lsn: row.lsn,
             at: row.at,
@@ -203,6 +216,10 @@ impl Encoder for Keeper {
         true
     }
 
+    fn lost(&mut self, names: &str) {
+        self.lost = Some(names.to_owned());
+    }
+
     fn end(&mut self, scanned: &Scanned, out: &mut Vec<u8>) {
         self.heard.lock().expect("no panic inside").scanned = *scanned;
         out.extend(b"end\n");
@@ -216,7 +233,7 @@ pub(super) async fn scan(store: &AnyStore, scan: Scan) -> Result<Heard, StoreErr
 
 pub(super) async fn scan_without(store: &AnyStore, scan: Scan, skip: Option<char>) -> Result<Heard, StoreError> {
     let heard = Arc::new(Mutex::new(Heard::default()));
-    let encoder = Box::new(Keeper { heard: Arc::clone(&heard), skip });
+    let encoder = Box::new(Keeper { heard: Arc::clone(&heard), skip, lost: None });
     let (out, chunks) = mpsc::channel(4);
     let space = space();
     let (scanned, bytes) = tokio::join!(store.scan(&space, scan, encoder, out), receive(chunks));
@@ -238,7 +255,7 @@ async fn receive(mut chunks: mpsc::Receiver<impl AsRef<[u8]>>) -> Vec<u8> {
 
 /// An encoder that keeps nothing.
 pub(super) fn deaf() -> Box<dyn Encoder> {
-    Box::new(Keeper { heard: Arc::default(), skip: None })
+    Box::new(Keeper { heard: Arc::default(), skip: None, lost: None })
 }
 
 /// The whole log after a position.

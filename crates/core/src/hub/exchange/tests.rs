@@ -103,7 +103,10 @@ impl Space {
                     self.state.docs.insert(key, change.version.clone());
                     self.log.push(format!("{} {}", self.names[&change.version.author], change.id));
                 }
-                Entry::Return(back) => self.log.push(format!("{} gets {}", self.names[&back.author], back.id)),
+                Entry::Return(back) => {
+                    let lost: String = back.lost.iter().map(|name| format!(" -{name}")).collect();
+                    self.log.push(format!("{} gets {}{lost}", self.names[&back.author], back.id));
+                }
                 Entry::Ticket(ticket) => panic!("{ticket:?}"),
             }
         }
@@ -289,6 +292,23 @@ fn what_stands_otherwise_than_sent_returns_to_its_sender() {
     assert_eq!(space.news(), "b x");
     space.take(packet("b", 4, 1, vec![update("x", r#"{"v":5}"#, 50), update("x", r#"{"w":5}"#, 51)]));
     assert_eq!(space.news(), "b x, b x, b gets x", "once");
+}
+
+#[test]
+fn a_node_that_sets_fields_by_name_is_told_which_of_its_own_are_not_there() {
+    let mut space = Space::new();
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    space.take(packet("b", 1, 0, vec![delete("x"), insert("x", r#"{"w":1}"#, 10)]));
+    space.news();
+    space.take(packet("a", 2, 0, vec![update("x", r#"{"v":2}"#, 20)]));
+    assert_eq!((space.news().as_str(), space.text("x")), ("a gets x -v", Some(r#"{"_id":"x","w":1}"#)));
+    space.take(packet("b", 2, 0, vec![delete("x")]));
+    space.news();
+    space.take(packet("a", 3, 0, vec![update("x", r#"{"v":3,"z":3}"#, 30)]));
+    assert_eq!(space.news(), "a gets x -v -z", "somebody may bring it back before the node hears of the removal");
+    let whole = Packet { whole_objects: true, ..packet("a", 4, 0, vec![update("x", r#"{"v":4}"#, 40)]) };
+    space.take(whole);
+    assert_eq!(space.news(), "a gets x", "whoever takes whole objects keeps nothing else");
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub struct Telling<'a> {
     pub meta: &'a str,
     /// Its text.
     pub body: &'a str,
+    /// Fields that the node sent and that the document does not have.
+    pub lost: &'a [String],
 }
 
 /// Writes the entities that bring a node to the state of one document: one, or two where fields are gone whose
@@ -40,12 +42,15 @@ pub fn put_entity(out: &mut Vec<u8>, told: &Telling<'_>, first: bool) -> usize {
     let meta: Option<Meta> = (!told.whole_objects && told.meta.contains(r#""g":true"#))
         .then(|| serde_json::from_str(told.meta).ok())
         .flatten();
-    let data = data_of(told.uuid, told.body);
+    let mut data = data_of(told.uuid, told.body);
+    if !told.lost.is_empty() && !told.whole_objects {
+        data = with_nulls(&data, told.lost).into();
+    }
     let Some(meta) = meta else {
         put(out, told, set(told.new), data.as_bytes(), first);
         return 1;
     };
-    let data = with_nulls(&data, &meta);
+    let data = with_nulls(&data, meta.fields.keys());
     if !lost_unnamed(&meta, told) {
         put(out, told, set(told.new), data.as_bytes(), first);
         return 1;
@@ -104,10 +109,10 @@ fn data_of<'a>(uuid: &str, body: &'a str) -> Cow<'a, str> {
     }
 }
 
-/// The fields that were taken away one by one, as nulls.
-fn with_nulls(data: &str, meta: &Meta) -> String {
+/// Adds fields that the object does not have, as nulls.
+fn with_nulls<'n>(data: &str, names: impl IntoIterator<Item = &'n String>) -> String {
     let mut fields = Body::trusted(data).fields();
-    for name in meta.fields.keys() {
+    for name in names {
         if fields.get(name).is_none() {
             fields.set(name, serde_json::value::RawValue::NULL.to_owned());
         }

@@ -158,6 +158,7 @@ fn a_packet_is_known_by_its_contents_not_by_its_layout() {
 fn told(meta: &str, confirmed: u64, created: u64, whole_objects: bool) -> Value {
     let body = format!(r#"{{"_id":"{DOC}","n":1.50,"deep":{{"_id":"inner"}}}}"#);
     let told = Telling {
+        lost: &[],
         kind: "Report",
         uuid: DOC,
         live: true,
@@ -189,6 +190,7 @@ fn a_document_travels_as_it_is_spelled_without_its_id() {
     for spelling in ["{\"_id\":\"ID\",\"n\":1.50}", "{ \"n\":1.50, \"_id\":\"ID\" }"] {
         let body = spelling.replace("ID", DOC);
         let told = Telling {
+            lost: &[],
             kind: "Report",
             uuid: DOC,
             live: true,

@@ -145,7 +145,7 @@ impl Round<'_> {
             max_bytes: limits.page_bytes,
         };
         let catch = Arc::new(Mutex::new(Catch::default()));
-        let net = Net { desk: Arc::clone(self.desk), fill: reached.fill, catch: Arc::clone(&catch) };
+        let net = Net { desk: Arc::clone(self.desk), fill: reached.fill, catch: Arc::clone(&catch), lost: Vec::new() };
         let scanned = self.space.read(scan, Box::new(net)).await?.scanned().await?;
         let catch = std::mem::take(&mut *catch.lock().unwrap_or_else(PoisonError::into_inner));
         Ok((catch, scanned.upto, scanned.more))

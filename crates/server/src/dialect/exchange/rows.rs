@@ -17,6 +17,8 @@ pub(super) struct Found {
     shown: bool,
     meta: String,
     body: String,
+    /// Fields that the node sent and that the document does not have.
+    lost: Vec<String>,
 }
 
 /// What a scan found.
@@ -32,6 +34,8 @@ pub(super) struct Net {
     pub desk: Arc<Desk>,
     pub fill: Option<Fill>,
     pub catch: Arc<Mutex<Catch>>,
+    /// What the next row takes away.
+    pub lost: Vec<String>,
 }
 
 impl Encoder for Net {
@@ -50,8 +54,13 @@ impl Encoder for Net {
         }
         let shown = row.live && self.matches(&collection, row.body);
         let (meta, body) = if shown { (row.meta.to_owned(), row.body.to_owned()) } else { Default::default() };
-        catch.rows.push(Found { key: (collection, id), lsn: row.lsn, created: row.created, shown, meta, body });
+        let lost = std::mem::take(&mut self.lost);
+        catch.rows.push(Found { key: (collection, id), lsn: row.lsn, created: row.created, shown, meta, body, lost });
         true
+    }
+
+    fn lost(&mut self, names: &str) {
+        self.lost = serde_json::from_str(names).unwrap_or_default();
     }
 
     fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
@@ -110,6 +119,7 @@ impl Reader<'_> {
                 whole_objects: self.whole_objects,
                 meta: &row.meta,
                 body: &row.body,
+                lost: &row.lost,
             };
             let first = told.count == 0;
             told.count += put_entity(&mut told.entities, &telling, first);

@@ -4,13 +4,13 @@ use super::space::Space;
 use crate::store::feed::Feed;
 use crate::store::{
     ConflictRow, Encoder, ExpiredRow, ListQuery, QuarantineRow, Row, Scan, Scanned, StoreError, behind_horizon,
-    complete,
+    complete, lost,
 };
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 use syncline_core::hub::{Change, DocKey, Entry, Return, Ticket};
-use syncline_core::model::{CollectionName, Lsn, Mark, Meta, Millis, Stamp, TimeFields, Version};
+use syncline_core::model::{CollectionName, DocId, Lsn, Mark, Meta, Millis, Stamp, TimeFields, Version};
 
 impl Space {
     pub fn scan(&self, scan: &Scan, encoder: Box<dyn Encoder>) -> Result<(Scanned, Vec<Bytes>), StoreError> {
@@ -31,9 +31,7 @@ impl Space {
                 Entry::Ticket(ticket) if matches!(scan, Scan::Ticket { lsn: asked } if *asked == lsn) => {
                     offer_ticket(&mut feed, *at, ticket)
                 }
-                Entry::Return(back) if self.owes(scan, back) && told.insert((&back.collection, &back.id)) => {
-                    self.offer_return(&mut feed, back)
-                }
+                Entry::Return(back) if self.owes(scan, back, &mut told) => self.offer_return(&mut feed, back),
                 Entry::Change(_) | Entry::Ticket(_) | Entry::Return(_) => true,
             };
             chunks.extend(feed.full_chunk());
@@ -78,13 +76,16 @@ impl Space {
         positions
     }
 
-    /// Whether a return is for the scan's node, and the document's newest version does not come by itself.
-    fn owes(&self, scan: &Scan, back: &Return) -> bool {
+    /// Whether a return is for the scan's node, and says more than the rows that come by themselves and those
+    /// that were told.
+    fn owes<'s>(&'s self, scan: &Scan, back: &'s Return, told: &mut BTreeSet<(&'s CollectionName, &'s DocId)>) -> bool {
         let Scan::Packet { after, author, fill, collections, .. } = scan else { return false };
         let comes = |version: &Version| version.lsn > *after && (version.author != *author || version.lsn <= *fill);
-        back.author == *author
-            && collections.as_ref().is_none_or(|names| names.contains(&back.collection))
-            && self.newest(back).is_none_or(|change| !comes(&change.version))
+        let mine = back.author == *author && collections.as_ref().is_none_or(|names| names.contains(&back.collection));
+        let newest = self.newest(back).map(|change| &change.version);
+        let news = newest.is_none_or(|version| !comes(version));
+        let lost = newest.is_some_and(|version| version.meta.is_live()) && !back.lost.is_empty();
+        mine && (told.insert((&back.collection, &back.id)) && news || lost)
     }
 
     fn newest(&self, back: &Return) -> Option<&Change> {
@@ -93,7 +94,10 @@ impl Space {
 
     fn offer_return(&self, feed: &mut Feed, back: &Return) -> bool {
         match self.newest(back) {
-            Some(change) => offer_version(feed, self.log[&change.version.lsn].0, back.lsn, change),
+            Some(change) => {
+                feed.lost(&lost(back));
+                offer_version(feed, self.log[&change.version.lsn].0, back.lsn, change)
+            }
             None => offer_gone(feed, back.lsn, &(back.collection.clone(), back.id.clone())),
         }
     }

@@ -17,6 +17,14 @@ struct Whom {
     fill: Lsn,
 }
 
+/// A document that returns, where, and which fields its node is to give up.
+struct Back {
+    lsn: Lsn,
+    cid: i64,
+    id: String,
+    lost: String,
+}
+
 impl Whom {
     /// Whether the scan meets a change without being pointed to it.
     fn comes(self, lsn: Lsn, author: Author) -> bool {
@@ -43,9 +51,9 @@ impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
         while let Some(row) = rows.next()? {
             let goes_on = match row.get("kind")? {
                 RETURN => {
-                    let (cid, id): (i64, String) = (row.get("cid")?, row.get("id")?);
-                    !told.insert((cid, id.clone()))
-                        || self.back(conn, wanted, whom, (columns::lsn(row, 0)?, cid, &id))?
+                    let (cid, id, lost): (i64, String, String) = (row.get("cid")?, row.get("id")?, row.get("body")?);
+                    let new = told.insert((cid, id.clone())) || !lost.is_empty();
+                    !new || self.back(conn, wanted, whom, &Back { lsn: columns::lsn(row, 0)?, cid, id, lost })?
                 }
                 BURIED => {
                     let name = self.name(row.get("cid")?)?;
@@ -61,14 +69,10 @@ impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
         Ok(())
     }
 
-    /// Offers what stands of a document at the position of its return, unless it comes by itself.
-    fn back(
-        &mut self,
-        conn: &Connection,
-        wanted: &Selection,
-        whom: Whom,
-        (lsn, cid, id): (Lsn, i64, &str),
-    ) -> rusqlite::Result<bool> {
+    /// Offers what stands of a document at the position of its return, unless it comes by itself and takes
+    /// nothing away.
+    fn back(&mut self, conn: &Connection, wanted: &Selection, whom: Whom, back: &Back) -> rusqlite::Result<bool> {
+        let Back { lsn, cid, ref id, ref lost } = *back;
         let other_columns = COLUMNS.strip_prefix("lsn,").expect("the position comes first");
         let mut find = conn.prepare_cached(&format!(
             "SELECT ?1,{other_columns}, lsn AS own FROM log WHERE lsn = (SELECT lsn FROM heads WHERE cid = ?2 AND id = ?3)"
@@ -77,7 +81,12 @@ impl<S: FnMut(Bytes) -> Result<(), Gone>> Pass<'_, S> {
         match rows.next()? {
             Some(row) => {
                 let (own, author) = (columns::nat(row.get("own")?), Author(row.get("author")?));
-                Ok(whom.comes(Lsn(own), author) || self.offer(row, wanted)?)
+                let removed = row.get::<_, i64>("kind")? == REMOVED;
+                if whom.comes(Lsn(own), author) && (removed || lost.is_empty()) {
+                    return Ok(true);
+                }
+                self.feed.lost(lost);
+                self.offer(row, wanted)
             }
             None => {
                 let name = self.name(cid)?;

@@ -89,7 +89,7 @@ fn select(scan: &Scan, names: &[String]) -> Selection {
 
 pub(super) struct Pass<'a, S> {
     names: &'a [String],
-    feed: Feed,
+    pub(super) feed: Feed,
     send: &'a mut S,
     gone: Option<Gone>,
 }

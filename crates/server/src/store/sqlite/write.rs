@@ -4,6 +4,7 @@ use super::columns::{LIVE, REMOVED, RETURN, TICKET, flags, int};
 use super::exchange;
 use super::known::Known;
 use crate::store::ledger::side;
+use crate::store::lost;
 use rusqlite::{CachedStatement, Connection, params};
 use syncline_core::hub::{Change, Conflict, Entry, Quarantined, Return, Ticket, WriteSet};
 use syncline_core::model::{Mark, Meta, Millis, NodeId, Receipt, Seq};
@@ -132,9 +133,10 @@ fn write_ticket(log: &mut CachedStatement<'_>, cid: i64, ticket: &Ticket, at: Mi
 fn write_return(conn: &Connection, cid: i64, back: &Return, at: Millis) -> rusqlite::Result<()> {
     let mut add = conn.prepare_cached(
         "INSERT INTO log (lsn, cid, kind, author, at, stamp, created, flags, id, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6, '')",
+         VALUES (?1, ?2, ?3, ?4, ?5, 0, 0, 0, ?6, ?7)",
     )?;
-    add.execute(params![int(back.lsn.0), cid, RETURN, back.author.0, int(at.0), back.id.as_str()])?;
+    let lost = lost(back);
+    add.execute(params![int(back.lsn.0), cid, RETURN, back.author.0, int(at.0), back.id.as_str(), lost])?;
     Ok(())
 }
 
