@@ -5,8 +5,10 @@ use super::{Encoder, Head, Row, Scan, Scanned};
 use bytes::Bytes;
 use syncline_core::model::Lsn;
 
-/// Chunks are handed on as soon as they hold this many bytes.
+/// Chunks are handed on as soon as they hold this many bytes: each costs a switch between threads.
 const CHUNK_BYTES: usize = 128 << 10;
+/// Room for the row that fills a chunk, so that most chunks are never moved.
+const LAST_ROW_BYTES: usize = 8 << 10;
 
 /// One scan on its way to its reader.
 pub(super) struct Feed {
@@ -58,25 +60,21 @@ impl Feed {
 
     /// A chunk, once enough has come together.
     pub fn full_chunk(&mut self) -> Option<Bytes> {
-        (self.chunk.len() >= CHUNK_BYTES).then(|| self.take_chunk())
+        let full = self.chunk.len() >= CHUNK_BYTES;
+        full.then(|| std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK_BYTES + LAST_ROW_BYTES)).into())
     }
 
     /// Ends the scan and returns the last chunk. Without `more`, everything up to `complete` was offered.
-    pub fn end(&mut self, complete: Lsn) -> (Scanned, Option<Bytes>) {
+    pub fn end(mut self, complete: Lsn) -> (Scanned, Option<Bytes>) {
         if !self.scanned.more {
             self.scanned.upto = self.scanned.upto.max(complete);
         }
         self.encoder.end(&self.scanned, &mut self.chunk);
-        (self.scanned, (!self.chunk.is_empty()).then(|| self.take_chunk()))
+        (self.scanned, (!self.chunk.is_empty()).then(|| self.chunk.into()))
     }
 
     /// Ends the scan because nobody listens any more.
     pub fn abandon(self) -> Scanned {
         Scanned { more: true, ..self.scanned }
-    }
-
-    fn take_chunk(&mut self) -> Bytes {
-        let next = Vec::with_capacity(self.chunk.len());
-        std::mem::replace(&mut self.chunk, next).into()
     }
 }

@@ -38,6 +38,9 @@ pub enum Scan {
         collection: CollectionName,
         /// Changed after this.
         after: Lsn,
+        /// The reader does without commit times and authors, and without the metas of live documents that were
+        /// there at `after` and whose version is not eventful. A store may leave these at 0 and empty.
+        brief: bool,
     },
     /// Live documents in the order of their LSNs. A later part, with `after` set to the last LSN that
     /// was received, holds every document not received yet and those changed since; one that was
@@ -117,8 +120,6 @@ pub struct Row<'a> {
     pub created: Lsn,
     /// Which times are among the document's fields.
     pub times: TimeFields,
-    /// When the document expires.
-    pub expires: Option<Millis>,
     /// The document's text (of a removed one: its last text). For [`Scan::Ticket`] the
     /// [`Ticket`](syncline_core::hub::Ticket) as JSON.
     pub body: &'a str,
@@ -140,7 +141,6 @@ impl<'a> Row<'a> {
             times: TimeFields::default(),
             born: Stamp::ZERO,
             eventful: true,
-            expires: None,
             body: "{}",
         }
     }

@@ -61,6 +61,7 @@ macro_rules! store_contract {
             a_log_scan_stops_at_its_limits,
             rows_left_out_do_not_count,
             a_net_scan_returns_each_document_once,
+            a_brief_net_scan_has_the_metas_that_matter,
             a_snapshot_returns_live_documents,
             a_snapshot_resumes_after_a_position,
             tickets_are_seen_by_nobody_else,

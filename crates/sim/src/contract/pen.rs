@@ -155,7 +155,6 @@ pub(super) struct Kept {
     pub eventful: bool,
     pub created: Lsn,
     pub times: TimeFields,
-    pub expires: Option<Millis>,
     pub body: String,
 }
 
@@ -210,7 +209,6 @@ impl Encoder for Keeper {
             eventful: row.eventful,
             created: row.created,
             times: row.times,
-            expires: row.expires,
             body: row.body.into(),
         });
         true
@@ -265,7 +263,7 @@ pub(super) fn log_after(after: u64) -> Scan {
 
 /// Each document of a collection after a position.
 pub(super) fn net_after(name: &str, after: u64) -> Scan {
-    Scan::Net { collection: collection(name), after: Lsn(after) }
+    Scan::Net { collection: collection(name), after: Lsn(after), brief: false }
 }
 
 /// Live documents after a position.

@@ -1,9 +1,12 @@
 //! Reading rows: which, in which order, up to where.
 
 use super::Bench;
-use super::pen::{self, Do, among, collection, log_after, net_after, open, scan, scan_without, snapshot_after, write};
+use super::pen::{
+    self, Do, among, by, collection, commit, id, log_after, net_after, open, scan, scan_without, snapshot_after, write,
+};
+use std::collections::BTreeMap;
 use syncline_core::hub::{Change, Entry, Ticket, Touch, WriteSet};
-use syncline_core::model::{Author, Body, Lsn, Mark, Meta, Millis, Stamp, Version};
+use syncline_core::model::{Author, Body, Facts, Lsn, Mark, Meta, Millis, Stamp, Version};
 use syncline_server::store::{Scan, Scanned};
 use tokio::sync::mpsc;
 
@@ -91,6 +94,37 @@ pub async fn a_net_scan_returns_each_document_once(bench: &dyn Bench) {
     assert_eq!(all.rows[2].body, r#"{"_id":"x","n":3}"#);
     assert_eq!(later.words(), "6:-y 7:x");
     assert_eq!(never.scanned, Scanned { upto: Lsn(7), rows: 0, more: false });
+}
+
+/// A brief net scan has the metas that tell what a reader must hear: of what is new, gone or eventful.
+pub async fn a_brief_net_scan_has_the_metas_that_matter(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    let at = |lsn, author| Mark { stamp: Stamp(lsn), lsn: Lsn(lsn), author: Author(author) };
+    let change = |name: &str, lsn: u64, meta: Meta| {
+        let version = Version { lsn: Lsn(lsn), author: Author(1), body: Body::trusted("{}"), meta };
+        Entry::Change(Change { collection: collection("a"), id: id(name), version, facts: Facts::default() })
+    };
+    let since = |lsn| Meta { fields: BTreeMap::from([("f".to_owned(), at(9, 2))]), ..Meta::inserted(at(lsn, 1)) };
+    let removed = Meta { removed: Some(at(9, 1)), ..since(1) };
+    let entries = vec![
+        change("known", 1, since(1)),
+        change("known", 2, since(1)),
+        change("new", 3, since(3)),
+        change("gone", 4, removed),
+        change("again", 5, Meta { again: true, ..since(1) }),
+    ];
+    commit(&store, by("n1"), WriteSet { entries, ..WriteSet::default() }).await.expect("written");
+
+    let whole = scan(&store, net_after("a", 1)).await.expect("readable");
+    let asked = Scan::Net { collection: collection("a"), after: Lsn(1), brief: true };
+    let brief = scan(&store, asked).await.expect("readable");
+
+    assert_eq!(brief.words(), "2:known 3:new 4:-gone 5:again");
+    assert!(whole.rows.iter().all(|row| !row.meta.is_empty()));
+    for (brief, whole) in brief.rows.iter().zip(&whole.rows).skip(1) {
+        assert_eq!((&brief.meta, &brief.body, brief.stamp), (&whole.meta, &whole.body, whole.stamp));
+    }
 }
 
 /// Neither removed nor superseded versions, nor, when asked so, expired ones.

@@ -125,7 +125,6 @@ mod tests {
             eventful: false,
             created: Lsn(7),
             times: TimeFields::default(),
-            expires: None,
             body,
         }
     }

@@ -76,7 +76,9 @@ async fn read(
     envelope: Envelope,
     watch: impl Watch + 'static,
 ) -> Result<Reading, ServerError> {
-    let scan = Scan::Net { collection: key.collection.clone(), after: holding.after };
+    // What a document is made of matters only where the reader may have made it.
+    let brief = holding.own.is_empty();
+    let scan = Scan::Net { collection: key.collection.clone(), after: holding.after, brief };
     let encoder = PullEncoder { holding, envelope, watch, served: Lsn::ZERO, ops: 0, iso: IsoTimes::default() };
     asked.space.read(scan, Box::new(encoder)).await
 }

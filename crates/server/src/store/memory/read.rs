@@ -159,7 +159,6 @@ fn offer_version(feed: &mut Feed, at: Millis, lsn: Lsn, change: &Change) -> bool
         eventful: version.meta.is_eventful(),
         created: version.meta.created,
         times: change.facts.times,
-        expires: change.facts.expires,
         body: version.body.text(),
     })
 }
@@ -184,7 +183,6 @@ fn offer_ticket(feed: &mut Feed, at: Millis, ticket: &Ticket) -> bool {
         eventful: false,
         created: Lsn::ZERO,
         times: TimeFields::default(),
-        expires: None,
         body: &body,
     })
 }

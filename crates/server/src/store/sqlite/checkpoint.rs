@@ -11,11 +11,11 @@ use std::sync::mpsc;
 use std::thread;
 
 /// Pages in the log from which on the background thread copies (32 MiB).
-const COPY_PAGES: u32 = 8 << 10;
+const COPY_PAGES: u32 = 4 << 10;
 /// Pages in the log at which the writer stops for a full checkpoint (256 MiB).
-const HARD_PAGES: u32 = 64 << 10;
+const HARD_PAGES: u32 = 32 << 10;
 /// A rest of so many pages (2 MiB) is left to the writer.
-const REST_PAGES: u32 = 512;
+const REST_PAGES: u32 = 256;
 /// Copying is given up after so many rounds without coming close to the end of the log.
 const ROUNDS: u32 = 8;
 

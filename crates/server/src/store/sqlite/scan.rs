@@ -6,11 +6,18 @@ use super::reader::Reader;
 use crate::store::feed::Feed;
 use crate::store::{Head, Row, Scan, Scanned, StoreError, behind_horizon, complete};
 use bytes::Bytes;
-use rusqlite::{Connection, Rows};
+use rusqlite::{Connection, Rows, Statement, params};
 use std::collections::BTreeSet;
 use syncline_core::model::{Author, CollectionName, Lsn, Millis, Stamp};
 
-pub(super) const COLUMNS: &str = "lsn, cid, kind, author, at, stamp, created, born, flags, expires, id, meta, body";
+pub(super) const COLUMNS: &str = "lsn, cid, kind, author, at, stamp, created, born, flags, id, meta, body";
+
+/// [`COLUMNS`] without those that a brief scan leaves out; `?1` is the position that it comes after. What is not read
+/// need not be copied, and metas are often as long as documents.
+fn brief_columns() -> String {
+    let meta = format!("iif(kind = {LIVE} AND flags & {EVENTFUL} = 0 AND created <= ?1, NULL, meta)");
+    format!("lsn, cid, kind, 0, 0, stamp, created, born, flags, id, {meta}, body")
+}
 
 /// Below this many positions, listing the heads first never pays.
 const WORTH_LISTING: u64 = 4_096;
@@ -32,8 +39,26 @@ pub(super) struct Selection {
     pub cids: Option<BTreeSet<i64>>,
     kinds: (i64, i64),
     newest_only: bool,
-    expired_by: i64,
+    expired_by: Option<i64>,
+    /// Only what a foreign reader is told is read.
+    brief: bool,
     after: i64,
+}
+
+impl Selection {
+    /// Columns of the log's rows at some positions.
+    fn sql(&self, columns: &str, positions: &str) -> String {
+        let among = self.cids.as_ref().map_or(String::new(), |cids| format!(" AND cid IN ({})", sql_list(cids)));
+        format!(
+            "SELECT {columns} FROM log WHERE {positions} AND kind BETWEEN ?2 AND ?3{among}
+                 AND (?4 IS NULL OR expires IS NULL OR expires > ?4)
+             ORDER BY lsn"
+        )
+    }
+
+    fn query<'s>(&self, statement: &'s mut Statement<'_>, position: i64) -> rusqlite::Result<Rows<'s>> {
+        statement.query(params![position, self.kinds.0, self.kinds.1, self.expired_by])
+    }
 }
 
 /// Runs a scan; `send` hands a chunk to the reader.
@@ -51,7 +76,7 @@ pub(super) fn run(
     let mut pass = Pass { names, feed, send: &mut send, gone: None };
     let selection = select(scan, names);
     pass.rows(&conn, &selection, scan, &head).map_err(StoreError::engine(action))?;
-    let Pass { mut feed, gone, .. } = pass;
+    let Pass { feed, gone, .. } = pass;
     match gone {
         Some(Gone::Away) => return Ok(feed.abandon()),
         Some(Gone::Slow(error)) => return Err(error),
@@ -69,17 +94,19 @@ fn select(scan: &Scan, names: &[String]) -> Selection {
     let number = |name: &CollectionName| names.iter().position(|n| n == name.as_str()).map(|n| int(n as u64 + 1));
     let numbers = |names: &BTreeSet<CollectionName>| names.iter().filter_map(number).collect();
     let after = int(scan.after().0);
-    let base = Selection { cids: None, kinds: (LIVE, REMOVED), newest_only: false, expired_by: i64::MIN, after };
+    let base =
+        Selection { cids: None, kinds: (LIVE, REMOVED), newest_only: false, expired_by: None, brief: false, after };
     match scan {
         Scan::Log { collections, .. } => Selection { cids: collections.as_ref().map(numbers), ..base },
-        Scan::Net { collection, .. } => {
-            Selection { cids: Some(number(collection).into_iter().collect()), newest_only: true, ..base }
+        Scan::Net { collection, brief, .. } => {
+            let cids = Some(number(collection).into_iter().collect());
+            Selection { cids, newest_only: true, brief: *brief, ..base }
         }
         Scan::Snapshot { collections, expired_by, .. } => Selection {
             cids: collections.as_ref().map(numbers),
             kinds: (LIVE, LIVE),
             newest_only: true,
-            expired_by: expired_by.map_or(i64::MIN, |at| int(at.0)),
+            expired_by: expired_by.map(|at| int(at.0)),
             ..base
         },
         Scan::Packet { collections, .. } => Selection { cids: collections.as_ref().map(numbers), ..base },
@@ -113,13 +140,11 @@ impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
 
     /// Reads the log from front to back beside the list of what is superseded in it.
     fn in_one_pass(&mut self, conn: &Connection, wanted: &Selection) -> rusqlite::Result<()> {
-        let among = wanted.cids.as_ref().map_or(String::new(), |cids| format!(" AND cid IN ({})", sql_list(cids)));
-        let mut log = conn.prepare(&format!(
-            "SELECT {COLUMNS} FROM log WHERE lsn > ?1 AND kind BETWEEN ?2 AND ?3{among} ORDER BY lsn"
-        ))?;
+        let columns = if wanted.brief { brief_columns() } else { COLUMNS.to_owned() };
+        let mut log = conn.prepare_cached(&wanted.sql(&columns, "lsn > ?1"))?;
         let mut dead = conn.prepare_cached(SUPERSEDED)?;
         let mut dead = Superseded::of(dead.query([wanted.after])?);
-        let mut rows = log.query([wanted.after, wanted.kinds.0, wanted.kinds.1])?;
+        let mut rows = wanted.query(&mut log, wanted.after)?;
         while let Some(row) = rows.next()? {
             if wanted.newest_only && dead.contains(row.get(0)?)? {
                 continue;
@@ -133,10 +158,9 @@ impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
 
     /// Reads only the listed positions.
     fn listed(&mut self, conn: &Connection, wanted: &Selection, list: &[i64]) -> rusqlite::Result<()> {
-        let sql = format!("SELECT {COLUMNS} FROM log WHERE lsn = ?1 AND kind BETWEEN ?2 AND ?3");
-        let mut log = conn.prepare_cached(&sql)?;
+        let mut log = conn.prepare_cached(&wanted.sql(COLUMNS, "lsn = ?1"))?;
         for lsn in list {
-            let mut rows = log.query([*lsn, wanted.kinds.0, wanted.kinds.1])?;
+            let mut rows = wanted.query(&mut log, *lsn)?;
             let Some(row) = rows.next()? else { continue };
             if !self.offer(row, wanted)? {
                 break;
@@ -147,28 +171,23 @@ impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
 
     /// `false`: the scan ends here.
     pub(super) fn offer(&mut self, row: &rusqlite::Row<'_>, wanted: &Selection) -> rusqlite::Result<bool> {
-        let expires: Option<i64> = row.get(9)?;
-        if expires.is_some_and(|at| at <= wanted.expired_by) {
-            return Ok(true);
-        }
-        let name = self.name(row.get(1)?)?;
+        let (author, at) = if wanted.brief { (0, 0) } else { (row.get(3)?, nat(row.get(4)?)) };
         let (stamp, born): (i64, Option<i64>) = (row.get(5)?, row.get(7)?);
         let flags: i64 = row.get(8)?;
         self.offer_row(&Row {
             lsn: columns::lsn(row, 0)?,
-            at: Millis(nat(row.get(4)?)),
-            collection: name,
-            id: row.get_ref(10)?.as_str()?,
+            at: Millis(at),
+            collection: self.name(row.get(1)?)?,
+            id: row.get_ref(9)?.as_str()?,
             live: row.get::<_, i64>(2)? == LIVE,
-            author: Author(row.get(3)?),
+            author: Author(author),
             stamp: Stamp(nat(stamp)),
             born: Stamp(nat(born.unwrap_or(stamp))),
-            meta: row.get_ref(11)?.as_str_or_null()?.unwrap_or_default(),
+            meta: row.get_ref(10)?.as_str_or_null()?.unwrap_or_default(),
             eventful: flags & EVENTFUL != 0,
             created: Lsn(nat(row.get(6)?)),
             times: columns::times(flags),
-            expires: expires.map(|at| Millis(nat(at))),
-            body: row.get_ref(12)?.as_str()?,
+            body: row.get_ref(11)?.as_str()?,
         })
     }
 

@@ -97,6 +97,8 @@ pub(super) const HUB: &[&str] = &["
         kind TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
 "];
 
+/// Of new files. Half as many reads as with SQLite's 4 KiB when a log is read from front to back.
+const PAGE_BYTES: u32 = 8 << 10;
 /// Statements that one connection keeps prepared.
 const PREPARED_STATEMENTS: usize = 64;
 /// A log file that grew past this in a burst is cut back to it once it starts over.
@@ -114,7 +116,7 @@ fn newest(path: &Path, steps: &[&str], cache_bytes: u64) -> Result<Connection, S
     let action = "opening a data file";
     let conn = Connection::open(path).map_err(StoreError::engine(action))?;
     let set_up = format!(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+        "PRAGMA page_size = {PAGE_BYTES}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
          PRAGMA journal_size_limit = {WAL_KEPT_BYTES}; PRAGMA cache_size = -{}; PRAGMA temp_store = MEMORY;",
         cache_bytes / 1024
     );
