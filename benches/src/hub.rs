@@ -17,7 +17,7 @@ pub const TOKEN: &str = "a-token-of-the-benchmark-and-of-nothing-else";
 /// When the store or the port cannot be opened.
 pub async fn serve(dir: &Path) -> Result<(), Box<dyn Error>> {
     let store = Arc::new(SqliteStore::open(dir, SqliteOptions::default())?);
-    let spec = TokenSpec::named(NodeId::new("bench")?);
+    let spec = TokenSpec { admin: true, ..TokenSpec::named(NodeId::new("bench")?) };
     let options = Options {
         listen: "127.0.0.1:0".to_owned(),
         default_collection: CollectionName::new("docs")?,

@@ -2,6 +2,7 @@
 //! one run, reported as ratios. Run by `cargo xtask bench`.
 
 mod documents;
+mod exchange;
 mod hub;
 mod local;
 mod process;
@@ -25,11 +26,12 @@ Parts:
   all       everything (default)
   hub       W1 push, W2 bootstrap, W3 catch-up, wake-up of a waiting client
   memory    peak memory of the hub while 100,000 and 1,000,000 documents are bootstrapped
+  exchange  packets of registered nodes beside own pushes and pulls, writes with 10,000 registered nodes
   local     inserts, queries, live queries and pulled pages of the embedded database
 
 Options:
   --rounds N       rounds of each measurement, of which the median counts (default 5)
-  --documents N    documents of W1 to W3 (default 100000)
+  --documents N    documents of W1 to W3, changes of the exchange's backlog (default 100000)
 ";
 
 /// How much to measure.
@@ -68,7 +70,7 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
         match *word {
             "--rounds" => extent.rounds = usize::try_from(number()?)?.max(1),
             "--documents" => extent.documents = (number()? / 1_000).max(1) * 1_000,
-            "all" | "hub" | "memory" | "local" => part = word,
+            "all" | "hub" | "memory" | "exchange" | "local" => part = word,
             "--help" | "-h" => {
                 println!("{HELP}");
                 return Ok(true);
@@ -82,6 +84,9 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
     }
     if matches!(part, "all" | "memory") {
         met &= remote::memory()?;
+    }
+    if matches!(part, "all" | "exchange") {
+        met &= exchange::compare(extent)?;
     }
     if matches!(part, "all" | "local") {
         met &= local::compare(extent)?;

@@ -49,6 +49,7 @@ pub fn compare(extent: Extent) -> Result<bool, Box<dyn Error>> {
     met &= line("W1 push, 99th percentile of the reply", "ms", |r| r.w1.p99_ms, Goal::AtMost(2.0));
     met &= line("W2 bootstrap", "docs/s", |r| r.w2.per_s, Goal::AtLeast(0.7));
     met &= line("W3 catch-up of 10,000 changes", "changes/s", |r| r.w3.per_s, Goal::AtLeast(0.6));
+    line("W3 catch-up, server CPU each", "ms", |r| r.w3.cpu_ms, Goal::Open);
 
     let dir = tempfile::tempdir()?;
     let hub = Server::start("serve-hub", dir.path())?;

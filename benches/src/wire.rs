@@ -4,6 +4,9 @@
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
 
+/// How much of a body's beginning is kept: enough for the header of a packet.
+const HEAD_BYTES: usize = 256;
+
 /// One kept-alive connection.
 pub struct Connection {
     stream: BufReader<TcpStream>,
@@ -12,7 +15,7 @@ pub struct Connection {
 
 /// What came back.
 pub struct Answer {
-    /// The first bytes of the body.
+    /// The first 256 bytes of the body.
     pub head: Vec<u8>,
     /// The last 512 bytes of the body.
     pub tail: Vec<u8>,
@@ -47,7 +50,7 @@ impl Connection {
         let mut answer = Answer { head: Vec::new(), tail: Vec::new() };
         let mut take = |piece: &[u8]| {
             if answer.head.is_empty() {
-                answer.head.extend_from_slice(&piece[..piece.len().min(128)]);
+                answer.head.extend_from_slice(&piece[..piece.len().min(HEAD_BYTES)]);
             }
             answer.tail.extend_from_slice(&piece[piece.len().saturating_sub(512)..]);
             let surplus = answer.tail.len().saturating_sub(512);
@@ -155,10 +158,14 @@ fn count(text: &[u8], needle: &[u8]) -> u64 {
 /// The number behind `"server_lsn":`, at the end of a body or else at its beginning.
 #[must_use]
 pub fn server_lsn(answer: &Answer) -> Option<u64> {
-    let number = |piece: &[u8]| {
-        let text = String::from_utf8_lossy(piece);
-        let at = text.rfind("\"server_lsn\":")? + 13;
-        text[at..].chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
-    };
+    let number = |piece: &[u8]| number_behind(piece, "\"server_lsn\":");
     number(&answer.tail).or_else(|| number(&answer.head))
+}
+
+/// The number behind the last `name` in a piece of JSON.
+#[must_use]
+pub fn number_behind(piece: &[u8], name: &str) -> Option<u64> {
+    let text = String::from_utf8_lossy(piece);
+    let at = text.rfind(name)? + name.len();
+    text[at..].chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok()
 }
