@@ -81,8 +81,8 @@ fn written(rounds: usize) -> Result<bool, Box<dyn Error>> {
         let mut times = REGISTERED.map(|_| Vec::new());
         for write in round * WRITES..(round + 1) * WRITES {
             let body = push_body(&format!("write-{write}"), Kind::Insert, write, 1);
-            let turn = usize::try_from(write)? % hubs.len();
-            for n in (0..hubs.len()).map(|n| (n + turn) % hubs.len()) {
+            let turn = usize::try_from(write)?;
+            for n in (0..REGISTERED.len()).map(|n| (n + turn) % REGISTERED.len()) {
                 let (writer, times) = (&mut hubs[n].0, &mut times[n]);
                 let began = Instant::now();
                 writer.request("POST", "/sync/push", &body, |_| ())?;
