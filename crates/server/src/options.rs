@@ -2,6 +2,7 @@
 //! flags are the business of whoever embeds the hub.
 
 use crate::auth::DeclaredToken;
+use crate::clock::Clock;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -49,7 +50,7 @@ impl Default for Options {
     }
 }
 
-/// Limits and retention.
+/// Limits, retention and time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Settings {
     /// Limits on what one request may weigh.
@@ -58,6 +59,8 @@ pub struct Settings {
     pub bounds: Bounds,
     /// How long history is kept.
     pub retention: Retention,
+    /// What the hub takes for the time.
+    pub clock: Clock,
 }
 
 /// A collection's rule, as a configuration gives it.

@@ -1,4 +1,5 @@
-//! Replays one world, or runs many: `cargo run -p syncline-sim -- --seed 7`, `-- --seeds 10000 [--from 1]`.
+//! Replays one world, or runs many: `cargo run -p syncline-sim -- --seed 7`, `-- --seeds 10000 [--from 1]`,
+//! `-- --world packets --seeds 10000`.
 
 use std::process::ExitCode;
 use syncline_sim::world;
@@ -8,6 +9,7 @@ Runs seeded worlds of devices and a hub under faults, and checks every promise a
 
 Usage: syncline-sim --seed N              replay one world and tell what happened if it fails
        syncline-sim --seeds N [--from M]  run N worlds, from seed M on (default 0)
+       syncline-sim --world packets ...   with nodes that exchange packets
 ";
 
 fn main() -> ExitCode {
@@ -27,9 +29,11 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let packets = arguments.windows(2).any(|words| words == ["--world", "packets"]);
+    let run = if packets { world::packets } else { world::run };
     let (mut changes, count) = (0, range.end - range.start);
     for seed in range {
-        match world::run(seed) {
+        match run(seed) {
             Ok(report) => changes += report.changes,
             Err(history) => {
                 eprintln!("{history}");

@@ -26,7 +26,12 @@ pub fn options(config: &Config) -> Result<Options, CliError> {
         listen: config.text("listen").unwrap_or_default().to_owned(),
         default_space: default_space(config)?,
         default_collection: CollectionName::new(config.text("collection").unwrap_or_default())?,
-        settings: Settings { limits: limits(config), bounds: bounds(config), retention: retention(config) },
+        settings: Settings {
+            limits: limits(config),
+            bounds: bounds(config),
+            retention: retention(config),
+            ..Settings::default()
+        },
         tokens: declared_tokens(config)?,
         collections: config.collections.iter().map(|entry| rule(entry, config)).collect::<Result<_, _>>()?,
         exchange: exchange(config)?,

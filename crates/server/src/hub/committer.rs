@@ -2,7 +2,6 @@
 //! commits each group with one store call, then wakes readers and answers.
 
 use super::log_state::LogState;
-use crate::clock;
 use crate::error::ServerError;
 use crate::meters::Meters;
 use crate::options::Settings;
@@ -121,7 +120,7 @@ impl Committer {
     async fn commit(&self, group: Arc<[Intake]>) -> Result<Vec<Pushed>, StoreError> {
         let started = Instant::now();
         let outcome = Arc::new(Mutex::new(Outcome::default()));
-        let rules = Rules { now: clock::now(), limits: self.settings.limits };
+        let rules = Rules { now: self.settings.clock.now(), limits: self.settings.limits };
         let touch = touch(&group);
         let seen = Arc::clone(&outcome);
         let decide = Box::new(move |loaded: Loaded| {

@@ -3,7 +3,6 @@
 use super::committer::{Committer, Job, Pushed, Share};
 use super::log_state::LogState;
 use super::reading::Reading;
-use crate::clock;
 use crate::error::ServerError;
 use crate::meters::Meters;
 use crate::options::Settings;
@@ -180,7 +179,7 @@ impl Space {
             }
             readers.insert(node.clone());
         }
-        noted.insert(node.clone(), (lsn, clock::now()));
+        noted.insert(node.clone(), (lsn, self.settings.clock.now()));
         handed.insert(node.clone(), lsn);
     }
 

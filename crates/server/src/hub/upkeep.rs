@@ -2,7 +2,6 @@
 //! longer asks for, and lets the store give back what idle spaces hold.
 
 use super::{Hub, Space};
-use crate::clock;
 use crate::error::ServerError;
 use crate::store::{Encoder, Head, Row, Scan, Scanned, Trim, Trimmed};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,7 +57,7 @@ impl Space {
     /// # Errors
     /// Those of a push and of the store; what is left goes with the next round.
     pub async fn expire(&self) -> Result<u64, ServerError> {
-        let by = Millis(clock::now().0.saturating_sub(self.settings.limits.clock_drift_ms));
+        let by = Millis(self.settings.clock.now().0.saturating_sub(self.settings.limits.clock_drift_ms));
         let (mut after, mut removed) = ((Millis(0), Lsn::ZERO), 0);
         loop {
             let rows = self.store.expired(&self.name, by, after, EXPIRED_PER_COMMIT).await?;
@@ -77,7 +76,7 @@ impl Space {
     /// # Errors
     /// Those of the store.
     pub async fn trim(&self) -> Result<Trimmed, ServerError> {
-        let (now, keep) = (clock::now(), self.settings.retention);
+        let (now, keep) = (self.settings.clock.now(), self.settings.retention);
         let ago = |age: Duration| Millis(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
         let old = self.last_before(ago(keep.log)).await?;
         let silent = ago(keep.nodes);

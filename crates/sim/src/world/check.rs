@@ -17,7 +17,7 @@ pub struct Report {
 
 /// Counts what happened.
 pub fn report(hub: &Hub, devices: &[Device]) -> Report {
-    Report { changes: changes(hub).count(), edits: devices.iter().map(|d| d.written().len()).sum() }
+    Report { changes: changes(&hub.log()).count(), edits: devices.iter().map(|d| d.written().len()).sum() }
 }
 
 /// Every broken promise, in words.
@@ -25,12 +25,12 @@ pub fn all(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
     let mut problems = order(hub);
     problems.extend(exactly_one_effect(hub));
     problems.extend(convergence(hub, devices));
-    problems.extend(nothing_lost(hub, devices));
+    problems.extend(nothing_lost(hub, "device", devices.iter().map(Device::written)));
     problems
 }
 
-fn changes(hub: &Hub) -> impl Iterator<Item = &Change> {
-    hub.log().iter().filter_map(|entry| match entry {
+pub(super) fn changes(log: &[Entry]) -> impl Iterator<Item = &Change> {
+    log.iter().filter_map(|entry| match entry {
         Entry::Change(change) => Some(change),
         Entry::Ticket(_) | Entry::Return(_) => None,
     })
@@ -39,7 +39,8 @@ fn changes(hub: &Hub) -> impl Iterator<Item = &Change> {
 /// LSNs are 1, 2, 3 … in commit order.
 fn order(hub: &Hub) -> Vec<String> {
     let expected = (1..).map(Lsn);
-    let wrong = hub.log().iter().zip(expected).find(|(entry, lsn)| entry.lsn() != *lsn);
+    let log = hub.log();
+    let wrong = log.iter().zip(expected).find(|(entry, lsn)| entry.lsn() != *lsn);
     wrong.map(|(entry, lsn)| format!("order: LSN {} stands where {lsn} should", entry.lsn())).into_iter().collect()
 }
 
@@ -47,7 +48,7 @@ fn order(hub: &Hub) -> Vec<String> {
 fn exactly_one_effect(hub: &Hub) -> Vec<String> {
     let mut seen: BTreeMap<(u32, u64, String), Lsn> = BTreeMap::new();
     let mut problems = Vec::new();
-    for change in changes(hub) {
+    for change in changes(&hub.log()) {
         let meta = &change.version.meta;
         let marks = meta.fields.values().chain([&meta.whole]).chain(&meta.removed);
         let made_here: BTreeSet<&Mark> = marks.filter(|mark| mark.lsn == change.version.lsn).collect();
@@ -64,16 +65,22 @@ fn exactly_one_effect(hub: &Hub) -> Vec<String> {
     problems
 }
 
-/// Every device shows the hub's documents and owes it nothing.
-fn convergence(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
-    let mut truth = Documents::new();
-    for change in changes(hub) {
+/// The hub's documents.
+pub(super) fn documents(hub: &Hub) -> Documents {
+    let mut documents = Documents::new();
+    for change in changes(&hub.log()) {
         let key = (change.collection.to_string(), change.id.to_string());
-        truth.remove(&key);
+        documents.remove(&key);
         if change.version.meta.is_live() {
-            truth.insert(key, serde_json::from_str(change.version.body.text()).expect("bodies are JSON"));
+            documents.insert(key, serde_json::from_str(change.version.body.text()).expect("bodies are JSON"));
         }
     }
+    documents
+}
+
+/// Every device shows the hub's documents and owes it nothing.
+fn convergence(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
+    let truth = documents(hub);
     let mut problems = Vec::new();
     for (n, device) in devices.iter_mut().enumerate() {
         let shown = device.documents();
@@ -89,15 +96,15 @@ fn convergence(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
 }
 
 /// Every value that was ever written is in the log, in the ledger or in a quarantine.
-fn nothing_lost(hub: &Hub, devices: &[Device]) -> Vec<String> {
-    let logged: String = changes(hub).map(|change| change.version.body.text()).collect();
+pub(super) fn nothing_lost<'a>(hub: &Hub, who: &str, written: impl Iterator<Item = Vec<&'a String>>) -> Vec<String> {
+    let logged: String = changes(&hub.log()).map(|change| change.version.body.text()).collect();
     let aside = hub.set_aside();
     let lost = |value: &String| !logged.contains(value.as_str()) && !aside.contains(value.as_str());
     let mut problems = Vec::new();
-    for (n, device) in devices.iter().enumerate() {
-        let missing: Vec<&String> = device.written().into_iter().filter(|value| lost(value)).collect();
+    for (n, values) in written.enumerate() {
+        let missing: Vec<&String> = values.into_iter().filter(|value| lost(value)).collect();
         if !missing.is_empty() {
-            problems.push(format!("nothing lost: {missing:?} of device {n} are nowhere"));
+            problems.push(format!("nothing lost: {missing:?} of {who} {n} are nowhere"));
         }
     }
     problems

@@ -17,12 +17,13 @@ pub type Documents = BTreeMap<(String, String), Value>;
 
 const COLLECTIONS: [&str; 2] = ["notes", "tasks"];
 /// Few ids, so that devices meet on the same documents.
-const IDS: [&str; 4] = ["a", "b", "c", "d"];
+pub const IDS: [&str; 4] = ["a", "b", "c", "d"];
 const FIELDS: [&str; 3] = ["x", "y", "z"];
 
 /// One device.
 pub struct Device {
     number: usize,
+    ids: &'static [&'static str],
     database: Database,
     clock: Arc<AtomicU64>,
     skew_ms: i64,
@@ -37,7 +38,7 @@ pub struct Device {
 }
 
 impl Device {
-    pub fn new(number: usize, jitter: u64) -> Device {
+    pub fn new(number: usize, ids: &'static [&'static str], jitter: u64) -> Device {
         let clock = Arc::new(AtomicU64::new(0));
         let reads = Arc::clone(&clock);
         let options = DatabaseOptions::memory().timestamps(false).time(move || Millis(reads.load(Ordering::Relaxed)));
@@ -46,7 +47,7 @@ impl Device {
         let skew_ms = i64::try_from(jitter % 20_000).unwrap_or_default() - 10_000;
         let session = Session::new(Settings::default());
         let written = BTreeMap::new();
-        Device { number, database, clock, skew_ms, session, jitter, node, life: 0, edits: 0, written }
+        Device { number, ids, database, clock, skew_ms, session, jitter, node, life: 0, edits: 0, written }
     }
 
     pub fn node(&self) -> &NodeId {
@@ -104,7 +105,7 @@ impl Device {
     /// The user does something; tells what.
     pub fn act(&mut self, dice: &mut Rng, now: Millis) -> String {
         self.set_clock(now);
-        let (name, id) = (COLLECTIONS[dice.usize(..COLLECTIONS.len())], IDS[dice.usize(..IDS.len())]);
+        let (name, id) = (COLLECTIONS[dice.usize(..COLLECTIONS.len())], self.ids[dice.usize(..self.ids.len())]);
         let field = FIELDS[dice.usize(..FIELDS.len())];
         match dice.u32(0..20) {
             0..=8 => self.set(name, id, field),

@@ -2,16 +2,17 @@
 //! the session as the HTTP dialect would. Its memory (waiting polls) is lost when it restarts; what it
 //! committed is not.
 
+use super::recorder::Recorder;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, decide, touch};
 use syncline_core::model::{
-    CollectionName, Cursor, Intake, Limits, Lsn, Millis, NodeId, Page, PageEdit, PageOp, PushReply, SnapshotEnd,
+    Author, CollectionName, Cursor, Intake, Limits, Lsn, Millis, NodeId, Page, PageEdit, PageOp, PushReply, SnapshotEnd,
     SnapshotHead, SpaceName,
 };
 use syncline_core::session::{Answer, Failure, Request};
 use syncline_core::wire::own;
-use syncline_server::store::{Encoder, Head, ListQuery, MemoryStore, Row, Scan, Scanned, Store};
+use syncline_server::store::{Encoder, Head, ListQuery, Row, Scan, Scanned, Store};
 use tokio::sync::mpsc;
 
 /// Documents in one part of a snapshot: small, so that snapshots are cut in the middle.
@@ -19,10 +20,9 @@ const SNAPSHOT_PART: usize = 3;
 
 /// One hub with one space.
 pub struct Hub {
-    store: MemoryStore,
+    store: Arc<Recorder>,
     space: SpaceName,
     limits: Limits,
-    log: Vec<Entry>,
 }
 
 impl Hub {
@@ -32,11 +32,11 @@ impl Hub {
     /// Never: the memory store always opens a space.
     #[must_use]
     pub fn new() -> Hub {
-        let (store, space) = (MemoryStore::default(), SpaceName::new("main").expect("a valid name"));
+        let (store, space) = (Arc::new(Recorder::default()), SpaceName::new("main").expect("a valid name"));
         pollster::block_on(store.open_space(&space)).expect("a memory store opens spaces");
         // Small pages, so that worlds of a few dozen documents have several.
         let limits = Limits { page_changes: 5, ..Limits::default() };
-        Hub { store, space, limits, log: Vec::new() }
+        Hub { store, space, limits }
     }
 
     /// Where the log stands.
@@ -49,9 +49,24 @@ impl Hub {
     }
 
     /// Everything that was ever committed, in order.
+    pub fn log(&self) -> MutexGuard<'_, Vec<Entry>> {
+        self.store.log()
+    }
+
+    /// The store below, its space and its limits: for another door to the same hub.
     #[must_use]
-    pub fn log(&self) -> &[Entry] {
-        &self.log
+    pub fn parts(&self) -> (Arc<Recorder>, SpaceName, Limits) {
+        (Arc::clone(&self.store), self.space.clone(), self.limits)
+    }
+
+    /// The number of a node that has pushed.
+    ///
+    /// # Panics
+    /// Never: the space was opened.
+    #[must_use]
+    pub fn author(&self, node: &NodeId) -> Option<Author> {
+        let nodes = pollster::block_on(self.store.nodes(&self.space)).expect("the space was opened");
+        nodes.into_iter().find(|row| row.node == node.as_str()).map(|row| row.author)
     }
 
     /// Losing values of the conflict ledger and ops of the quarantine, as text.
@@ -70,7 +85,7 @@ impl Hub {
     /// Whether a pull with these words would find something.
     #[must_use]
     pub fn has_news(&self, scope: &BTreeSet<CollectionName>, since: Lsn) -> bool {
-        self.log.iter().rev().take_while(|entry| entry.lsn() > since).any(|entry| match entry {
+        self.log().iter().rev().take_while(|entry| entry.lsn() > since).any(|entry| match entry {
             Entry::Change(change) => scope.contains(&change.collection),
             Entry::Ticket(_) | Entry::Return(_) => false,
         })
@@ -109,7 +124,6 @@ impl Hub {
         let head = pollster::block_on(self.store.commit(&self.space, wanted, Box::new(deciding)))
             .map_err(|e| Failure::Server(e.to_string()))?;
         let decided = outcome.lock().unwrap_or_else(PoisonError::into_inner).take().expect("the commit has decided");
-        self.log.extend(decided.writes.entries);
         match decided.replies.into_iter().next() {
             Some(Reply::Own { author, receipts }) => {
                 let reply =

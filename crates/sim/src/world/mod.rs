@@ -1,21 +1,32 @@
 //! A seeded world: one hub and a few devices with the real session, the real database and the real hub
 //! decisions, on a network that drops, repeats, delays and cuts, with restarts of both sides. Time is a
-//! number; nothing waits. The same seed gives the same history.
+//! number; nothing waits. The same seed gives the same history. [`packets`] adds nodes that exchange packets, through
+//! the hub's real router.
 
 mod check;
 mod device;
+mod door;
+mod exchange;
 mod hub;
 mod network;
+mod node;
+mod recorder;
+mod watch;
 
 pub use check::Report;
+pub use exchange::run as packets;
 pub use hub::Hub;
 pub use network::{Fate, Faults};
 
-use device::Device;
+use device::{Device, IDS};
+use door::Door;
+use exchange::UUIDS;
 use fastrand::Rng;
+use node::Node;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use syncline_core::model::{CollectionName, Lsn, Millis};
 use syncline_core::session::{Answer, Effect, Event, Failure, Request, RequestId};
+use watch::Watch;
 
 /// When a request without an answer fails, as the client's time-out.
 const TIME_OUT_MS: u64 = 15_000;
@@ -42,6 +53,8 @@ enum Happening {
     Restart(usize),
     /// The hub loses its memory and starts again.
     RestartHub,
+    /// Something happens to a node.
+    Packets(exchange::Event),
 }
 
 /// A pull that waits at the hub.
@@ -65,6 +78,11 @@ pub struct World {
     hub: Hub,
     devices: Vec<Device>,
     polls: BTreeMap<u64, Poll>,
+    healed: bool,
+    door: Option<Door>,
+    nodes: Vec<Node>,
+    watches: Vec<Watch>,
+    problems: Vec<String>,
     history: Vec<String>,
 }
 
@@ -88,8 +106,29 @@ impl World {
     fn new(seed: u64) -> World {
         let mut dice = Rng::with_seed(seed);
         let faults = Faults::roll(&mut dice);
-        let devices = (0..dice.usize(2..=3)).map(|n| Device::new(n, dice.u64(..))).collect();
-        let mut world = World {
+        let devices = (0..dice.usize(2..=3)).map(|n| Device::new(n, &IDS, dice.u64(..))).collect();
+        let mut world = World::with(dice, faults, devices);
+        world.plan();
+        world
+    }
+
+    /// A world of two or three nodes and up to two devices.
+    fn of_packets(seed: u64) -> World {
+        let mut dice = Rng::with_seed(seed);
+        let faults = Faults::roll(&mut dice);
+        let devices = (0..dice.usize(0..=2)).map(|n| Device::new(n, &UUIDS, dice.u64(..))).collect();
+        let nodes: Vec<Node> = (0..dice.usize(2..=3)).map(|n| Node::new(n, &UUIDS, &mut dice)).collect();
+        let mut world = World::with(dice, faults, devices);
+        world.door = Some(Door::new(world.hub.parts()));
+        world.watches = nodes.iter().map(|_| Watch::default()).collect();
+        world.nodes = nodes;
+        world.plan();
+        world.plan_nodes();
+        world
+    }
+
+    fn with(dice: Rng, faults: Faults, devices: Vec<Device>) -> World {
+        World {
             now: BEGINNING,
             order: 0,
             agenda: BTreeMap::new(),
@@ -98,24 +137,32 @@ impl World {
             hub: Hub::new(),
             devices,
             polls: BTreeMap::new(),
+            healed: false,
+            door: None,
+            nodes: Vec::new(),
+            watches: Vec::new(),
+            problems: Vec::new(),
             history: Vec::new(),
-        };
-        for device in 0..world.devices.len() {
-            world.start(device);
-            for _ in 0..world.dice.u32(3..15) {
-                let at = world.dice.u64(0..TROUBLE_MS);
-                world.schedule(at, Happening::Act(device));
+        }
+    }
+
+    /// What will happen to the devices and the hub.
+    fn plan(&mut self) {
+        for device in 0..self.devices.len() {
+            self.start(device);
+            for _ in 0..self.dice.u32(3..15) {
+                let at = self.dice.u64(0..TROUBLE_MS);
+                self.schedule(at, Happening::Act(device));
             }
-            if world.dice.bool() {
-                let at = world.dice.u64(0..TROUBLE_MS);
-                world.schedule(at, Happening::Restart(device));
+            if self.dice.bool() {
+                let at = self.dice.u64(0..TROUBLE_MS);
+                self.schedule(at, Happening::Restart(device));
             }
         }
-        if world.dice.bool() {
-            let at = world.dice.u64(0..TROUBLE_MS);
-            world.schedule(at, Happening::RestartHub);
+        if self.dice.bool() {
+            let at = self.dice.u64(0..TROUBLE_MS);
+            self.schedule(at, Happening::RestartHub);
         }
-        world
     }
 
     fn schedule(&mut self, after_ms: u64, happening: Happening) {
@@ -138,6 +185,7 @@ impl World {
 
     fn heal(&mut self) {
         self.faults = Faults::NONE;
+        self.healed = true;
         self.note("the network heals, nobody writes any more".to_owned());
     }
 
@@ -153,6 +201,7 @@ impl World {
                 self.start(device);
             }
             Happening::RestartHub => self.restart_hub(),
+            Happening::Packets(event) => self.happen_to_nodes(event),
         }
     }
 
@@ -163,6 +212,9 @@ impl World {
 
     fn restart_hub(&mut self) {
         self.note("the hub restarts: waiting polls are lost".to_owned());
+        if let Some(door) = &mut self.door {
+            door.restart();
+        }
         for poll in std::mem::take(&mut self.polls).into_values() {
             let event = Event::Failed(poll.id, Failure::Network("connection reset".to_owned()));
             self.schedule(1, Happening::Report { device: poll.device, life: poll.life, event });
