@@ -53,7 +53,7 @@ fn exactly_one_effect(hub: &Hub) -> Vec<String> {
         let marks = meta.fields.values().chain([&meta.whole]).chain(&meta.removed);
         let made_here: BTreeSet<&Mark> = marks.filter(|mark| mark.lsn == change.version.lsn).collect();
         for mark in made_here {
-            let edit = (mark.author.0, mark.stamp.0, change.id.to_string());
+            let edit = (mark.author.0, mark.stamp.0, format!("{}/{}", change.collection, change.id));
             if let Some(first) = seen.insert(edit, change.version.lsn) {
                 problems.push(format!(
                     "exactly one effect: {} of {} took effect again at {}",

@@ -58,7 +58,9 @@ pub fn run(seed: u64) -> Result<Report, String> {
     if problems.is_empty() {
         return Ok(check::report(&world.hub, &world.devices));
     }
-    Err(format!("seed {seed}:\n{}\n\n{}", world.history.join("\n"), problems.join("\n")))
+    let log: Vec<String> = world.hub.log().iter().map(|entry| format!("{entry:?}")).collect();
+    let parts = [world.history.join("\n"), log.join("\n"), problems.join("\n")];
+    Err(format!("seed {seed}:\n{}", parts.join("\n\n")))
 }
 
 impl World {
