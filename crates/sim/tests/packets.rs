@@ -181,12 +181,12 @@ impl World {
         let fill = taken.reached.fill.map_or(Lsn(0), |fill| fill.start);
         let (after, author) = (taken.reached.cursor, taken.author);
         let scan = Scan::Packet { after, author, fill, collections: None, max_rows: PAGE, max_bytes: 1 << 20 };
-        let (told, upto) = self.read(scan);
+        let (told, upto, last) = self.read(scan);
         if told.is_empty() {
-            self.settled.insert(node, Settled { from: taken.reached, upto });
+            self.settled.insert(node, Settled { from: taken.reached, upto, last });
             return (taken.issued, taken.ack, told);
         }
-        let dispatch = Dispatch { node, from: taken.reached, upto, held: Vec::new() };
+        let dispatch = Dispatch { node, from: taken.reached, upto, last, held: Vec::new() };
         let Reply::Dispatched { number } = self.commit(Intake::Dispatch(dispatch)) else { panic!("not moved") };
         (number, taken.ack, told)
     }
@@ -212,13 +212,13 @@ impl World {
         reply.lock().unwrap().take().unwrap()
     }
 
-    fn read(&self, scan: Scan) -> (Vec<Told>, Lsn) {
+    fn read(&self, scan: Scan) -> (Vec<Told>, Lsn, bool) {
         let heard = Arc::new(Mutex::new(Vec::new()));
         let scanned = pollster::block_on(async {
             let (out, _rest) = mpsc::channel(4);
             self.store.scan(&space(), scan, Box::new(Ear(Arc::clone(&heard))), out).await.unwrap()
         });
-        (std::mem::take(&mut *heard.lock().unwrap()), scanned.upto)
+        (std::mem::take(&mut *heard.lock().unwrap()), scanned.upto, !scanned.more)
     }
 }
 

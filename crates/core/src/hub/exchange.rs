@@ -52,7 +52,7 @@ impl Progress {
         if traffic.reached() != dispatch.from {
             return Reply::Moved;
         }
-        let number = traffic.dispatch(dispatch.upto);
+        let number = traffic.dispatch(dispatch.upto, dispatch.last);
         self.note_traffic(&dispatch.node, traffic);
         self.writes.held.extend(dispatch.held.iter().map(|held| (dispatch.node.clone(), held.clone())));
         Reply::Dispatched { number }
@@ -68,7 +68,7 @@ impl Progress {
             if traffic.last.ack == packet.ack { std::mem::take(&mut traffic.last) } else { LastPacket::default() };
         let anew = packet.number == traffic.received;
         let since = if anew { since } else { self.loaded.head };
-        let sender = Sender { packet, author, cursor: traffic.cursor, since: anew.then_some(since) };
+        let sender = Sender { packet, author, known: traffic.known.upto, since: anew.then_some(since) };
         let (mut refused, mut returns) = (Vec::new(), Vec::new());
         for entity in &packet.entities {
             if again.entities.contains(&entity.digest) {
@@ -101,14 +101,14 @@ impl Progress {
 
     /// Applies one entity; tells which document its sender must get back.
     fn entity(&mut self, sender: &Sender<'_>, entity: &Entity) -> Result<Option<DocKey>, Rejection> {
-        let Sender { packet, author, cursor, .. } = *sender;
+        let Sender { packet, author, known, .. } = *sender;
         let collection = match &entity.edit {
             EntityEdit::Put { collection, .. } | EntityEdit::Remove { collection } => collection,
             EntityEdit::Unusable(why) => return Err(why.clone()),
         };
         let key = (collection.clone(), entity.uuid.clone());
         let before = self.loaded.docs.get(&key);
-        let unseen = before.is_some_and(|version| version.lsn > cursor && version.author != author);
+        let unseen = before.is_some_and(|version| version.lsn > known && version.author != author);
         // Copies of one number may overtake each other: whichever stands, its sender is told.
         let again = before.and_then(|version| sender.wrote(version));
         if again.is_some_and(|written| entity.time.is_some_and(|time| Stamp::at(time) < written)) {
@@ -117,7 +117,7 @@ impl Progress {
         let unborn = before.is_none_or(|version| version.meta.born == Stamp::ZERO);
         let edit = edit_of(entity, unborn);
         let stamp = self.clamp(Stamp::at(entity.time.unwrap_or(self.rules.now)));
-        let (base, strategy, committed) = (Base::At(cursor), None, Millis(0));
+        let (base, strategy, committed) = (Base::At(known), None, Millis(0));
         self.apply(Attempt { key: key.clone(), edit: &edit, author, base, stamp, strategy, committed })?;
         let filter = packet.filtered.get(collection);
         if filter.is_some() {
@@ -205,8 +205,8 @@ impl Progress {
 struct Sender<'a> {
     packet: &'a Packet,
     author: Author,
-    /// What the sender knows.
-    cursor: Lsn,
+    /// Up to where it knows every document.
+    known: Lsn,
     /// Where the packet's number was taken before: where the log stood then.
     since: Option<Lsn>,
 }

@@ -10,7 +10,9 @@ impl Traffic {
         self.confirmed = self.confirmed.max(ack);
         self.confirmed_at = now;
         self.sent.retain(|(number, _)| *number > ack);
-        self.advance(upto);
+        let end = self.known.ends.contains(&ack);
+        self.known.ends.retain(|number| *number > ack);
+        self.advance(upto, end);
     }
 
     /// A packet that holds nothing needs no memory of its own, however often a node asks for news.
@@ -27,21 +29,29 @@ impl Traffic {
     /// Passes a stretch of the log that holds nothing for the node.
     pub(super) fn settle(&mut self, settled: Option<Settled>) {
         if let Some(settled) = settled.filter(|settled| settled.from == self.reached()) {
-            self.advance(settled.upto);
+            self.advance(settled.upto, settled.last);
         }
     }
 
-    /// Gives out the next number, to a packet that brings the node up to a position.
-    pub(super) fn dispatch(&mut self, upto: Lsn) -> u64 {
+    /// Gives out the next number, to a packet that brings the node up to a position; `last`: the log's end.
+    pub(super) fn dispatch(&mut self, upto: Lsn, last: bool) -> u64 {
         self.issued += 1;
         self.sent.push((self.issued, upto));
+        if last {
+            self.known.ends.insert(self.issued);
+        }
         let over = self.sent.len().saturating_sub(Traffic::SENT_MAX);
-        self.sent.drain(..over);
+        for (number, _) in self.sent.drain(..over) {
+            self.known.ends.remove(&number);
+        }
         self.issued
     }
 
-    fn advance(&mut self, upto: Lsn) {
+    fn advance(&mut self, upto: Lsn, end: bool) {
         self.cursor = self.cursor.max(upto);
+        if end {
+            self.known.upto = self.known.upto.max(upto);
+        }
         self.fill = self.fill.filter(|fill| self.cursor < fill.start);
     }
 }

@@ -20,8 +20,8 @@ pub use ids::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, Lsn, NodeId
 pub use limits::Limits;
 pub use op::{Base, Edit, Op, OpKey};
 pub use packet::{
-    Dispatch, Entity, EntityEdit, Fill, Holding, LastPacket, Packet, Plan, Reached, Refused, Registration, Settled,
-    Traffic,
+    Dispatch, Entity, EntityEdit, Fill, Holding, Known, LastPacket, Packet, Plan, Reached, Refused, Registration,
+    Settled, Traffic,
 };
 pub use push::{Claim, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
 pub use receipt::{Receipt, Rejection, Verdict};

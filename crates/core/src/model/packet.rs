@@ -33,6 +33,8 @@ pub struct Packet {
 pub struct Reached {
     /// See [`Traffic::cursor`].
     pub cursor: Lsn,
+    /// See [`Known::upto`].
+    pub known: Lsn,
     /// See [`Traffic::fill`].
     pub fill: Option<Fill>,
 }
@@ -44,6 +46,8 @@ pub struct Settled {
     pub from: Reached,
     /// Where it ended.
     pub upto: Lsn,
+    /// Whether that was the end of the log.
+    pub last: bool,
 }
 
 /// One element of a packet's body.
@@ -108,6 +112,8 @@ pub struct Dispatch {
     pub from: Reached,
     /// The packet holds everything for the node up to here.
     pub upto: Lsn,
+    /// Whether that is the end of the log: no further packet follows.
+    pub last: bool,
     /// Where the node's row filter is in force: what the node holds with this packet, and what it loses.
     pub held: Vec<Holding>,
 }
@@ -167,14 +173,26 @@ pub struct Traffic {
     pub confirmed_at: Millis,
     /// The last number given to a packet of the hub.
     pub issued: u64,
-    /// The node has everything that it may see up to here.
+    /// The node has everything that it may see up to here, except of documents that have changed since.
     pub cursor: Lsn,
+    /// What it has of those.
+    pub known: Known,
     /// Packets that are not confirmed: number and how far each brings the node; the newest few.
     pub sent: Vec<(u64, Lsn)>,
     /// While the node is given everything that is alive: where the log stood when that began.
     pub fill: Option<Fill>,
     /// What the last accepted packet held.
     pub last: LastPacket,
+}
+
+/// A packet that ends before the log does passes by what was done to documents that come behind its end: the node
+/// hears of them with their newest version only. So what a node knows of a document may be older than its cursor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The node knows every document as it was here, or later.
+    pub upto: Lsn,
+    /// Of the packets that wait for their confirmation those that came to the log's end.
+    pub ends: BTreeSet<u64>,
 }
 
 /// A first (or repeated) complete fill.
@@ -217,6 +235,7 @@ impl Traffic {
     /// Gives the node everything again: it may hold what it should not, or lack what it should.
     pub fn fill_again(&mut self, head: Lsn) {
         self.cursor = Lsn::ZERO;
+        self.known = Known::default();
         self.sent.clear();
         self.fill = Some(Fill { start: head, again: true });
     }
@@ -230,7 +249,7 @@ impl Traffic {
     /// How far its reading has come.
     #[must_use]
     pub fn reached(&self) -> Reached {
-        Reached { cursor: self.cursor, fill: self.fill }
+        Reached { cursor: self.cursor, known: self.known.upto, fill: self.fill }
     }
 
     /// Where the log must still be readable for this node.

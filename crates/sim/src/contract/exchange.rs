@@ -5,7 +5,7 @@ use super::{AnyStore, Bench};
 use std::collections::BTreeSet;
 use syncline_core::hub::{Touch, WriteSet};
 use syncline_core::model::{
-    Author, Fill, Holding, LastPacket, Lsn, Millis, Plan, Refused, Registration, Rejection, Traffic,
+    Author, Fill, Holding, Known, LastPacket, Lsn, Millis, Plan, Refused, Registration, Rejection, Traffic,
 };
 use syncline_server::store::{Head, Scan, Scanned, StoreError, Trim};
 
@@ -96,6 +96,7 @@ pub async fn traffic_comes_back_as_written(bench: &dyn Bench) {
         confirmed_at: Millis(12),
         issued: 5,
         cursor: Lsn(9),
+        known: Known { upto: Lsn(7), ends: [5].into() },
         sent: vec![(4, Lsn(10)), (5, Lsn(12))],
         fill: Some(Fill { start: Lsn(20), again: true }),
         last,

@@ -53,16 +53,16 @@ async fn exchange(
     assert!(taken.refused.is_empty(), "{taken:?}");
     let (entities, upto) = read(store, &taken).await;
     if entities.is_empty() {
-        settled.insert(sender.clone(), Settled { from: taken.reached, upto });
+        settled.insert(sender.clone(), Settled { from: taken.reached, upto, last: true });
         return json!([taken.issued, taken.ack, entities]);
     }
-    let dispatch = Dispatch { node: sender.clone(), from: taken.reached, upto, held: Vec::new() };
+    let dispatch = Dispatch { node: sender.clone(), from: taken.reached, upto, last: true, held: Vec::new() };
     let Reply::Dispatched { number } = commit(store, Intake::Dispatch(dispatch)).await else { panic!("not moved") };
     json!([number, taken.ack, entities])
 }
 
 async fn read(store: &AnyStore, taken: &Taken) -> (Vec<Value>, Lsn) {
-    let Reached { cursor, fill } = taken.reached;
+    let Reached { cursor, fill, .. } = taken.reached;
     let packet = Scan::Packet {
         after: cursor,
         author: taken.author,

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, decide, touch};
 use syncline_core::model::{
-    Author, CollectionName, Cursor, Intake, Limits, Lsn, Millis, NodeId, Page, PageEdit, PageOp, PushReply, SnapshotEnd,
-    SnapshotHead, SpaceName,
+    Author, CollectionName, Cursor, Intake, Limits, Lsn, Millis, NodeId, Page, PageEdit, PageOp, PushReply,
+    SnapshotEnd, SnapshotHead, SpaceName,
 };
 use syncline_core::session::{Answer, Failure, Request};
 use syncline_core::wire::own;

@@ -68,7 +68,9 @@ impl Watch {
         if !self.done.insert(sent.text.clone()) && hub.log().len() != before {
             problem("exactly one effect: a repeat changed something".to_owned());
         }
-        for entity in reply.entities.iter().filter(|_| node.habits.whole_rows && !node.habits.filtered && !self.refilled) {
+        for entity in
+            reply.entities.iter().filter(|_| node.habits.whole_rows && !node.habits.filtered && !self.refilled)
+        {
             if hub.author(&node.id).is_some_and(|author| is_all_its_own(hub, names(entity), author)) {
                 problem(format!("own change: nobody else has ever touched {}", names(entity).1));
             }
@@ -98,9 +100,9 @@ fn names(entity: &Value) -> (&str, &str) {
 
 fn is_all_its_own(hub: &Hub, key: (&str, &str), author: Author) -> bool {
     let log = hub.log();
-    changes(&log).filter(|change| (change.collection.as_str(), change.id.as_str()) == key).all(|change| {
-        change.version.author == author
-    })
+    changes(&log)
+        .filter(|change| (change.collection.as_str(), change.id.as_str()) == key)
+        .all(|change| change.version.author == author)
 }
 
 /// Every promise to packet nodes that is broken in a world at rest.
@@ -142,4 +144,3 @@ fn effects<'a>(hub: &'a Hub, node: &'a Node) -> impl Iterator<Item = String> + '
         wrong.then(|| format!("exactly one effect: {registered} changes of {} took effect {made} times", key.1))
     })
 }
-

@@ -127,7 +127,7 @@ impl Space {
     /// Sends everything up to the head to a node.
     fn send(&mut self, name: &str) -> u64 {
         let (from, upto) = (self.traffic(name).reached(), self.state.head);
-        match self.commit(Intake::Dispatch(Dispatch { node: node(name), from, upto, held: Vec::new() })) {
+        match self.commit(Intake::Dispatch(Dispatch { node: node(name), from, upto, last: true, held: Vec::new() })) {
             Reply::Dispatched { number } => number,
             other => panic!("{other:?}"),
         }
@@ -269,10 +269,11 @@ fn a_settled_stretch_is_passed_only_from_where_it_was_read() {
     let mut space = Space::new();
     space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
     let from = space.traffic("a").reached();
-    let elsewhere = Settled { from: Reached { fill: Some(Fill { start: Lsn(1), again: true }), ..from }, upto: Lsn(1) };
+    let elsewhere =
+        Settled { from: Reached { fill: Some(Fill { start: Lsn(1), again: true }), ..from }, upto: Lsn(1), last: true };
     space.take(Packet { settled: Some(elsewhere), ..packet("a", 2, 0, vec![]) });
     assert_eq!(space.traffic("a").cursor, Lsn(0));
-    space.take(Packet { settled: Some(Settled { from, upto: Lsn(1) }), ..packet("a", 3, 0, vec![]) });
+    space.take(Packet { settled: Some(Settled { from, upto: Lsn(1), last: true }), ..packet("a", 3, 0, vec![]) });
     assert_eq!(space.traffic("a").cursor, Lsn(1));
 }
 
@@ -367,7 +368,8 @@ fn an_unknown_node_gets_nothing_done() {
     let mut space = Space::new();
     let reply = space.commit(Intake::Packet(packet("stranger", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)])));
     assert_eq!((reply, space.news().as_str()), (Reply::UnknownNode, ""));
-    let dispatch = Dispatch { node: node("stranger"), from: Reached::default(), upto: Lsn(1), held: Vec::new() };
+    let dispatch =
+        Dispatch { node: node("stranger"), from: Reached::default(), upto: Lsn(1), last: true, held: Vec::new() };
     assert_eq!(space.commit(Intake::Dispatch(dispatch)), Reply::UnknownNode);
 }
 
@@ -378,12 +380,15 @@ fn a_node_that_was_silent_for_too_long_is_filled_again() {
     let number = space.send("a");
     space.state.horizon = Lsn(1);
     let taken = space.take(packet("a", 1, 0, vec![]));
-    assert_eq!(taken.reached, Reached { cursor: Lsn(0), fill: Some(Fill { start: Lsn(2), again: true }) });
+    assert_eq!(
+        taken.reached,
+        Reached { cursor: Lsn(0), known: Lsn(0), fill: Some(Fill { start: Lsn(2), again: true }) }
+    );
     space.take(packet("a", 2, number, vec![]));
     assert_eq!(space.traffic("a").cursor, Lsn(0), "what was sent before does not count for the fill");
     let number = space.send("a");
     let taken = space.take(packet("a", 3, number, vec![]));
-    assert_eq!(taken.reached, Reached { cursor: Lsn(2), fill: None });
+    assert_eq!(taken.reached, Reached { cursor: Lsn(2), known: Lsn(2), fill: None });
 }
 
 #[test]
@@ -392,7 +397,7 @@ fn a_packet_of_the_hub_that_was_read_before_a_fill_began_is_not_sent() {
     space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
     let from = space.traffic("a").reached();
     space.state.traffic.get_mut(&node("a")).unwrap().fill_again(Lsn(1));
-    let stale = Dispatch { node: node("a"), from, upto: Lsn(1), held: Vec::new() };
+    let stale = Dispatch { node: node("a"), from, upto: Lsn(1), last: true, held: Vec::new() };
     assert_eq!(space.commit(Intake::Dispatch(stale)), Reply::Moved);
     assert_eq!(space.traffic("a").issued, 0);
 }

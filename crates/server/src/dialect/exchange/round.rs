@@ -164,11 +164,11 @@ impl Round<'_> {
         settled: &mut Option<Settled>,
     ) -> Result<Option<u64>, ServerError> {
         if next.told.count == 0 {
-            *settled = Some(Settled { from, upto: next.upto });
+            *settled = Some(Settled { from, upto: next.upto, last: !next.more });
             return Ok(Some(issued));
         }
         let node = self.desk.registration.id.clone();
-        let dispatch = Dispatch { node, from, upto: next.upto, held: next.told.held.clone() };
+        let dispatch = Dispatch { node, from, upto: next.upto, last: !next.more, held: next.told.held.clone() };
         match self.space.dispatch(dispatch).await?.reply {
             Reply::Dispatched { number } => Ok(Some(number)),
             Reply::Moved => Ok(None),

@@ -107,14 +107,14 @@ impl Reader<'_> {
                 told.held.push(holding);
                 new
             } else {
-                row.created > self.reached.cursor
+                row.created > self.reached.known
             };
             let telling = Telling {
                 kind: row.key.0.as_str(),
                 uuid: row.key.1.as_str(),
                 live: row.shown,
                 new,
-                confirmed: self.reached.cursor,
+                confirmed: self.reached.known,
                 created: row.created,
                 whole_objects: self.whole_objects,
                 meta: &row.meta,

@@ -8,7 +8,7 @@ use syncline_core::hub::DocKey;
 use syncline_core::model::{Author, DocId, Holding, Lsn, Millis, NodeId, Registration, Traffic, Version};
 
 const COLUMNS: &str = "id, code, name, plan, received_packet_no, last_sync_in, sent_packet_no, last_sync_out, \
-                       issued_packet_no, cursor, sent, fill, last";
+                       issued_packet_no, cursor, sent, fill, last, known";
 
 /// The registered nodes by their codes, or the one with this id.
 pub(super) fn registered(conn: &Connection, node: Option<&NodeId>) -> rusqlite::Result<Vec<(Registration, Traffic)>> {
@@ -68,7 +68,7 @@ pub(super) fn write_traffic(
     conn.prepare_cached("DELETE FROM held WHERE author = ?1 AND gone <= ?2")?.execute(params![author.0, cursor])?;
     let mut update = conn.prepare_cached(
         "UPDATE nodes SET received_packet_no = ?2, last_sync_in = ?3, sent_packet_no = ?4, last_sync_out = ?5,
-             issued_packet_no = ?6, cursor = ?7, sent = ?8, fill = ?9, last = ?10 WHERE author = ?1",
+             issued_packet_no = ?6, cursor = ?7, sent = ?8, fill = ?9, last = ?10, known = ?11 WHERE author = ?1",
     )?;
     update.execute(params![
         author.0,
@@ -81,6 +81,7 @@ pub(super) fn write_traffic(
         serde_json::to_string(&traffic.sent).expect("numbers serialize"),
         traffic.fill.map(|fill| serde_json::to_string(&fill).expect("a fill serializes")),
         serde_json::to_string(&traffic.last).expect("digests serialize"),
+        serde_json::to_string(&traffic.known).expect("numbers serialize"),
     ])?;
     Ok(())
 }
@@ -121,6 +122,7 @@ fn traffic_of(row: &Row<'_>) -> rusqlite::Result<Traffic> {
         sent: json(row, 10)?,
         fill: if row.get_ref(11)?.as_str_or_null()?.is_some() { Some(json(row, 11)?) } else { None },
         last: json(row, 12)?,
+        known: json(row, 13)?,
     })
 }
 

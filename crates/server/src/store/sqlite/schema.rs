@@ -48,7 +48,7 @@ pub(super) const SPACE: &[&str] = &["
         plan TEXT NOT NULL, last_sync_in INTEGER NOT NULL DEFAULT 0, last_sync_out INTEGER NOT NULL DEFAULT 0,
         received_packet_no INTEGER NOT NULL DEFAULT 0, sent_packet_no INTEGER NOT NULL DEFAULT 0,
         issued_packet_no INTEGER NOT NULL DEFAULT 0, cursor INTEGER NOT NULL DEFAULT 0, fill TEXT,
-        sent TEXT NOT NULL DEFAULT '[]', last TEXT NOT NULL DEFAULT '{}');
+        sent TEXT NOT NULL DEFAULT '[]', last TEXT NOT NULL DEFAULT '{}', known TEXT NOT NULL DEFAULT '{}');
     CREATE TABLE held (
         author INTEGER NOT NULL, cid INTEGER NOT NULL, id TEXT NOT NULL, since INTEGER NOT NULL, gone INTEGER,
         PRIMARY KEY (author, cid, id)) WITHOUT ROWID;
@@ -81,7 +81,7 @@ pub(super) const SPACE: &[&str] = &["
         SELECT n.author, l.lsn, l.cid, l.id, 1, 0, l.at FROM nodes n JOIN log l ON l.lsn > n.cursor AND l.kind = 4)
     SELECT
         d.lsn AS id, n.id AS node_id, c.name AS entity_type, d.id AS entity_uuid,
-        CASE WHEN d.kind = 1 THEN 'DELETE' WHEN d.created > n.cursor THEN 'INSERT' ELSE 'UPDATE' END AS operation,
+        CASE WHEN d.kind = 1 THEN 'DELETE' WHEN d.created > n.known ->> 'upto' THEN 'INSERT' ELSE 'UPDATE' END AS operation,
         (SELECT max(value ->> 0) FROM json_each(n.sent) WHERE value ->> 1 >= d.lsn) AS packet_no,
         strftime('%Y-%m-%dT%H:%M:%fZ', d.at / 1000.0, 'unixepoch') AS created_at
     FROM due d JOIN nodes n ON n.author = d.author JOIN collections c ON c.cid = d.cid
