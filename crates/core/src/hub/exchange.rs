@@ -5,11 +5,12 @@
 use super::decide::{Reply, Taken};
 use super::loaded::DocKey;
 use super::progress::{Attempt, Progress};
-use super::write_set::{Entry, Quarantined, Return};
+use super::write_set::{Conflict, Entry, Quarantined, Return};
 use crate::filter::Filter;
+use crate::merge::Values;
 use crate::model::{
     Author, Base, Body, CollectionName, Dispatch, DocId, Edit, Entity, EntityEdit, Fields, Holding, LastPacket, Lsn,
-    Mark, Millis, NodeId, Packet, Refused, Rejection, Stamp, Traffic, Value, Version,
+    Mark, Millis, NodeId, Packet, Refused, Rejection, Stamp, Strategy, Traffic, Value, Version,
 };
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -112,6 +113,7 @@ impl Progress {
         // Copies of one number may overtake each other: whichever stands, its sender is told.
         let again = before.and_then(|version| sender.wrote(version));
         if again.is_some_and(|written| entity.time.is_some_and(|time| Stamp::at(time) < written)) {
+            self.overtaken(&key, entity, author);
             return Ok(Some(key));
         }
         let unborn = before.is_none_or(|version| version.meta.born == Stamp::ZERO);
@@ -145,6 +147,31 @@ impl Progress {
         let (lsn, (collection, id)) = (self.loaded.head.next(), key);
         self.loaded.head = lsn;
         self.writes.entries.push(Entry::Return(Return { lsn, collection, id, author, lost }));
+    }
+
+    /// An entity of a copy that comes after a later one goes to the ledger. (Its time may also be that of a slow
+    /// clock, which a removal does not have.)
+    fn overtaken(&mut self, (collection, id): &DocKey, entity: &Entity, author: Author) {
+        let EntityEdit::Put { set, .. } = &entity.edit else { return };
+        let standing = self.live_version(&(collection.clone(), id.clone()));
+        let fields = standing.map(|version| version.body.fields());
+        let same = |name: &str, value: &RawValue| {
+            fields.as_ref().is_some_and(|fields| fields.get(name).map(RawValue::get) == Some(value.get()))
+        };
+        if set.iter().all(|(name, value)| same(name, value)) {
+            return;
+        }
+        let winning = standing.map_or(Values::Removal, |version| Values::Document(version.body.text().to_owned()));
+        self.writes.conflicts.push(Conflict {
+            collection: collection.clone(),
+            id: id.clone(),
+            lsn: Lsn::ZERO,
+            rule: Strategy::LastWriteWins,
+            winner: author,
+            loser: author,
+            losing: Values::Fields(set.to_body().text().to_owned()),
+            winning,
+        });
     }
 
     /// A packet that comes after a later one: what it holds was sent again with that, unless its sender

@@ -198,6 +198,7 @@ impl Applying<'_> {
         for name in goes {
             self.draft.take_away(&name);
             self.draft.meta.fields.remove(&name);
+            self.draft.unnamed = true;
         }
         self.draft.meta.floor = stamp;
         self.draft.touched = true;
@@ -227,6 +228,11 @@ impl Applying<'_> {
             self.draft.meta.created = self.party.lsn;
         } else if is_live {
             self.draft.meta.again |= self.draft.shrunk;
+        }
+        // Of a document behind the horizon not even the fields are known that it had.
+        let forgotten = self.current.is_some_and(|c| c.meta.created > Lsn::ZERO && c.meta.born == Stamp::ZERO);
+        if self.draft.unnamed || (forgotten && is_live) {
+            self.draft.meta.shrunk = self.party.lsn;
         }
         let buried = !is_live && *edit != Edit::Remove;
         if let (Some(removed), false) = (self.draft.meta.removed, *edit == Edit::Remove) {

@@ -14,16 +14,28 @@ pub(super) struct Draft {
     pub touched: bool,
     /// Whether a field was taken away.
     pub shrunk: bool,
+    /// Whether the name of a field that is gone was forgotten.
+    pub unnamed: bool,
 }
 
 impl Draft {
     /// Starts from what is stored; `None`: from nothing.
     pub fn of(current: Option<&Version>) -> Draft {
         match current {
-            Some(version) => {
-                Draft { fields: version.body.fields(), meta: version.meta.clone(), touched: false, shrunk: false }
-            }
-            None => Draft { fields: Fields::default(), meta: Meta::default(), touched: false, shrunk: false },
+            Some(version) => Draft {
+                fields: version.body.fields(),
+                meta: version.meta.clone(),
+                touched: false,
+                shrunk: false,
+                unnamed: false,
+            },
+            None => Draft {
+                fields: Fields::default(),
+                meta: Meta::default(),
+                touched: false,
+                shrunk: false,
+                unnamed: false,
+            },
         }
     }
 
@@ -94,6 +106,7 @@ impl Draft {
         let before = self.fields.len();
         self.fields.retain(|name| name == "_id" || newer(name));
         self.shrunk |= self.fields.len() < before;
+        self.unnamed |= self.fields.len() < before;
     }
 
     /// Brings the bookkeeping to its one normal form.
@@ -105,8 +118,9 @@ impl Draft {
         }
         self.meta.buried.retain(|stamp| *stamp > born);
         let Draft { fields, meta, .. } = self;
-        let floor = meta.floor;
+        let (floor, before) = (meta.floor, meta.fields.len());
         meta.fields.retain(|name, mark| mark.stamp > floor || fields.get(name).is_some());
+        self.unnamed |= self.meta.fields.len() < before;
         self.compact();
     }
 

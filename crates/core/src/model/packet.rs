@@ -127,7 +127,7 @@ pub struct Holding {
     pub id: DocId,
     /// The node has it since a packet up to here; what it has already keeps its own.
     pub since: Lsn,
-    /// It left the filter at this change: gone once the node's cursor has passed it.
+    /// It left the filter at this change: gone once the node knows of that ([`Known::upto`]).
     pub gone: Option<Lsn>,
 }
 

@@ -54,6 +54,10 @@ pub struct Meta {
     /// again, or fields were taken away. Stays, because a reader may have ignored the change.
     #[serde(rename = "g", default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+    /// The change that last took fields away without a trace in `fields`; zero: none. A reader that merges by name
+    /// and knows an earlier version cannot learn from this one what to drop.
+    #[serde(rename = "l", default, skip_serializing_if = "is_nowhere")]
+    pub shrunk: Lsn,
     /// A foreign transaction wrote here, and the copy of the device that made it may bear any time up
     /// to this one: a device is told of the document under no earlier time, or it would ignore it.
     /// Decides nothing.
@@ -67,6 +71,11 @@ pub struct Meta {
 #[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde asks for
 fn is_zero(stamp: &Stamp) -> bool {
     *stamp == Stamp::ZERO
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde asks for
+fn is_nowhere(lsn: &Lsn) -> bool {
+    *lsn == Lsn::ZERO
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // the signature that serde asks for

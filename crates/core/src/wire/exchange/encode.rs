@@ -126,6 +126,5 @@ fn lost_unnamed(meta: &Meta, told: &Telling<'_>) -> bool {
     if news(told.created) && meta.removed.is_some_and(|removed| !news(removed.lsn)) {
         return false; // It was told to drop the document.
     }
-    let replaced = meta.fields.values().any(|mark| news(mark.lsn) && mark.stamp == meta.floor);
-    news(meta.whole.lsn) || replaced || meta.removed.is_some_and(|removed| news(removed.lsn))
+    news(meta.shrunk)
 }

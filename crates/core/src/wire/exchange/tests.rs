@@ -223,12 +223,12 @@ fn fields_that_are_gone_do_not_stay_with_a_node_that_only_sets_fields() {
     assert!(list[0]["data"].as_object().unwrap().contains_key("gone"));
     assert!(told(&unset, 5, 3, true)[0]["data"].get("gone").is_none(), "it takes the object as it is");
 
-    let replaced = Meta { again: true, floor: mark(9, 9).stamp, ..Meta::inserted(mark(9, 9)) };
+    let replaced = Meta { again: true, shrunk: Lsn(9), floor: mark(9, 9).stamp, ..Meta::inserted(mark(9, 9)) };
     let replaced = serde_json::to_string(&Meta { created: Lsn(3), ..replaced }).unwrap();
     assert_eq!(operations(&told(&replaced, 5, 3, false)), ["DELETE", "INSERT"]);
     assert_eq!(operations(&told(&replaced, 9, 3, false)), ["UPDATE"], "it had that before");
 
-    let reborn = Meta { again: true, removed: Some(mark(5, 7)), ..Meta::inserted(mark(9, 9)) };
+    let reborn = Meta { again: true, shrunk: Lsn(9), removed: Some(mark(5, 7)), ..Meta::inserted(mark(9, 9)) };
     let reborn = serde_json::to_string(&reborn).unwrap();
     assert_eq!(operations(&told(&reborn, 5, 9, false)), ["DELETE", "INSERT"]);
     assert_eq!(operations(&told(&reborn, 7, 9, false)), ["INSERT"], "it has dropped the old one");

@@ -51,7 +51,7 @@ impl Space {
 
     pub fn write_traffic(&mut self, node: &NodeId, traffic: Traffic) {
         if let Some(known) = self.registered.get_mut(node) {
-            known.held.retain(|_, (_, gone)| gone.is_none_or(|gone| gone > traffic.cursor));
+            known.held.retain(|_, (_, gone)| gone.is_none_or(|gone| gone > traffic.known.upto));
             known.traffic = traffic;
         }
     }

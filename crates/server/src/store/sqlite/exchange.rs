@@ -64,8 +64,8 @@ pub(super) fn write_traffic(
     traffic: &Traffic,
 ) -> rusqlite::Result<()> {
     let author = known.author(conn, node)?.author;
-    let cursor = int(traffic.cursor.0);
-    conn.prepare_cached("DELETE FROM held WHERE author = ?1 AND gone <= ?2")?.execute(params![author.0, cursor])?;
+    conn.prepare_cached("DELETE FROM held WHERE author = ?1 AND gone <= ?2")?
+        .execute(params![author.0, int(traffic.known.upto.0)])?;
     let mut update = conn.prepare_cached(
         "UPDATE nodes SET received_packet_no = ?2, last_sync_in = ?3, sent_packet_no = ?4, last_sync_out = ?5,
              issued_packet_no = ?6, cursor = ?7, sent = ?8, fill = ?9, last = ?10, known = ?11 WHERE author = ?1",
@@ -77,7 +77,7 @@ pub(super) fn write_traffic(
         int(traffic.confirmed),
         int(traffic.confirmed_at.0),
         int(traffic.issued),
-        cursor,
+        int(traffic.cursor.0),
         serde_json::to_string(&traffic.sent).expect("numbers serialize"),
         traffic.fill.map(|fill| serde_json::to_string(&fill).expect("a fill serializes")),
         serde_json::to_string(&traffic.last).expect("digests serialize"),
