@@ -1,15 +1,27 @@
 //! Worlds from many seeds keep every promise. A seed that ever failed stands here by its number.
 
-use syncline_sim::world;
+use syncline_sim::world::{self, Report};
 
 /// Seeds of one run; a longer run: `cargo run -p syncline-sim -- --seeds N`.
 const SEEDS: u64 = 2_000;
 
+/// The same for worlds of packets: each of their requests goes through the hub's router.
+const PACKET_SEEDS: u64 = 400;
+
 #[test]
 fn worlds_from_many_seeds_keep_every_promise() {
-    let mut happened = world::Report::default();
-    for seed in 0..SEEDS {
-        match world::run(seed) {
+    survive(SEEDS, world::run);
+}
+
+#[test]
+fn worlds_of_nodes_and_devices_from_many_seeds_keep_every_promise() {
+    survive(PACKET_SEEDS, world::packets);
+}
+
+fn survive(seeds: u64, run: impl Fn(u64) -> Result<Report, String>) {
+    let mut happened = Report::default();
+    for seed in 0..seeds {
+        match run(seed) {
             Ok(report) => {
                 happened.changes += report.changes;
                 happened.edits += report.edits;
@@ -17,7 +29,7 @@ fn worlds_from_many_seeds_keep_every_promise() {
             Err(history) => panic!("{history}"),
         }
     }
-    let average = happened.changes / usize::try_from(SEEDS).unwrap();
+    let average = happened.changes / usize::try_from(seeds).unwrap();
     assert!(average >= 5, "worlds in which nothing happens prove nothing: {happened:?}");
 }
 
@@ -29,4 +41,30 @@ fn world_157_removes_what_it_had_inserted_and_pulled() {
 #[test]
 fn world_1582_edits_what_had_lost_before_it_was_sent() {
     world::run(1582).unwrap();
+}
+
+#[test]
+fn packets_11_sends_fields_that_a_later_replacement_beats() {
+    world::packets(11).unwrap();
+}
+
+#[test]
+fn packets_27_learns_of_a_removal_behind_the_end_of_a_packet() {
+    world::packets(27).unwrap();
+}
+
+#[test]
+fn packets_13_and_144_replace_a_document_under_an_earlier_time() {
+    world::packets(13).unwrap();
+    world::packets(144).unwrap();
+}
+
+#[test]
+fn packets_158_drops_a_row_outside_its_filter_although_the_answer_was_lost() {
+    world::packets(158).unwrap();
+}
+
+#[test]
+fn packets_181_inserts_again_by_a_slow_clock_what_it_had_deleted() {
+    world::packets(181).unwrap();
 }

@@ -44,16 +44,17 @@ fn order(hub: &Hub) -> Vec<String> {
     wrong.map(|(entry, lsn)| format!("order: LSN {} stands where {lsn} should", entry.lsn())).into_iter().collect()
 }
 
-/// No two changes carry the same edit of the same author.
+/// No two changes carry the same edit of the same field by the same author.
 fn exactly_one_effect(hub: &Hub) -> Vec<String> {
     let mut seen: BTreeMap<(u32, u64, String), Lsn> = BTreeMap::new();
     let mut problems = Vec::new();
     for change in changes(&hub.log()) {
         let meta = &change.version.meta;
-        let marks = meta.fields.values().chain([&meta.whole]).chain(&meta.removed);
-        let made_here: BTreeSet<&Mark> = marks.filter(|mark| mark.lsn == change.version.lsn).collect();
-        for mark in made_here {
-            let edit = (mark.author.0, mark.stamp.0, format!("{}/{}", change.collection, change.id));
+        let fields = meta.fields.iter().map(|(name, mark)| (name.as_str(), mark));
+        let marks = fields.chain([("", &meta.whole)]).chain(meta.removed.iter().map(|mark| ("", mark)));
+        let made_here: BTreeSet<(&str, &Mark)> = marks.filter(|(_, mark)| mark.lsn == change.version.lsn).collect();
+        for (field, mark) in made_here {
+            let edit = (mark.author.0, mark.stamp.0, format!("{}/{}.{field}", change.collection, change.id));
             if let Some(first) = seen.insert(edit, change.version.lsn) {
                 problems.push(format!(
                     "exactly one effect: {} of {} took effect again at {}",

@@ -3,9 +3,9 @@
 use super::check::changes;
 use super::door::Answered;
 use super::hub::Hub;
-use super::node::{HUB_ID, Key, Node, Sent};
+use super::node::{HUB_ID, Key, Node, Row, Sent};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::hub::Change;
 use syncline_core::model::Author;
 
@@ -21,6 +21,8 @@ pub struct Watch {
     done: BTreeSet<String>,
     /// Its plan has changed: it is given everything again.
     pub refilled: bool,
+    /// The rows that it sent last, as it sent them.
+    sent: BTreeMap<Key, Row>,
 }
 
 /// An answer, read.
@@ -68,14 +70,31 @@ impl Watch {
         if !self.done.insert(sent.text.clone()) && hub.log().len() != before {
             problem("exactly one effect: a repeat changed something".to_owned());
         }
-        for entity in
-            reply.entities.iter().filter(|_| node.habits.whole_rows && !node.habits.filtered && !self.refilled)
-        {
-            if hub.author(&node.id).is_some_and(|author| is_all_its_own(hub, names(entity), author)) {
-                problem(format!("own change: nobody else has ever touched {}", names(entity).1));
+        // Of a packet that was composed anew under its number its sender is told what stands.
+        let exact = node.habits.whole_rows && node.habits.draws && !node.habits.filtered && !self.refilled;
+        self.note_sent(sent);
+        for entity in reply.entities.iter().filter(|_| exact) {
+            let (kind, uuid) = names(entity);
+            let same = self.sent.get(&(kind.to_owned(), uuid.to_owned())) == entity["data"].as_object();
+            if same && hub.author(&node.id).is_some_and(|author| is_all_its_own(hub, (kind, uuid), author)) {
+                problem(format!("own change: nobody else has ever touched {uuid}"));
             }
         }
         (self.issued, self.ack, self.unsure) = (reply.packet.max(self.issued), reply.ack.max(self.ack), false);
+    }
+}
+
+impl Watch {
+    fn note_sent(&mut self, sent: &Sent) {
+        let packet: Value = serde_json::from_str(&sent.text).expect("nodes send JSON");
+        for entity in packet["body"]["entities"].as_array().into_iter().flatten() {
+            let (kind, uuid) = names(entity);
+            let key = (kind.to_owned(), uuid.to_owned());
+            match entity["data"].as_object() {
+                Some(row) => drop(self.sent.insert(key, row.clone())),
+                None => drop(self.sent.remove(&key)),
+            }
+        }
     }
 }
 
