@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use syncline_core::hub::{Change, Entry, Loaded, Return, Touch, WriteSet};
 use syncline_core::model::{
-    Body, CollectionName, DocId, Fill, Lsn, Mark, Meta, Millis, NodeId, Plan, Registration, SpaceName, Stamp, Traffic,
-    Version,
+    Body, CollectionName, DocId, Fill, Known, Lsn, Mark, Meta, Millis, NodeId, Plan, Registration, SpaceName, Stamp,
+    Traffic, Version,
 };
 use syncline_server::store::{SqliteOptions, SqliteStore, Store};
 
@@ -144,7 +144,12 @@ async fn sync_changes_shows_the_queue_of_each_node() {
     set_traffic(&store, "n1", Traffic { cursor: Lsn(4), ..Traffic::default() }).await;
     commit(&store, "n3", &[Do::Put("A", X), Do::Remove("B", Y), Do::Put("A", X), Do::Put("C", Y)]).await;
     let sent = vec![(7, Lsn(6)), (8, Lsn(7))];
-    set_traffic(&store, "n1", Traffic { cursor: Lsn(4), sent, ..Traffic::default() }).await;
+    set_traffic(
+        &store,
+        "n1",
+        Traffic { cursor: Lsn(4), known: Known { upto: Lsn(4), ..Known::default() }, sent, ..Traffic::default() },
+    )
+    .await;
     let for_n1 = [format!("6 n1 B {Y} DELETE 8"), format!("7 n1 A {X} UPDATE 8"), format!("8 n1 C {Y} INSERT -")];
     assert_eq!(queue()[..], [for_n1[0].clone(), format!("6 n2 B {Y} DELETE -"), for_n1[1].clone(), for_n1[2].clone()]);
 

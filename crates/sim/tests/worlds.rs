@@ -68,3 +68,8 @@ fn packets_158_drops_a_row_outside_its_filter_although_the_answer_was_lost() {
 fn packets_181_inserts_again_by_a_slow_clock_what_it_had_deleted() {
     world::packets(181).unwrap();
 }
+
+#[test]
+fn packets_1489_deletes_the_same_object_twice_in_a_packet_composed_anew() {
+    world::packets(1489).unwrap();
+}

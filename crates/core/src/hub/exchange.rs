@@ -13,7 +13,7 @@ use crate::model::{
     Mark, Millis, NodeId, Packet, Refused, Rejection, Stamp, Strategy, Traffic, Value, Version,
 };
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Progress {
     /// Decides one packet: its acknowledgement, then its entities.
@@ -71,8 +71,9 @@ impl Progress {
         let since = if anew { since } else { self.loaded.head };
         let sender = Sender { packet, author, known: traffic.known.upto, since: anew.then_some(since) };
         let (mut refused, mut returns) = (Vec::new(), Vec::new());
-        for entity in &packet.entities {
-            if again.entities.contains(&entity.digest) {
+        let digests = digests(packet);
+        for (entity, digest) in packet.entities.iter().zip(&digests) {
+            if again.entities.contains(digest) {
                 let before = |r: &&Refused| r.kind == entity.kind && r.uuid == entity.uuid.as_str();
                 refused.extend(again.refused.iter().find(before).cloned());
                 continue;
@@ -90,7 +91,7 @@ impl Progress {
         for key in returns {
             self.give_back(packet, author, key);
         }
-        let mut entities: BTreeSet<u64> = packet.entities.iter().map(|entity| entity.digest).collect();
+        let mut entities: BTreeSet<u64> = digests.into_iter().collect();
         if anew {
             entities.extend(again.entities);
         }
@@ -226,6 +227,18 @@ impl Progress {
         self.loaded.traffic.insert(node.clone(), traffic.clone());
         self.writes.traffic.insert(node.clone(), traffic);
     }
+}
+
+/// One for each entity: what a node does twice in one packet, like deleting an object that it made again, is two
+/// things.
+fn digests(packet: &Packet) -> Vec<u64> {
+    let mut times: BTreeMap<u64, u64> = BTreeMap::new();
+    let digest = |entity: &Entity| {
+        let times = times.entry(entity.digest).or_default();
+        *times += 1;
+        entity.digest.wrapping_add(*times - 1)
+    };
+    packet.entities.iter().map(digest).collect()
 }
 
 /// Whose entities are applied.

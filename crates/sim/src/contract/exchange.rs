@@ -146,9 +146,10 @@ pub async fn what_a_node_holds_is_kept(bench: &dyn Bench) {
     let all = [row("kept", 5, None), row("left", 5, Some(9)), row("back", 7, None), row("own", 0, None)];
     assert_eq!(held(&store, "n1").await, all);
     assert_eq!(held(&store, "n2").await, []);
-    set_traffic(&store, "n1", Traffic { cursor: Lsn(8), ..Traffic::default() }).await;
-    assert_eq!(held(&store, "n1").await, all, "the removal is not passed yet");
-    set_traffic(&store, "n1", Traffic { cursor: Lsn(9), ..Traffic::default() }).await;
+    let knows = |upto| Traffic { cursor: Lsn(9), known: Known { upto, ..Known::default() }, ..Traffic::default() };
+    set_traffic(&store, "n1", knows(Lsn(8))).await;
+    assert_eq!(held(&store, "n1").await, all, "the removal is not known yet");
+    set_traffic(&store, "n1", knows(Lsn(9))).await;
     assert_eq!(held(&store, "n1").await, [all[0].clone(), all[2].clone(), all[3].clone()]);
     store.unregister(&space(), &node("n1")).await.expect("removable");
     register(&store, "n1").await;
