@@ -73,3 +73,8 @@ fn packets_181_inserts_again_by_a_slow_clock_what_it_had_deleted() {
 fn packets_1489_deletes_the_same_object_twice_in_a_packet_composed_anew() {
     world::packets(1489).unwrap();
 }
+
+#[test]
+fn packets_1748_is_told_of_a_document_between_two_of_its_replacements() {
+    world::packets(1748).unwrap();
+}

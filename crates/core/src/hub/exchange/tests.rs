@@ -414,3 +414,13 @@ fn a_node_with_a_row_filter_holds_what_it_sends_and_learns_what_it_is_not_to_hol
     let held: Vec<_> = space.held.iter().map(|held| (held.since, held.gone)).collect();
     assert_eq!(held, [(Lsn(0), None), (Lsn(0), None), (Lsn(0), Some(Lsn(4)))]);
 }
+
+#[test]
+fn what_a_packet_does_twice_is_done_twice_when_it_is_composed_anew() {
+    let mut space = Space::new();
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    space.take(packet("a", 2, 0, vec![delete("x"), insert("x", r#"{"v":2}"#, 20)]));
+    assert_eq!(space.text("x"), Some(r#"{"_id":"x","v":2}"#));
+    space.take(packet("a", 2, 0, vec![delete("x"), insert("x", r#"{"v":2}"#, 20), delete("x")]));
+    assert_eq!(space.text("x"), None, "the second deletion is no repeat of the first");
+}

@@ -17,8 +17,10 @@ pub struct Telling<'a> {
     pub live: bool,
     /// Whether it counts as new for the node.
     pub new: bool,
-    /// The node has confirmed everything up to here.
+    /// The node knows every document as it was here, or later.
     pub confirmed: Lsn,
+    /// It has confirmed packets up to here, which may have held a later version.
+    pub cursor: Lsn,
     /// From which change on the document exists.
     pub created: Lsn,
     /// Whether the node takes `data` as the whole object; others keep fields that are not named.
@@ -123,8 +125,8 @@ fn with_nulls<'n>(data: &str, names: impl IntoIterator<Item = &'n String>) -> St
 /// Whether the node may hold fields that went with a removal or a replacement, which keep no list of them.
 fn lost_unnamed(meta: &Meta, told: &Telling<'_>) -> bool {
     let news = |lsn: Lsn| lsn > told.confirmed;
-    if news(told.created) && meta.removed.is_some_and(|removed| !news(removed.lsn)) {
-        return false; // It was told to drop the document.
+    if told.created > told.cursor && meta.removed.is_some_and(|removed| !news(removed.lsn)) {
+        return false; // It was told to drop the document, and has heard nothing of it since.
     }
     news(meta.shrunk)
 }
