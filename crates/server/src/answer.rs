@@ -126,11 +126,11 @@ impl ServerError {
             ServerError::Overloaded { limit, .. } | ServerError::SlowBody { limit } => {
                 object.insert("limit".to_owned(), json!(limit));
             }
-            ServerError::Store(StoreError::TooManyOpen { most }) => {
-                object.insert("limit".to_owned(), json!("limits.open_spaces"));
-                object.insert("value".to_owned(), json!(most));
-            }
             _ => {}
+        }
+        if let Some(StoreError::TooManyOpen { most }) = self.store_error() {
+            object.insert("limit".to_owned(), json!("limits.open_spaces"));
+            object.insert("value".to_owned(), json!(most));
         }
         Value::Object(object)
     }

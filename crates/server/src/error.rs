@@ -2,6 +2,7 @@
 //! own wire codes, each in one function; nothing here knows HTTP.
 
 use crate::store::StoreError;
+use std::sync::Arc;
 use syncline_core::model::{CollectionName, Epoch, Kind, Lsn, Malformed, NodeId, SpaceName};
 
 /// What a token does not allow, for clients that go on with the rest.
@@ -139,9 +140,9 @@ pub enum ServerError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A commit failed; nothing of the push was applied.
+    /// A commit failed; nothing of the push was applied. It may be repeated, whatever the reason.
     #[error("the push was not committed: {0}")]
-    CommitFailed(String),
+    CommitFailed(Arc<StoreError>),
     /// What the configuration asks for cannot be done.
     #[error("{0}")]
     Config(String),
@@ -202,15 +203,24 @@ impl ServerError {
             ServerError::NotFound(_) => "not_found",
             ServerError::Method { .. } => "method_not_allowed",
             ServerError::Encoding(_) => "unsupported_encoding",
-            ServerError::Overloaded { .. } | ServerError::Store(StoreError::TooManyOpen { .. }) => "overloaded",
+            ServerError::Overloaded { .. } => "overloaded",
             ServerError::SlowBody { .. } => "slow_body",
-            ServerError::Resync { .. } | ServerError::Store(StoreError::BehindHorizon { .. }) => "resync",
-            ServerError::Closing | ServerError::Store(StoreError::Closed) => "shutting_down",
-            ServerError::Store(StoreError::CodeTaken { .. }) => "code_taken",
-            ServerError::Store(StoreError::UnknownSpace(_)) => "unknown_space",
-            ServerError::Store(_) | ServerError::CommitFailed(_) | ServerError::Io { .. } => "store_failed",
+            ServerError::Resync { .. } => "resync",
+            ServerError::Closing => "shutting_down",
+            ServerError::Store(error) => error.code(),
+            ServerError::CommitFailed(error) => error.code(),
+            ServerError::Io { .. } => "store_failed",
             ServerError::Config(_) => "bad_configuration",
             ServerError::Bug(_) => "internal",
+        }
+    }
+
+    /// What the store said, where it is to blame.
+    pub(crate) fn store_error(&self) -> Option<&StoreError> {
+        match self {
+            ServerError::Store(error) => Some(error),
+            ServerError::CommitFailed(error) => Some(error),
+            _ => None,
         }
     }
 

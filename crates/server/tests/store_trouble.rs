@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use support::faulty::FaultyStore;
 use support::{Hub, insert};
-use syncline_server::store::{SqliteOptions, SqliteStore};
+use syncline_server::store::{SqliteOptions, SqliteStore, StoreError};
 
 fn push(n: u64) -> serde_json::Value {
     json!({ "node": format!("n{n}"), "batchId": "b1", "ops": [insert(1, "a", &format!("d{n}"))] })
@@ -64,6 +64,47 @@ async fn after_a_failed_write_the_hub_says_so_and_guesses_nothing() {
     assert_eq!(hub.get("/health/live").await.status, 200, "the process itself is fine");
     assert!(hub.get("/metrics").await.text().contains(r#"syncline_space_failed{space="main"} 1"#));
     assert_eq!(hub.pull("since_lsn=0").await["ops"], json!([]), "reading goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_space_takes_no_other_one_out_of_service() {
+    let store = FaultyStore::held();
+    let hub = Hub::on(store.clone(), |_| {}).await;
+    hub.post("/admin/tokens", &json!({ "name": "t", "space": "other" })).await;
+    store.break_down();
+    hub.post("/s/other/sync/push", &push(1)).await.refusal(503);
+
+    let told = hub.get("/health/ready").await;
+    let reason = told.json()["spaces"]["other"].as_str().unwrap().to_owned();
+    assert_eq!((told.status, &told.json()["status"]), (200, &json!("degraded")));
+    assert!(reason.contains("the disk is gone"), "{reason}");
+    let stranger = hub.send("GET", "/health/ready", &[], b"").await;
+    assert_eq!(stranger.json(), json!({ "status": "degraded", "store": "ok", "failed": 1 }), "names are for admins");
+    for (path, status) in [("/sync/health", 200), ("/s/main/sync/health", 200), ("/s/other/sync/health", 503)] {
+        assert_eq!(hub.send("GET", path, &[], b"").await.status, status, "{path}");
+    }
+
+    hub.post("/sync/push", &push(1)).await.refusal(503);
+    assert_eq!(hub.get("/health/ready").await.refusal(503), "store_failed", "no space is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_fails_names_its_reason() {
+    let gone = || StoreError::Gone { path: "spaces/main.db".to_owned() };
+    let no_room = || StoreError::NoRoom { cause: "writing".to_owned() };
+    let reasons: [(fn() -> StoreError, _, _); 3] = [
+        (|| StoreError::TooManyOpen { most: 2 }, "overloaded", json!("limits.open_spaces")),
+        (no_room, "no_room", json!(null)),
+        (gone, "data_gone", json!(null)),
+    ];
+    for (reason, code, limit) in reasons {
+        let store = FaultyStore::held();
+        let hub = Hub::on(store.clone(), |_| {}).await;
+        store.fail_with(reason);
+        let reply = hub.post("/sync/push", &push(1)).await;
+        assert_eq!((reply.refusal(503).as_str(), &reply.json()["limit"]), (code, &limit));
+        assert!(reply.headers.contains_key("retry-after"));
+    }
 }
 
 /// Room for one small body: memory is taken in steps of 64 KiB.
@@ -141,5 +182,5 @@ async fn a_space_that_cannot_be_read_hides_nothing_of_the_others() {
     let lost = status["spaces"][0]["failure"].as_str().unwrap();
     assert!(lost.contains("lost.db"), "{lost}");
     assert_eq!((&status["spaces"][1]["space"], &status["spaces"][1]["failure"]), (&json!("main"), &json!(null)));
-    assert_eq!(hub.get("/s/lost/sync/pull?node=n").await.refusal(503), "store_failed");
+    assert_eq!(hub.get("/s/lost/sync/pull?node=n").await.refusal(503), "data_gone");
 }

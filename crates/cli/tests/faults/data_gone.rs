@@ -46,5 +46,5 @@ fn a_hub_whose_data_was_deleted_stays_unready() {
     fs::create_dir_all(data.join("spaces")).unwrap();
     fs::write(data.join("lock"), "").unwrap();
     let reply = hub.get("/health/ready");
-    assert_eq!((reply.status, &reply.json()["code"]), (503, &"store_failed".into()), "another directory in its place");
+    assert_eq!((reply.status, &reply.json()["code"]), (503, &"data_gone".into()), "another directory in its place");
 }

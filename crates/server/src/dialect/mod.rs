@@ -20,12 +20,12 @@ use crate::auth::{Access, Grant};
 use crate::error::ServerError;
 use crate::hub::Space;
 use axum::extract::Request;
-use axum::http::Method;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
-use syncline_core::model::CollectionName;
+use syncline_core::model::{CollectionName, SpaceName};
 use wise::Foreign;
 
 /// A request that may go on: its token allows the space and the kind of access.
@@ -85,7 +85,7 @@ async fn dispatch(app: Arc<App>, foreign: Arc<Foreign>, request: Request) -> Res
     let (verb, base) = parse_path(request.uri().path())?;
     check_method(verb, request.method())?;
     let access = match verb {
-        Verb::Health => return Ok(health(&app).await),
+        Verb::Health => return health(&app, base.space, request.headers()).await,
         Verb::Push => Access::Write,
         Verb::Pull | Verb::Snapshot => Access::Read,
     };
@@ -124,10 +124,13 @@ fn check_method(verb: Verb, method: &Method) -> Result<(), ServerError> {
     if fits { Ok(()) } else { Err(ServerError::Method { method: method.to_string(), allowed: allowed.to_owned() }) }
 }
 
-/// Needs no token: foreign clients ask it to learn whether the hub is there at all.
-async fn health(app: &App) -> Response {
-    match app.hub.check().await {
-        Ok(()) => answer::json(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })),
-        Err(failure) => failure.into_response(),
+/// Needs no token: foreign clients ask it to learn whether the hub is there at all. It is about the space
+/// that the same client's pushes would go to.
+async fn health(app: &App, named: Option<SpaceName>, headers: &HeaderMap) -> Result<Response, ServerError> {
+    let granted = || app.authenticate(headers).ok().and_then(|grant| grant.space().cloned());
+    let space = named.or_else(granted).unwrap_or_else(|| app.options.default_space.clone());
+    match app.hub.check().await?.remove(&space) {
+        Some(failure) => Err(failure.into()),
+        None => Ok(answer::json(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))),
     }
 }

@@ -5,12 +5,12 @@ use crate::app::App;
 use crate::error::ServerError;
 use crate::hub::Space;
 use crate::meters::SpaceGauges;
-use crate::store::StoreError;
+use crate::store::{FailedSpaces, StoreError};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -19,15 +19,40 @@ pub(super) async fn live() -> Response {
     answer::json(&json!({ "status": "ok" }))
 }
 
-/// The hub can do its work: it is not going down, its data is where it was opened and has room, and
-/// nothing has stopped it from committing.
-pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
-    if let Err(failure) = app.hub.check().await {
-        return failure.into_response();
+/// The hub can do its work: it is not going down, its data is where it was opened and has room, and there
+/// is a space that takes commits. One that does not must not take the others out of service: the hub is then
+/// `degraded`. Which one, only an admin is told, as with the metrics.
+pub(super) async fn ready(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, ServerError> {
+    let failed = failed_spaces(&app).await?;
+    if failed.is_empty() {
+        return Ok(answer::json(&json!({ "status": "ok", "store": "ok" })));
     }
-    match app.hub.store().head(&app.options.default_space).await {
-        Ok(_) | Err(StoreError::UnknownSpace(_)) => answer::json(&json!({ "status": "ok", "store": "ok" })),
-        Err(error) => ServerError::from(error).into_response(),
+    let mut body = json!({ "status": "degraded", "store": "ok", "failed": failed.len() });
+    if app.authenticate(&headers).is_ok_and(|grant| grant.check_admin().is_ok()) {
+        let reasons = failed.iter().map(|(space, error)| (space.to_string(), json!(error.to_string())));
+        body["spaces"] = reasons.collect::<serde_json::Map<_, _>>().into();
+    }
+    Ok(answer::json(&body))
+}
+
+/// The spaces that take no commits, unless that is all of them. The default space is also opened for this.
+async fn failed_spaces(app: &App) -> Result<FailedSpaces, ServerError> {
+    let (store, default) = (app.hub.store(), &app.options.default_space);
+    let mut failed = app.hub.check().await?;
+    if !failed.contains_key(default) {
+        match store.head(default).await {
+            Ok(_) | Err(StoreError::UnknownSpace(_) | StoreError::TooManyOpen { .. }) => {}
+            Err(error) => drop(failed.insert(default.clone(), error)),
+        }
+    }
+    let works = failed.is_empty() || store.spaces().await?.iter().any(|name| !failed.contains_key(name));
+    match failed.pop_first() {
+        Some((_, error)) if !works => Err(error.into()),
+        Some((name, error)) => {
+            failed.insert(name, error);
+            Ok(failed)
+        }
+        None => Ok(failed),
     }
 }
 

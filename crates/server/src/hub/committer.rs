@@ -102,17 +102,17 @@ impl Committer {
         };
         tracing::error!(space = %self.space, %error, pushes = intakes.len(), "a commit failed");
         let stopped = matches!(error, StoreError::Poisoned { .. } | StoreError::Closed);
-        if matches!(error, StoreError::Poisoned { .. }) {
-            self.log.fail(error.to_string());
+        if let StoreError::Poisoned { cause } = &error {
+            self.log.fail(cause.clone());
         }
         if intakes.len() == 1 || stopped {
-            return answer_failed(answers, &error);
+            return answer_failed(answers, error);
         }
         for (intake, answer) in intakes.iter().zip(answers) {
             let alone = self.commit(Arc::from([intake.clone()])).await;
             match alone {
                 Ok(pushed) => answer_all(vec![answer], pushed),
-                Err(error) => answer_failed(vec![answer], &error),
+                Err(error) => answer_failed(vec![answer], error),
             }
         }
     }
@@ -171,8 +171,9 @@ fn answer_all(answers: Vec<oneshot::Sender<Result<Pushed, ServerError>>>, pushed
     }
 }
 
-fn answer_failed(answers: Vec<oneshot::Sender<Result<Pushed, ServerError>>>, error: &StoreError) {
+fn answer_failed(answers: Vec<oneshot::Sender<Result<Pushed, ServerError>>>, error: StoreError) {
+    let error = Arc::new(error);
     for answer in answers {
-        drop(answer.send(Err(ServerError::CommitFailed(error.to_string()))));
+        drop(answer.send(Err(ServerError::CommitFailed(Arc::clone(&error)))));
     }
 }

@@ -1,6 +1,6 @@
 //! What is known of a space's log without asking the store. Written by the committer, read by all.
 
-use crate::store::{Head, NodeRow};
+use crate::store::{Head, NodeRow, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{OnceLock, PoisonError, RwLock};
 use syncline_core::model::{Author, CollectionName, Lsn, NodeId};
@@ -52,8 +52,9 @@ impl LogState {
         drop(self.failure.set(cause));
     }
 
-    pub(super) fn failure(&self) -> Option<&str> {
-        self.failure.get().map(String::as_str)
+    /// Why it has.
+    pub(super) fn failure(&self) -> Option<StoreError> {
+        self.failure.get().map(|cause| StoreError::Poisoned { cause: cause.clone() })
     }
 
     /// How many nodes the space knew when it was opened, and those that have pushed since.

@@ -17,7 +17,7 @@ pub use space::Space;
 use crate::error::ServerError;
 use crate::meters::Meters;
 use crate::options::Settings;
-use crate::store::Store;
+use crate::store::{FailedSpaces, Store};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use syncline_core::model::SpaceName;
@@ -94,18 +94,18 @@ impl Hub {
         self.spaces.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Whether the hub can do its work.
+    /// Whether the hub can do its work. Answers with the spaces that take no commits while others do.
     ///
     /// # Errors
-    /// What is in the way: the shutdown, a space whose store failed, or what [`Store::check`] finds.
-    pub async fn check(&self) -> Result<(), ServerError> {
+    /// What is in the way of all: the shutdown, or what [`Store::check`] finds.
+    pub async fn check(&self) -> Result<FailedSpaces, ServerError> {
         if *self.leaving.borrow() {
             return Err(ServerError::Closing);
         }
-        if let Some(cause) = self.open_spaces().iter().find_map(|space| space.failure().map(str::to_owned)) {
-            return Err(ServerError::CommitFailed(cause));
-        }
-        Ok(self.store.check().await?)
+        let mut failed = self.store.check().await?;
+        let stopped = self.open_spaces().into_iter().filter_map(|space| Some((space.name().clone(), space.failure()?)));
+        failed.extend(stopped);
+        Ok(failed)
     }
 
     /// Becomes true when the hub goes down; waiting polls then answer at once.

@@ -89,7 +89,7 @@ impl Space {
 
     /// Why the space commits nothing any more, after a failed durable write.
     #[must_use]
-    pub fn failure(&self) -> Option<&str> {
+    pub fn failure(&self) -> Option<StoreError> {
         self.log.failure()
     }
 

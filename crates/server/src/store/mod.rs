@@ -20,6 +20,7 @@ pub use sqlite::{Options as SqliteOptions, SqliteStore};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::path::Path;
 use syncline_core::hub::{DocKey, Loaded, Return, Touch, WriteSet};
 use syncline_core::model::{Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Strategy, Traffic};
@@ -27,6 +28,9 @@ use tokio::sync::mpsc;
 
 /// Turns what was loaded into what to write. May be called again when the engine asks for a retry.
 pub type Decide = Box<dyn FnMut(Loaded) -> WriteSet + Send>;
+
+/// Spaces that take no commits, and why.
+pub type FailedSpaces = BTreeMap<SpaceName, StoreError>;
 
 /// Turns rows into the bytes of a reply, as they are read.
 pub trait Encoder: Send {
@@ -156,12 +160,12 @@ pub trait Store: Send + Sync + 'static {
     fn put_record(&self, kind: RecordKind, key: String, value: Option<String>)
     -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Whether what is committed from now on would last: the place of the data is there, it has room,
-    /// and no failed write has stopped anything.
+    /// Whether what is committed from now on would last. Answers with the spaces that take no more commits
+    /// while others do, each with what is in its way: [`StoreError::Gone`], [`StoreError::Poisoned`].
     ///
     /// # Errors
-    /// What is in the way: [`StoreError::Gone`], [`StoreError::NoRoom`], [`StoreError::Poisoned`].
-    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// What is in the way of all: [`StoreError::Gone`], [`StoreError::NoRoom`].
+    fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>>;
 
     /// Gives back what is held for spaces that nobody has used for a while; their next use takes it again.
     fn close_idle(&self) -> BoxFuture<'_, ()>;
@@ -209,7 +213,9 @@ pub enum StoreError {
         cause: String,
     },
     /// The data was taken away under the hub: what is written there now, nobody would ever find.
-    #[error("the data file {path} is gone or another one is in its place; put it back, or restart the hub")]
+    #[error(
+        "the data file {path} is gone or another one is in its place; put it back, e.g. from a backup; another file is taken when the hub starts anew"
+    )]
     Gone {
         /// The file.
         path: String,
@@ -278,6 +284,26 @@ impl StoreError {
             | StoreError::Engine { .. }
             | StoreError::File { .. }
             | StoreError::Closed => Kind::Retry,
+        }
+    }
+
+    /// A short, stable word for wire replies and metrics.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            StoreError::UnknownSpace(_) => "unknown_space",
+            StoreError::CodeTaken { .. } => "code_taken",
+            StoreError::BehindHorizon { .. } => "resync",
+            StoreError::TooManyOpen { .. } => "overloaded",
+            StoreError::Closed => "shutting_down",
+            StoreError::NoRoom { .. } => "no_room",
+            StoreError::Gone { .. } => "data_gone",
+            StoreError::NewerSchema { .. }
+            | StoreError::InUse(_)
+            | StoreError::Poisoned { .. }
+            | StoreError::SlowReader { .. }
+            | StoreError::Engine { .. }
+            | StoreError::File { .. } => "store_failed",
         }
     }
 

@@ -2,23 +2,23 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use syncline_core::hub::{DocKey, Touch};
 use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
 use syncline_server::store::{
-    ConflictRow, Decide, Encoder, ExpiredRow, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow, Record, RecordKind,
-    Scan, Scanned, Store, StoreError, Trim, Trimmed,
+    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow,
+    Record, RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use tokio::sync::{Semaphore, mpsc};
 
 type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// Commits one push for each permit of `passes`; fails for good once `broken`.
+/// Commits one push for each permit of `passes`; fails for good once it has a `failure`.
 pub struct FaultyStore {
     inner: MemoryStore,
     pub passes: Semaphore,
-    pub broken: AtomicBool,
+    failure: OnceLock<fn() -> StoreError>,
     /// How many reads of records may pass before one is held back with what it has read.
     reads_before_late: AtomicUsize,
     pub late_read: Semaphore,
@@ -30,7 +30,7 @@ impl FaultyStore {
         Arc::new(FaultyStore {
             inner: MemoryStore::default(),
             passes: Semaphore::new(0),
-            broken: AtomicBool::new(false),
+            failure: OnceLock::new(),
             reads_before_late: AtomicUsize::new(usize::MAX),
             late_read: Semaphore::new(0),
         })
@@ -48,7 +48,12 @@ impl FaultyStore {
 
     /// From now on every durable write fails.
     pub fn break_down(&self) {
-        self.broken.store(true, Ordering::SeqCst);
+        self.fail_with(|| StoreError::Poisoned { cause: "the disk is gone".to_owned() });
+    }
+
+    /// From now on every commit fails for this reason.
+    pub fn fail_with(&self, failure: fn() -> StoreError) {
+        self.failure.set(failure).unwrap();
         self.passes.add_permits(1_000);
     }
 }
@@ -69,8 +74,8 @@ impl Store for FaultyStore {
     fn commit<'a>(&'a self, space: &'a SpaceName, touch: Touch, decide: Decide) -> Answer<'a, Head> {
         Box::pin(async move {
             self.passes.acquire().await.unwrap().forget();
-            if self.broken.load(Ordering::SeqCst) {
-                return Err(StoreError::Poisoned { cause: "the disk is gone".to_owned() });
+            if let Some(failure) = self.failure.get() {
+                return Err(failure());
             }
             self.inner.commit(space, touch, decide).await
         })
@@ -151,7 +156,7 @@ impl Store for FaultyStore {
         self.inner.put_record(kind, key, value)
     }
 
-    fn check(&self) -> Answer<'_, ()> {
+    fn check(&self) -> Answer<'_, FailedSpaces> {
         self.inner.check()
     }
 

@@ -240,7 +240,7 @@ fn edit(device: &Device, luck: &mut fastrand::Rng, step: usize) {
         5 if there => drop(device.notes.update(&id, &json!({ field: null })).unwrap()),
         6 if there => drop(device.notes.replace(&id, json!({ field: step })).unwrap()),
         7 if there => drop(device.notes.remove(&id).unwrap()),
-        8 if step % 10 == 0 => drop(device.notes.clear().unwrap()),
+        8 if step.is_multiple_of(10) => drop(device.notes.clear().unwrap()),
         _ if !there => drop(device.notes.insert(json!({ "_id": id, field: step })).unwrap()),
         _ => {}
     }

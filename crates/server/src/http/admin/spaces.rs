@@ -4,7 +4,7 @@ use super::asked::{Admin, body};
 use crate::answer;
 use crate::app::App;
 use crate::error::ServerError;
-use crate::store::{CollectionRule, ListQuery, RecordKind};
+use crate::store::{CollectionRule, ListQuery, RecordKind, StoreError};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Value, json};
@@ -20,17 +20,19 @@ type Shared = State<Arc<App>>;
 
 pub(in crate::http) async fn status(admin: Admin, State(app): Shared) -> Answer {
     admin.query(&[])?;
+    // What is in the way of the hub as a whole, `/health/ready` tells.
+    let stopped = app.hub.check().await.unwrap_or_default();
     let mut spaces = Vec::new();
     for name in app.hub.store().spaces().await? {
         // One that cannot be read hides nothing of the others.
         let failed = |error: ServerError| json!({ "space": name, "failure": error.to_string() });
-        spaces.push(status_of(&name, &app).await.unwrap_or_else(failed));
+        spaces.push(status_of(&name, &app, stopped.get(&name)).await.unwrap_or_else(failed));
     }
     Ok(answer::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "spaces": spaces })))
 }
 
 /// Asks the store: a space that nobody uses is not taken into use for a look at it.
-async fn status_of(name: &SpaceName, app: &App) -> Result<Value, ServerError> {
+async fn status_of(name: &SpaceName, app: &App, stopped: Option<&StoreError>) -> Result<Value, ServerError> {
     let (store, in_use) = (app.hub.store(), app.hub.opened(name));
     let head = store.head(name).await?;
     let newest = || ListQuery { limit: 1, ..ListQuery::default() };
@@ -46,7 +48,7 @@ async fn status_of(name: &SpaceName, app: &App) -> Result<Value, ServerError> {
         "queued_pushes": in_use.as_ref().map_or(0, |space| space.queued()),
         "newest_conflict": conflicts.first().map_or(0, |row| row.n),
         "newest_quarantined": quarantined.first().map_or(0, |row| row.n),
-        "failure": in_use.as_ref().and_then(|space| space.failure()),
+        "failure": stopped.map(ToString::to_string),
     }))
 }
 

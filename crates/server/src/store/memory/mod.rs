@@ -7,8 +7,8 @@ mod space;
 mod trim;
 
 use super::{
-    ConflictRow, Decide, Encoder, ExpiredRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Scan,
-    Scanned, Store, StoreError, Trim, Trimmed,
+    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, ListQuery, NodeRow, QuarantineRow, Record,
+    RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, ready};
@@ -223,8 +223,8 @@ impl Store for MemoryStore {
         ready(put).boxed()
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        ready(self.lock().map(drop)).boxed()
+    fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>> {
+        ready(self.lock().map(|_| FailedSpaces::new())).boxed()
     }
 
     /// Nothing is held but the data.

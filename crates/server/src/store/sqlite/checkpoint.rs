@@ -2,7 +2,7 @@
 //! thread copies while commits go on, and only the short rest is finished by the writer itself, so
 //! that the log can start over. Never decides what is durable: the log alone is.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,9 +66,11 @@ impl Checkpointer {
     }
 }
 
-/// Copies until little is left. Writers go on meanwhile, so "all" may never be reached from here.
-fn copy(path: &std::path::Path) -> rusqlite::Result<bool> {
-    let conn = Connection::open(path)?;
+/// Copies until little is left. Writers go on meanwhile, so "all" may never be reached from here. A file that
+/// got lost meanwhile is not made anew.
+pub(super) fn copy(path: &std::path::Path) -> rusqlite::Result<bool> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
     let mut copied = 0;
     for _ in 0..ROUNDS {
         let (in_log, now_copied) = checkpoint(&conn, "PASSIVE")?;

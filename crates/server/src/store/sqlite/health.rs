@@ -1,11 +1,15 @@
-//! What a writer last met, for those who ask whether it can still write.
+//! What a writer last met, for those who ask whether it can still write; and what stands in the way of the
+//! directory as a whole.
 
 use super::home::Place;
-use crate::store::StoreError;
+use super::open::{file_name, look_for};
+use crate::store::{FailedSpaces, StoreError};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use syncline_core::model::SpaceName;
 
 /// As much as a usual group of pushes adds to a log.
 const ROOM_BYTES: usize = 1 << 20;
@@ -45,9 +49,41 @@ pub(super) struct Vitals {
     pub trouble: SharedTrouble,
 }
 
+/// Looks after the directory as a whole, then after each space: an open one must be where it was opened and
+/// not have stopped, another one must be there. Opens nothing.
+pub(super) fn check(
+    home: &Place,
+    dir: &Path,
+    names: Vec<SpaceName>,
+    open: &HashMap<SpaceName, Vitals>,
+) -> Result<FailedSpaces, StoreError> {
+    home.check()?;
+    let (mut full, mut failed) = (false, FailedSpaces::new());
+    for name in names {
+        let found = match open.get(&name) {
+            Some(file) => file.place.check().and_then(|()| match file.trouble.get() {
+                Trouble::None => Ok(()),
+                Trouble::NoRoom => {
+                    full = true;
+                    Ok(())
+                }
+                Trouble::Poisoned(cause) => Err(StoreError::Poisoned { cause }),
+            }),
+            None => look_for(&dir.join("spaces").join(file_name(&name))),
+        };
+        if let Err(error) = found {
+            failed.insert(name, error);
+        }
+    }
+    if full {
+        check_room(dir)?;
+    }
+    Ok(failed)
+}
+
 /// Finds out whether a full disk has room again, without risking anything that counts. Readiness must
 /// not wait for the next push: while it says no, none may come.
-pub(super) fn check_room(dir: &Path) -> Result<(), StoreError> {
+fn check_room(dir: &Path) -> Result<(), StoreError> {
     let path = dir.join("room");
     let tried = File::create(&path).and_then(|mut file| {
         file.write_all(&[0; ROOM_BYTES])?;

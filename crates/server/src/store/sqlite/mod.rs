@@ -27,13 +27,12 @@ mod writer;
 
 use super::feed::Feed;
 use super::{
-    ConflictRow, Decide, Encoder, ExpiredRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Scan,
-    Scanned, Store, StoreError, Trim, Trimmed,
+    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, ListQuery, NodeRow, QuarantineRow, Record,
+    RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use bytes::Bytes;
 use checkpoint::Checkpointer;
 use futures_util::future::{BoxFuture, FutureExt};
-use health::Trouble;
 use home::Place;
 use lock::DirLock;
 use open::OpenSpaces;
@@ -308,24 +307,12 @@ impl Store for SqliteStore {
         self.registry(move |registry| registry.put(kind, key, value.as_deref())).boxed()
     }
 
-    fn check(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>> {
         async move {
             self.spaces.check_open()?;
-            let (files, home, dir) = (self.spaces.vitals(), Arc::clone(&self.home), self.dir.clone());
-            blocking(move || {
-                home.check()?;
-                let mut full = false;
-                for file in &files {
-                    file.place.check()?;
-                    match file.trouble.get() {
-                        Trouble::None => {}
-                        Trouble::NoRoom => full = true,
-                        Trouble::Poisoned(cause) => return Err(StoreError::Poisoned { cause }),
-                    }
-                }
-                if full { health::check_room(&dir) } else { Ok(()) }
-            })
-            .await
+            let (names, open) = (self.registry.spaces(), self.spaces.vitals());
+            let (home, dir) = (Arc::clone(&self.home), self.dir.clone());
+            blocking(move || health::check(&home, &dir, names, &open)).await
         }
         .boxed()
     }

@@ -10,7 +10,8 @@ use super::space::SpaceFile;
 use crate::store::StoreError;
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use syncline_core::model::SpaceName;
@@ -71,7 +72,7 @@ impl OpenSpaces {
             home.check()?;
             let open = move || {
                 if !new {
-                    fs::metadata(&path).map_err(|e| StoreError::engine("opening a space")(e).of_file(&path))?;
+                    look_for(&path)?;
                 }
                 SpaceFile::open(path, &options, &checkpointer, lock).map(Arc::new)
             };
@@ -81,8 +82,9 @@ impl OpenSpaces {
     }
 
     /// How those do that are open now.
-    pub fn vitals(&self) -> Vec<Vitals> {
-        self.state().spaces.values().filter_map(|slot| Some(slot.file.get()?.vitals().clone())).collect()
+    pub fn vitals(&self) -> HashMap<SpaceName, Vitals> {
+        let of = |(name, slot): (&SpaceName, &Slot)| Some((name.clone(), slot.file.get()?.vitals().clone()));
+        self.state().spaces.iter().filter_map(of).collect()
     }
 
     /// Closes those that nobody has used for `limits.space_idle`.
@@ -108,6 +110,14 @@ impl OpenSpaces {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A file that must be there. That it is not is another matter than that it cannot be read.
+pub(super) fn look_for(path: &Path) -> Result<(), StoreError> {
+    fs::metadata(path).map(drop).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => StoreError::Gone { path: path.display().to_string() },
+        _ => StoreError::engine("opening a space")(error).of_file(path),
+    })
 }
 
 impl State {

@@ -1,14 +1,16 @@
 //! What only the embedded store promises: its files, its lock, and what failures leave behind.
 
+use super::health::Trouble;
 use super::{Options, SqliteStore, schema};
 use crate::store::{Encoder, Head, Row, Scan, Scanned, Store, StoreError};
 use rusqlite::Connection;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 use syncline_core::hub::{Change, Entry, Touch, WriteSet};
 use syncline_core::model::{
-    Author, Body, CollectionName, DocId, Facts, Lsn, Mark, Meta, NodeId, SpaceName, Stamp, Version,
+    Author, Body, CollectionName, DocId, Facts, Lsn, Mark, Meta, Millis, NodeId, SpaceName, Stamp, Version,
 };
 use tempfile::tempdir;
 use tokio::sync::mpsc;
@@ -162,14 +164,14 @@ async fn a_full_disk_refuses_one_commit_and_not_the_next() {
     limit_pages(2).await.unwrap();
     let refused = write(&store, 1 << 20).await.unwrap_err();
     assert!(matches!(refused, StoreError::NoRoom { .. }), "{refused:?}");
-    assert_eq!(file.vitals().trouble.get(), super::Trouble::NoRoom);
+    assert_eq!(file.vitals().trouble.get(), Trouble::NoRoom);
     store.check().await.unwrap(); // The disk itself is not full here: looking for room finds some.
     assert!(!dir.path().join("room").exists(), "and leaves nothing behind");
     assert_eq!((store.head(&main_space()).await.unwrap().lsn, count(&store).await), (Lsn(1), 1));
 
     limit_pages(1_000).await.unwrap();
     assert_eq!(write(&store, 1 << 20).await.unwrap().lsn, Lsn(2));
-    assert_eq!(file.vitals().trouble.get(), super::Trouble::None);
+    assert_eq!(file.vitals().trouble.get(), Trouble::None);
 }
 
 #[tokio::test]
@@ -187,8 +189,41 @@ async fn a_failure_nobody_can_vouch_for_stops_writing_but_not_reading() {
 
     assert!(matches!(failed, Err(StoreError::Poisoned { .. })), "{failed:?}");
     assert!(matches!(write(&store, 100).await, Err(StoreError::Poisoned { .. })), "it does not guess");
-    assert!(matches!(store.check().await, Err(StoreError::Poisoned { .. })));
+    store.open_space(&named("other")).await.unwrap();
+    let failed = store.check().await.unwrap();
+    assert!(matches!(failed.get(&main_space()), Some(StoreError::Poisoned { .. })), "{failed:?}");
+    assert!(!failed.contains_key(&named("other")), "another space goes on");
     assert_eq!(count(&store).await, 1, "reads go on");
+}
+
+#[tokio::test]
+async fn a_writer_that_would_no_longer_wait_for_the_disk_stops() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let file = store.file(&main_space()).await.unwrap();
+    let refuse = |context: AuthContext<'_>| match context.action {
+        AuthAction::Pragma { pragma_name: "synchronous", pragma_value: Some("FULL" | "'FULL'") } => Authorization::Deny,
+        _ => Authorization::Allow,
+    };
+    let prepare = move |conn: &Connection| conn.authorizer(Some(refuse));
+    let prepared = file.write(move |writer| writer.transaction("preparing", |conn, _| Ok(prepare(conn)))).await;
+    prepared.unwrap();
+
+    let noted = store.note_cursors(&main_space(), vec![(NodeId::new("n1").unwrap(), Lsn(0), Millis(1))]).await;
+
+    assert!(matches!(noted, Err(StoreError::Poisoned { .. })), "{noted:?}");
+    let refused = write(&store, 10).await;
+    assert!(matches!(refused, Err(StoreError::Poisoned { .. })), "a commit would not be durable: {refused:?}");
+}
+
+#[test]
+fn copying_the_log_of_a_lost_file_makes_no_file() {
+    let dir = tempdir().unwrap();
+    let lost = dir.path().join("lost.db");
+
+    assert!(super::checkpoint::copy(&lost).is_err());
+
+    assert!(!lost.exists());
 }
 
 #[tokio::test]
@@ -315,8 +350,11 @@ async fn a_space_whose_file_got_lost_is_not_begun_anew() {
         assert!(refused.contains("main.db") && refused.contains("backup"), "{refused}");
     }
     assert!(!file.exists());
+    let failed = store.check().await.unwrap();
+    assert!(matches!(failed.get(&main_space()), Some(StoreError::Gone { .. })), "{failed:?}");
 
     fs::rename(&away, &file).unwrap();
+    assert!(store.check().await.unwrap().is_empty());
     assert_eq!(store.head(&main_space()).await.unwrap(), before);
 }
 

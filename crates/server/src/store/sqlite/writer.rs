@@ -89,8 +89,10 @@ impl Writer {
         self.conn.pragma_update(None, "synchronous", "NORMAL").map_err(StoreError::engine(action))?;
         let noted =
             self.transaction(action, |conn, known| note(conn, known, cursors).map_err(StoreError::engine(action)));
-        self.conn.pragma_update(None, "synchronous", "FULL").map_err(StoreError::engine(action))?;
-        noted
+        match self.conn.pragma_update(None, "synchronous", "FULL") {
+            Ok(()) => noted,
+            Err(source) => Err(self.poison(format!("waiting for the disk again after {action}: {source}"))),
+        }
     }
 
     /// Runs `work` in a transaction: afterwards all of it is durable, or nothing of it is there.
@@ -137,10 +139,15 @@ impl Writer {
                     StoreError::Engine { action, source } => format!("{action}: {source}"),
                     other => other.to_string(),
                 };
-                self.trouble.set(Trouble::Poisoned(cause.clone()));
-                StoreError::Poisoned { cause }
+                self.poison(cause)
             }
         }
+    }
+
+    /// From now on nothing is written any more.
+    fn poison(&self, cause: String) -> StoreError {
+        self.trouble.set(Trouble::Poisoned(cause.clone()));
+        StoreError::Poisoned { cause }
     }
 }
 
