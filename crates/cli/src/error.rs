@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use syncline::filter::FilterError;
 use syncline::query::QueryError;
+use syncline::sync::SyncError;
 use syncline::transfer::TransferError;
 use syncline_core::model::{Malformed, SpaceName};
 use syncline_server::ServerError;
@@ -193,6 +194,12 @@ pub enum CliError {
     /// Sync cannot be set up.
     #[error(transparent)]
     SyncSetup(#[from] syncline::sync::SyncError),
+    /// Spaces of which nothing can be shown.
+    #[error("`{spaces}` cannot be read; what was shown says why")]
+    Unreadable {
+        /// Their names.
+        spaces: String,
+    },
     /// No directory for a while.
     #[error("cannot make a temporary directory: {0}")]
     Scratch(io::Error),
@@ -271,6 +278,10 @@ impl CliError {
                  '{\"title\": \"milk\"}'"
                     .into(),
             ),
+            CliError::SyncSetup(SyncError::OtherDialect { .. })
+            | CliError::Database(syncline::Error::Sync(SyncError::OtherDialect { .. })) => {
+                Some("on the command line that is `syncline db sync FILE --protocol lsn`".into())
+            }
             CliError::Import { source, .. } if source.document_exists() => {
                 Some("add --upsert to replace the documents that exist".into())
             }

@@ -135,7 +135,17 @@ impl Collection {
     /// # Errors
     /// As [`Collection::update`].
     pub fn update_many(&self, filter: &Filter, patch: &Value) -> Result<usize> {
-        self.each(filter, |writer, id| writer.update(id, patch).map(drop))
+        self.update_many_checked(filter, patch, |_| Ok(()))
+    }
+
+    /// As [`Collection::update_many`], kept only when every document as stored passes the check.
+    pub(crate) fn update_many_checked(
+        &self,
+        filter: &Filter,
+        patch: &Value,
+        check: impl Fn(&Value) -> Result<()>,
+    ) -> Result<usize> {
+        self.each(filter, |writer, id| check(&writer.update(id, patch)?))
     }
 
     /// Removes every document that the filter means, all or none. Returns how many.

@@ -91,9 +91,9 @@ impl<T: Serialize + DeserializeOwned> TypedCollection<T> {
     /// As [`Collection::update_many`].
     ///
     /// # Errors
-    /// As there.
+    /// As there, and [`Error::Shape`] when a document no longer fits the type. None is changed then.
     pub fn update_many(&self, filter: &Filter, patch: &Value) -> Result<usize> {
-        self.untyped.update_many(filter, patch)
+        self.untyped.update_many_checked(filter, patch, |stored| self.typed(stored.clone()).map(drop))
     }
 
     /// As [`Collection::replace`].

@@ -155,6 +155,9 @@ fn a_typed_collection_offers_what_the_untyped_one_does() {
     let with_c = Filter::parse(&json!({"text": "c"})).unwrap();
     assert_eq!(notes.count(&with_c).unwrap(), 1);
     assert_eq!(notes.update_many(&with_c, &json!({"text": "d"})).unwrap(), 1);
+    let misfit = notes.update_many(&Filter::all(), &json!({"text": 1}));
+    assert!(matches!(misfit, Err(syncline::Error::Shape { .. })), "{misfit:?}");
+    assert_eq!(notes.count(&Filter::parse(&json!({"text": 1})).unwrap()).unwrap(), 0, "all or none");
     assert_eq!(notes.remove_many(&with_c).unwrap(), 0);
     assert_eq!(now().unwrap().unwrap().len(), 2);
 

@@ -6,6 +6,7 @@ use crate::error::CliError;
 use crate::groups::AdminArgs;
 use crate::hub::{Admin, COUNT_MAX, SpaceStatus};
 use crate::output::{Output, Style};
+use serde::Serialize;
 use std::time::Duration;
 use syncline_core::model::SpaceName;
 use tokio::time::{Instant, sleep};
@@ -32,7 +33,7 @@ pub struct Args {
 /// Shows where the spaces stand.
 ///
 /// # Errors
-/// The hub refuses, or cannot be reached.
+/// The hub refuses, or cannot be reached; a space cannot be read, after the others were shown.
 pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     let (admin, known) = if args.wait { wait(args).await? } else { look(args).await? };
     let names = match &args.space {
@@ -40,16 +41,56 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         None => known,
     };
     let mut spaces = Vec::with_capacity(names.len());
-    for name in &names {
-        spaces.push(admin.space(name).await?);
+    for name in names {
+        spaces.push(look_at(&admin, name, args.space.is_none()).await?);
     }
     admin.close().await?;
     output.result(&spaces, || {
         if spaces.is_empty() {
             return "The hub has no space yet; the first token or the first device makes one.".into();
         }
-        spaces.iter().map(|space| describe(space, output)).collect::<Vec<_>>().join("\n\n")
-    })
+        spaces.iter().map(|space| space.describe(output)).collect::<Vec<_>>().join("\n\n")
+    })?;
+    let failed: Vec<_> = spaces.iter().filter_map(Seen::failed).map(ToString::to_string).collect();
+    if failed.is_empty() { Ok(()) } else { Err(CliError::Unreadable { spaces: failed.join("`, `") }) }
+}
+
+/// A space, as far as it can be read.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Seen {
+    Read(SpaceStatus),
+    Failed { space: SpaceName, failure: String },
+}
+
+impl Seen {
+    fn failed(&self) -> Option<&SpaceName> {
+        match self {
+            Seen::Failed { space, .. } => Some(space),
+            Seen::Read(_) => None,
+        }
+    }
+
+    fn describe(&self, output: Output) -> String {
+        match self {
+            Seen::Read(space) => describe(space, output),
+            Seen::Failed { space, failure } => format!(
+                "{}\n{}",
+                output.paint(Style::Bold, &format!("space {space}")),
+                output.paint(Style::Attention, &format!("failed: {failure}"))
+            ),
+        }
+    }
+}
+
+/// Looks at one space. Among several, one that cannot be read hides nothing of the others.
+async fn look_at(admin: &Admin, space: SpaceName, among_others: bool) -> Result<Seen, CliError> {
+    match admin.space(&space).await {
+        Err(error @ (CliError::Store(_) | CliError::Refused { status: 500.., .. })) if among_others => {
+            Ok(Seen::Failed { space, failure: error.to_string() })
+        }
+        read => read.map(Seen::Read),
+    }
 }
 
 async fn look(args: &Args) -> Result<(Admin, Vec<SpaceName>), CliError> {

@@ -89,6 +89,31 @@ fn what_is_not_there_is_named_with_the_next_step() {
 }
 
 #[test]
+fn a_space_that_cannot_be_read_is_shown_as_failed_beside_the_others() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let admin = hub.admin().to_owned();
+    shell.ok(&["token", "add", "t", "--space", "lost", "--hub", &hub.url, "--token", &admin]);
+    hub.stop("-TERM");
+    std::fs::remove_file(shell.path("syncline-data/spaces/lost.db")).unwrap();
+
+    let shown = |link: &[&str]| {
+        let args = [&["status", "--json"], link].concat();
+        let ran = shell.run(&args);
+        assert!(ran.code == 1 && ran.stderr.contains("`lost` cannot be read"), "{}", ran.stderr);
+        let spaces: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert!(spaces[0]["failure"].as_str().unwrap().contains("lost.db"), "{spaces}");
+        assert_eq!((&spaces[1]["space"], &spaces[1]["head"]), (&Value::from("main"), &Value::from(0)));
+    };
+    shown(&[]);
+    assert!(shell.run(&["status"]).stdout.contains("failed: "));
+    assert!(shell.fails(1, &["status", "--space", "lost"]).contains("lost.db"));
+
+    let hub = Hub::start(&shell, &[]);
+    shown(&["--hub", &hub.url, "--token", &admin]);
+}
+
+#[test]
 fn errors_are_json_for_programs() {
     let shell = Shell::new();
     let said: Value = serde_json::from_str(&shell.fails(1, &["--json", "status"])).unwrap();

@@ -160,6 +160,8 @@ fn a_sync_that_does_not_get_through_says_why_and_loses_nothing() {
     shell.ok(&["db", "sync", "a.db", "--hub", &hub.url, "--token", hub.admin()]);
     assert_eq!(shell.json(&["db", "status", "a.db"])["pending"], 0);
     assert_eq!(shell.json(&["db", "quarantine", "a.db"]), json!([]));
+    let by_packets = shell.fails(1, &["db", "exchange", "export", "a.db"]);
+    assert!(by_packets.contains("--protocol lsn"), "the way back in words of this program: {by_packets}");
 }
 
 #[test]

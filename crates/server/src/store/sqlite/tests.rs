@@ -207,7 +207,7 @@ async fn a_writer_that_would_no_longer_wait_for_the_disk_stops() {
     };
     let prepare = move |conn: &Connection| conn.authorizer(Some(refuse));
     let prepared = file.write(move |writer| writer.transaction("preparing", |conn, _| Ok(prepare(conn)))).await;
-    prepared.unwrap();
+    prepared.unwrap().unwrap();
 
     let noted = store.note_cursors(&main_space(), vec![(NodeId::new("n1").unwrap(), Lsn(0), Millis(1))]).await;
 
