@@ -1,7 +1,8 @@
 //! A device: the embedded database of the `syncline` library, in this process or under `syncline db`.
 
 use crate::history::{Answer, Deed, Replica, Sent, bare, fields};
-use crate::hub::{SYNCLINE, TOKEN};
+use crate::http::{self, Request};
+use crate::hub::{Hub, SYNCLINE, TOKEN};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -9,13 +10,15 @@ use std::process::{Child, Command, Stdio};
 use syncline::Database;
 use syncline::filter::Filter;
 use syncline::query::Query;
-use syncline::sync::{DatabaseSync, SyncOptions, SyncOutcome};
+use syncline::sync::{DatabaseSync, Protocol, SyncOptions, SyncOutcome};
 
 /// One collection of a database file, with notes for the judge.
 pub struct Device {
     name: String,
     file: PathBuf,
     collection: String,
+    protocol: Protocol,
+    token: String,
     notes: Vec<Sent>,
 }
 
@@ -33,8 +36,26 @@ impl Device {
             name: name.into(),
             file: home.join(format!("{name}.db")),
             collection: collection.into(),
+            protocol: Protocol::Lsn,
+            token: TOKEN.into(),
             notes: Vec::new(),
         }
+    }
+
+    /// A device that exchanges packets with the hub, which knows it as a node.
+    pub fn by_packets(name: &str, home: &Path, collection: &str, hub: &Hub) -> Device {
+        let device = Device::new(name, home, collection);
+        let (id, token) = (device.id(), format!("a-secret-of-{name}"));
+        let wish = json!({ "id": id, "code": name, "name": name, "token": token }).to_string();
+        let (method, path, body) = ("POST", "/admin/spaces/main/nodes", Some(wish.as_bytes()));
+        let reply = http::send(&hub.address, &Request { method, path, token: TOKEN, body }).unwrap();
+        assert_eq!(reply.status, 200, "{:?}", reply.json());
+        Device { protocol: Protocol::Exchange, token, ..device }
+    }
+
+    /// The id of its file.
+    fn id(&self) -> String {
+        Database::open(&self.file).unwrap().replica().node().unwrap().to_string()
     }
 
     /// Opens the file; it syncs with the hub behind `address` when told to.
@@ -44,7 +65,8 @@ impl Device {
             collections: vec![self.collection.clone()],
             auto_sync: false,
             push_batch_size: 20,
-            ..SyncOptions::new(format!("http://{address}"), TOKEN)
+            protocol: self.protocol,
+            ..SyncOptions::new(format!("http://{address}"), self.token.clone())
         };
         let sync = database.sync(options).unwrap();
         Open { device: self, database, sync }
@@ -55,7 +77,8 @@ impl Device {
         let child = Command::new(SYNCLINE)
             .args(["db", "sync"])
             .arg(&self.file)
-            .args(["--hub", &format!("http://{address}"), "--token", TOKEN, "--collections", &self.collection])
+            .args(["--hub", &format!("http://{address}"), "--token", &self.token, "--collections", &self.collection])
+            .args(["--protocol", if self.protocol == Protocol::Exchange { "exchange" } else { "lsn" }])
             .current_dir(self.file.parent().unwrap())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

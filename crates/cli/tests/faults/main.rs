@@ -22,6 +22,7 @@ mod hub_crash;
 mod load;
 mod many_spaces;
 mod node;
+mod packet_crash;
 mod proxy;
 mod second_hub;
 mod shutdown;

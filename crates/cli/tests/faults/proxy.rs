@@ -85,10 +85,17 @@ impl Held {
     }
 }
 
+/// Waits for the next POST whose text holds `with`.
+struct Hold {
+    with: String,
+    tell: Sender<()>,
+    released: Receiver<()>,
+}
+
 struct Shared {
     upstream: Mutex<String>,
     weather: Mutex<(Weather, Rng)>,
-    hold: Mutex<Option<(Sender<()>, Receiver<()>)>>,
+    hold: Mutex<Option<Hold>>,
     /// Every push that reached the hub whole.
     pushes: Mutex<Vec<Vec<u8>>>,
     ended: AtomicBool,
@@ -141,9 +148,14 @@ impl Proxy {
 
     /// The next push is answered by the hub and by nobody else: its connection stays silent.
     pub fn hold_next_push(&self) -> Held {
+        self.hold_next_push_with("")
+    }
+
+    /// The same for the next push whose text holds `with`.
+    pub fn hold_next_push_with(&self, with: &str) -> Held {
         let (tell, reached) = channel();
         let (release, released) = channel();
-        *self.shared.hold.lock().unwrap() = Some((tell, released));
+        *self.shared.hold.lock().unwrap() = Some(Hold { with: with.to_owned(), tell, released });
         Held { reached, _release: release }
     }
 
@@ -180,7 +192,8 @@ impl Drop for Proxy {
 fn serve(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
     let Some(request) = read_request(&mut client)? else { return Ok(()) };
     if request.starts_with(b"POST")
-        && let Some((tell, released)) = shared.hold.lock().unwrap().take()
+        && let Some(Hold { tell, released, .. }) =
+            shared.hold.lock().unwrap().take_if(|hold| find(&request, hold.with.as_bytes()).is_some())
     {
         forward(shared, &request, &mut io::sink(), usize::MAX)?;
         // Both fail only when the test has let go already, and that is what is waited for.
