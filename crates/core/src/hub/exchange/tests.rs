@@ -256,6 +256,21 @@ fn only_an_acknowledgement_of_what_was_sent_moves_the_cursor() {
 }
 
 #[test]
+fn an_acknowledgement_from_before_a_restored_backup_confirms_no_packet_that_was_not_received() {
+    let mut space = Space::new();
+    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    assert_eq!(space.send("a"), 1);
+    // The backup knows one packet for the node; the node has had two more.
+    for (number, lost) in [(7, 2), (8, 4), (9, 5)] {
+        space.take(packet("a", number, 3, vec![]));
+        assert_eq!((space.traffic("a").cursor, space.send("a")), (Lsn(0), lost), "its answer is lost");
+    }
+    space.take(packet("a", 10, 5, vec![]));
+    assert_eq!(space.traffic("a").cursor, Lsn(1));
+    assert_eq!(space.send("a"), 6, "from then on numbers go up by one");
+}
+
+#[test]
 fn packets_wait_for_their_acknowledgement_up_to_a_limit() {
     let mut space = Space::new();
     for _ in 0..=Traffic::SENT_MAX {

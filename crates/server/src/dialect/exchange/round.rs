@@ -18,7 +18,7 @@ use tokio::time::timeout;
 /// Pages that are looked through for one packet: behind a row filter they may hold nothing for the node.
 const READS_MAX: usize = 50;
 
-/// A change of the node's plan, or the horizon, can pass a round by; then it is read once more.
+/// The horizon can pass a round by; then it is read once more.
 pub(super) const TRIES_MAX: usize = 3;
 
 /// Where a round takes place.
@@ -74,13 +74,14 @@ impl Round<'_> {
     /// Waits until no other packet of the node is in work.
     ///
     /// # Errors
-    /// [`ServerError::Overloaded`].
+    /// [`ServerError::Overloaded`], also when the node's plan was changed meanwhile.
     pub async fn turn(&self) -> Result<MutexGuard<'_, Option<Settled>>, ServerError> {
         let longest = self.app.options.settings.bounds.request_timeout;
-        timeout(longest, self.desk.turn.lock()).await.map_err(|_| ServerError::Overloaded {
+        let turn = timeout(longest, self.desk.turn.lock()).await.map_err(|_| ServerError::Overloaded {
             what: "another packet of the node takes too long",
             limit: "limits.request_timeout",
-        })
+        })?;
+        if self.desk.is_over() { Err(overtaken()) } else { Ok(turn) }
     }
 
     /// Commits a packet.
@@ -88,8 +89,15 @@ impl Round<'_> {
     /// # Errors
     /// [`ServerError::UnknownNode`], or those of a push.
     pub async fn take(&self, packet: Packet, share: Share) -> Result<Taken, ServerError> {
+        let (node, ack) = (packet.node.clone(), packet.ack);
         match self.space.push_packet(packet, share).await?.reply {
-            Reply::Packet(taken) => Ok(taken),
+            Reply::Packet(taken) => {
+                if ack > taken.issued {
+                    tracing::warn!(%node, ack, issued = taken.issued, "a node acknowledges a packet that it was never \
+                        sent; if the hub was restored from a backup, see `spec/exchange.md`");
+                }
+                Ok(taken)
+            }
             other => Err(self.unexpected(&other)),
         }
     }
