@@ -78,3 +78,8 @@ fn packets_1489_deletes_the_same_object_twice_in_a_packet_composed_anew() {
 fn packets_1748_is_told_of_a_document_between_two_of_its_replacements() {
     world::packets(1748).unwrap();
 }
+
+#[test]
+fn packets_2134_makes_an_object_again_that_is_replaced_before_its_answer_arrives() {
+    world::packets(2134).unwrap();
+}

@@ -19,8 +19,6 @@ pub struct Telling<'a> {
     pub new: bool,
     /// The node knows every document as it was here, or later.
     pub confirmed: Lsn,
-    /// It has confirmed packets up to here, which may have held a later version.
-    pub cursor: Lsn,
     /// From which change on the document exists.
     pub created: Lsn,
     /// Whether the node takes `data` as the whole object; others keep fields that are not named.
@@ -125,8 +123,8 @@ fn with_nulls<'n>(data: &str, names: impl IntoIterator<Item = &'n String>) -> St
 /// Whether the node may hold fields that went with a removal or a replacement, which keep no list of them.
 fn lost_unnamed(meta: &Meta, told: &Telling<'_>) -> bool {
     let news = |lsn: Lsn| lsn > told.confirmed;
-    if told.created > told.cursor && meta.removed.is_some_and(|removed| !news(removed.lsn)) {
-        return false; // It was told to drop the document, and has heard nothing of it since.
+    if meta.shrunk == told.created && meta.removed.is_some_and(|removed| !news(removed.lsn)) {
+        return false; // What went with the new birth it has dropped with the removal.
     }
     news(meta.shrunk)
 }

@@ -115,7 +115,6 @@ impl Reader<'_> {
                 live: row.shown,
                 new,
                 confirmed: self.reached.known,
-                cursor: self.reached.cursor,
                 created: row.created,
                 whole_objects: self.whole_objects,
                 meta: &row.meta,
