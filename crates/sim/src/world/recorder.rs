@@ -3,6 +3,7 @@
 
 use axum::body::Bytes;
 use futures_util::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{DocKey, Entry, Touch};
 use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
@@ -119,7 +120,7 @@ impl Store for Recorder {
         self.inner.put_record(kind, key, value)
     }
 
-    fn check(&self) -> Answer<'_, ()> {
+    fn check(&self) -> Answer<'_, BTreeMap<SpaceName, StoreError>> {
         self.inner.check()
     }
 
