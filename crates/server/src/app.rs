@@ -53,7 +53,7 @@ impl App {
         let waiting = Arc::new(Semaphore::new(bounds.waiting_polls));
         let woken = Arc::new(Semaphore::new(WOKEN_READS));
         let body_bytes = Arc::new(Semaphore::new(bounds.inflight_body_bytes.min(Semaphore::MAX_PERMITS)));
-        let nodes = Nodes::new(Arc::clone(hub.store()), &options.exchange.hub_id);
+        let nodes = Nodes::new(Arc::clone(hub.store()), &options.exchange.hub_id, bounds.node_packets);
         Arc::new(App { hub, tokens, nodes, options, meters, requests, waiting, woken, body_bytes })
     }
 

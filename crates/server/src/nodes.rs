@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::filter::{Filter, substitute};
 use syncline_core::model::{CollectionName, Millis, NodeId, Plan, Registration, Settled, SpaceName, Traffic};
 use syncline_core::wire::exchange::is_uuid;
+use tokio::sync::Semaphore;
 
 /// Codes name tokens, which stand in paths and headers.
 const CODE_BYTES_MAX: usize = 80;
@@ -22,6 +23,7 @@ const NAME_BYTES_MAX: usize = 500;
 pub struct Nodes {
     store: Arc<dyn Store>,
     hub_id: String,
+    waiting: usize,
     desks: Mutex<BTreeMap<(SpaceName, NodeId), Arc<Desk>>>,
     /// One change at a time, so that no desk outlives the registration that it was made from.
     changing: tokio::sync::Mutex<()>,
@@ -36,6 +38,8 @@ pub struct Desk {
     pub rows: BTreeMap<CollectionName, Filter>,
     /// Whoever holds it handles a packet. What stands in it was found when nothing was there for the node.
     pub turn: tokio::sync::Mutex<Option<Settled>>,
+    /// Places for packets that wait for their turn (`limits.node_packets`).
+    pub places: Semaphore,
     /// Set while somebody has the turn: another desk has taken over, or none.
     over: AtomicBool,
 }
@@ -108,10 +112,17 @@ impl From<(Registration, Traffic)> for RegisteredNode {
 }
 
 impl Nodes {
-    /// Over a store; `hub_id` is the id that no node may have.
+    /// Over a store; `hub_id` is the id that no node may have, `waiting` how many packets of a node may wait for
+    /// the one in work.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, hub_id: &str) -> Nodes {
-        Nodes { store, hub_id: hub_id.to_lowercase(), desks: Mutex::default(), changing: tokio::sync::Mutex::default() }
+    pub fn new(store: Arc<dyn Store>, hub_id: &str, waiting: usize) -> Nodes {
+        Nodes {
+            store,
+            hub_id: hub_id.to_lowercase(),
+            waiting: waiting.min(Semaphore::MAX_PERMITS),
+            desks: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Registers a node and makes its token: with `secret`, or with one that is drawn. The space is made
@@ -233,8 +244,8 @@ impl Nodes {
         }
         let (registration, _) = self.load(space, id).await?;
         let rows = filters(&registration.plan)?;
-        let (turn, over) = (tokio::sync::Mutex::default(), AtomicBool::new(false));
-        let desk = Arc::new(Desk { registration, rows, turn, over });
+        let (turn, places) = (tokio::sync::Mutex::default(), Semaphore::new(self.waiting));
+        let desk = Arc::new(Desk { registration, rows, turn, places, over: AtomicBool::new(false) });
         self.lock().insert(key, Arc::clone(&desk));
         Ok(desk)
     }

@@ -137,6 +137,9 @@ pub struct Bounds {
     pub requests: usize,
     /// Long polls that wait (`limits.waiting_polls`).
     pub waiting_polls: usize,
+    /// Packets of a registered node that wait for the one in work (`limits.node_packets`): each holds one of
+    /// [`Bounds::requests`].
+    pub node_packets: usize,
     /// Nodes of a space whose cursors are noted although they never push (`limits.reading_nodes`):
     /// anybody with a token may read under any number of names.
     pub reading_nodes: usize,
@@ -171,6 +174,7 @@ impl Default for Bounds {
             connections: 10_000,
             requests: 1_024,
             waiting_polls: 10_000,
+            node_packets: 4,
             reading_nodes: 100_000,
             inflight_body_bytes: 512 << 20,
             queued_pushes: 1_024,

@@ -120,6 +120,7 @@ pub const KEYS: &[Key] = &[
     key("limits.connections", Kind::Count, "10000", "Open connections; further ones are closed at once."),
     key("limits.requests", Kind::Count, "1024", "Pushes, pages and snapshots in work at once."),
     key("limits.waiting_polls", Kind::Count, "10000", "Pulls that wait for a change at once."),
+    key("limits.node_packets", Kind::Count, "4", "Packets of a registered node that wait for the one in work."),
     key("limits.reading_nodes", Kind::Count, "100000", "Nodes whose cursors are noted although they never push."),
     key("limits.inflight_body_bytes", Kind::Bytes, "512 MiB", "Bytes of request bodies in memory at once."),
     key("limits.queued_pushes", Kind::Count, "1024", "Pushes that wait for their commit, per space."),

@@ -159,6 +159,7 @@ fn bounds(config: &Config) -> Bounds {
         connections: size(config, "limits.connections"),
         requests: size(config, "limits.requests"),
         waiting_polls: size(config, "limits.waiting_polls"),
+        node_packets: size(config, "limits.node_packets"),
         reading_nodes: size(config, "limits.reading_nodes"),
         inflight_body_bytes: size(config, "limits.inflight_body_bytes"),
         queued_pushes: size(config, "limits.queued_pushes"),

@@ -4,6 +4,7 @@
 mod bad_packets;
 mod crossing;
 mod filters;
+mod flood;
 mod registry;
 mod stories;
 mod vectors;

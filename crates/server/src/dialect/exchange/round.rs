@@ -71,17 +71,29 @@ impl Round<'_> {
         Err(overtaken())
     }
 
-    /// Waits until no other packet of the node is in work.
+    /// Waits until no other packet of the node is in work. Few may wait: who waits holds a request's slot, and
+    /// one node must not take those of all.
     ///
     /// # Errors
     /// [`ServerError::Overloaded`], also when the node's plan was changed meanwhile.
     pub async fn turn(&self) -> Result<MutexGuard<'_, Option<Settled>>, ServerError> {
+        let turn = match self.desk.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => self.wait().await?,
+        };
+        if self.desk.is_over() { Err(overtaken()) } else { Ok(turn) }
+    }
+
+    async fn wait(&self) -> Result<MutexGuard<'_, Option<Settled>>, ServerError> {
+        let _place = self.desk.places.try_acquire().map_err(|_| ServerError::Overloaded {
+            what: "too many packets of the node wait for the one in work",
+            limit: "limits.node_packets",
+        })?;
         let longest = self.app.options.settings.bounds.request_timeout;
-        let turn = timeout(longest, self.desk.turn.lock()).await.map_err(|_| ServerError::Overloaded {
+        timeout(longest, self.desk.turn.lock()).await.map_err(|_| ServerError::Overloaded {
             what: "another packet of the node takes too long",
             limit: "limits.request_timeout",
-        })?;
-        if self.desk.is_over() { Err(overtaken()) } else { Ok(turn) }
+        })
     }
 
     /// Commits a packet.

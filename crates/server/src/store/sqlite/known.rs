@@ -13,6 +13,8 @@ pub(super) struct Known {
     pub head: Head,
     /// Whether places of removed documents may be kept for registered nodes.
     pub buried: bool,
+    /// Whether documents may have a time to live.
+    pub expiring: bool,
     authors: HashMap<NodeId, AuthorRow>,
     /// Of the nodes that have some: ops whose receipts are past their retention.
     forgotten: HashMap<NodeId, Seqs>,
@@ -33,7 +35,8 @@ impl Known {
     /// Reads everything from the file.
     pub fn read(conn: &Connection) -> rusqlite::Result<Known> {
         let buried = conn.prepare("SELECT 1 FROM log WHERE kind = 4")?.exists([])?;
-        let mut known = Known { head: columns::head(conn)?, buried, ..Known::default() };
+        let expiring = conn.prepare("SELECT 1 FROM expiring")?.exists([])?;
+        let mut known = Known { head: columns::head(conn)?, buried, expiring, ..Known::default() };
         let mut authors = conn.prepare("SELECT node, author, last_seq, forgotten, owner FROM authors")?;
         let mut rows = authors.query([])?;
         while let Some(row) = rows.next()? {

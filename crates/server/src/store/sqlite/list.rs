@@ -1,6 +1,6 @@
 //! Lists for people: the conflict ledger, the quarantine, the nodes of a space.
 
-use super::columns::{LIVE, int, lsn, nat, wrong_text};
+use super::columns::{int, lsn, nat, wrong_text};
 use crate::store::ledger::json;
 use crate::store::{ConflictRow, ExpiredRow, ListQuery, NodeRow, QuarantineRow};
 use rusqlite::{Connection, params};
@@ -13,12 +13,12 @@ pub(super) fn expired(
     after: (Millis, Lsn),
     limit: usize,
 ) -> rusqlite::Result<Vec<ExpiredRow>> {
-    let mut find = conn.prepare_cached(&format!(
-        "SELECT l.expires, l.lsn, c.name, l.id FROM log l JOIN collections c ON c.cid = l.cid
-         WHERE l.kind = {LIVE} AND l.expires <= ?1 AND (l.expires, l.lsn) > (?2, ?3)
-           AND NOT EXISTS (SELECT 1 FROM superseded s WHERE s.lsn = l.lsn)
-         ORDER BY l.expires, l.lsn LIMIT ?4",
-    ))?;
+    let mut find = conn.prepare_cached(
+        "SELECT e.expires, e.lsn, c.name, l.id FROM expiring e
+             CROSS JOIN log l ON l.lsn = e.lsn JOIN collections c ON c.cid = l.cid
+         WHERE e.expires <= ?1 AND (e.expires, e.lsn) > (?2, ?3)
+         ORDER BY e.expires, e.lsn LIMIT ?4",
+    )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = find.query_map(params![int(by.0), int(after.0.0), int(after.1.0), limit], |row| {
         let collection = CollectionName::new(row.get_ref(2)?.as_str()?).map_err(|e| wrong_text(2, e))?;

@@ -10,7 +10,8 @@ use std::time::Duration;
 ///
 /// Bodies stand once, in the append-only log. Heads are narrow and point into it. `superseded` lists
 /// the log rows that are no longer anybody's head, in log order, so that a snapshot is one pass over
-/// two ordered tables and trimming finds what may go. People name rows
+/// two ordered tables and trimming finds what may go. `expiring` lists the
+/// heads that are documents with a time to live, soonest first: what was prolonged is not looked at again. People name rows
 /// of the ledger and the quarantine by their numbers, so none is used again. Meta is null for a document
 /// that one insert wrote, `born` where it is the stamp.
 ///
@@ -27,10 +28,10 @@ pub(super) const SPACE: &[&str] = &["
         at INTEGER NOT NULL, stamp INTEGER NOT NULL, created INTEGER NOT NULL, born INTEGER,
         flags INTEGER NOT NULL, expires INTEGER, id TEXT NOT NULL, meta TEXT, body TEXT NOT NULL);
     CREATE INDEX log_buried ON log (cid, id) WHERE kind = 4;
-    CREATE INDEX log_by_expiry ON log (expires) WHERE kind = 0 AND expires IS NOT NULL;
     CREATE TABLE heads (
         cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL, PRIMARY KEY (cid, id)) WITHOUT ROWID;
     CREATE TABLE superseded (lsn INTEGER PRIMARY KEY);
+    CREATE TABLE expiring (expires INTEGER NOT NULL, lsn INTEGER NOT NULL, PRIMARY KEY (expires, lsn)) WITHOUT ROWID;
     CREATE TABLE collections (cid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
     CREATE TABLE authors (
         author INTEGER PRIMARY KEY, node TEXT NOT NULL UNIQUE, last_seq INTEGER NOT NULL,

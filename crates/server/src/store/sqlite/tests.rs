@@ -216,6 +216,44 @@ async fn a_writer_that_would_no_longer_wait_for_the_disk_stops() {
     assert!(matches!(refused, Err(StoreError::Poisoned { .. })), "a commit would not be durable: {refused:?}");
 }
 
+#[tokio::test]
+async fn a_document_that_was_prolonged_is_looked_at_once() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let file = store.file(&main_space()).await.unwrap();
+    let prolong = |n: u64, expires: Option<u64>| {
+        let decide = move |loaded: syncline_core::hub::Loaded| {
+            let lsn = loaded.head.next();
+            let mark = Mark { stamp: Stamp(n), lsn, author: Author(1) };
+            let (body, meta) = (Body::trusted(r#"{"_id":"d"}"#.to_owned()), Meta::inserted(mark));
+            let change = Change {
+                collection: CollectionName::new("a").unwrap(),
+                id: DocId::new("d").unwrap(),
+                version: Version { lsn, author: Author(1), body, meta },
+                facts: Facts { expires: expires.map(Millis), ..Facts::default() },
+            };
+            WriteSet { entries: vec![Entry::Change(change)], ..WriteSet::default() }
+        };
+        let touch = Touch { nodes: [NodeId::new("n1").unwrap()].into(), ..Touch::default() };
+        let (store, space) = (&store, main_space());
+        async move { store.commit(&space, touch, Box::new(decide)).await.unwrap() }
+    };
+    let listed = || {
+        let sql = "SELECT group_concat(expires) FROM expiring";
+        file.read(move |reader| {
+            Ok(reader.connection().query_row(sql, [], |row| row.get::<_, Option<String>>(0)).unwrap())
+        })
+    };
+
+    for n in 1..=5 {
+        prolong(n, Some(100 + n)).await;
+    }
+    assert_eq!(listed().await.unwrap().as_deref(), Some("105"));
+
+    prolong(6, None).await;
+    assert_eq!(listed().await.unwrap(), None, "it has no time to live any more");
+}
+
 #[test]
 fn copying_the_log_of_a_lost_file_makes_no_file() {
     let dir = tempdir().unwrap();

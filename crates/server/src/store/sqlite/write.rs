@@ -58,7 +58,11 @@ fn write_log(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlit
         match entry {
             Entry::Change(change) => {
                 let cid = known.collection_or_new(conn, &change.collection)?;
-                write_change(&mut statements, cid, change, writes.at)?;
+                known.expiring |= change.facts.expires.is_some();
+                let old = write_change(&mut statements, cid, change, writes.at)?;
+                if known.expiring {
+                    write_expiry(conn, change, old)?;
+                }
                 if known.buried {
                     exchange::unbury(conn, cid, &change.id)?;
                 }
@@ -80,7 +84,13 @@ fn write_log(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlit
     Ok(())
 }
 
-fn write_change(statements: &mut Statements<'_>, cid: i64, change: &Change, at: Millis) -> rusqlite::Result<()> {
+/// Returns the position of the version that is superseded.
+fn write_change(
+    statements: &mut Statements<'_>,
+    cid: i64,
+    change: &Change,
+    at: Millis,
+) -> rusqlite::Result<Option<i64>> {
     let (version, facts, id) = (&change.version, &change.facts, change.id.as_str());
     let (lsn, meta) = (int(version.lsn.0), &version.meta);
     let mark = Mark { stamp: meta.stamp(), lsn: version.lsn, author: version.author };
@@ -105,6 +115,19 @@ fn write_change(statements: &mut Statements<'_>, cid: i64, change: &Change, at: 
         let old: i64 = statements.old_head.query_row(params![cid, id], |row| row.get(0))?;
         statements.move_head.execute(params![cid, id, lsn])?;
         statements.supersede.execute([old])?;
+        return Ok(Some(old));
+    }
+    Ok(None)
+}
+
+fn write_expiry(conn: &Connection, change: &Change, old: Option<i64>) -> rusqlite::Result<()> {
+    if let Some(old) = old {
+        let sql = "DELETE FROM expiring WHERE lsn = ?1 AND expires = (SELECT expires FROM log WHERE lsn = ?1)";
+        conn.prepare_cached(sql)?.execute([old])?;
+    }
+    if let (Some(at), true) = (change.facts.expires, change.version.meta.is_live()) {
+        let mut add = conn.prepare_cached("INSERT INTO expiring VALUES (?1, ?2)")?;
+        add.execute([int(at.0), int(change.version.lsn.0)])?;
     }
     Ok(())
 }
