@@ -1,10 +1,12 @@
 //! The oldest clients beside the newest.
 
+use super::local::now;
+use super::wire::parsed;
 use super::{FirstGeneration, SecondGeneration, Wire, device, shown};
 use crate::support::{ADMIN, Hub};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
-use syncline_core::model::NodeId;
+use syncline_core::model::{Millis, NodeId};
 use syncline_server::auth::{DeclaredToken, TokenSpec};
 
 /// A hub with a key for each device, as the oldest generations need it.
@@ -103,6 +105,36 @@ async fn l20_the_second_generation_goes_on_by_time() {
     middle.cycle().await.unwrap();
     new.cycle().await.unwrap();
     assert_eq!(new.docs().len(), 8);
+    assert_eq!(shown(&middle.local.docs), shown(new.docs()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l20_what_the_second_generation_pulls_does_not_hold_back_what_it_writes() {
+    let hub = hub().await;
+    let mut middle = SecondGeneration::new(wire(&hub, "middle"));
+    middle.local.insert("start", &json!({}));
+    middle.cycle().await.unwrap();
+    // A device whose clock is ahead, and one that stamps its copy later than it says.
+    let soon = Millis(Millis::parse(&now()).unwrap().0 + 30_000).iso();
+    let plain = json!({ "op": "INSERT", "doc": { "_id": "plain", "updatedAt": soon }, "opId": "1" });
+    let in_txn = json!({ "txn": "op", "txid": "t", "type": "insert", "args": [{ "_id": "txn" }], "ts": soon });
+    let ahead = Wire::new(&hub, ADMIN, "/c/articles");
+    parsed(&ahead.post("/sync/push", &json!({ "batchId": "b", "ops": [plain, in_txn] })).await).unwrap();
+
+    let pulled = middle.cycle().await.unwrap();
+    assert!(pulled.iter().any(|op| op["ts"].as_str() > Some(soon.as_str())), "the time of a commit: {pulled:?}");
+    let mut new = device(&hub);
+    for n in 0..3 {
+        // With nothing to say of its own it sends back what it pulled, and goes on from there.
+        middle.cycle().await.unwrap();
+        let (plain, in_txn) = (format!("plain{n}"), format!("txn{n}"));
+        middle.local.insert(&plain, &json!({}));
+        middle.local.transaction(&[("insert", json!([{ "_id": in_txn }]))]);
+        middle.cycle().await.unwrap();
+        new.cycle().await.unwrap();
+        assert!(new.docs().contains_key(&plain) && new.docs().contains_key(&in_txn), "{n}: {:?}", new.docs());
+    }
+    assert_eq!(middle.cycle().await.unwrap(), [] as [Value; 0], "what it sent back it has received");
     assert_eq!(shown(&middle.local.docs), shown(new.docs()));
 }
 

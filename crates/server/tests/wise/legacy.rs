@@ -69,27 +69,58 @@ impl SecondGeneration {
             self.since = reply["timestamp"].as_str().map(ToOwned::to_owned);
             self.begun = true;
         }
-        let ops: Vec<Value> = self.local.log.iter().filter(|line| self.is_new(line)).cloned().collect();
-        if let Some(last) = ops.last().cloned() {
-            parsed(&self.wire.post("/sync/push", &json!({ "ops": ops })).await)?;
-            self.since = time_of(&last).or(self.since.take());
+        let ops = self.sendable();
+        for batch in ops.chunks(100) {
+            parsed(&self.wire.post("/sync/push", &json!({ "ops": batch })).await)?;
+            self.since = batch.last().and_then(time_of).or(self.since.take());
         }
         let query = self.since.as_ref().map_or(String::new(), |since| format!("?since={since}"));
         let reply = parsed(&self.wire.get(&format!("/sync/pull{query}")).await)?;
         let ops = reply.as_array().expect("a bare list").clone();
         for op in &ops {
-            self.local.apply(op);
+            self.apply(op);
         }
         self.since = ops.last().and_then(time_of).or(self.since.take());
         Ok(ops)
     }
 
-    /// What it takes for not sent yet: lines with a time after the last one known.
-    fn is_new(&self, line: &Value) -> bool {
-        let sendable = line["_remote"] != true && !matches!(line["txn"].as_str(), Some("start" | "commit"));
-        let Some(since) = self.since.as_deref().and_then(Millis::parse) else { return sendable };
-        sendable && time_of(line).and_then(|time| Millis::parse(&time)).is_some_and(|time| time > since)
+    /// What it takes for not sent yet: plain lines with a time after the last one known, also those that
+    /// it pulled, then the ops of transactions that were committed after it.
+    fn sendable(&self) -> Vec<Value> {
+        let since = self.since.as_deref().and_then(Millis::parse);
+        let newer = |time: &Value| since.is_none_or(|since| time.as_str().and_then(Millis::parse) > Some(since));
+        let log = &self.local.log;
+        let plain = log.iter().filter(|line| line.get("txn").is_none() && newer(line_time(line))).cloned();
+        let committed = log.iter().filter(|line| line["txn"] == "commit" && newer(&line["ts"]));
+        let in_txn = committed.flat_map(|commit| {
+            log.iter().filter(move |line| line["txn"] == "op" && line["txid"] == commit["id"]).cloned()
+        });
+        plain.chain(in_txn).collect()
     }
+
+    /// Compares times, then writes whatever it is into memory and into the log.
+    fn apply(&mut self, op: &Value) {
+        let id = op["id"].as_str().or(op["doc"]["_id"].as_str()).unwrap().to_owned();
+        let standing = self.local.docs.get_mut(&id);
+        let local = standing.as_ref().and_then(|doc| Millis::parse(doc.get("updatedAt")?.as_str()?));
+        if local > time_of(op).and_then(|time| Millis::parse(&time)) {
+            return;
+        }
+        self.local.log.push(remote(op));
+        match (op["op"].as_str().unwrap(), standing) {
+            ("INSERT", _) => drop(self.local.docs.insert(id, op["doc"].as_object().unwrap().clone())),
+            ("UPDATE", Some(doc)) => doc.extend(op["data"].as_object().unwrap().clone()),
+            ("REMOVE", Some(_)) => drop(self.local.docs.remove(&id)),
+            ("UPDATE" | "REMOVE", None) => {}
+            (other, _) => panic!("{other} is never sent to a client"),
+        }
+    }
+}
+
+/// The time by which a line of the log is taken for new or old; lines without one are old.
+fn line_time(line: &Value) -> &Value {
+    let times = [&line["doc"]["updatedAt"], &line["docs"][0]["updatedAt"], &line["data"]["updatedAt"], &line["ts"]];
+    times.into_iter().find(|time| time.is_string()).unwrap_or(&Value::Null)
 }
 
 fn time_of(op: &Value) -> Option<String> {

@@ -4,7 +4,7 @@ use crate::store::{Encoder, Head, Row, Scanned};
 use syncline_core::model::Lsn;
 use syncline_core::wire::wise::{Holding, IsoTimes, NetDoc, document, net_ops};
 
-use super::lists::time_of;
+use super::lists::{mark, time_of};
 
 /// What is called before the first byte and after the last row.
 pub(super) trait Watch: Send {
@@ -21,6 +21,8 @@ pub(super) enum Envelope {
     Object(Lsn),
     /// `[…]`
     List,
+    /// `[…, mark]`, where anything is to be told.
+    Marked,
 }
 
 /// A pull.
@@ -39,14 +41,14 @@ impl<W: Watch> Encoder for PullEncoder<W> {
         self.watch.begins(head.last_change, head.lsn);
         out.extend_from_slice(match self.envelope {
             Envelope::Object(_) => br#"{"ops":["#,
-            Envelope::List => b"[",
+            Envelope::List | Envelope::Marked => b"[",
         });
     }
 
     fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
         let ops = net_ops(out, &net_doc(row), &self.holding, self.ops == 0, &mut self.iso);
         self.ops += ops as u64;
-        if ops > 0 && matches!(self.envelope, Envelope::List) {
+        if ops > 0 && !matches!(self.envelope, Envelope::Object(_)) {
             // The oldest clients push it back and so prove what they have received.
             out.pop();
             out.extend_from_slice(format!(r#","lsn":{}}}"#, row.lsn).as_bytes());
@@ -55,6 +57,10 @@ impl<W: Watch> Encoder for PullEncoder<W> {
     }
 
     fn end(&mut self, _scanned: &Scanned, out: &mut Vec<u8>) {
+        if self.ops > 0 && matches!(self.envelope, Envelope::Marked) {
+            out.push(b',');
+            out.extend_from_slice(mark(self.served).as_bytes());
+        }
         out.push(b']');
         if let Envelope::Object(cursor) = self.envelope {
             let lsn = if self.ops == 0 { self.served.max(cursor) } else { self.served };

@@ -8,7 +8,6 @@ use super::lists::Since;
 use super::readers::Visit;
 use super::{Foreign, StreamKey};
 use crate::app::Slot;
-use crate::clock;
 use crate::error::ServerError;
 use crate::hub::Reading;
 use crate::store::Scan;
@@ -58,13 +57,14 @@ async fn as_list(asked: Asked, key: StreamKey) -> Result<Response, ServerError> 
     let after = asked.foreign.lists.after(&key, since);
     let after = if after > head.lsn || after < head.horizon { Lsn::ZERO } else { after };
     let told = Arc::new(Mutex::new(Told::default()));
-    let watch = Note { foreign: Arc::clone(&asked.foreign), key: key.clone(), told: Arc::clone(&told) };
+    let watch = Note { told: Arc::clone(&told) };
     let holding = Holding { after, own: Vec::new() };
-    let reading = read(&asked, &key, holding, Envelope::List, watch).await?;
+    let envelope = if since == Since::Last { Envelope::List } else { Envelope::Marked };
+    let reading = read(&asked, &key, holding, envelope, watch).await?;
     let foreign = Arc::clone(&asked.foreign);
     let done: Done = Box::new(move || {
         let Told { upto, ops } = *told.lock().unwrap_or_else(PoisonError::into_inner);
-        foreign.lists.written(&key, upto, ops);
+        foreign.lists.written(&key, since, (after, upto), ops);
     });
     Ok(answer(reading, asked.slot, done))
 }
@@ -140,15 +140,12 @@ struct Told {
 
 /// Notes how far a list reaches.
 struct Note {
-    foreign: Arc<Foreign>,
-    key: StreamKey,
     told: Arc<Mutex<Told>>,
 }
 
 impl Watch for Note {
-    fn begins(&mut self, served: Lsn, head: Lsn) {
+    fn begins(&mut self, served: Lsn, _head: Lsn) {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).upto = served;
-        self.foreign.lists.note(&self.key.space, clock::now(), head);
     }
 
     fn ends(&mut self, ops: u64) {

@@ -22,9 +22,7 @@ pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
     let Sender { served, own, sole, cleared } = readers.sender(&key, asked.space.head().lsn, asked.arrived);
     let (collection, limits) = (key.collection.clone(), asked.app.options.settings.limits);
     let push = body.parse(move |text| Ok(decode_push(text, &collection, &limits)?)).await?;
-    if push.shape == Shape::List {
-        asked.foreign.lists.echoed(&key, &push.echoes);
-    }
+    asked.foreign.lists.echoed(&key, &push.echoes);
     let clears = push.ops.iter().any(|op| op.txn.is_none() && matches!(op.edit, ForeignEdit::Clear));
     let batch = ForeignBatch {
         node: key.token.clone(),

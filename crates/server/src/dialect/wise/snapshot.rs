@@ -2,6 +2,7 @@
 
 use super::super::Asked;
 use super::encode::{SnapshotEncoder, Watch};
+use super::lists::Since;
 use super::pull::{Done, answer};
 use super::{Foreign, StreamKey};
 use crate::clock;
@@ -31,7 +32,7 @@ pub async fn snapshot(asked: Asked) -> Result<Response, ServerError> {
     // The oldest clients go on from here without naming a position.
     let done: Done = Box::new(move || {
         let upto = *served.lock().unwrap_or_else(PoisonError::into_inner);
-        foreign.lists.written(&key, upto, 0);
+        foreign.lists.written(&key, Since::Last, (upto, upto), 0);
     });
     Ok(answer(reading, asked.slot, done))
 }
@@ -47,7 +48,6 @@ impl Watch for Newcomer {
     fn begins(&mut self, served: Lsn, head: Lsn) {
         *self.served.lock().unwrap_or_else(PoisonError::into_inner) = served;
         let foreign = &self.foreign;
-        foreign.lists.note(&self.key.space, clock::now(), head);
         // At 0 a mark would say nothing: every newcomer starts there, and none pushes before it pulls.
         if served > Lsn::ZERO {
             foreign.readers.arrive(&self.key, served, head, Instant::now());
