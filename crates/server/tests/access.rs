@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use support::faulty::FaultyStore;
 use support::{ADMIN, Hub, Reply, insert};
+use syncline_server::store::{SqliteOptions, SqliteStore};
 
 /// Makes a token and returns its secret.
 async fn token(hub: &Hub, spec: &Value) -> String {
@@ -224,13 +225,50 @@ async fn a_node_belongs_to_the_token_that_first_pushed_as_it() {
         assert_eq!(push(&thief, op("b6", "n1", 6)).await.status, 200);
         assert_eq!(push(&made, op("b7", "n2", 7)).await.status, 200);
 
-        // Foreign clients have no node but their token, whose name nobody else pushes under.
+        // Foreign clients have no node but their token, under a name that no own client's node can have.
         let foreign = json!({ "batchId": "f1", "ops": [{ "op": "INSERT", "doc": { "_id": "f" }, "opId": "o1" }] });
         for secret in [&thief, &made] {
             assert_eq!(with(&hub, secret, "POST", "/c/a/sync/push", &foreign).await.status, 200);
         }
         let other = token(&hub, &json!({ "name": "other" })).await;
-        assert_eq!(push(&other, op("b8", "thief", 1)).await.refusal(403), "forbidden");
+        assert_eq!(push(&other, op("b8", "(token:thief)", 1)).await.refusal(403), "forbidden");
+        assert_eq!(push(&other, op("b8", "thief", 1)).await.status, 200);
+        assert_eq!(with(&hub, &thief, "POST", "/c/a/sync/push", &foreign).await.status, 200);
+        assert_eq!(push(&other, op("b9", "thief", 2)).await.status, 200, "the token's name took no node over");
+        let nodes = hub.get("/admin/spaces/main/nodes").await.json();
+        let owner = |name: &str| {
+            nodes["nodes"].as_array().unwrap().iter().find(|n| n["node"] == name).unwrap()["owner"].clone()
+        };
+        assert_eq!((owner("thief"), owner("(token:thief)")), (json!("other"), Value::Null));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_in_the_name_of_another_tokens_node_says_nothing_about_it() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let open = || Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap());
+    let mut hub = Hub::on(open(), |_| {}).await;
+    let phone = token(&hub, &json!({ "name": "phone" })).await;
+    let spy = token(&hub, &json!({ "name": "spy" })).await;
+    let own = json!({ "node": "n1", "batchId": "b1", "ops": [insert(1, "a", "x")] });
+    assert_eq!(with(&hub, &phone, "POST", "/sync/push", &own).await.status, 200);
+    hub.push("n2", "b1", &json!([insert(1, "a", "y"), insert(2, "a", "z")])).await;
+
+    // Owners are known from the decision, and from the store.
+    for restarted in [false, true] {
+        let pull = async |secret: &str, path: &str| with(&hub, secret, "GET", path, &Value::Null).await.status;
+        let behind = async || hub.get("/admin/spaces/main/nodes").await.json()["nodes"][0]["behind"].clone();
+        assert_eq!(pull(&phone, "/sync/pull?node=n1&since_lsn=1&limit=1").await, 200);
+        assert_eq!(behind().await, 1);
+        assert_eq!(pull(&spy, "/sync/pull?node=n1&since_lsn=3").await, 200, "it is served");
+        assert_eq!(pull(&spy, "/sync/pull?node=n1&since_lsn=0").await, 200);
+        assert_eq!(behind().await, 1, "restarted: {restarted}");
+        assert_eq!(pull(ADMIN, "/sync/pull?node=n1&since_lsn=3").await, 200);
+        assert_eq!(behind().await, 0, "an admin's token speaks for every node");
+        if !restarted {
+            hub.shut_down().await;
+            hub = Hub::on(open(), |_| {}).await;
+        }
     }
 }
 

@@ -41,8 +41,6 @@ impl Progress {
             return if same { Reply::Foreign { lsn: known.lsn, fresh: None } } else { Reply::BatchReused };
         }
         let author = self.author(&batch.node);
-        // The token's name is its node: nobody else is to push as it.
-        self.give(&batch.node, &batch.node);
         let ticket = batch.numbered.then(|| self.open_ticket(batch, author));
         let first = self.loaded.head.next();
         let created = self.foreign_ops(batch, author);

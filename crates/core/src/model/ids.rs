@@ -153,6 +153,18 @@ impl NodeId {
     pub fn hub() -> NodeId {
         NodeId("(hub)".into())
     }
+
+    /// The foreign clients of a token, as the author of their changes.
+    #[must_use]
+    pub fn of_token(name: &NodeId) -> NodeId {
+        NodeId(format!("(token:{name})").into())
+    }
+
+    /// Whether the name is the hub's to give: no client is to use it for itself.
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        self.0.starts_with('(')
+    }
 }
 text_id!(
     /// Names one push; chosen by the client.

@@ -126,7 +126,7 @@ pub struct Poison {
 /// A push of a foreign client, on one collection.
 #[derive(Clone, Debug)]
 pub struct ForeignBatch {
-    /// The token's name: the only identity that such a client has.
+    /// [`NodeId::of_token`]: the only identity that such a client has.
     pub node: NodeId,
     /// Which collection the base URL stands for.
     pub collection: CollectionName,

@@ -20,7 +20,7 @@ pub enum Access {
 pub struct Grant(pub(super) Arc<TokenSpec>, pub(super) [u8; 32]);
 
 impl Grant {
-    /// The token's name: the identity of foreign clients.
+    /// The token's name.
     #[must_use]
     pub fn token_name(&self) -> &NodeId {
         &self.0.name
@@ -93,15 +93,29 @@ impl Grant {
     /// Checks who the request says it is.
     ///
     /// # Errors
-    /// [`ServerError::Forbidden`] when the token belongs to another node, or the name to the hub.
+    /// [`ServerError::Forbidden`] when the token belongs to another node, or the name is the hub's to give.
     pub fn check_node(&self, node: &NodeId) -> Result<(), ServerError> {
-        if *node == NodeId::hub() {
-            return Err(self.refuse(format!("`{node}` is the name of the hub itself; take another node id")));
+        if node.is_reserved() {
+            return Err(
+                self.refuse(format!("`{node}` is a name of the hub's own; take a node id without `(` in front"))
+            );
         }
         match &self.0.node {
             Some(own) if own != node => Err(self.refuse(format!("it belongs to node `{own}`, not `{node}`"))),
             _ => Ok(()),
         }
+    }
+
+    /// Who foreign clients with this token are. No own client's node has such a name.
+    #[must_use]
+    pub fn foreign_node(&self) -> NodeId {
+        NodeId::of_token(&self.0.name)
+    }
+
+    /// Whether a reader with this token may say how far a node of this owner has read.
+    #[must_use]
+    pub fn speaks_for(&self, owner: &NodeId) -> bool {
+        self.0.admin || self.0.node.is_some() || *owner == self.0.name
     }
 
     /// On what grounds a push with this token speaks for a node.

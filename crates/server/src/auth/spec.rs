@@ -6,6 +6,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 use syncline_core::model::{CollectionName, Millis, NodeId, SpaceName};
 
+/// Leaves room for what the hub puts around it to name the token's foreign clients.
+const NAME_BYTES_MAX: usize = 120;
+
 /// What a token is called and grants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,8 +57,13 @@ impl TokenSpec {
             );
             return Err(ServerError::bad("malformed_token", reason));
         }
-        if self.name == NodeId::hub() {
-            let reason = format!("a token cannot be named `{}`, which is the hub itself; take another name", self.name);
+        if self.name.as_str().len() > NAME_BYTES_MAX {
+            let reason = format!("the token's name is longer than {NAME_BYTES_MAX} bytes; take a shorter one");
+            return Err(ServerError::bad("malformed_token", reason));
+        }
+        if let Some(node) = self.node.as_ref().filter(|node| node.is_reserved()) {
+            let reason =
+                format!("no token is for node `{node}`, a name of the hub's own; take a node id without `(` in front");
             return Err(ServerError::bad("malformed_token", reason));
         }
         if let name @ ("." | "..") = self.name.as_str() {

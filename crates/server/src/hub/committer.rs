@@ -47,6 +47,7 @@ struct Outcome {
     replies: Vec<Reply>,
     authors: Vec<(NodeId, Author)>,
     touched: BTreeMap<CollectionName, Lsn>,
+    owners: BTreeMap<NodeId, NodeId>,
 }
 
 impl Committer {
@@ -126,14 +127,15 @@ impl Committer {
         let decide = Box::new(move |loaded: Loaded| {
             let authors = loaded.nodes.iter().map(|(node, state)| (node.clone(), state.author)).collect();
             let Decision { writes, replies } = decide(loaded, &group, rules);
-            let touched = touched_by(&writes);
-            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Outcome { replies, authors, touched };
+            let (touched, owners) = (touched_by(&writes), writes.owners.clone());
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Outcome { replies, authors, touched, owners };
             writes
         });
         let head = self.store.commit(&self.space, touch, decide).await?;
 
         let outcome = std::mem::take(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner));
         self.meters.committed(started.elapsed(), &outcome.replies);
+        self.log.give(outcome.owners);
         self.log.advance(head.clone(), outcome.touched, outcome.authors);
         Ok(outcome.replies.into_iter().map(|reply| Pushed { head: head.clone(), reply }).collect())
     }

@@ -11,17 +11,21 @@ pub(super) struct LogState {
     opened_at: Lsn,
     touched: RwLock<BTreeMap<CollectionName, Lsn>>,
     authors: RwLock<BTreeMap<NodeId, Author>>,
+    owners: RwLock<BTreeMap<NodeId, NodeId>>,
     failure: OnceLock<String>,
 }
 
 impl LogState {
     pub(super) fn new(head: Head, nodes: Vec<NodeRow>) -> LogState {
+        let owned = |n: &NodeRow| Some((NodeId::new(&n.node).ok()?, NodeId::new(n.owner.as_deref()?).ok()?));
+        let owners = nodes.iter().filter_map(owned).collect();
         let known = nodes.into_iter().filter_map(|n| Some((NodeId::new(n.node).ok()?, n.author))).collect();
         LogState {
             opened_at: head.last_change,
             head: watch::channel(head).0,
             touched: RwLock::default(),
             authors: RwLock::new(known),
+            owners: RwLock::new(owners),
             failure: OnceLock::new(),
         }
     }
@@ -45,6 +49,17 @@ impl LogState {
         let Some(names) = collections else { return self.head.borrow().last_change > after };
         let touched = self.touched.read().unwrap_or_else(PoisonError::into_inner);
         names.iter().any(|name| touched.get(name).is_some_and(|lsn| *lsn > after))
+    }
+
+    /// Takes over to which tokens nodes were given.
+    pub(super) fn give(&self, owners: BTreeMap<NodeId, NodeId>) {
+        if !owners.is_empty() {
+            self.owners.write().unwrap_or_else(PoisonError::into_inner).extend(owners);
+        }
+    }
+
+    pub(super) fn owner(&self, node: &NodeId) -> Option<NodeId> {
+        self.owners.read().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
     }
 
     /// Notes that the store has stopped; it does not come back without a restart.

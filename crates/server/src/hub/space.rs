@@ -87,6 +87,12 @@ impl Space {
         self.log.author(node)
     }
 
+    /// The token that a node belongs to.
+    #[must_use]
+    pub fn owner(&self, node: &NodeId) -> Option<NodeId> {
+        self.log.owner(node)
+    }
+
     /// Why the space commits nothing any more, after a failed durable write.
     #[must_use]
     pub fn failure(&self) -> Option<StoreError> {

@@ -269,7 +269,7 @@ pub struct QuarantineRow {
 pub struct NodeRow {
     /// Its number in this space.
     pub author: Author,
-    /// Its id (own clients) or token name (foreign clients).
+    /// Its id (own clients) or `(token:name)` (foreign clients).
     pub node: String,
     /// The highest op number answered.
     pub last_seq: u64,

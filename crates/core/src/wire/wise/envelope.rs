@@ -25,7 +25,7 @@ pub struct WisePush {
     pub batch: Option<BatchId>,
     /// Its ops in the order in which they were sent.
     pub ops: Vec<ForeignOp>,
-    /// LSNs of documents that came from a hub before: a bare list brings them back.
+    /// LSNs that came from a hub before: clients that are sent lists bring them back.
     pub echoes: Vec<Lsn>,
 }
 

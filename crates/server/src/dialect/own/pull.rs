@@ -12,7 +12,7 @@ use crate::store::{Scan, Scanned};
 use axum::body::Body;
 use axum::response::Response;
 use std::time::Duration;
-use syncline_core::model::Lsn;
+use syncline_core::model::{Lsn, NodeId};
 use tokio::time::{Instant, timeout_at};
 
 /// `GET …/sync/pull?node=…`
@@ -27,7 +27,10 @@ pub(in super::super) async fn pull(mut asked: Asked) -> Result<Response, ServerE
     let until = Instant::now() + wait(&asked)?;
     let mut after = position(&asked, "since_lsn")?;
     check_position(&asked, after)?;
-    asked.space.note_cursor(&reader.node, after);
+    let noted = speaks_for(&asked, &reader.node);
+    if noted {
+        asked.space.note_cursor(&reader.node, after);
+    }
 
     let mut heads = asked.space.watch();
     loop {
@@ -48,13 +51,20 @@ pub(in super::super) async fn pull(mut asked: Asked) -> Result<Response, ServerE
             Some(seen) if news(&mut asked, &reader, &mut heads, seen, until).await? => after = seen,
             _ => {
                 asked.app.meters.pages.increment(1);
-                if let Some(upto) = handed {
+                if let Some(upto) = handed.filter(|_| noted) {
                     asked.space.note_handed(&reader.node, upto);
                 }
                 return Ok(answer(page, asked.slot));
             }
         }
     }
+}
+
+/// Whether what the reader has is what the node has: whoever pulls in the name of somebody else's node is
+/// served, but says nothing about it.
+fn speaks_for(asked: &Asked, node: &NodeId) -> bool {
+    let owner = asked.space.owner(node);
+    owner.is_none_or(|owner| asked.grant.speaks_for(&owner) || !asked.app.tokens.accepts(&owner))
 }
 
 /// Waits for changes in the reader's collections, without a slot or a store connection.

@@ -42,7 +42,7 @@ pub(super) async fn resolve(asked: &Asked, key: &StreamKey, sent: Lsn) -> Result
     if sent == Lsn::ZERO || sent > head.lsn {
         return Ok(anew);
     }
-    let owned = |ticket: &Ticket| ticket.collection == key.collection && ticket.node == key.token;
+    let owned = |ticket: &Ticket| ticket.collection == key.collection && ticket.node == key.node;
     let ticket = ticket(asked, sent).await?.filter(owned);
     let Some(ticket) = ticket else {
         let forgotten = sent <= head.horizon && sent != head.last_change;

@@ -25,13 +25,14 @@ use syncline_core::model::{CollectionName, NodeId, SpaceName};
 pub(crate) struct StreamKey {
     space: SpaceName,
     collection: CollectionName,
-    token: NodeId,
+    /// The foreign clients of the token.
+    node: NodeId,
 }
 
 impl StreamKey {
     fn of(asked: &Asked) -> Result<StreamKey, ServerError> {
         let (space, collection) = (asked.space.name().clone(), asked.collection()?);
-        Ok(StreamKey { space, collection, token: asked.grant.token_name().clone() })
+        Ok(StreamKey { space, collection, node: asked.grant.foreign_node() })
     }
 }
 

@@ -25,7 +25,7 @@ pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
     asked.foreign.lists.echoed(&key, &push.echoes);
     let clears = push.ops.iter().any(|op| op.txn.is_none() && matches!(op.edit, ForeignEdit::Clear));
     let batch = ForeignBatch {
-        node: key.token.clone(),
+        node: key.node.clone(),
         collection: key.collection.clone(),
         batch: push.batch,
         // The dialect promises success to every repeat of a batch id, whatever it holds.

@@ -122,7 +122,7 @@ mod tests {
         StreamKey {
             space: SpaceName::new("s").unwrap(),
             collection: CollectionName::new("c").unwrap(),
-            token: NodeId::new("shared").unwrap(),
+            node: NodeId::new("shared").unwrap(),
         }
     }
 
