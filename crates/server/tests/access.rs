@@ -125,6 +125,10 @@ async fn tokens_are_added_rotated_listed_without_secrets_and_removed() {
     assert_eq!(hub.post("/admin/tokens", &limited_admin).await.refusal(400), "malformed_token");
     let nowhere = json!({ "name": ".." });
     assert_eq!(hub.post("/admin/tokens", &nowhere).await.refusal(400), "malformed_token", "it could not be removed");
+    let long = json!({ "name": "n".repeat(121) });
+    assert_eq!(hub.post("/admin/tokens", &long).await.refusal(400), "malformed_token", "no room for its clients' name");
+    let impostor = json!({ "name": "x", "node": "(token:device)" });
+    assert_eq!(hub.post("/admin/tokens", &impostor).await.refusal(400), "malformed_token");
     assert_eq!(
         hub.post("/admin/tokens", &json!({ "name": "x", "colections": [] })).await.refusal(400),
         "malformed_json"
