@@ -35,6 +35,12 @@ pub enum Error {
     /// The file is an SQLite file, and not ours.
     #[error("`{path}` is an SQLite file of another program, which stays untouched; choose another path", path = .0.display())]
     NotOurs(PathBuf),
+    /// A file that does not begin as a database does.
+    #[error(
+        "`{}` is no database: it is a file of another kind, or its beginning is damaged; it stays untouched, choose \
+         another path or restore it from a backup", .0.display()
+    )]
+    NoDatabase(PathBuf),
     /// The file cannot be created, locked or read.
     #[error("database `{path}` cannot be opened: {source}", path = path.display())]
     Open {

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::index;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use std::path::Path;
 
 /// One step for each version: `STEPS[n]` brings version n to n + 1.
@@ -72,7 +72,13 @@ CREATE TABLE quarantine(
 /// [`Error::NotOurs`], or SQLite's own.
 pub(crate) fn check_owner(conn: &Connection, path: &Path) -> Result<()> {
     let sql = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'outbox'";
-    let (all, ours): (i64, i64) = (count(conn, "SELECT count(*) FROM sqlite_schema")?, count(conn, sql)?);
+    let all = match count(conn, "SELECT count(*) FROM sqlite_schema") {
+        Err(Error::Sqlite(why)) if why.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
+            return Err(Error::NoDatabase(path.to_owned()));
+        }
+        counted => counted?,
+    };
+    let ours = count(conn, sql)?;
     if all > 0 && ours == 0 { Err(Error::NotOurs(path.to_owned())) } else { Ok(()) }
 }
 

@@ -1,5 +1,6 @@
 //! What can be wrong with the way sync is set up. What goes wrong while it runs is told by events.
 
+use crate::error::Error as LocalError;
 use syncline_core::model::CollectionName;
 use syncline_core::session::SyncEvent;
 use thiserror::Error;
@@ -63,9 +64,18 @@ pub enum SyncError {
     /// A database that has read a hub's log cannot be taken for an empty one.
     #[error(
         "collection `{collection}` has synced with a hub's log (`lsn`) before, which packets cannot go on from; \
-         sync it with `Protocol::Lsn`, or open another database file for packets"
+         sync it with `Protocol::Lsn` (`--protocol lsn`), or open another database file for packets"
     )]
     OtherDialect {
+        /// Which one.
+        collection: CollectionName,
+    },
+    /// A node that went on by the hub's log could never come back to its packets.
+    #[error(
+        "collection `{collection}` goes by packets in this database, and so never by the hub's log; sync it with \
+         `Protocol::Exchange` (`--protocol exchange`), or open another database file for the log"
+    )]
+    ByPackets {
         /// Which one.
         collection: CollectionName,
     },
@@ -87,4 +97,14 @@ pub enum SyncError {
     /// The local database cannot be read.
     #[error("the local database cannot be read: {0}")]
     Storage(String),
+}
+
+impl SyncError {
+    /// What the local database said on the way into sync.
+    pub(crate) fn from_local(error: LocalError) -> SyncError {
+        match error {
+            LocalError::Sync(why) => why,
+            other => SyncError::Storage(other.to_string()),
+        }
+    }
 }

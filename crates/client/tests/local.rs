@@ -85,6 +85,10 @@ fn a_file_of_another_program_is_refused_and_stays_as_it_is() {
     let before = std::fs::read(&path).unwrap();
 
     assert!(matches!(Database::open(&path), Err(Error::NotOurs(at)) if at == path));
+    let text = path.with_extension("txt");
+    std::fs::write(&text, "a letter, longer than the head of any database file that SQLite knows: ".repeat(9)).unwrap();
+    assert!(matches!(Database::open(&text), Err(Error::NoDatabase(at)) if at == text));
+    assert!(std::fs::read_to_string(&text).unwrap().starts_with("a letter"), "and it stays as it is");
 
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }

@@ -7,7 +7,7 @@ mod files;
 mod world;
 
 use serde_json::{Value, json};
-use syncline::sync::{SyncEvent, SyncOptions, Verdict};
+use syncline::sync::{Protocol, SyncEvent, SyncOptions, Verdict};
 use syncline::{Database, Error};
 use world::{Device, HUB, Hub, Mishap, options};
 
@@ -323,6 +323,10 @@ fn a_file_of_another_dialect_or_hub_is_refused() {
     let ada = Device::new(&hub);
     ada.cycle();
     ada.sync.disable();
+    let mut log = options(&hub);
+    log.protocol = Protocol::Lsn;
+    let why = ada.db.sync(log).map(drop).unwrap_err().to_string();
+    assert!(why.contains("`notes` goes by packets") && why.contains("--protocol exchange"), "{why}");
     let mut other = options(&hub);
     other.exchange.hub_id = A.to_owned();
     let why = ada.db.sync(other).map(drop).unwrap_err();

@@ -24,6 +24,9 @@ use syncline_core::session::interface::{Batch, Stored};
 use syncline_core::session::notice;
 use syncline_core::wire::exchange::{Contents, Envelope, Header, WireEntity};
 
+/// What the epoch of a collection that goes by packets begins with; a hub's log never has such a one.
+const STREAM: &str = "exchange:";
+
 /// Hub versions bear no times in a packet; this one is before every edit, so that what pends stays visible.
 pub(crate) const UNTIMED: Stamp = Stamp(1);
 
@@ -62,7 +65,7 @@ impl Ends {
     /// # Panics
     /// Never: a UUID makes a valid epoch.
     pub(crate) fn epoch(&self) -> Epoch {
-        Epoch::new(format!("exchange:{}", self.hub)).expect("a UUID makes a valid epoch")
+        Epoch::new(format!("{STREAM}{}", self.hub)).expect("a UUID makes a valid epoch")
     }
 }
 
@@ -79,6 +82,21 @@ impl Replica {
         })?;
         self.join(scope, strategy)?;
         self.store.write(|unit| enter(unit, scope, &ends.epoch()).map(drop))
+    }
+
+    /// Whether the collections may go by the log of a hub: none of them goes by packets.
+    ///
+    /// # Errors
+    /// [`SyncError::ByPackets`] with the first one that does; or when the file cannot be read.
+    pub(crate) fn check_no_packets(&self, scope: &Scope) -> Result<()> {
+        self.store.read(|view| {
+            for name in scope {
+                if view.find(name)?.is_some_and(|named| named.epoch.as_str().starts_with(STREAM)) {
+                    return Err(SyncError::ByPackets { collection: name.clone() }.into());
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The packet under way, or else the next one of these collections, as a batch whose body it is.

@@ -118,10 +118,11 @@ impl Local for Replica {
         strategy: Strategy,
         resolver: Option<&Resolver>,
     ) -> Result<(), SyncError> {
+        self.check_no_packets(collections).map_err(SyncError::from_local)?;
         for name in collections {
             self.set_resolver(name.clone(), resolver.cloned());
         }
-        Replica::join(self, collections, strategy).map_err(|e| SyncError::Storage(e.to_string()))
+        Replica::join(self, collections, strategy).map_err(SyncError::from_local)
     }
 
     fn positions(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Positions, String> {

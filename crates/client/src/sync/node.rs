@@ -60,10 +60,7 @@ impl Local for PacketNode {
         for name in collections {
             self.replica.set_resolver(name.clone(), resolver.cloned());
         }
-        self.replica.join_packets(collections, strategy, &self.ends).map_err(|error| match error {
-            Error::Sync(why) => why,
-            other => SyncError::Storage(other.to_string()),
-        })
+        self.replica.join_packets(collections, strategy, &self.ends).map_err(SyncError::from_local)
     }
 
     fn positions(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Positions, String> {
