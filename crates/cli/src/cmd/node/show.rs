@@ -7,7 +7,7 @@ use crate::hub::{Admin, SpaceStatus, ago};
 use crate::output::Output;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use syncline_core::model::{Plan, SpaceName};
+use syncline_core::model::{NodeId, Plan, SpaceName};
 use syncline_server::dialect::exchange::{QUEUE_MAX, Standing};
 use syncline_server::hub;
 
@@ -99,7 +99,9 @@ fn reader(view: &hub::NodeView, status: &SpaceStatus) -> String {
 }
 
 fn find<'s>(status: &'s SpaceStatus, name: &str) -> Result<&'s hub::NodeView, CliError> {
-    let exact = status.nodes.iter().find(|view| view.node.node == name);
+    let named = |id: &str| status.nodes.iter().find(|view| view.node.node == id);
+    let token = NodeId::new(name).ok().map(|token| NodeId::of_token(&token));
+    let exact = named(name).or_else(|| named(token?.as_str()));
     let mut alike = status.nodes.iter().filter(|view| view.node.node.starts_with(name));
     match (exact, alike.next(), alike.next()) {
         (Some(node), _, _) | (None, Some(node), None) => Ok(node),
@@ -108,5 +110,29 @@ fn find<'s>(status: &'s SpaceStatus, name: &str) -> Result<&'s hub::NodeView, Cl
             status.space
         ))),
         (None, None, _) => Err(CliError::NoSuchNode { node: name.to_owned(), space: status.space.clone() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn apps_without_an_id_are_found_by_their_token_and_never_instead_of_a_node() {
+        let status = |names: &[&str]| -> SpaceStatus {
+            let node = |name: &&str| json!({ "author": 1, "node": name, "last_seq": 0, "cursor": 0, "seen_at": 0, "behind": 0 });
+            let nodes: Vec<_> = names.iter().map(node).collect();
+            let (head, none) = (json!(0), json!(0));
+            serde_json::from_value(json!({
+                "space": "main", "epoch": "e", "head": head, "last_change": head, "horizon": head,
+                "conflicts": none, "quarantined": none, "nodes": nodes,
+            }))
+            .unwrap()
+        };
+        let found = |names: &[&str]| find(&status(names), "shop").unwrap().node.node.clone();
+        assert_eq!(found(&["(token:shop)", "shopping"]), "(token:shop)");
+        assert_eq!(found(&["(token:shop)", "shop"]), "shop");
+        assert_eq!(found(&["(token:other)", "shopping"]), "shopping");
     }
 }
