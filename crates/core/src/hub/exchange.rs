@@ -10,7 +10,7 @@ use crate::filter::Filter;
 use crate::merge::Values;
 use crate::model::{
     Author, Base, Body, CollectionName, Dispatch, DocId, Edit, Entity, EntityEdit, Fields, Holding, LastPacket, Lsn,
-    Mark, Millis, NodeId, Packet, Refused, Rejection, Stamp, Strategy, Traffic, Value, Version,
+    Mark, Millis, NodeId, Packet, Refused, Rejection, Stamp, Strategy, Traffic, Version,
 };
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -70,7 +70,7 @@ impl Progress {
         let anew = packet.number == traffic.received;
         let since = if anew { since } else { self.loaded.head };
         let sender = Sender { packet, author, known: traffic.known.upto, since: anew.then_some(since) };
-        let (mut refused, mut returns) = (Vec::new(), Vec::new());
+        let (mut refused, mut returns) = (Vec::new(), BTreeMap::new());
         let digests = digests(packet);
         for (entity, digest) in packet.entities.iter().zip(&digests) {
             if again.entities.contains(digest) {
@@ -79,17 +79,16 @@ impl Progress {
                 continue;
             }
             match self.entity(&sender, entity) {
-                Ok(Some(key)) => {
-                    if !returns.contains(&key) {
-                        returns.push(key);
-                    }
-                }
+                Ok(Some(key)) => drop(returns.insert(key, Vec::new())),
                 Ok(None) => {}
                 Err(why) => refused.push(self.set_entity_aside(packet, entity, why)),
             }
         }
-        for key in returns {
-            self.give_back(packet, author, key);
+        if !packet.whole_objects {
+            note_sent(&mut returns, packet);
+        }
+        for (key, sent) in returns {
+            self.give_back(author, key, &sent);
         }
         let mut entities: BTreeSet<u64> = digests.into_iter().collect();
         if anew {
@@ -131,19 +130,15 @@ impl Progress {
         let EntityEdit::Put { set, .. } = &entity.edit else {
             return Ok((again.is_some() || standing.is_some()).then_some(key));
         };
-        let as_sent = standing.is_some_and(|version| holds_just(&version.body, set));
+        let stored = |body: &Body| matches!(&edit, Edit::Insert(sent) if sent == body);
+        let as_sent = standing.is_some_and(|version| stored(&version.body) || holds_just(&version.body, set));
         Ok((!as_sent || unseen || outside || again.is_some()).then_some(key))
     }
 
-    /// The sender's next packet brings the document as it stands.
-    fn give_back(&mut self, packet: &Packet, author: Author, key: DocKey) {
+    /// The sender's next packet brings the document as it stands, and takes away what it sent and is not there.
+    fn give_back(&mut self, author: Author, key: DocKey, sent: &[&Fields]) {
         let standing = self.live_version(&key).map(|version| version.body.fields()).unwrap_or_default();
-        let sent =
-            packet.entities.iter().filter(|entity| entity.uuid == key.1).filter_map(|entity| match &entity.edit {
-                EntityEdit::Put { collection, set, .. } if *collection == key.0 => Some(set),
-                _ => None,
-            });
-        let names = sent.filter(|_| !packet.whole_objects).flat_map(|set| set.iter().map(|(name, _)| name));
+        let names = sent.iter().flat_map(|set| set.iter().map(|(name, _)| name));
         let lost = names.filter(|name| standing.get(name).is_none()).map(str::to_owned).collect();
         let (lsn, (collection, id)) = (self.loaded.head.next(), key);
         self.loaded.head = lsn;
@@ -260,6 +255,20 @@ impl Sender<'_> {
     }
 }
 
+/// What a packet sent of the documents that go back.
+fn note_sent<'a>(returns: &mut BTreeMap<DocKey, Vec<&'a Fields>>, packet: &'a Packet) {
+    if returns.is_empty() {
+        return;
+    }
+    for entity in &packet.entities {
+        if let EntityEdit::Put { collection, set, .. } = &entity.edit
+            && let Some(sent) = returns.get_mut(&(collection.clone(), entity.uuid.clone()))
+        {
+            sent.push(set);
+        }
+    }
+}
+
 /// INSERT and UPDATE both make the object where it is missing.
 fn edit_of(entity: &Entity, unborn: bool) -> Edit {
     match &entity.edit {
@@ -273,15 +282,20 @@ fn edit_of(entity: &Entity, unborn: bool) -> Edit {
 
 /// The document that an entity's fields make.
 fn whole(id: &DocId, set: &Fields) -> Body {
-    let id = serde_json::to_string(id.as_str()).expect("text serializes");
-    let id: Value = RawValue::from_string(id).expect("a JSON text is a value");
-    let fields: Fields = [("_id", id)].into_iter().collect();
-    set.iter()
-        .fold(fields, |mut fields, (name, value)| {
-            fields.set(name, value.to_owned());
-            fields
-        })
-        .to_body()
+    let mut text = br#"{"_id":"#.to_vec();
+    put_json(&mut text, id.as_str());
+    for (name, value) in set.iter().filter(|(name, _)| *name != "_id") {
+        text.push(b',');
+        put_json(&mut text, name);
+        text.push(b':');
+        text.extend_from_slice(value.get().as_bytes());
+    }
+    text.push(b'}');
+    Body::trusted(String::from_utf8(text).expect("JSON is UTF-8"))
+}
+
+fn put_json(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("text serializes into memory");
 }
 
 /// Whether a row filter means a document. One that no filter can read (a number without end) is in none.

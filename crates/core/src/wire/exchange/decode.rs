@@ -3,13 +3,14 @@
 
 use super::{Header, Operation};
 use crate::model::{
-    Body, CollectionName, DocId, Entity, EntityEdit, Facts, Fields, Limits, Malformed, Millis, NodeId, Rejection,
+    Body, CollectionName, DocId, Entity, EntityEdit, Fields, Limits, Malformed, Millis, NodeId, Rejection,
 };
 use crate::wire::digest::{fnv64, fnv128};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
+use std::fmt::{self, Display};
 
 /// The code of an entity whose type is not among those that are exchanged.
 pub const UNKNOWN_TYPE: &str = "unknown_type";
@@ -46,8 +47,15 @@ pub fn open(text: &[u8], from: Side) -> Result<Opened<'_>, Malformed> {
         #[serde(borrow, default)]
         body: Option<&'a RawValue>,
     }
-    let whole: &RawValue = serde_json::from_slice(text).map_err(|e| Malformed::json("packet", e))?;
-    let top: Top<'_> = object("packet", Some(whole))?;
+    let is_object = text.trim_ascii_start().starts_with(b"{");
+    let top: Top<'_> = match serde_json::from_slice(text) {
+        Ok(top) if is_object => top,
+        // Once more, for what exactly is wrong.
+        _ => {
+            let whole: &RawValue = serde_json::from_slice(text).map_err(|e| Malformed::json("packet", e))?;
+            object("packet", Some(whole))?
+        }
+    };
     Ok(Opened { header: header(top.header, from)?, body: top.body })
 }
 
@@ -111,20 +119,33 @@ impl Opened<'_> {
         accept: impl Fn(&str) -> Result<CollectionName, Rejection>,
     ) -> Result<Vec<Entity>, Malformed> {
         let reader = Reader { limits, accept: &accept };
-        let entity = |(n, raw): (usize, &&RawValue)| reader.entity(&format!("body.entities[{n}]"), raw);
+        let entity = |(n, raw): (usize, &&RawValue)| reader.entity(format_args!("body.entities[{n}]"), raw);
         self.list()?.iter().enumerate().map(entity).collect()
     }
 
     fn list(&self) -> Result<Vec<&RawValue>, Malformed> {
         #[derive(Deserialize)]
         struct Parts<'a> {
-            #[serde(borrow, default)]
-            entities: Option<&'a RawValue>,
+            #[serde(borrow)]
+            entities: Vec<&'a RawValue>,
         }
-        let parts: Parts<'_> = object("body", self.body)?;
-        let list = parts.entities.filter(|raw| raw.get().starts_with('['));
-        let list = list.and_then(|raw| serde_json::from_str(raw.get()).ok());
-        list.ok_or_else(|| Malformed::element("body.entities", "must be a list"))
+        if let Ok(Parts { entities }) = object("body", self.body) {
+            return Ok(entities);
+        }
+        let _: IgnoredAny = object("body", self.body)?;
+        Err(Malformed::element("body.entities", "must be a list"))
+    }
+}
+
+/// The place of a part of an entity: spelled only when something is wrong there.
+struct Inside<'a> {
+    at: fmt::Arguments<'a>,
+    name: &'static str,
+}
+
+impl Display for Inside<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{}", self.at, self.name)
     }
 }
 
@@ -150,23 +171,33 @@ struct Parts<'a> {
     unset: Option<&'a RawValue>,
 }
 
+/// What an entity puts.
+struct Sent<'a> {
+    raw: &'a str,
+    set: Fields,
+    unset: BTreeSet<String>,
+}
+
 impl Reader<'_> {
-    fn entity(&self, at: &str, raw: &RawValue) -> Result<Entity, Malformed> {
+    fn entity(&self, at: fmt::Arguments<'_>, raw: &RawValue) -> Result<Entity, Malformed> {
         let parts: Parts<'_> = object(at, Some(raw))?;
-        let inside = |name: &str| format!("{at}.{name}");
-        let kind: String = value(&inside("type"), parts.kind, "must be the name of a type")?;
+        let inside = |name: &'static str| Inside { at, name };
+        let kind: String = value(inside("type"), parts.kind, "must be the name of a type")?;
         if kind.is_empty() {
-            return Err(Malformed::element(inside("type"), "must be the name of a type"));
+            return Err(Malformed::element(inside("type").to_string(), "must be the name of a type"));
         }
-        let uuid = uuid(&inside("uuid"), parts.uuid)?;
+        let uuid = uuid(inside("uuid"), parts.uuid)?;
         let rule = "must be INSERT, UPDATE or DELETE";
-        let operation: Operation = value(&inside("operation"), parts.operation, rule)?;
-        let data = data(&inside("data"), operation, parts.data)?;
-        let unset = extension(&inside("unset"), parts.unset, "must be a list of names of fields")?;
+        let operation: Operation = value(inside("operation"), parts.operation, rule)?;
+        let data = data(inside("data"), operation, parts.data)?;
+        let unset = extension(inside("unset"), parts.unset, "must be a list of names of fields")?;
         let digest = digest(&parts);
         let stated = data.as_ref().and_then(|data| time(data.get("updated_at")));
         let edit = match (self.accept)(&kind) {
-            Ok(collection) => self.edit(collection, &uuid, operation, data.map(|data| (data, unset))),
+            Ok(collection) => {
+                let sent = data.zip(parts.data).map(|(set, raw)| Sent { raw: raw.get(), set, unset });
+                self.edit(collection, &uuid, operation, sent)
+            }
             Err(why) => EntityEdit::Unusable(why),
         };
         Ok(Entity {
@@ -179,41 +210,30 @@ impl Reader<'_> {
         })
     }
 
-    fn edit(
-        &self,
-        collection: CollectionName,
-        uuid: &str,
-        operation: Operation,
-        data: Option<(Fields, BTreeSet<String>)>,
-    ) -> EntityEdit {
-        let Some((mut set, mut unset)) = data else { return EntityEdit::Remove { collection } };
+    fn edit(&self, collection: CollectionName, uuid: &str, operation: Operation, sent: Option<Sent<'_>>) -> EntityEdit {
+        let Some(Sent { raw, mut set, mut unset }) = sent else { return EntityEdit::Remove { collection } };
         let same = |id: &RawValue| serde_json::from_str::<String>(id.get()).is_ok_and(|id| id == uuid);
         if set.remove("_id").is_some_and(|id| !same(&id)) {
             return EntityEdit::Unusable(reserved_field(uuid));
         }
-        if let Err(why) = self.check_size(uuid, &set) {
+        if let Err(why) = self.check_size(uuid, raw, &set) {
             return EntityEdit::Unusable(Rejection { code: why.code().to_owned(), reason: why.to_string() });
         }
         unset.retain(|name| name != "_id" && set.get(name).is_none());
         EntityEdit::Put { collection, insert: operation == Operation::Insert, set, unset }
     }
 
-    fn check_size(&self, uuid: &str, set: &Fields) -> Result<Facts, Malformed> {
-        let checked = Body::parse(set.to_body().text(), self.limits).map(|(_, facts)| facts);
-        checked.map_err(|why| match why {
-            Malformed::TooBig { measure, actual, limit, name, .. } => {
-                Malformed::TooBig { id: uuid.to_owned(), measure, actual, limit, name }
-            }
-            other => other,
-        })
+    /// The text that was sent is never shorter than what is kept of it.
+    fn check_size(&self, uuid: &str, raw: &str, set: &Fields) -> Result<(), Malformed> {
+        Body::check(raw, uuid, self.limits).or_else(|_| Body::check(set.to_body().text(), uuid, self.limits))
     }
 }
 
 /// `None` for DELETE.
-fn data(at: &str, operation: Operation, raw: Option<&RawValue>) -> Result<Option<Fields>, Malformed> {
+fn data(at: impl Display, operation: Operation, raw: Option<&RawValue>) -> Result<Option<Fields>, Malformed> {
     match (operation, raw) {
         (Operation::Delete, None) => Ok(None),
-        (Operation::Delete, Some(_)) => Err(Malformed::element(at, "must be null for DELETE")),
+        (Operation::Delete, Some(_)) => Err(Malformed::element(at.to_string(), "must be null for DELETE")),
         (Operation::Insert | Operation::Update, raw) => object(at, raw).map(Some),
     }
 }
@@ -287,30 +307,35 @@ pub fn major_version(text: &str) -> Option<u64> {
     }
 }
 
-fn object<'a, T: Deserialize<'a>>(at: &str, raw: Option<&'a RawValue>) -> Result<T, Malformed> {
-    let raw = raw.filter(|raw| raw.get().starts_with('{'));
-    let raw = raw.ok_or_else(|| Malformed::element(at, "must be an object"))?;
-    serde_json::from_str(raw.get()).map_err(|e| Malformed::element(at, format!("cannot be read: {e}")))
+fn object<'a, T: Deserialize<'a>>(at: impl Display, raw: Option<&'a RawValue>) -> Result<T, Malformed> {
+    let Some(raw) = raw.filter(|raw| raw.get().starts_with('{')) else {
+        return Err(Malformed::element(at.to_string(), "must be an object"));
+    };
+    serde_json::from_str(raw.get()).map_err(|e| Malformed::element(at.to_string(), format!("cannot be read: {e}")))
 }
 
-fn value<T: DeserializeOwned>(at: &str, raw: Option<&RawValue>, rule: &str) -> Result<T, Malformed> {
-    let raw = raw.ok_or_else(|| Malformed::element(at, format!("is missing: it {rule}")))?;
-    serde_json::from_str(raw.get()).map_err(|_| Malformed::element(at, rule))
+fn value<T: DeserializeOwned>(at: impl Display, raw: Option<&RawValue>, rule: &str) -> Result<T, Malformed> {
+    let Some(raw) = raw else { return Err(Malformed::element(at.to_string(), format!("is missing: it {rule}"))) };
+    serde_json::from_str(raw.get()).map_err(|_| Malformed::element(at.to_string(), rule))
 }
 
 /// A value that may be absent.
-fn extension<T: DeserializeOwned + Default>(at: &str, raw: Option<&RawValue>, rule: &str) -> Result<T, Malformed> {
+fn extension<T: DeserializeOwned + Default>(
+    at: impl Display,
+    raw: Option<&RawValue>,
+    rule: &str,
+) -> Result<T, Malformed> {
     raw.map_or_else(|| Ok(T::default()), |raw| value(at, Some(raw), rule))
 }
 
-fn number(at: &str, raw: Option<&RawValue>, lowest: u64) -> Result<u64, Malformed> {
+fn number(at: impl Display, raw: Option<&RawValue>, lowest: u64) -> Result<u64, Malformed> {
     let rule = format!("must be a whole number from {lowest} to {NUMBER_MAX}");
-    let number: u64 = value(at, raw, &rule)?;
-    if (lowest..=NUMBER_MAX).contains(&number) { Ok(number) } else { Err(Malformed::element(at, rule)) }
+    let number: u64 = value(&at, raw, &rule)?;
+    if (lowest..=NUMBER_MAX).contains(&number) { Ok(number) } else { Err(Malformed::element(at.to_string(), rule)) }
 }
 
-fn uuid(at: &str, raw: Option<&RawValue>) -> Result<String, Malformed> {
+fn uuid(at: impl Display, raw: Option<&RawValue>) -> Result<String, Malformed> {
     let rule = "must be a UUID such as \"22222222-2222-4222-8222-000000000001\"";
-    let text: String = value(at, raw, rule)?;
-    if is_uuid(&text) { Ok(text) } else { Err(Malformed::element(at, rule)) }
+    let text: String = value(&at, raw, rule)?;
+    if is_uuid(&text) { Ok(text) } else { Err(Malformed::element(at.to_string(), rule)) }
 }
