@@ -18,7 +18,7 @@ const STEPS: [&str; 1] = [TABLES];
 ///   none while `lsn` is 0; `op` is the newest op of the document. `docs_order` holds the rows of a
 ///   collection in their order, so that a query with a limit ends early and none sorts texts.
 /// - `packets`: none, or one row where sync goes by packets (`exchange`): with which hub, the last number
-///   given to an own packet, and the hub's packet that is stored here. `batches.packet` is the number of
+///   given to an own packet, the hub's packet that is stored here, and whether the hub has ever answered. `batches.packet` is the number of
 ///   a batch that leaves as a packet.
 /// - `outbox`: `doc` is NULL for `clear`; `payload` is NULL while the `docs` row still holds the
 ///   inserted text; `prev` is the op before of the same document, so that no index is needed.
@@ -54,7 +54,7 @@ CREATE TABLE batches(
 );
 CREATE TABLE packets(
   one INTEGER PRIMARY KEY CHECK (one = 1), hub TEXT NOT NULL, sent INTEGER NOT NULL DEFAULT 0,
-  received INTEGER NOT NULL DEFAULT 0
+  received INTEGER NOT NULL DEFAULT 0, met INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE snapshots(
   snapshot INTEGER PRIMARY KEY, epoch TEXT NOT NULL, first_lsn INTEGER NOT NULL,

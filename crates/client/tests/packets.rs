@@ -318,6 +318,25 @@ fn a_hub_that_was_restored_goes_on_with_lower_numbers() {
 }
 
 #[test]
+fn a_wrong_hub_id_can_be_put_right_until_that_hub_has_answered() {
+    let hub = Hub::new();
+    let db = Database::open_in_memory().unwrap();
+    db.collection("notes").unwrap().insert(json!({"_id": A, "n": 1})).unwrap();
+    let mut slip = options(&hub);
+    slip.exchange.hub_id = B.to_owned();
+    let sync = db.sync(slip).unwrap();
+    for _ in 0..2 {
+        hub.next(Mishap::Refuse(422, "wrong_recipient"));
+        assert!(sync.sync_now_blocking().error.unwrap().contains("wrong_recipient"));
+    }
+    sync.disable();
+    drop(sync);
+    let ada = Device::on(&hub, db);
+    ada.cycle();
+    assert_eq!((plain(hub.get("notes", A)), ada.pending()), (Some(json!({"n": 1})), 0));
+}
+
+#[test]
 fn a_file_of_another_dialect_or_hub_is_refused() {
     let hub = Hub::new();
     let ada = Device::new(&hub);

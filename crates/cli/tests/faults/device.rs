@@ -53,6 +53,11 @@ impl Device {
         Device { protocol: Protocol::Exchange, token, ..device }
     }
 
+    /// It syncs by the hub's log from now on.
+    pub fn by_log(&mut self) {
+        (self.protocol, self.token) = (Protocol::Lsn, TOKEN.into());
+    }
+
     /// The id of its file.
     fn id(&self) -> String {
         Database::open(&self.file).unwrap().replica().node().unwrap().to_string()
@@ -74,18 +79,26 @@ impl Device {
 
     /// `syncline db sync` on the file, as a process of its own.
     pub fn sync_process(&self, address: &str) -> SyncProcess {
-        let child = Command::new(SYNCLINE)
-            .args(["db", "sync"])
-            .arg(&self.file)
-            .args(["--hub", &format!("http://{address}"), "--token", &self.token, "--collections", &self.collection])
+        let child = self
+            .sync_command(address)
             .args(["--protocol", if self.protocol == Protocol::Exchange { "exchange" } else { "lsn" }])
-            .current_dir(self.file.parent().unwrap())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         SyncProcess(child)
+    }
+
+    /// The same, to be started.
+    pub fn sync_command(&self, address: &str) -> Command {
+        let mut command = Command::new(SYNCLINE);
+        command
+            .args(["db", "sync"])
+            .arg(&self.file)
+            .args(["--hub", &format!("http://{address}"), "--token", &self.token, "--collections", &self.collection])
+            .current_dir(self.file.parent().unwrap());
+        command
     }
 
     /// Bytes of the file and its journal.

@@ -23,6 +23,7 @@ mod load;
 mod many_spaces;
 mod node;
 mod packet_crash;
+mod packet_life;
 mod proxy;
 mod second_hub;
 mod shutdown;

@@ -42,9 +42,20 @@ impl Traffic {
         Ok(conn.prepare_cached(sql)?.query_row([], read).optional()?)
     }
 
-    /// Begins with a hub.
-    pub(crate) fn begin(conn: &Connection, hub: &str) -> Result<()> {
-        conn.prepare_cached("INSERT OR IGNORE INTO packets(one, hub) VALUES (1, ?1)")?.execute([hub])?;
+    /// Begins with a hub, also in place of one that has never answered: its id may have been a slip. Returns the one
+    /// that was replaced.
+    pub(crate) fn begin(conn: &Connection, hub: &str) -> Result<Option<String>> {
+        let other = "SELECT hub FROM packets WHERE hub <> ?1 AND met = 0";
+        let other = conn.prepare_cached(other)?.query_row([hub], |row| row.get(0)).optional()?;
+        let sql = "INSERT INTO packets(one, hub) VALUES (1, ?1)
+                   ON CONFLICT(one) DO UPDATE SET hub = excluded.hub WHERE met = 0";
+        conn.prepare_cached(sql)?.execute([hub])?;
+        Ok(other)
+    }
+
+    /// The hub has answered: from now on the file belongs to it.
+    pub(crate) fn meet(conn: &Connection) -> Result<()> {
+        conn.prepare_cached("UPDATE packets SET met = 1 WHERE met = 0")?.execute([])?;
         Ok(())
     }
 

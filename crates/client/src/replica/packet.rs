@@ -77,7 +77,12 @@ impl Replica {
     /// exchanged with another hub; or when the file cannot be written.
     pub(crate) fn join_packets(&self, scope: &Scope, strategy: Strategy, ends: &Ends) -> Result<()> {
         self.store.write(|unit| {
-            Traffic::begin(unit.conn, &ends.hub)?;
+            if let Some(hub) = Traffic::begin(unit.conn, &ends.hub)? {
+                let old = Ends { hub, ..ends.clone() }.epoch();
+                let sql = "UPDATE collections SET epoch = ?2 WHERE epoch = ?1";
+                unit.conn.prepare_cached(sql)?.execute([old.as_str(), ends.epoch().as_str()])?;
+                unit.renamed_all();
+            }
             check_hub(unit, scope, ends)
         })?;
         self.join(scope, strategy)?;
@@ -270,6 +275,7 @@ fn take(unit: &mut Unit<'_>, applying: &mut Applying, scope: &Scope, (page, orde
     let Some(receipt) = &page.receipt else { return Ok(()) };
     let mut traffic = Traffic::load(unit.conn)?.unwrap_or(Traffic { hub: String::new(), sent: 0, received: 0 });
     let before = traffic.clone();
+    Traffic::meet(unit.conn)?;
     let settled = settle(unit, applying, receipt, Lsn(traffic.received.max(1)))?;
     // A number that the hub has seen is used up, whatever an older copy of this file knows of it.
     traffic.sent = traffic.sent.max(receipt.accepted);
@@ -305,7 +311,11 @@ fn store(unit: &mut Unit<'_>, applying: &mut Applying, names: &Scope, page: &Pag
     for op in &page.ops {
         let Some(target) = targets.of_name(&op.collection) else { continue };
         if let Some((before, after)) = settled.get(&(target.named.cid, op.id.clone())) {
-            match verdict(before.as_ref(), after.as_ref(), op) {
+            let outside = page
+                .receipt
+                .as_ref()
+                .is_some_and(|receipt| receipt.outside.contains(&(op.collection.clone(), op.id.clone())));
+            match verdict(before.as_ref(), after.as_ref(), op).filter(|_| !outside) {
                 None => applying.echoes += 1,
                 Some(result) => {
                     let (collection, id, lsn) = (op.collection.clone(), op.id.clone(), op.lsn);

@@ -7,8 +7,8 @@ use crate::replica::{Ends, Sent, UNTIMED};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use syncline_core::model::{
-    Author, CollectionName, Entity, EntityEdit, Fields, Limits, Lsn, Mark, Meta, NodeId, PacketReceipt, Page, PageEdit,
-    PageOp, PushReply, Rejection,
+    Author, CollectionName, DocId, Entity, EntityEdit, Fields, Limits, Lsn, Mark, Meta, NodeId, PacketReceipt, Page,
+    PageEdit, PageOp, PushReply, Rejection,
 };
 use syncline_core::session::{Answer, Failure, Request};
 use syncline_core::wire::exchange::{Side, UNKNOWN_TYPE, major_version, open};
@@ -112,14 +112,30 @@ pub(crate) fn read(text: &[u8], ends: &Ends, node: &NodeId) -> Result<Page, Stri
     };
     let entities = opened.entities(&limits, accept).map_err(|error| format!("no packet of a hub: {error}"))?;
     let (number, accepted) = (header.packet_no, header.ack_packet_no);
+    let outside = entities.iter().filter(|entity| leaves_filter(entity)).filter_map(named).collect();
     let ops = entities.into_iter().map(|entity| op_of(entity, Lsn(number.max(1)))).collect::<Result<_, _>>()?;
     Ok(Page {
         server_lsn: Lsn(number),
         epoch: ends.epoch(),
         has_more: header.has_more,
         ops,
-        receipt: Some(PacketReceipt { number, accepted, refused: header.rejected.clone() }),
+        receipt: Some(PacketReceipt { number, accepted, refused: header.rejected.clone(), outside }),
     })
+}
+
+/// Whether the hub says that the object is still there, and just not for this node.
+fn leaves_filter(entity: &Entity) -> bool {
+    #[derive(Deserialize)]
+    struct Words {
+        #[serde(default)]
+        outside: bool,
+    }
+    matches!(entity.edit, EntityEdit::Remove { .. })
+        && serde_json::from_str::<Words>(&entity.raw).is_ok_and(|words| words.outside)
+}
+
+fn named(entity: &Entity) -> Option<(CollectionName, DocId)> {
+    Some((CollectionName::new(&entity.kind).ok()?, entity.uuid.clone()))
 }
 
 fn op_of(entity: Entity, lsn: Lsn) -> Result<PageOp, String> {

@@ -119,6 +119,9 @@ impl Progress {
         let unborn = before.is_none_or(|version| version.meta.born == Stamp::ZERO);
         let edit = edit_of(entity, unborn);
         let stamp = self.clamp(Stamp::at(entity.time.unwrap_or(self.rules.now)));
+        // An edit without a time is later than all that its sender knew, whatever clocks say of that.
+        let seen = before.filter(|_| entity.time.is_none()).and_then(|version| newest(version, known));
+        let stamp = seen.map_or(stamp, |seen| stamp.max(seen.next()));
         let (base, strategy, committed) = (Base::At(known), None, Millis(0));
         self.apply(Attempt { key: key.clone(), edit: &edit, author, base, stamp, strategy, committed })?;
         let filter = packet.filtered.get(collection);
@@ -313,6 +316,11 @@ fn holds_just(body: &Body, set: &Fields) -> bool {
 /// Whether something of the document, or its removal, is the node's work.
 fn bears_mark(version: &Version, author: Author) -> bool {
     version.author == author || marks(version).any(|mark| mark.author == author)
+}
+
+/// The latest stamp of what stands in a document and is known up to here.
+fn newest(version: &Version, known: Lsn) -> Option<Stamp> {
+    marks(version).filter(|mark| mark.lsn <= known).map(|mark| mark.stamp).max()
 }
 
 fn marks(version: &Version) -> impl Iterator<Item = Mark> + '_ {

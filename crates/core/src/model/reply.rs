@@ -4,6 +4,7 @@
 use super::{Author, CollectionName, DocId, Epoch, Lsn, Mark, Meta, Receipt, Refused, Stamp};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeSet;
 
 /// The answer to a push.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ pub struct PacketReceipt {
     pub accepted: u64,
     /// Entities of the last one of them that were set aside.
     pub refused: Vec<Refused>,
+    /// Documents that the node is to drop because its row filter does not mean them, and that are not gone.
+    pub outside: BTreeSet<(CollectionName, DocId)>,
 }
 
 /// One change of a page, or one document of a snapshot.

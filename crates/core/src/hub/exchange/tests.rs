@@ -352,6 +352,19 @@ fn a_removal_counts_from_its_arrival_and_a_later_update_revives() {
 }
 
 #[test]
+fn an_edit_without_a_time_is_later_than_all_that_its_sender_knew() {
+    let mut space = Space::new();
+    let ahead = space.now + 50_000;
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, ahead), insert("y", r#"{"v":1}"#, ahead)]));
+    let untimed = Entity { time: None, ..update("y", r#"{"v":2}"#, 0) };
+    space.take(packet("b", 1, 0, vec![delete("x"), untimed.clone()]));
+    assert_eq!(space.text("x"), Some(r#"{"_id":"x","v":1}"#), "it did not know of that");
+    let number = space.send("b");
+    space.take(packet("b", 2, number, vec![delete("x"), untimed]));
+    assert_eq!((space.text("x"), space.text("y")), (None, Some(r#"{"_id":"y","v":2}"#)), "though a clock is ahead");
+}
+
+#[test]
 fn insert_and_update_both_make_the_object_where_it_is_missing() {
     let mut space = Space::new();
     space.take(packet("a", 1, 0, vec![update("x", r#"{"v":1}"#, 10)]));

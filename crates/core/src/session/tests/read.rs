@@ -88,7 +88,12 @@ fn answer(words: &Words<'_>) -> Answer {
                 epoch: epoch.clone(),
                 has_more: words.plain.contains(&"more"),
                 ops: ops(server_lsn.0, words.number("ops")),
-                receipt: Some(PacketReceipt { number: server_lsn.0, accepted: 1, refused: Vec::new() }),
+                receipt: Some(PacketReceipt {
+                    number: server_lsn.0,
+                    accepted: 1,
+                    refused: Vec::new(),
+                    outside: BTreeSet::new(),
+                }),
             };
             let reply = PushReply { status: "ok".into(), server_lsn, epoch, page: Some(page), ..PushReply::default() };
             Answer::Pushed(reply)

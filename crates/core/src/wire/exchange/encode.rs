@@ -15,6 +15,8 @@ pub struct Telling<'a> {
     pub uuid: &'a str,
     /// Whether the node is to have it; else it is told to drop it.
     pub live: bool,
+    /// Whether the document is there, and the node is to drop it only because its row filter does not mean it.
+    pub outside: bool,
     /// Whether it counts as new for the node.
     pub new: bool,
     /// The node knows every document as it was here, or later.
@@ -35,7 +37,8 @@ pub struct Telling<'a> {
 /// names nobody knows any more. They are separated by commas; `first` says whether something stands before them.
 pub fn put_entity(out: &mut Vec<u8>, told: &Telling<'_>, first: bool) -> usize {
     if !told.live {
-        put(out, told, Operation::Delete, b"null", first);
+        let data: &[u8] = if told.outside && told.whole_objects { br#"null,"outside":true"# } else { b"null" };
+        put(out, told, Operation::Delete, data, first);
         return 1;
     }
     // Most documents have never lost a field; the text tells that without being read.

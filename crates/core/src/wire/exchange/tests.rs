@@ -162,6 +162,7 @@ fn told(meta: &str, confirmed: u64, created: u64, whole_objects: bool) -> Value 
         kind: "Report",
         uuid: DOC,
         live: true,
+        outside: false,
         new: created > confirmed,
         confirmed: Lsn(confirmed),
         created: Lsn(created),
@@ -175,6 +176,27 @@ fn told(meta: &str, confirmed: u64, created: u64, whole_objects: bool) -> Value 
     let list: Value = serde_json::from_slice(&out).unwrap();
     assert_eq!(list.as_array().unwrap().len(), written);
     list
+}
+
+#[test]
+fn a_node_of_whole_objects_is_told_which_rows_are_only_outside_of_its_filter() {
+    for (whole_objects, said) in [(true, json!(true)), (false, Value::Null)] {
+        let told = Telling { live: false, outside: true, whole_objects, ..telling() };
+        let mut out = Vec::new();
+        put_entity(&mut out, &told, true);
+        let entity: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(
+            (&entity["operation"], &entity["data"], &entity["outside"]),
+            (&json!("DELETE"), &Value::Null, &said)
+        );
+    }
+}
+
+fn telling() -> Telling<'static> {
+    let (confirmed, cursor, created) = (Lsn(0), Lsn(0), Lsn(1));
+    let (kind, uuid, meta, body, lost) = ("Report", DOC, "", "{}", &[]);
+    let (live, outside, new, whole_objects) = (true, false, true, false);
+    Telling { kind, uuid, live, outside, new, confirmed, cursor, created, whole_objects, meta, body, lost }
 }
 
 fn operations(list: &Value) -> Vec<&str> {
@@ -194,6 +216,7 @@ fn a_document_travels_as_it_is_spelled_without_its_id() {
             kind: "Report",
             uuid: DOC,
             live: true,
+            outside: false,
             new: true,
             confirmed: Lsn(0),
             created: Lsn(3),

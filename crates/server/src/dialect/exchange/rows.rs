@@ -13,7 +13,9 @@ pub(super) struct Found {
     key: DocKey,
     lsn: Lsn,
     created: Lsn,
-    /// Whether the document is there, and matches the node's filter.
+    /// Whether the document is there.
+    live: bool,
+    /// Whether it is there, and matches the node's filter.
     shown: bool,
     meta: String,
     body: String,
@@ -55,7 +57,16 @@ impl Encoder for Net {
         let shown = row.live && self.matches(&collection, row.body);
         let (meta, body) = if shown { (row.meta.to_owned(), row.body.to_owned()) } else { Default::default() };
         let lost = std::mem::take(&mut self.lost);
-        catch.rows.push(Found { key: (collection, id), lsn: row.lsn, created: row.created, shown, meta, body, lost });
+        catch.rows.push(Found {
+            key: (collection, id),
+            lsn: row.lsn,
+            created: row.created,
+            live: row.live,
+            shown,
+            meta,
+            body,
+            lost,
+        });
         true
     }
 
@@ -113,6 +124,7 @@ impl Reader<'_> {
                 kind: row.key.0.as_str(),
                 uuid: row.key.1.as_str(),
                 live: row.shown,
+                outside: row.live && !row.shown,
                 new,
                 confirmed: self.reached.known,
                 created: row.created,
