@@ -53,11 +53,6 @@ impl Device {
         Device { protocol: Protocol::Exchange, token, ..device }
     }
 
-    /// It syncs by the hub's log from now on.
-    pub fn by_log(&mut self) {
-        (self.protocol, self.token) = (Protocol::Lsn, TOKEN.into());
-    }
-
     /// The id of its file.
     fn id(&self) -> String {
         Database::open(&self.file).unwrap().replica().node().unwrap().to_string()

@@ -74,36 +74,28 @@ fn rows_come_and_go_with_a_nodes_filter_and_its_own_edits_are_no_conflicts() {
 }
 
 #[test]
-fn a_file_goes_from_packets_to_the_log_without_a_second_effect_and_not_back() {
+fn a_file_stays_with_its_dialect_and_loses_nothing_by_a_wrong_one() {
     let home = tempfile::tempdir().unwrap();
     let hub = Hub::start(&home.path().join("hub"));
-    let proxy = Proxy::start(&hub.address, 95);
-    let mut device = Device::by_packets("a", home.path(), "notes", &hub);
-    let mut open = device.open(&hub.address);
-    (0..10).for_each(|n| open.write(Deed::Insert, &uuid(n)));
-    assert!(open.cycle().success);
-    (0..10).step_by(2).for_each(|n| open.write(Deed::Update, &uuid(n)));
-    open.write(Deed::Insert, &uuid(20));
-    drop(open);
-    let held = proxy.hold_next_push_with(&uuid(20));
-    let process = device.sync_process(&proxy.address);
-    held.reached();
-    process.kill();
-    assert!(Log::read(&hub.address).shows("a-15"), "the hub had committed the packet");
-
-    device.by_log();
-    let mut open = device.open(&hub.address);
-    open.write(Deed::Update, &uuid(20));
-    assert!(open.cycle().success);
-    assert_eq!(open.pending(), 0);
-    converged(&hub.address, &[("a".into(), open.replica())]);
-    drop(open);
-    Log::read(&hub.address).judge(device.notes());
-
-    let back = device.sync_command(&hub.address).args(["--protocol", "exchange"]).output().unwrap();
-    let said = String::from_utf8_lossy(&back.stderr);
-    assert!(!back.status.success() && said.contains("`notes` has synced with a hub's log"), "{said}");
-    assert!(said.contains("another database file"), "{said}");
+    let mut node = Device::by_packets("a", home.path(), "notes", &hub);
+    let mut device = Device::new("b", home.path(), "notes");
+    for (n, one) in [&mut node, &mut device].into_iter().enumerate() {
+        let mut open = one.open(&hub.address);
+        open.write(Deed::Insert, &uuid(n));
+        assert!(open.cycle().success);
+        open.write(Deed::Update, &uuid(n));
+    }
+    for (one, dialect, said) in
+        [(&node, "lsn", "goes by packets"), (&device, "exchange", "has synced with a hub's log")]
+    {
+        let wrong = one.sync_command(&hub.address).args(["--protocol", dialect]).output().unwrap();
+        let why = String::from_utf8_lossy(&wrong.stderr);
+        assert!(!wrong.status.success() && why.contains("`notes`") && why.contains(said), "{why}");
+        assert!(why.contains("--protocol") && why.contains("another database file"), "it says what to do: {why}");
+    }
+    let (mut node, mut device) = (node.open(&hub.address), device.open(&hub.address));
+    assert!(node.cycle().success && device.cycle().success && node.cycle().success);
+    converged(&hub.address, &[("a".into(), node.replica()), ("b".into(), device.replica())]);
 }
 
 #[test]

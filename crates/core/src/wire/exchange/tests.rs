@@ -193,10 +193,10 @@ fn a_node_of_whole_objects_is_told_which_rows_are_only_outside_of_its_filter() {
 }
 
 fn telling() -> Telling<'static> {
-    let (confirmed, cursor, created) = (Lsn(0), Lsn(0), Lsn(1));
+    let (confirmed, created) = (Lsn(0), Lsn(1));
     let (kind, uuid, meta, body, lost) = ("Report", DOC, "", "{}", &[]);
     let (live, outside, new, whole_objects) = (true, false, true, false);
-    Telling { kind, uuid, live, outside, new, confirmed, cursor, created, whole_objects, meta, body, lost }
+    Telling { kind, uuid, live, outside, new, confirmed, created, whole_objects, meta, body, lost }
 }
 
 fn operations(list: &Value) -> Vec<&str> {
