@@ -103,7 +103,7 @@ pub fn dechunk(mut rest: &[u8]) -> Option<(Vec<u8>, usize)> {
     }
 }
 
-/// Where `part` begins.
+/// Where `part` begins; an empty one is found at once.
 pub fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
-    bytes.windows(part.len()).position(|window| window == part)
+    (0..=bytes.len()).find(|at| bytes[*at..].starts_with(part))
 }
