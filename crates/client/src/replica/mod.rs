@@ -119,8 +119,8 @@ impl Replica {
             Write::Receipts { reply: PushReply { page: Some(page), .. }, .. } => {
                 self.take_packet(scope, &page, Order::Certain)
             }
-            Write::Receipts { batch, reply } => {
-                let mut stored = self.edit(|unit, apply| push::receipts(unit, apply, &batch, &reply))?;
+            Write::Receipts { batch, reply, unread } => {
+                let mut stored = self.edit(|unit, apply| push::receipts(unit, apply, &batch, (&reply, unread)))?;
                 stored.backlog = Some(self.backlog(scope)?);
                 Ok(stored)
             }

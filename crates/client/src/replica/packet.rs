@@ -374,8 +374,8 @@ fn settle(unit: &mut Unit<'_>, applying: &mut Applying, receipt: &PacketReceipt,
     Ok(settled)
 }
 
-/// Ops become part of the hub's version, which the hub itself does not tell again. Returns it before and after.
-fn absorb(
+/// Ops become part of the hub's version, which the hub itself does not tell. Returns it before and after.
+pub(super) fn absorb(
     unit: &mut Unit<'_>,
     named: &Named,
     mut row: Row,

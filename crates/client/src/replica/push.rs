@@ -1,6 +1,7 @@
 //! What the hub made of a batch: receipted ops wait for the cursor, rejected ones are taken back.
 
 use super::Applying;
+use super::packet;
 use super::pull::{self, Stale};
 use crate::error::Result;
 use crate::outbox::{self, OpRow};
@@ -12,19 +13,28 @@ use syncline_core::model::{Author, BatchId, Lsn, Receipt, Rejection, Verdict};
 use syncline_core::session::notice;
 use syncline_core::wire::own::PushReply;
 
-/// Takes the receipts of a batch in.
-pub(super) fn receipts(unit: &mut Unit<'_>, applying: &mut Applying, batch: &BatchId, reply: &PushReply) -> Result<()> {
+/// Takes the receipts of a batch in; `unread`: no page will bring what they tell of.
+pub(super) fn receipts(
+    unit: &mut Unit<'_>,
+    applying: &mut Applying,
+    batch: &BatchId,
+    (reply, unread): (&PushReply, bool),
+) -> Result<()> {
     let (number, ops) = outbox::find_batch(unit, batch)?;
     if reply.author != Author::SELF && reply.author != unit.author() {
         unit.set_author(reply.author);
     }
-    let mut touched = BTreeSet::new();
+    let (mut touched, mut known) = (BTreeSet::new(), BTreeSet::new());
     let by_seq: BTreeMap<_, _> = ops.iter().map(|op| (op.wire_seq, op)).collect();
     for receipt in &reply.receipts {
         let Some(op) = by_seq.get(&Some(receipt.seq)).copied() else { continue };
         let named = unit.by_cid(op.cid)?;
         applying.settled += 1;
         touched.insert(op.cid);
+        // Where a duplicate took effect is not told: a page that was read may hold it.
+        if receipt.result != Verdict::Duplicate && receipt.result != Verdict::Rejected {
+            known.insert(op.number());
+        }
         match &receipt.rejection {
             Some(rejection) if receipt.result == Verdict::Rejected => reject(unit, applying, &named, op, rejection)?,
             None if receipt.result == Verdict::Rejected => reject(unit, applying, &named, op, &unexplained())?,
@@ -33,7 +43,28 @@ pub(super) fn receipts(unit: &mut Unit<'_>, applying: &mut Applying, batch: &Bat
     }
     // Ops without a receipt, if any, are offered again by the next batch.
     outbox::dissolve(unit, number)?;
-    retire_seen(unit, reply, touched)
+    retire_seen(unit, reply, &touched)?;
+    if unread { absorb_receipted(unit, &ops, &known) } else { Ok(()) }
+}
+
+/// Nothing may be read, so no page will retire these ops, and each edit of their documents would fold them again:
+/// they become part of the hub's version as this device knows it, until a page brings the real one. Where an
+/// earlier op stays, so do they, and so do those of a collection that was cleared: what the clear reaches hangs
+/// on them.
+fn absorb_receipted(unit: &mut Unit<'_>, ops: &[OpRow], known: &BTreeSet<i64>) -> Result<()> {
+    let docs: BTreeMap<i64, i64> = ops.iter().filter_map(|op| Some((op.doc?, op.cid))).collect();
+    for (doc, cid) in docs {
+        let Some(row) = rows::by_doc(unit.conn, doc)? else { continue };
+        let chain = outbox::of_doc(unit.conn, row.op)?;
+        let done: Vec<&OpRow> = chain.iter().take_while(|op| known.contains(&op.number())).collect();
+        if !done.is_empty() && outbox::clears(unit.conn, cid)?.is_empty() {
+            let named = unit.by_cid(cid)?;
+            // A row at 0 has no version of the hub.
+            let lsn = if row.hub.is_some() { row.lsn() } else { named.read_up_to().max(Lsn(1)) };
+            packet::absorb(unit, &named, row, (&done, lsn))?;
+        }
+    }
+    Ok(())
 }
 
 /// Every op of the batch is refused.
@@ -97,9 +128,9 @@ pub(super) fn reject(
 }
 
 /// A page may have brought the changes before this reply arrived.
-fn retire_seen(unit: &mut Unit<'_>, reply: &PushReply, touched: BTreeSet<i64>) -> Result<()> {
+fn retire_seen(unit: &mut Unit<'_>, reply: &PushReply, touched: &BTreeSet<i64>) -> Result<()> {
     for cid in touched {
-        let named = unit.by_cid(cid)?;
+        let named = unit.by_cid(*cid)?;
         if let Some(read) = named.lsn.filter(|_| named.epoch == reply.epoch) {
             let stale = pull::retire_passed(unit, &[named], read)?;
             pull::refold_stale(unit, &stale)?;

@@ -21,7 +21,7 @@ fn a_batch_is_the_same_until_it_is_answered() {
     let reply = hub.push(&first.body);
     let repeated = hub.push(&device.batch().unwrap().body);
     assert_eq!(reply.receipts, repeated.receipts);
-    device.do_it(Write::Receipts { batch: first.batch_id, reply });
+    device.do_it(Write::Receipts { batch: first.batch_id, reply, unread: false });
     assert_eq!(device.ops().len(), 2, "now the rest travels");
 }
 
@@ -201,4 +201,49 @@ fn what_was_built_on_half_a_transaction_waits_with_it_and_the_rest_goes() {
     let body: Value = serde_json::from_str(&all.body).unwrap();
     let ops: Vec<_> = body["ops"].as_array().unwrap().iter().map(|op| op["op"].as_str().unwrap()).collect();
     assert!(ops.starts_with(&["insert", "insert"]) && ops.ends_with(&["clear", "insert"]), "{ops:?}");
+}
+
+#[test]
+fn a_device_that_may_not_read_keeps_no_receipted_ops() {
+    // Given a device that pushes and is told of nothing.
+    let home = tempfile::tempdir().unwrap();
+    let (mut hub, file) = (Hub::new(), home.path().join("a.db"));
+    let a = Device::of(syncline::Database::open(&file).unwrap());
+    let push = |hub: &mut Hub| {
+        let batch = a.batch().unwrap();
+        let reply = hub.push(&batch.body);
+        a.do_it(Write::Receipts { batch: batch.batch_id, reply, unread: true });
+    };
+    a.notes.insert(json!({"_id": "n", "x": 0})).unwrap();
+    push(&mut hub);
+
+    // When it edits a document again and again, while another device edits it too.
+    for x in 1..=5 {
+        a.notes.update("n", &json!({ "x": x })).unwrap();
+        push(&mut hub);
+    }
+    let b = Device::new();
+    b.load(&hub);
+    b.notes.update("n", &json!({"y": 1})).unwrap();
+    b.sync(&mut hub);
+    a.notes.insert(json!({"_id": "gone"})).unwrap();
+    push(&mut hub);
+    a.notes.remove("gone").unwrap();
+    push(&mut hub);
+
+    // Then it sees its own edits, and none of them is kept.
+    assert_eq!((a.field("n", "x"), a.notes.get("gone").unwrap()), (json!(5), None));
+    let Device { db, replica, notes } = a;
+    drop((db, replica, notes));
+    let kept = || {
+        let conn = rusqlite::Connection::open(&file).unwrap();
+        conn.query_row("SELECT count(*) FROM outbox", [], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert_eq!(kept(), 0);
+
+    // And once it may read, it comes to what the hub has.
+    let a = Device::of(syncline::Database::open(&file).unwrap());
+    a.load(&hub);
+    b.sync(&mut hub);
+    assert_eq!((a.all(), a.field("n", "y")), (b.all(), json!(1)));
 }

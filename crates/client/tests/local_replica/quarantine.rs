@@ -23,7 +23,7 @@ fn a_rejected_op_goes_to_quarantine_and_the_document_back_to_the_hubs() {
     let receipt = Receipt { seq, result: Verdict::Rejected, lsn: Lsn(0), rejection: Some(rejection) };
     let reply = PushReply { receipts: vec![receipt], epoch: hub.epoch.clone(), ..PushReply::default() };
 
-    let stored = a.do_it(Write::Receipts { batch: batch.batch_id, reply });
+    let stored = a.do_it(Write::Receipts { batch: batch.batch_id, reply, unread: false });
 
     assert_eq!(stored.quarantined.len(), 1);
     assert_eq!((a.field("n", "x"), a.pending()), (json!(1), 0));

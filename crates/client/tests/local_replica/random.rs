@@ -15,7 +15,8 @@ impl Dice {
     }
 }
 
-/// One random step of one device: an edit, a pull, a push, a push whose reply is lost, a new start.
+/// One random step of one device: an edit, a pull, a push (also when nothing could be read), a push whose reply is
+/// lost, a new start.
 fn step(device: &Device, hub: &mut Hub, dice: &mut Dice) {
     let id = format!("d{}", dice.roll(4));
     let field = ["x", "y", "z"][usize::try_from(dice.roll(3)).unwrap()];
@@ -35,7 +36,8 @@ fn step(device: &Device, hub: &mut Hub, dice: &mut Dice) {
             if let Some(batch) = device.replica.next_batch(&scope(), 3, false).unwrap() {
                 let reply = hub.push(&batch.body);
                 if dice.roll(3) > 0 {
-                    device.do_it(Write::Receipts { batch: batch.batch_id, reply });
+                    let unread = dice.roll(2) == 0;
+                    device.do_it(Write::Receipts { batch: batch.batch_id, reply, unread });
                 }
             }
         }

@@ -141,14 +141,14 @@ impl Device {
     pub fn push(&self, hub: &mut Hub) -> Stored {
         let batch = self.batch().expect("something waits");
         let reply = hub.push(&batch.body);
-        self.do_it(Write::Receipts { batch: batch.batch_id, reply })
+        self.do_it(Write::Receipts { batch: batch.batch_id, reply, unread: false })
     }
 
     pub fn sync(&self, hub: &mut Hub) {
         self.pull(hub);
         while let Some(batch) = self.batch() {
             let reply = hub.push(&batch.body);
-            self.do_it(Write::Receipts { batch: batch.batch_id, reply });
+            self.do_it(Write::Receipts { batch: batch.batch_id, reply, unread: false });
         }
         self.pull(hub);
     }

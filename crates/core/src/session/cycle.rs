@@ -131,7 +131,7 @@ impl Session {
     fn receipts(&mut self, batch: &Batch, reply: PushReply) {
         let (ops, lsn, epoch) = (batch.ops, reply.server_lsn, reply.epoch.clone());
         let page = reply.page.as_ref().map(PageFacts::from);
-        let id = self.store(Write::Receipts { batch: batch.id.clone(), reply });
+        let id = self.store(Write::Receipts { batch: batch.id.clone(), reply, unread: self.refused.pulling.is_some() });
         let step = Step::StoreReceipts { batch: batch.id.clone(), ops, lsn, epoch, page };
         self.flight = Some(Flight { id, step });
     }

@@ -157,6 +157,8 @@ pub enum Write {
         batch: BatchId,
         /// The answer to it.
         reply: PushReply,
+        /// The hub lets nothing be read: no page will bring what was receipted just now.
+        unread: bool,
     },
     /// The hub refuses this op or transaction in any form: take it back and quarantine it.
     Refuse {
