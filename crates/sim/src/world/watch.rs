@@ -59,7 +59,7 @@ impl Watch {
         }
         let rises = if reply.entities.is_empty() { self.unsure } else { true };
         let exact = if rises { reply.packet > self.issued } else { reply.packet == self.issued };
-        if !exact && !(self.unsure && reply.packet == self.issued && reply.entities.is_empty()) {
+        if !(exact || self.unsure && reply.packet == self.issued && reply.entities.is_empty()) {
             problem(format!("numbers: the hub's last packet was {}", self.issued));
         }
         let page = hub.parts().2.page_changes;
