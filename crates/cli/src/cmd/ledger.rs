@@ -26,14 +26,12 @@ pub struct ConflictsArgs {
 
 /// Arguments of `syncline quarantine`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The device that sent an op has it in its own quarantine too (`syncline db quarantine FILE`), where it
-can be tried again or dropped.
+#[command(after_help = "The device that sent an op has it in its own quarantine too (`syncline db quarantine FILE`),
+where it can be tried again or dropped.
 
 Examples:
   syncline quarantine
-  syncline quarantine --collection notes --json"
-)]
+  syncline quarantine --collection notes --json")]
 pub struct QuarantineArgs {
     #[command(flatten)]
     rows: RowArgs,

@@ -152,6 +152,11 @@ async fn a_carried_packet_is_checked_as_a_posted_one() {
     let mut stranger = node.packet(1, &[]);
     stranger["header"]["sender_node_id"] = json!(node_id(5));
     assert_eq!(ask(&hub, "POST", "/packets", &stranger).await.refusal(404), "unknown_node");
+    stranger["header"]["sender_node_id"] = json!(super::HUB);
+    stranger["header"]["recipient_node_id"] = json!(node_id(1));
+    let back = ask(&hub, "POST", "/packets", &stranger).await;
+    assert!(back.text().contains("written by this hub"), "an export is not for the hub: {}", back.text());
+    assert_eq!(back.refusal(422), "wrong_recipient");
     let bad = json!({ "type": "Report", "uuid": uuid(1), "operation": "INSERT" });
     assert_eq!(ask(&hub, "POST", "/packets", &node.packet(1, &[bad])).await.refusal(422), "malformed_element");
     assert_eq!(ask(&hub, "POST", "/packets", &json!("x")).await.refusal(422), "malformed_element");

@@ -104,7 +104,7 @@ fn describe(imported: &Imported, file: &Path, output: Output) -> String {
     let mut text = if imported.repeated {
         "the packet brings no news: it, or a later one, was imported before".to_owned()
     } else {
-        format!("{} documents changed; the hub has {} more edits of this database", imported.applied, imported.settled)
+        format!("documents changed: {}; own edits that the hub now has: {}", imported.applied, imported.settled)
     };
     if imported.quarantined > 0 {
         let remark =

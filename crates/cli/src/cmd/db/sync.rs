@@ -19,15 +19,13 @@ use syncline_core::model::{CollectionName, DocId};
 
 /// Arguments of `db sync`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "One round pulls everything that the database has not seen and pushes everything that the hub has not.
+#[command(after_help = "One round pulls everything that the database has not seen and pushes what the hub has not.
 A hub that cannot be reached is an error here; nothing is lost by it, the next round goes on.
 
 Examples:
   syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --collections notes,tasks
   syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --watch     until Ctrl-C
-  syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --protocol exchange"
-)]
+  syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --protocol exchange")]
 pub struct Args {
     /// The database file; made when it is missing
     file: PathBuf,

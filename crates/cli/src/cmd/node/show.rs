@@ -64,7 +64,7 @@ fn queue(standing: &Standing) -> String {
     let more = if *queue >= QUEUE_MAX { " or more" } else { "" };
     let mut text = format!("{queue}{more} changes to confirm");
     if *unsendable > 0 {
-        text += &format!("; {unsendable} documents cannot travel, their _id is no UUID");
+        text += &format!("; documents that cannot travel, as their _id is no UUID: {unsendable}");
     }
     text
 }

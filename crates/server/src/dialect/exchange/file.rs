@@ -34,6 +34,9 @@ pub async fn import(app: &App, space: &SpaceName, text: Bytes) -> Result<Importe
     let body = Held::unshared(text);
     let header = opened(&body).await?;
     let node = sender(&header)?;
+    if node.as_str().eq_ignore_ascii_case(&app.options.exchange.hub_id) {
+        return Err(own(&header));
+    }
     let space = app.hub.space(space).await?;
     let desk = app.nodes.desk(space.name(), &node).await?;
     let arrival = Arrival::check(app, &desk, header, body).await?;
@@ -43,6 +46,16 @@ pub async fn import(app: &App, space: &SpaceName, text: Bytes) -> Result<Importe
     let (packet_no, entities) = (packet.number, packet.entities.len());
     let taken = round.take(Packet { settled: turn.take(), ..packet }, body.into_share()).await?;
     Ok(Imported { node, packet_no, ack_packet_no: taken.ack, entities, rejected: taken.refused })
+}
+
+/// An export that came back to where it was written.
+fn own(header: &Header) -> ServerError {
+    let reason = format!(
+        "the packet was written by this hub for node `{}`; take it in there (`syncline db exchange import`), and \
+         bring that node's packet here",
+        header.recipient_node_id
+    );
+    ServerError::Unfit { code: "wrong_recipient", reason }
 }
 
 /// The hub's next packet for a node, as text. It takes a number, and counts as sent and not as confirmed.

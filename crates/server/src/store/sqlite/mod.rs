@@ -89,7 +89,9 @@ impl SqliteStore {
     /// [`StoreError::InUse`], [`StoreError::NewerSchema`], or the engine's own.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<SqliteStore, StoreError> {
         let dir = dir.as_ref().to_path_buf();
-        fs::create_dir_all(dir.join("spaces")).map_err(StoreError::engine("making the data directory"))?;
+        fs::create_dir_all(dir.join("spaces"))
+            .map_err(|error| format!("{}: {error}; choose a directory that can be written", dir.display()))
+            .map_err(StoreError::engine("making the data directory"))?;
         let lock = DirLock::take(&dir)?;
         let home = Arc::new(Place::of(&dir.join(lock::FILE))?);
         let registry = Arc::new(Registry::open(&dir.join("hub.db"))?);
