@@ -45,12 +45,13 @@ pub(super) fn refusal(reply: ApiReply) -> Failure {
     match (status, words.code.as_deref()) {
         (403, Some(_)) if words.access.as_deref() == Some("write") => Failure::PushingRefused(message),
         (403, Some(_)) if words.access.as_deref() == Some("read") => Failure::PullingRefused(message),
-        (401 | 403, _) => Failure::Unauthorized(message),
+        (401 | 403, _) | (404, Some("unknown_node")) => Failure::Unauthorized(message),
         (410, _) => Failure::Resync(message),
         (429 | 503, _) => {
             let retry_after_ms = retry_after.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
             Failure::Overloaded { message, retry_after_ms }
         }
+        (409, Some("schema_mismatch")) => Failure::Server(message),
         (409, _) => Failure::BatchReused(message),
         // Only a hub that gives its reasons refuses content. Any other 4xx comes from something in
         // between or from a wrong address, and must not cost an op its place.
@@ -255,11 +256,13 @@ mod tests {
             meaning(503, &words("overloaded")),
             Failure::Overloaded { message: "why".into(), retry_after_ms: Some(3_000) }
         );
+        assert_eq!(meaning(409, &words("schema_mismatch")), Failure::Server("why".into()), "it blames no op");
         assert_eq!(meaning(409, &words("batch_reused")), Failure::BatchReused("why".into()));
         assert_eq!(meaning(413, &words("batch_too_large")), Failure::Refused("why".into()));
         assert!(matches!(meaning(413, "<html>too large</html>"), Failure::Server(_)), "a proxy's words");
         assert!(matches!(meaning(408, &words("slow_body")), Failure::Server(_)), "it says nothing against the ops");
         assert!(matches!(meaning(404, &words("not_found")), Failure::Server(_)));
+        assert_eq!(meaning(404, &words("unknown_node")), Failure::Unauthorized("why".into()), "not yet registered");
         assert!(matches!(meaning(500, ""), Failure::Server(_)));
     }
 }
