@@ -162,6 +162,14 @@ impl From<serde_json::Error> for Error {
 }
 
 impl Error {
+    /// The same on the way into sync.
+    pub(crate) fn into_sync(self) -> SyncError {
+        match self {
+            Error::Sync(why) => why,
+            other => SyncError::Storage(other.to_string()),
+        }
+    }
+
     /// What a caller may do about it.
     #[must_use]
     pub fn kind(&self) -> Kind {

@@ -1,6 +1,5 @@
 //! What can be wrong with the way sync is set up. What goes wrong while it runs is told by events.
 
-use crate::error::Error as LocalError;
 use syncline_core::model::CollectionName;
 use syncline_core::session::SyncEvent;
 use thiserror::Error;
@@ -97,14 +96,4 @@ pub enum SyncError {
     /// The local database cannot be read.
     #[error("the local database cannot be read: {0}")]
     Storage(String),
-}
-
-impl SyncError {
-    /// What the local database said on the way into sync.
-    pub(crate) fn from_local(error: LocalError) -> SyncError {
-        match error {
-            LocalError::Sync(why) => why,
-            other => SyncError::Storage(other.to_string()),
-        }
-    }
 }

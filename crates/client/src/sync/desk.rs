@@ -7,7 +7,7 @@ use super::local::Local;
 use super::node::PacketNode;
 use super::options::{Protocol, SyncOptions};
 use super::status::{SyncOutcome, SyncStatus};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::rebase::Resolver;
 use crate::replica::Replica;
 use crate::store::Store;
@@ -118,11 +118,11 @@ impl Local for Replica {
         strategy: Strategy,
         resolver: Option<&Resolver>,
     ) -> Result<(), SyncError> {
-        self.check_no_packets(collections).map_err(SyncError::from_local)?;
+        self.check_no_packets(collections).map_err(Error::into_sync)?;
         for name in collections {
             self.set_resolver(name.clone(), resolver.cloned());
         }
-        Replica::join(self, collections, strategy).map_err(SyncError::from_local)
+        Replica::join(self, collections, strategy).map_err(Error::into_sync)
     }
 
     fn positions(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Positions, String> {

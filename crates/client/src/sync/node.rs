@@ -60,7 +60,7 @@ impl Local for PacketNode {
         for name in collections {
             self.replica.set_resolver(name.clone(), resolver.cloned());
         }
-        self.replica.join_packets(collections, strategy, &self.ends).map_err(SyncError::from_local)
+        self.replica.join_packets(collections, strategy, &self.ends).map_err(Error::into_sync)
     }
 
     fn positions(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Positions, String> {

@@ -52,7 +52,8 @@ pub fn open(text: &[u8], from: Side) -> Result<Opened<'_>, Malformed> {
         Ok(top) if is_object => top,
         // Once more, for what exactly is wrong.
         _ => {
-            let whole: &RawValue = serde_json::from_slice(text).map_err(|e| Malformed::json("the packet is not JSON", e))?;
+            let whole: &RawValue =
+                serde_json::from_slice(text).map_err(|e| Malformed::json("the packet is not JSON", e))?;
             object("packet", Some(whole))?
         }
     };

@@ -1,8 +1,7 @@
 //! What a writer last met, for those who ask whether it can still write; and what stands in the way of the
 //! directory as a whole.
 
-use super::home::Place;
-use super::open::{file_name, look_for};
+use super::home::{Place, file_name, look_for};
 use crate::store::{FailedSpaces, StoreError};
 use std::collections::HashMap;
 use std::fs::{self, File};

@@ -1,9 +1,11 @@
-//! Whether files are still where they were opened. A directory that is taken away under an open file
+//! What the files of spaces are called, and whether they are still where they were opened. A directory that is taken away under an open file
 //! leaves a file that takes every write and that nobody ever finds again.
 
 use crate::store::StoreError;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use syncline_core::model::SpaceName;
 
 /// A file that must stay where it is.
 #[derive(Debug)]
@@ -29,6 +31,24 @@ impl Place {
             Ok(_) | Err(_) => Err(StoreError::Gone { path: self.path.display().to_string() }),
         }
     }
+}
+
+/// Names that differ only in case are different spaces, on file systems that fold case as well.
+pub(super) fn file_name(space: &SpaceName) -> String {
+    let (name, folded) = (space.as_str(), space.as_str().to_lowercase());
+    if name == folded {
+        return format!("{name}.db");
+    }
+    let digest = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+    format!("{folded}~{digest:016x}.db")
+}
+
+/// A file that must be there. That it is not is another matter than that it cannot be read.
+pub(super) fn look_for(path: &Path) -> Result<(), StoreError> {
+    fs::metadata(path).map(drop).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => StoreError::Gone { path: path.display().to_string() },
+        _ => StoreError::engine("opening a space")(error).of_file(path),
+    })
 }
 
 /// Device and number of a file; where the system has none, that there is one must do.

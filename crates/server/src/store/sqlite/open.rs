@@ -4,13 +4,11 @@
 use super::Options;
 use super::checkpoint::Checkpointer;
 use super::health::Vitals;
-use super::home::Place;
+use super::home::{Place, file_name, look_for};
 use super::lock::DirLock;
 use super::space::SpaceFile;
 use crate::store::StoreError;
 use std::collections::HashMap;
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -112,14 +110,6 @@ impl OpenSpaces {
     }
 }
 
-/// A file that must be there. That it is not is another matter than that it cannot be read.
-pub(super) fn look_for(path: &Path) -> Result<(), StoreError> {
-    fs::metadata(path).map(drop).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => StoreError::Gone { path: path.display().to_string() },
-        _ => StoreError::engine("opening a space")(error).of_file(path),
-    })
-}
-
 impl State {
     /// Makes room for one more: the file that was unused for longest gives way. Returns what is to be closed.
     fn make_room(&mut self, most: usize) -> Result<Option<Arc<SpaceFile>>, StoreError> {
@@ -154,14 +144,4 @@ impl Slot {
         let file_is_unused = |file: &Arc<SpaceFile>| Arc::strong_count(file) == 1 && !file.is_poisoned();
         Arc::strong_count(&self.file) == 1 && self.file.get().is_none_or(file_is_unused)
     }
-}
-
-/// Names that differ only in case are different spaces, on file systems that fold case as well.
-pub(super) fn file_name(space: &SpaceName) -> String {
-    let (name, folded) = (space.as_str(), space.as_str().to_lowercase());
-    if name == folded {
-        return format!("{name}.db");
-    }
-    let digest = name.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    format!("{folded}~{digest:016x}.db")
 }

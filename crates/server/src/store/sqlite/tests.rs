@@ -298,7 +298,7 @@ async fn the_write_ahead_log_starts_over_while_writing_goes_on() {
 
 #[test]
 fn names_that_differ_only_in_case_have_files_that_differ_in_more() {
-    let file = |name: &str| super::open::file_name(&SpaceName::new(name).unwrap());
+    let file = |name: &str| super::home::file_name(&SpaceName::new(name).unwrap());
     assert_eq!(file("acme"), "acme.db");
     assert_ne!(file("Acme").to_lowercase(), file("acme"));
     assert_ne!(file("Acme").to_lowercase(), file("ACME").to_lowercase());
