@@ -9,7 +9,7 @@ use super::lock::DirLock;
 use super::space::SpaceFile;
 use crate::store::StoreError;
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use syncline_core::model::SpaceName;
