@@ -4,13 +4,15 @@
 //! no clock of its own. [`Replica::carry_out`] takes the writes of
 //! [`syncline_core::session`] as they are.
 
+mod absorb;
 mod packet;
 mod pull;
 mod push;
 mod retry;
 mod snapshot;
 
-pub(crate) use packet::{Ends, Order, Sent, UNTIMED};
+pub(crate) use absorb::UNTIMED;
+pub(crate) use packet::{Ends, Order, Sent};
 
 use crate::error::Result;
 use crate::outbox::{self, PendingBatch};

@@ -5,20 +5,18 @@
 //! accepted do not come back, so their effect becomes part of the hub's version when their packet is
 //! acknowledged: before the entities of the same answer, which the hub read afterwards.
 
+use super::absorb::absorb;
 use super::pull::{self, Source, Targets};
 use super::{Applying, Replica, Scope, known, push};
 use crate::error::Result;
 use crate::outbox::{self, OpRow, PacketOps, Traffic};
 use crate::quarantine::{self, Aside};
-use crate::rebase;
-use crate::store::{HubVersion, Named, Row, Unit, rows};
+use crate::store::{Row, Unit, rows};
 use crate::sync_error::SyncError;
 use crate::transaction::enqueue_all;
 use std::collections::{BTreeMap, BTreeSet};
-use syncline_core::merge::{Party, apply};
 use syncline_core::model::{
-    Author, Base, Body, DocId, Epoch, Fields, Lsn, NodeId, PacketReceipt, Page, PageOp, Rejection, Stamp, Strategy,
-    Verdict,
+    Body, DocId, Epoch, Fields, Lsn, NodeId, PacketReceipt, Page, PageOp, Rejection, Strategy, Verdict,
 };
 use syncline_core::session::interface::{Batch, Stored};
 use syncline_core::session::notice;
@@ -26,9 +24,6 @@ use syncline_core::wire::exchange::{Contents, Envelope, Header, WireEntity};
 
 /// What the epoch of a collection that goes by packets begins with; a hub's log never has such a one.
 const STREAM: &str = "exchange:";
-
-/// Hub versions bear no times in a packet; this one is before every edit, so that what pends stays visible.
-pub(crate) const UNTIMED: Stamp = Stamp(1);
 
 /// Who exchanges with whom, in which version of the data's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -372,40 +367,4 @@ fn settle(unit: &mut Unit<'_>, applying: &mut Applying, receipt: &PacketReceipt,
         }
     }
     Ok(settled)
-}
-
-/// Ops become part of the hub's version, which the hub itself does not tell. Returns it before and after.
-pub(super) fn absorb(
-    unit: &mut Unit<'_>,
-    named: &Named,
-    mut row: Row,
-    (ops, lsn): (&[&OpRow], Lsn),
-) -> Result<(Option<Body>, Option<Body>)> {
-    let known = row.version()?;
-    let before = known.as_ref().filter(|version| version.meta.is_live()).map(|version| version.body.clone());
-    let mut version = known;
-    for op in ops {
-        let edit = outbox::edit_of(op, row.body.as_deref())?;
-        let stamp = version.as_ref().map_or(op.stamp, |version| op.stamp.max(version.meta.stamp().next()));
-        let party = Party { author: Author::SELF, stamp, base: Base::At(Lsn(u64::MAX)), lsn };
-        version = apply(version.as_ref(), &edit, party, Strategy::LastWriteWins).version.or(version);
-    }
-    let after = version.filter(|version| version.meta.is_live()).map(|version| version.body);
-    let gone: BTreeSet<i64> = ops.iter().map(|op| op.number()).collect();
-    for op in outbox::of_doc(unit.conn, row.op)?.iter().filter(|op| !gone.contains(&op.number())) {
-        outbox::materialise(unit, op, &row)?;
-    }
-    row.op = outbox::retire(unit.conn, row.op, &gone)?;
-    row.hub = after.as_ref().map(|body| HubVersion {
-        lsn: row.lsn().max(lsn),
-        stamp: UNTIMED,
-        author: Author::SELF,
-        meta: None,
-        shadow: Some(body.text().to_owned()),
-    });
-    unit.outbox_shrinks();
-    unit.recount_waiting(named.cid);
-    let clears = outbox::clears(unit.conn, named.cid)?;
-    rebase::refold(unit, named, row, &clears, None)?;
-    Ok((before, after))
 }

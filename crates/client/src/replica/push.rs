@@ -1,7 +1,7 @@
 //! What the hub made of a batch: receipted ops wait for the cursor, rejected ones are taken back.
 
 use super::Applying;
-use super::packet;
+use super::absorb::absorb;
 use super::pull::{self, Stale};
 use crate::error::Result;
 use crate::outbox::{self, OpRow};
@@ -61,7 +61,7 @@ fn absorb_receipted(unit: &mut Unit<'_>, ops: &[OpRow], known: &BTreeSet<i64>) -
             let named = unit.by_cid(cid)?;
             // A row at 0 has no version of the hub.
             let lsn = if row.hub.is_some() { row.lsn() } else { named.read_up_to().max(Lsn(1)) };
-            packet::absorb(unit, &named, row, (&done, lsn))?;
+            absorb(unit, &named, row, (&done, lsn))?;
         }
     }
     Ok(())

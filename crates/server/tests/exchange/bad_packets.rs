@@ -201,6 +201,17 @@ async fn strange_but_possible_packets_have_their_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_packet_does_not_write_one_object_over_and_over() {
+    let (hub, mut nodes) = world(1).await;
+    let a = &mut nodes[0];
+    let edits: Vec<Value> = (0..=100).map(|n| update("Report", 1, json!({ "n": n }))).collect();
+    let reply = post(&hub, &a.token, &a.packet(1, &edits)).await;
+    assert!(reply.text().contains(&uuid(1)), "the object is named: {}", reply.text());
+    assert_eq!(reply.refusal(422), "too_many_edits");
+    assert_eq!(a.post(1, &edits[..100]).await["header"]["ack_packet_no"], 1, "nothing of it had an effect");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_over_a_limit_is_named_with_it() {
     let limits = Limits { batch_ops: 3, document_bytes: 200, depth: 4, body_bytes: 10_000, ..Limits::default() };
     let hub = Arc::new(Hub::with(|options| options.settings.limits = limits).await);

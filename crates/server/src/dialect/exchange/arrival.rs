@@ -6,10 +6,13 @@ use crate::app::App;
 use crate::error::ServerError;
 use crate::nodes::Desk;
 use crate::options::{ExchangeOptions, UnknownTypes};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use syncline_core::model::{CollectionName, Entity, EntityEdit, Limits, NodeId, Packet, Rejection};
 use syncline_core::wire::exchange::{Header, Side, UNKNOWN_TYPE, major_version, open, packet_key};
+
+/// Entities of one object in one packet. Desktops send an object's present state, so one is usual.
+const EDITS_MAX: usize = 100;
 
 /// A packet that may be decided.
 pub(super) struct Arrival {
@@ -91,7 +94,9 @@ async fn read_entities(app: &App, desk: &Arc<Desk>, body: &Held) -> Result<Vec<E
     let read = move |text: &[u8]| {
         let packet = open(text, Side::Node)?;
         check_count(packet.count()?, &limits)?;
-        Ok(packet.entities(&limits, |kind| known_type(kind, types.as_ref()))?)
+        let entities = packet.entities(&limits, |kind| known_type(kind, types.as_ref()))?;
+        check_repeats(&entities)?;
+        Ok(entities)
     };
     body.parse(read).await
 }
@@ -107,6 +112,24 @@ fn check_count(count: usize, limits: &Limits) -> Result<(), ServerError> {
         value: limits.batch_ops,
         advice: "send smaller packets",
     })
+}
+
+/// Each edit of an object logs it whole: a small packet must not make a large log.
+fn check_repeats(entities: &[Entity]) -> Result<(), ServerError> {
+    let mut edits: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for entity in entities {
+        let count = edits.entry((&entity.kind, entity.uuid.as_str())).or_default();
+        *count += 1;
+        if *count > EDITS_MAX {
+            let reason = format!(
+                "the packet holds more than {EDITS_MAX} entities of object `{}` of type `{}`; send its present state \
+                 once, or the edits in several packets",
+                entity.uuid, entity.kind
+            );
+            return Err(ServerError::Unfit { code: "too_many_edits", reason });
+        }
+    }
+    Ok(())
 }
 
 /// The collection of a type, or why it has none.
