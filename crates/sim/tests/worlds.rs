@@ -83,3 +83,8 @@ fn packets_1748_is_told_of_a_document_between_two_of_its_replacements() {
 fn packets_2134_makes_an_object_again_that_is_replaced_before_its_answer_arrives() {
     world::packets(2134).unwrap();
 }
+
+#[test]
+fn packets_2523_stores_an_answer_between_removing_an_object_and_making_it_again() {
+    world::packets(2523).unwrap();
+}

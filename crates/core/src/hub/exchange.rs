@@ -26,8 +26,7 @@ impl Progress {
             traffic.fill_again(self.loaded.head);
         }
         let refused = if self.loaded.seen.contains(&packet.key) {
-            // Of older ones nobody waits for the answer any more.
-            if packet.number == traffic.received { traffic.last.refused.clone() } else { Vec::new() }
+            self.packet_again(packet, author, &traffic)
         } else if packet.entities.is_empty() {
             traffic.pass(packet.number, packet.ack, self.loaded.head);
             Vec::new()
@@ -61,6 +60,24 @@ impl Progress {
 }
 
 impl Progress {
+    /// A packet that was applied before. Where another one of its number came after it, its sender may have come back
+    /// to what it held (made again and removed once more): nobody can tell, so it hears what stands.
+    fn packet_again(&mut self, packet: &Packet, author: Author, traffic: &Traffic) -> Vec<Refused> {
+        if packet.number != traffic.received {
+            return Vec::new(); // Nobody waits for the answer any more.
+        }
+        let overtaken = digests(packet).into_iter().collect::<BTreeSet<u64>>() != traffic.last.entities;
+        let keys = packet.entities.iter().filter(|_| overtaken).filter_map(key_of);
+        let mut returns = keys.map(|key| (key, Vec::new())).collect();
+        if !packet.whole_objects {
+            note_sent(&mut returns, packet);
+        }
+        for (key, sent) in returns {
+            self.give_back(author, key, &sent);
+        }
+        traffic.last.refused.clone()
+    }
+
     /// A packet in its turn, or one that was composed anew because its reply was lost. What it held before,
     /// without news from the hub in between, is not done twice: a removal must not undo a later revival.
     fn accept(&mut self, packet: &Packet, author: Author, traffic: &mut Traffic) -> Vec<Refused> {
@@ -71,16 +88,18 @@ impl Progress {
         let since = if anew { since } else { self.loaded.head };
         let sender = Sender { packet, author, known: traffic.known.upto, since: anew.then_some(since) };
         let (mut refused, mut returns) = (Vec::new(), BTreeMap::new());
-        let digests = digests(packet);
-        for (entity, digest) in packet.entities.iter().zip(&digests) {
+        let (digests, made_again) = (digests(packet), made_again(packet));
+        for (n, (entity, digest)) in packet.entities.iter().zip(&digests).enumerate() {
             if again.entities.contains(digest) {
                 let before = |r: &&Refused| r.kind == entity.kind && r.uuid == entity.uuid.as_str();
                 refused.extend(again.refused.iter().find(before).cloned());
                 continue;
             }
             match self.entity(&sender, entity) {
-                Ok(Some(key)) => drop(returns.insert(key, Vec::new())),
-                Ok(None) => {}
+                Ok(key) => {
+                    let key = key.or_else(|| key_of(entity).filter(|_| made_again.contains(&n)));
+                    returns.extend(key.map(|key| (key, Vec::new())));
+                }
                 Err(why) => refused.push(self.set_entity_aside(packet, entity, why)),
             }
         }
@@ -237,6 +256,31 @@ fn digests(packet: &Packet) -> Vec<u64> {
         entity.digest.wrapping_add(*times - 1)
     };
     packet.entities.iter().map(digest).collect()
+}
+
+/// The document of an entity that has one.
+fn key_of(entity: &Entity) -> Option<DocKey> {
+    match &entity.edit {
+        EntityEdit::Put { collection, .. } | EntityEdit::Remove { collection } => {
+            Some((collection.clone(), entity.uuid.clone()))
+        }
+        EntityEdit::Unusable(_) => None,
+    }
+}
+
+/// Which entities make again what the packet has removed. Between the two a packet of the hub may have reached the
+/// sender: one that sets fields by name then has those of the old object in the new one.
+fn made_again(packet: &Packet) -> BTreeSet<usize> {
+    let (mut removed, mut again) = (BTreeSet::new(), BTreeSet::new());
+    for (n, entity) in packet.entities.iter().enumerate().filter(|_| !packet.whole_objects) {
+        let Some(key) = key_of(entity) else { continue };
+        if matches!(entity.edit, EntityEdit::Remove { .. }) {
+            removed.insert(key);
+        } else if removed.contains(&key) {
+            again.insert(n);
+        }
+    }
+    again
 }
 
 /// Whose entities are applied.

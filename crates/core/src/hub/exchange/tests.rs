@@ -452,3 +452,31 @@ fn what_a_packet_does_twice_is_done_twice_when_it_is_composed_anew() {
     space.take(packet("a", 2, 0, vec![delete("x"), insert("x", r#"{"v":2}"#, 20), delete("x")]));
     assert_eq!(space.text("x"), None, "the second deletion is no repeat of the first");
 }
+
+#[test]
+fn a_node_that_comes_back_to_an_earlier_packet_of_its_number_hears_what_stands() {
+    let mut space = Space::new();
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    let removal = packet("a", 2, 0, vec![delete("x")]);
+    space.take(removal.clone());
+    space.news();
+    space.take(removal.clone());
+    assert_eq!(space.news(), "", "its last one again says nothing new");
+    space.take(packet("a", 2, 0, vec![insert("x", r#"{"v":2}"#, 1_000_001)]));
+    space.news();
+    space.take(removal);
+    assert_eq!(space.news(), "a gets x", "it may have removed the document once more");
+    assert_eq!(space.text("x"), Some(r#"{"_id":"x","v":2}"#), "or the packet was only late");
+}
+
+#[test]
+fn a_node_that_removes_and_makes_again_in_one_packet_hears_what_stands_unless_it_takes_whole_objects() {
+    let entities = || vec![delete("x"), insert("x", r#"{"w":1}"#, 1_000_001)];
+    for (whole_objects, news) in [(false, "a x, a x, a gets x"), (true, "a x, a x")] {
+        let mut space = Space::new();
+        space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+        space.news();
+        space.take(Packet { whole_objects, ..packet("a", 2, 0, entities()) });
+        assert_eq!(space.news(), news);
+    }
+}
