@@ -68,13 +68,7 @@ impl Progress {
         }
         let overtaken = digests(packet).into_iter().collect::<BTreeSet<u64>>() != traffic.last.entities;
         let keys = packet.entities.iter().filter(|_| overtaken).filter_map(key_of);
-        let mut returns = keys.map(|key| (key, Vec::new())).collect();
-        if !packet.whole_objects {
-            note_sent(&mut returns, packet);
-        }
-        for (key, sent) in returns {
-            self.give_back(author, key, &sent);
-        }
+        self.give_back(packet, author, keys.collect());
         traffic.last.refused.clone()
     }
 
@@ -87,7 +81,7 @@ impl Progress {
         let anew = packet.number == traffic.received;
         let since = if anew { since } else { self.loaded.head };
         let sender = Sender { packet, author, known: traffic.known.upto, since: anew.then_some(since) };
-        let (mut refused, mut returns) = (Vec::new(), BTreeMap::new());
+        let (mut refused, mut returns) = (Vec::new(), BTreeSet::new());
         let (digests, made_again) = (digests(packet), made_again(packet));
         for (n, (entity, digest)) in packet.entities.iter().zip(&digests).enumerate() {
             if again.entities.contains(digest) {
@@ -98,17 +92,12 @@ impl Progress {
             match self.entity(&sender, entity) {
                 Ok(key) => {
                     let key = key.or_else(|| key_of(entity).filter(|_| made_again.contains(&n)));
-                    returns.extend(key.map(|key| (key, Vec::new())));
+                    returns.extend(key);
                 }
                 Err(why) => refused.push(self.set_entity_aside(packet, entity, why)),
             }
         }
-        if !packet.whole_objects {
-            note_sent(&mut returns, packet);
-        }
-        for (key, sent) in returns {
-            self.give_back(author, key, &sent);
-        }
+        self.give_back(packet, author, returns);
         let mut entities: BTreeSet<u64> = digests.into_iter().collect();
         if anew {
             entities.extend(again.entities);
@@ -157,14 +146,20 @@ impl Progress {
         Ok((!as_sent || unseen || outside || again.is_some()).then_some(key))
     }
 
-    /// The sender's next packet brings the document as it stands, and takes away what it sent and is not there.
-    fn give_back(&mut self, author: Author, key: DocKey, sent: &[&Fields]) {
-        let standing = self.live_version(&key).map(|version| version.body.fields()).unwrap_or_default();
-        let names = sent.iter().flat_map(|set| set.iter().map(|(name, _)| name));
-        let lost = names.filter(|name| standing.get(name).is_none()).map(str::to_owned).collect();
-        let (lsn, (collection, id)) = (self.loaded.head.next(), key);
-        self.loaded.head = lsn;
-        self.writes.entries.push(Entry::Return(Return { lsn, collection, id, author, lost }));
+    /// The sender's next packet brings documents as they stand, and takes away what it sent and is not there.
+    fn give_back(&mut self, packet: &Packet, author: Author, keys: BTreeSet<DocKey>) {
+        let mut returns: BTreeMap<DocKey, Vec<&Fields>> = keys.into_iter().map(|key| (key, Vec::new())).collect();
+        if !packet.whole_objects {
+            note_sent(&mut returns, packet);
+        }
+        for (key, sent) in returns {
+            let standing = self.live_version(&key).map(|version| version.body.fields()).unwrap_or_default();
+            let names = sent.iter().flat_map(|set| set.iter().map(|(name, _)| name));
+            let lost = names.filter(|name| standing.get(name).is_none()).map(str::to_owned).collect();
+            let (lsn, (collection, id)) = (self.loaded.head.next(), key);
+            self.loaded.head = lsn;
+            self.writes.entries.push(Entry::Return(Return { lsn, collection, id, author, lost }));
+        }
     }
 
     /// An entity of a copy that comes after a later one goes to the ledger. (Its time may also be that of a slow
@@ -272,9 +267,13 @@ fn key_of(entity: &Entity) -> Option<DocKey> {
 /// sender: one that sets fields by name then has those of the old object in the new one.
 fn made_again(packet: &Packet) -> BTreeSet<usize> {
     let (mut removed, mut again) = (BTreeSet::new(), BTreeSet::new());
-    for (n, entity) in packet.entities.iter().enumerate().filter(|_| !packet.whole_objects) {
+    if packet.whole_objects {
+        return again;
+    }
+    let removes = |entity: &Entity| matches!(entity.edit, EntityEdit::Remove { .. });
+    for (n, entity) in packet.entities.iter().enumerate().skip_while(|(_, entity)| !removes(entity)) {
         let Some(key) = key_of(entity) else { continue };
-        if matches!(entity.edit, EntityEdit::Remove { .. }) {
+        if removes(entity) {
             removed.insert(key);
         } else if removed.contains(&key) {
             again.insert(n);
