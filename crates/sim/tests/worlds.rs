@@ -88,3 +88,8 @@ fn packets_2134_makes_an_object_again_that_is_replaced_before_its_answer_arrives
 fn packets_2523_stores_an_answer_between_removing_an_object_and_making_it_again() {
     world::packets(2523).unwrap();
 }
+
+#[test]
+fn packets_8647_deletes_again_what_it_made_again_and_could_not_send() {
+    world::packets(8647).unwrap();
+}

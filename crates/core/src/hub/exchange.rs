@@ -83,8 +83,9 @@ impl Progress {
         let sender = Sender { packet, author, known: traffic.known.upto, since: anew.then_some(since) };
         let (mut refused, mut returns) = (Vec::new(), BTreeSet::new());
         let (digests, made_again) = (digests(packet), made_again(packet));
-        for (n, (entity, digest)) in packet.entities.iter().zip(&digests).enumerate() {
-            if again.entities.contains(digest) {
+        let repeats = repeats(packet, &digests, &again.entities);
+        for (n, entity) in packet.entities.iter().enumerate() {
+            if repeats.contains(&n) {
                 let before = |r: &&Refused| r.kind == entity.kind && r.uuid == entity.uuid.as_str();
                 refused.extend(again.refused.iter().find(before).cloned());
                 continue;
@@ -251,6 +252,24 @@ fn digests(packet: &Packet) -> Vec<u64> {
         entity.digest.wrapping_add(*times - 1)
     };
     packet.entities.iter().map(digest).collect()
+}
+
+/// Which entities were in an earlier packet. What stands behind something new of its document is no repeat: an
+/// object that is made again may be removed again.
+fn repeats(packet: &Packet, digests: &[u64], before: &BTreeSet<u64>) -> BTreeSet<usize> {
+    let (mut repeats, mut fresh) = (BTreeSet::new(), BTreeSet::new());
+    if before.is_empty() {
+        return repeats;
+    }
+    for (n, (entity, digest)) in packet.entities.iter().zip(digests).enumerate() {
+        let key = key_of(entity);
+        if before.contains(digest) && key.as_ref().is_none_or(|key| !fresh.contains(key)) {
+            repeats.insert(n);
+        } else {
+            fresh.extend(key);
+        }
+    }
+    repeats
 }
 
 /// The document of an entity that has one.

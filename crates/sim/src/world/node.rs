@@ -75,6 +75,8 @@ pub struct Node {
 pub struct Sent {
     pub attempt: u64,
     pub number: u64,
+    /// What it acknowledges.
+    pub ack: u64,
     pub text: String,
 }
 
@@ -170,7 +172,7 @@ impl Node {
         });
         self.attempts += 1;
         self.waits_for = Some(self.attempts);
-        Sent { attempt: self.attempts, number, text: packet.to_string() }
+        Sent { attempt: self.attempts, number, ack: self.ack, text: packet.to_string() }
     }
 
     fn changes(&self) -> Vec<Value> {

@@ -21,6 +21,8 @@ pub struct Watch {
     done: BTreeSet<String>,
     /// Its plan has changed: it is given everything again.
     pub refilled: bool,
+    /// The last packet of the hub that held a row: until it is confirmed, the row may come again.
+    held: BTreeMap<Key, u64>,
     /// The rows that it sent last, as it sent them.
     sent: BTreeMap<Key, Row>,
 }
@@ -75,8 +77,10 @@ impl Watch {
         self.note_sent(sent);
         for entity in reply.entities.iter().filter(|_| exact) {
             let (kind, uuid) = names(entity);
-            let same = self.sent.get(&(kind.to_owned(), uuid.to_owned())) == entity["data"].as_object();
-            if same && hub.author(&node.id).is_some_and(|author| is_all_its_own(hub, (kind, uuid), author)) {
+            let key = (kind.to_owned(), uuid.to_owned());
+            let waits = self.held.insert(key.clone(), reply.packet).is_some_and(|packet| packet > sent.ack);
+            let same = self.sent.get(&key) == entity["data"].as_object();
+            if same && !waits && hub.author(&node.id).is_some_and(|author| is_all_its_own(hub, (kind, uuid), author)) {
                 problem(format!("own change: nobody else has ever touched {uuid}"));
             }
         }

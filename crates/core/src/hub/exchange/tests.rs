@@ -454,6 +454,15 @@ fn what_a_packet_does_twice_is_done_twice_when_it_is_composed_anew() {
 }
 
 #[test]
+fn a_removal_behind_a_new_birth_is_no_repeat_of_one_in_the_packet_before() {
+    let mut space = Space::new();
+    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    space.take(packet("a", 2, 0, vec![delete("x")]));
+    space.take(packet("a", 3, 0, vec![insert("x", r#"{"v":2}"#, 999_000), delete("x")]));
+    assert_eq!(space.text("x"), None);
+}
+
+#[test]
 fn a_node_that_comes_back_to_an_earlier_packet_of_its_number_hears_what_stands() {
     let mut space = Space::new();
     space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
