@@ -93,3 +93,8 @@ fn packets_2523_stores_an_answer_between_removing_an_object_and_making_it_again(
 fn packets_8647_deletes_again_what_it_made_again_and_could_not_send() {
     world::packets(8647).unwrap();
 }
+
+#[test]
+fn packets_8687_is_registered_after_a_removal_that_beats_what_it_sends() {
+    world::packets(8687).unwrap();
+}

@@ -26,7 +26,7 @@ impl Progress {
             traffic.fill_again(self.loaded.head);
         }
         let refused = if self.loaded.seen.contains(&packet.key) {
-            self.packet_again(packet, author, &traffic)
+            self.packet_again(packet, author, &mut traffic)
         } else if packet.entities.is_empty() {
             traffic.pass(packet.number, packet.ack, self.loaded.head);
             Vec::new()
@@ -62,13 +62,13 @@ impl Progress {
 impl Progress {
     /// A packet that was applied before. Where another one of its number came after it, its sender may have come back
     /// to what it held (made again and removed once more): nobody can tell, so it hears what stands.
-    fn packet_again(&mut self, packet: &Packet, author: Author, traffic: &Traffic) -> Vec<Refused> {
+    fn packet_again(&mut self, packet: &Packet, author: Author, traffic: &mut Traffic) -> Vec<Refused> {
         if packet.number != traffic.received {
             return Vec::new(); // Nobody waits for the answer any more.
         }
         let overtaken = digests(packet).into_iter().collect::<BTreeSet<u64>>() != traffic.last.entities;
         let keys = packet.entities.iter().filter(|_| overtaken).filter_map(key_of);
-        self.give_back(packet, author, keys.collect());
+        self.give_back(packet, author, traffic, keys.collect());
         traffic.last.refused.clone()
     }
 
@@ -98,7 +98,7 @@ impl Progress {
                 Err(why) => refused.push(self.set_entity_aside(packet, entity, why)),
             }
         }
-        self.give_back(packet, author, returns);
+        self.give_back(packet, author, traffic, returns);
         let mut entities: BTreeSet<u64> = digests.into_iter().collect();
         if anew {
             entities.extend(again.entities);
@@ -148,7 +148,11 @@ impl Progress {
     }
 
     /// The sender's next packet brings documents as they stand, and takes away what it sent and is not there.
-    fn give_back(&mut self, packet: &Packet, author: Author, keys: BTreeSet<DocKey>) {
+    fn give_back(&mut self, packet: &Packet, author: Author, traffic: &mut Traffic, keys: BTreeSet<DocKey>) {
+        // A first fill leaves removals out; but what the node sent and does not stand, it holds.
+        if let Some(fill) = traffic.fill.as_mut().filter(|_| keys.iter().any(|key| self.live_version(key).is_none())) {
+            fill.again = true;
+        }
         let mut returns: BTreeMap<DocKey, Vec<&Fields>> = keys.into_iter().map(|key| (key, Vec::new())).collect();
         if !packet.whole_objects {
             note_sent(&mut returns, packet);

@@ -489,3 +489,13 @@ fn a_node_that_removes_and_makes_again_in_one_packet_hears_what_stands_unless_it
         assert_eq!(space.news(), news);
     }
 }
+
+#[test]
+fn a_new_node_whose_edit_lost_to_a_removal_is_told_of_removals_while_it_is_filled() {
+    let mut space = Space::new();
+    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10), delete("x")]));
+    space.state.traffic.insert(node("a"), Traffic::new(space.state.head));
+    let again = |taken: Taken| taken.reached.fill.unwrap().again;
+    assert!(!again(space.take(packet("a", 1, 0, vec![insert("y", r#"{"v":1}"#, 10)]))));
+    assert!(again(space.take(packet("a", 2, 0, vec![insert("x", r#"{"w":1}"#, 10)]))));
+}
