@@ -29,7 +29,7 @@ fn a_hub_without_room_refuses_pushes_and_keeps_what_it_receipted() {
     assert!(body["error"].as_str().is_some_and(|error| !error.is_empty()) && body["code"].is_string(), "{body}");
     eventually("the log tells the operator", || hub.log().contains("a commit failed").then_some(()));
     let ready = hub.get("/health/ready");
-    assert_eq!((ready.status, &ready.json()["code"]), (503, &"no_room".into()), "those who watch are told");
+    assert_eq!((ready.status, &ready.json()["code"]), (503, &"store_failed".into()), "those who watch are told");
     let receipted = node.answered();
     assert!(receipted > 0 && node.notes().iter().any(|op| op.answer == Answer::None));
     assert!(node.push().is_err(), "there is still no room");
