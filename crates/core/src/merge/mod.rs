@@ -3,7 +3,7 @@
 //! pulled versions, so both come to the same document.
 //!
 //! A document is a set of last-write-wins fields with a removal and a birth of its own. The result
-//! of a set of edits does not depend on their order under [`Strategy::LastWriteWins`]:
+//! of a set of edits does not depend on their order under [`LastWriteWins`](crate::model::Strategy::LastWriteWins):
 //!
 //! - a field keeps the value with the latest stamp; equal stamps keep the greater text;
 //! - a replacement takes away every field that is not newer than it;
