@@ -10,7 +10,7 @@ use crate::filter::Filter;
 use crate::merge::Values;
 use crate::model::{
     Author, Base, Body, CollectionName, Dispatch, DocId, Edit, Entity, EntityEdit, Fields, Holding, LastPacket, Lsn,
-    Mark, Millis, NodeId, Packet, Refused, Rejection, Stamp, Strategy, Traffic, Version,
+    Millis, NodeId, Packet, Refused, Rejection, Stamp, Strategy, Traffic, Version,
 };
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -319,7 +319,7 @@ impl Sender<'_> {
     /// The newest stamp of what an earlier packet of this number has written of a document.
     fn wrote(&self, version: &Version) -> Option<Stamp> {
         let since = self.since?;
-        let mine = marks(version).filter(|mark| mark.author == self.author && mark.lsn > since);
+        let mine = version.meta.marks().filter(|mark| mark.author == self.author && mark.lsn > since);
         mine.map(|mark| mark.stamp).max()
     }
 }
@@ -381,17 +381,12 @@ fn holds_just(body: &Body, set: &Fields) -> bool {
 
 /// Whether something of the document, or its removal, is the node's work.
 fn bears_mark(version: &Version, author: Author) -> bool {
-    version.author == author || marks(version).any(|mark| mark.author == author)
+    version.author == author || version.meta.marks().any(|mark| mark.author == author)
 }
 
 /// The latest stamp of what stands in a document and is known up to here.
 fn newest(version: &Version, known: Lsn) -> Option<Stamp> {
-    marks(version).filter(|mark| mark.lsn <= known).map(|mark| mark.stamp).max()
-}
-
-fn marks(version: &Version) -> impl Iterator<Item = Mark> + '_ {
-    let meta = &version.meta;
-    meta.fields.values().copied().chain([meta.whole]).chain(meta.removed)
+    version.meta.marks().filter(|mark| mark.lsn <= known).map(|mark| mark.stamp).max()
 }
 
 fn late_packet(packet: &Packet, (collection, id): &DocKey) -> Rejection {

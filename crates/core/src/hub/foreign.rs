@@ -8,7 +8,7 @@ use super::own::edit_text;
 use super::progress::{Attempt, Progress};
 use super::weave::weave;
 use super::write_set::{Entry, Quarantined, Ticket};
-use crate::model::{Author, Base, DocId, Edit, Mark, Millis, Stamp, Version};
+use crate::model::{Author, Base, DocId, Edit, Millis, Stamp, Version};
 use crate::model::{ForeignBatch, ForeignEdit, ForeignOp, Rejection};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -173,7 +173,7 @@ impl Progress {
     fn stamp_of(&self, push: &Push<'_>, op: &ForeignOp, id: &DocId) -> Stamp {
         let stamp = self.clamp(Stamp::at(op.time.unwrap_or(self.rules.now))).max(push.after_last(id));
         let Some(version) = self.version(push, id) else { return stamp };
-        let mine = marks(version).filter(|mark| mark.author == push.author).map(|mark| mark.stamp);
+        let mine = version.meta.marks().filter(|mark| mark.author == push.author).map(|mark| mark.stamp);
         // Of a transaction that was cut, plain ops made after it may have come before.
         let in_order = push.batch.sole && op.txn.is_none();
         let earlier = if in_order { mine.max() } else { None };
@@ -260,9 +260,4 @@ impl Push<'_> {
     fn next_time(&self, id: &DocId) -> Option<Millis> {
         self.ahead.get(id)?.last().copied()
     }
-}
-
-fn marks(version: &Version) -> impl Iterator<Item = Mark> + '_ {
-    let meta = &version.meta;
-    meta.fields.values().copied().chain([meta.whole]).chain(meta.removed)
 }

@@ -55,11 +55,7 @@ fn met(current: &Version, party: Party) -> Option<Author> {
     if current.author != party.author {
         return Some(current.author);
     }
-    marks(&current.meta).filter(|mark| party.missed(*mark)).max().map(|mark| mark.author)
-}
-
-fn marks(meta: &Meta) -> impl Iterator<Item = Mark> + '_ {
-    meta.fields.values().copied().chain([meta.whole]).chain(meta.removed)
+    current.meta.marks().filter(|mark| party.missed(*mark)).max().map(|mark| mark.author)
 }
 
 /// The common case, without taking the text apart.
@@ -88,7 +84,9 @@ fn effective_stamp(current: Option<&Version>, party: Party, must_win: bool) -> S
     if matches!(party.base, Base::ReadUpTo(_)) {
         return party.stamp;
     }
-    marks(meta).filter(|mark| mark.author == party.author).fold(party.stamp, |stamp, mark| stamp.max(mark.stamp.next()))
+    meta.marks()
+        .filter(|mark| mark.author == party.author)
+        .fold(party.stamp, |stamp, mark| stamp.max(mark.stamp.next()))
 }
 
 impl Party {

@@ -90,6 +90,11 @@ impl Meta {
         Meta { whole: mark, born: mark.stamp, created: mark.lsn, ..Meta::default() }
     }
 
+    /// Everything that was written and still stands, the newest removal included.
+    pub fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
+        self.fields.values().copied().chain([self.whole]).chain(self.removed)
+    }
+
     /// The newest edit other than a removal.
     #[must_use]
     pub fn newest(&self) -> Stamp {
