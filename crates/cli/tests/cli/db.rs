@@ -55,7 +55,7 @@ fn documents_are_changed_replaced_and_removed_by_id_and_by_filter() {
 #[test]
 fn standard_input_gives_documents_line_by_line_or_as_a_list() {
     let shell = Shell::new();
-    for input in ["{\"_id\":\"a\"}\n{\"_id\":\"b\"}\n", "[{\"_id\":\"c\"},{\"_id\":\"d\"}]"] {
+    for input in ["{\"_id\":\"a\"}\n{\"_id\":\"b\"}\n", "\u{feff}[{\"_id\":\"c\"},{\"_id\":\"d\"}]"] {
         let mut child = shell
             .command(SYNCLINE)
             .args(["db", "insert", "a.db", "c"])

@@ -125,6 +125,23 @@ fn packets_travel_by_file_and_twice_does_no_harm() {
 }
 
 #[test]
+fn files_that_begin_with_a_byte_order_mark_are_taken() {
+    by_both_ways(|desk| {
+        branch(desk, "site.db", "SITE", r#"{"day":1}"#);
+        let mark = |file: &str| {
+            let text = std::fs::read_to_string(desk.shell.path(file)).unwrap();
+            desk.shell.write(file, &format!("\u{feff}{text}"));
+        };
+        desk.shell.ok(&["db", "exchange", "export", "site.db", "--output", "to-hub.json"]);
+        mark("to-hub.json");
+        assert_eq!(desk.json(&["exchange", "import", "to-hub.json"])["entities"], 1);
+        desk.ok(&["exchange", "export", "--node", "SITE", "--output", "from-hub.json"]);
+        mark("from-hub.json");
+        assert_eq!(desk.shell.json(&["db", "exchange", "import", "site.db", "from-hub.json"])["settled"], 1);
+    });
+}
+
+#[test]
 fn what_cannot_be_taken_is_named() {
     by_both_ways(|desk| {
         desk.ok(&["node", "add", "--id", NORTH, "--code", "NORTH", "--types", "Report"]);

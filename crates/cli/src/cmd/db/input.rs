@@ -42,10 +42,11 @@ fn from_standard_input() -> Result<Vec<Value>, CliError> {
     })
 }
 
+/// All of it, without the byte order mark that programs on Windows begin with.
 fn standard_input() -> Result<String, CliError> {
     let mut text = String::new();
     BufReader::new(std::io::stdin().lock()).read_to_string(&mut text).map_err(CliError::Input)?;
-    Ok(text)
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -35,6 +35,9 @@ pub struct Opened<'a> {
     body: Option<&'a RawValue>,
 }
 
+/// What programs on Windows put before a text of UTF-8. It says nothing and belongs to no value.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// Reads the text and the head of a packet.
 ///
 /// # Errors
@@ -47,6 +50,7 @@ pub fn open(text: &[u8], from: Side) -> Result<Opened<'_>, Malformed> {
         #[serde(borrow, default)]
         body: Option<&'a RawValue>,
     }
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let is_object = text.trim_ascii_start().starts_with(b"{");
     let top: Top<'_> = match serde_json::from_slice(text) {
         Ok(top) if is_object => top,

@@ -70,6 +70,17 @@ fn whatever_is_wrong_with_the_head_is_named() {
 }
 
 #[test]
+fn a_byte_order_mark_before_a_packet_is_passed_over_and_nowhere_else() {
+    let text = packet(&json!([{ "type": "Report", "uuid": DOC, "operation": "DELETE" }])).to_string();
+    let opened = |text: &str| open(text.as_bytes(), Side::Node).map(|opened| (opened.header.clone(), opened.count()));
+    let plain = opened(&text).unwrap();
+    assert_eq!(opened(&format!("\u{feff}{text}")).unwrap(), plain);
+    for wrong in [format!("\u{feff}\u{feff}{text}"), format!("{text}\u{feff}"), "\u{feff}".to_owned()] {
+        assert!(matches!(opened(&wrong), Err(Malformed::Json { .. })), "{wrong}");
+    }
+}
+
+#[test]
 fn whatever_is_wrong_with_an_entity_is_named() {
     let good = json!({ "type": "Report", "uuid": DOC, "operation": "UPDATE", "data": { "a": 1 } });
     let cases = [
