@@ -8,6 +8,7 @@ use crate::output::Output;
 use crate::packet_file::{self, Written};
 use std::path::PathBuf;
 use syncline_core::model::SpaceName;
+use syncline_server::dialect::exchange::Imported;
 
 /// Arguments of `syncline exchange`.
 #[derive(Debug, clap::Args)]
@@ -97,14 +98,25 @@ async fn import(args: &ImportArgs, output: Output) -> Result<(), CliError> {
     let packet = packet_file::read(&args.file)?;
     let taken = args.place.with(async |admin, space| admin.import(space, packet).await).await?;
     output.result(&taken, || {
-        let mut lines = vec![format!(
-            "Packet {} of node {} is taken in (entities: {}); its packets up to {} are confirmed.",
-            taken.packet_no, taken.node, taken.entities, taken.ack_packet_no
-        )];
+        let mut lines = vec![outcome(&taken)];
         lines.extend(taken.rejected.iter().map(|refused| {
             format!("set aside: {} {}: {} ({})", refused.kind, refused.uuid, refused.why.reason, refused.why.code)
         }));
         lines.push(format!("for the way back: syncline exchange export --node {}", taken.node));
         lines.join("\n")
     })
+}
+
+fn outcome(taken: &Imported) -> String {
+    let Imported { node, packet_no, ack_packet_no, entities, .. } = taken;
+    if taken.repeated {
+        return format!("Packet {packet_no} of node {node} was imported before; nothing changed.");
+    }
+    let done = match packet_no < ack_packet_no {
+        true => "came after a later one and is not applied",
+        false => "is taken in",
+    };
+    format!(
+        "Packet {packet_no} of node {node} {done} (entities: {entities}); its packets up to {ack_packet_no} are confirmed."
+    )
 }

@@ -112,9 +112,10 @@ fn packets_travel_by_file_and_twice_does_no_harm() {
         assert_eq!(desk.json(&["node", "show", "SOUTH"])["queue"], 1, "sent is not confirmed");
         assert_eq!(export()["header"]["packet_no"], 2);
 
-        desk.ok(&["exchange", "import", "2.json"]);
-        desk.ok(&["exchange", "import", "1.json"]);
-        desk.ok(&["exchange", "import", "2.json"]);
+        assert_eq!(desk.json(&["exchange", "import", "2.json"])["repeated"], false);
+        let again = desk.ok(&["exchange", "import", "1.json"]);
+        assert!(again.contains(&format!("Packet 1 of node {NORTH} was imported before; nothing changed.")), "{again}");
+        assert_eq!(desk.json(&["exchange", "import", "2.json"])["repeated"], true);
         assert_eq!(export()["body"]["entities"], json!([report("DELETE", Value::Null)]));
 
         let said = desk.json(&["exchange", "export", "--node", NORTH, "--output", "back.json"]);

@@ -64,6 +64,8 @@ pub struct Taken {
     pub author: Author,
     /// The highest packet accepted from the node.
     pub ack: u64,
+    /// It was taken in before, and nothing changed by it now.
+    pub repeated: bool,
     /// Entities of this packet that were set aside.
     pub refused: Vec<Refused>,
     /// The last number given to a packet of the hub.

@@ -20,12 +20,16 @@ impl Progress {
     pub(super) fn packet(&mut self, packet: &Packet) -> Reply {
         let Some(mut traffic) = self.loaded.traffic.get(&packet.node).cloned() else { return Reply::UnknownNode };
         let (author, now) = (self.author(&packet.node), self.rules.now);
+        let confirmed = traffic.confirmed;
         traffic.acknowledge(packet.ack, now);
         traffic.settle(packet.settled);
         if traffic.needs() < self.loaded.horizon {
             traffic.fill_again(self.loaded.head);
         }
-        let refused = if self.loaded.seen.contains(&packet.key) {
+        let passed = packet.entities.is_empty() && packet.number <= traffic.received;
+        let seen = self.loaded.seen.contains(&packet.key);
+        let repeated = (seen || passed) && traffic.confirmed == confirmed;
+        let refused = if seen {
             self.packet_again(packet, author, &mut traffic)
         } else if packet.entities.is_empty() {
             traffic.pass(packet.number, packet.ack, self.loaded.head);
@@ -43,7 +47,7 @@ impl Progress {
         traffic.last.whole_objects = packet.whole_objects;
         let (ack, issued, reached) = (traffic.received, traffic.issued, traffic.reached());
         self.note_traffic(&packet.node, traffic);
-        Reply::Packet(Taken { author, ack, refused, issued, reached })
+        Reply::Packet(Taken { author, ack, repeated, refused, issued, reached })
     }
 
     /// Gives a packet of the hub its number.

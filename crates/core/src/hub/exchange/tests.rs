@@ -163,6 +163,21 @@ fn a_packet_is_applied_once_however_often_it_comes() {
 }
 
 #[test]
+fn a_packet_that_was_taken_before_is_named_as_a_repeat_while_it_changes_nothing() {
+    let mut space = Space::new();
+    let first = packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]);
+    assert!(!space.take(first.clone()).repeated);
+    assert!(space.take(first.clone()).repeated);
+    assert!(!space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":2}"#, 20)])).repeated);
+    assert!(!space.take(packet("a", 2, 0, vec![])).repeated);
+    assert!(space.take(packet("a", 2, 0, vec![])).repeated);
+    space.take(packet("b", 1, 0, vec![insert("y", r#"{"v":1}"#, 10)]));
+    let number = space.send("a");
+    assert!(!space.take(Packet { ack: number, ..first.clone() }).repeated, "it confirms what was not confirmed");
+    assert!(space.take(Packet { ack: number, ..first }).repeated);
+}
+
+#[test]
 fn a_packet_composed_anew_brings_what_is_new_in_it() {
     let mut space = Space::new();
     let (removal, late) = (delete("x"), insert("y", r#"{"v":1}"#, 30));

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::error::ServerError;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use syncline_core::hub::Taken;
 use syncline_core::model::{Author, NodeId, Packet, Refused, SpaceName};
 use syncline_core::wire::exchange::Header;
 
@@ -20,6 +21,8 @@ pub struct Imported {
     pub packet_no: u64,
     /// The highest packet that is accepted from the node, for its next packet to go on.
     pub ack_packet_no: u64,
+    /// It was taken in before, and nothing changed by it now.
+    pub repeated: bool,
     /// How many entities it held.
     pub entities: usize,
     /// Those that were set aside.
@@ -45,7 +48,8 @@ pub async fn import(app: &App, space: &SpaceName, text: Bytes) -> Result<Importe
     let Arrival { packet, body, .. } = arrival;
     let (packet_no, entities) = (packet.number, packet.entities.len());
     let taken = round.take(Packet { settled: turn.take(), ..packet }, body.into_share()).await?;
-    Ok(Imported { node, packet_no, ack_packet_no: taken.ack, entities, rejected: taken.refused })
+    let Taken { ack: ack_packet_no, repeated, refused: rejected, .. } = taken;
+    Ok(Imported { node, packet_no, ack_packet_no, repeated, entities, rejected })
 }
 
 /// An export that came back to where it was written.
