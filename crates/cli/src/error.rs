@@ -65,6 +65,14 @@ pub enum CliError {
         /// The parser's own words.
         reason: String,
     },
+    /// An input that says nothing.
+    #[error("{what} is empty; it should hold {expected}")]
+    Empty {
+        /// Which file or argument.
+        what: String,
+        /// What it should hold.
+        expected: &'static str,
+    },
     /// The operating system said no to a file.
     #[error("cannot {action} {}: {source}", .path.display())]
     File {
@@ -234,6 +242,7 @@ impl CliError {
             | CliError::Malformed(_)
             | CliError::NoToken { .. }
             | CliError::Query(_)
+            | CliError::Empty { .. }
             | CliError::NotJson { .. } => 2,
             _ => 1,
         }
@@ -273,15 +282,27 @@ impl CliError {
                 Some("add another --token (or SYNCLINE_TOKEN); `syncline token list` shows what each may do".into())
             }
             CliError::Server(ServerError::Io { source, .. }) => listening(source),
+            CliError::File { action, source, .. } => Some(after_file(action, source)),
+            CliError::Input(source) => Some(after_file("read", source)),
+            CliError::Empty { .. } => {
+                Some("check the command that was to write it: send its output there, or name a file that holds it".into())
+            }
             CliError::NotJson { .. } => Some(
                 "JSON has double quotes around names and texts, a shell wants single quotes around all of it: \
                  '{\"title\": \"milk\"}'"
                     .into(),
             ),
-            CliError::SyncSetup(SyncError::OtherDialect { .. })
-            | CliError::Database(syncline::Error::Sync(SyncError::OtherDialect { .. })) => {
-                Some("on the command line that is `syncline db sync FILE --protocol lsn`".into())
+            CliError::SyncSetup(SyncError::OtherDialect { .. } | SyncError::ByPackets { .. })
+            | CliError::Database(syncline::Error::Sync(
+                SyncError::OtherDialect { .. } | SyncError::ByPackets { .. },
+            )) => {
+                Some("`syncline db sync FILE` without `--protocol` goes on as the file has synced before".into())
             }
+            CliError::Database(syncline::Error::Sync(SyncError::Packet(_))) => Some(
+                "the hub writes packets for this database by `syncline exchange export --node NODE`; `syncline db \
+                 status FILE` shows its node"
+                    .into(),
+            ),
             CliError::Import { source, .. } if source.document_exists() => {
                 Some("add --upsert to replace the documents that exist".into())
             }
@@ -297,6 +318,22 @@ impl CliError {
             _ => None,
         }
     }
+}
+
+/// What to do when a file cannot be used.
+fn after_file(action: &str, reason: &io::Error) -> String {
+    let step = match (action, reason.kind()) {
+        ("read", io::ErrorKind::NotFound) => "check the path; one that begins without `/` counts from this directory",
+        (_, io::ErrorKind::NotFound) => "make the directory first, or name a file in one that is there",
+        (_, io::ErrorKind::IsADirectory) => "it is a directory: name a file in it",
+        (_, io::ErrorKind::PermissionDenied) => "check who may use the file and its directory (`ls -l`)",
+        (_, io::ErrorKind::StorageFull) => "make room on the disk, and do it again",
+        (_, io::ErrorKind::InvalidData) => {
+            "the file must be text in UTF-8; PowerShell's `>` may write UTF-16: let `--output FILE` write it"
+        }
+        _ => "check the file and the disk that it is on, and do it again",
+    };
+    step.into()
 }
 
 /// What to do when a port cannot be listened on.

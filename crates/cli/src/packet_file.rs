@@ -34,12 +34,18 @@ pub fn write(packet: &str, file: &Path) -> Result<Written, CliError> {
 /// The text of a packet; `-` is standard input.
 ///
 /// # Errors
-/// It cannot be read.
+/// It cannot be read, or is empty.
 pub fn read(file: &Path) -> Result<String, CliError> {
-    if file != Path::new("-") {
-        return std::fs::read_to_string(file).map_err(|source| CliError::file("read", file, source));
-    }
     let mut text = String::new();
-    std::io::stdin().lock().read_to_string(&mut text).map_err(CliError::Input)?;
+    let what = if file == Path::new("-") {
+        std::io::stdin().lock().read_to_string(&mut text).map_err(CliError::Input)?;
+        "standard input".to_owned()
+    } else {
+        text = std::fs::read_to_string(file).map_err(|source| CliError::file("read", file, source))?;
+        file.display().to_string()
+    };
+    if text.trim().is_empty() {
+        return Err(CliError::Empty { what, expected: "a packet (JSON)" });
+    }
     Ok(text)
 }

@@ -6,7 +6,7 @@ use crate::quarantine::Quarantined;
 use crate::replica::{Replica, Resolvers};
 use crate::store::{Store, StoreOptions, TimeSource};
 use crate::sync::desk::Desk;
-use crate::sync::{DatabaseSync, Imported, SyncOptions};
+use crate::sync::{DatabaseSync, Imported, Protocol, SyncOptions};
 use crate::transaction::Transaction;
 use crate::ttl;
 use crate::typed::TypedCollection;
@@ -219,6 +219,17 @@ impl Database {
     /// When a collection's name breaks its rule, and as [`Collection::enable_sync`].
     pub fn sync(&self, options: SyncOptions) -> Result<DatabaseSync> {
         DatabaseSync::start(self.desk.clone(), options)
+    }
+
+    /// How these collections have synced so far, or, where none of them has, the others of this database. A
+    /// collection never goes on by another protocol. `None`: nothing here has synced.
+    ///
+    /// # Errors
+    /// When a name breaks its rule, or the file cannot be read.
+    pub fn protocol(&self, collections: &[String]) -> Result<Option<Protocol>> {
+        let scope = collections.iter().map(CollectionName::new).collect::<std::result::Result<_, _>>()?;
+        let by_packets = self.replica().goes_by_packets(&scope)?;
+        Ok(by_packets.map(|by_packets| if by_packets { Protocol::Exchange } else { Protocol::Lsn }))
     }
 
     /// Everything of the options' collections that the hub has not confirmed, as one packet in a text, and

@@ -9,6 +9,9 @@ use std::fmt::Write as _;
 use syncline_core::model::{CollectionName, DocId};
 use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow};
 
+/// Enough to know a type by.
+const TYPE_CHARS_SHOWN: usize = 40;
+
 /// Arguments of `syncline conflicts`.
 #[derive(Debug, clap::Args)]
 #[command(
@@ -128,7 +131,32 @@ fn side(values: &Value, node: &str) -> String {
 
 fn aside(row: &QuarantineRow, output: Output) -> String {
     let id = row.id.as_deref().unwrap_or("*");
-    let collection = row.collection.as_deref().unwrap_or("?");
+    let collection = row.collection.clone().unwrap_or_else(|| named_type(&row.op));
     let title = format!("{}  `{id}` in `{collection}`  {}  {}", row.n, row.at.iso(), row.code);
     format!("{}\n  why   {}\n  op    {}\n  from  {}", output.paint(Style::Bold, &title), row.reason, row.op, row.node)
+}
+
+/// Of an entity whose type cannot be the name of a collection: the type, as it came.
+fn named_type(op: &str) -> String {
+    let op: Value = serde_json::from_str(op).unwrap_or_default();
+    let name = op.get("type").and_then(Value::as_str).unwrap_or("?");
+    let mut shown: String = name.chars().take(TYPE_CHARS_SHOWN).flat_map(char::escape_debug).collect();
+    if name.chars().nth(TYPE_CHARS_SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_is_no_name_is_shown_as_it_came_in_short() {
+        assert_eq!(named_type(r#"{"type":"Daily report"}"#), "Daily report");
+        assert_eq!(named_type(r#"{"type":"a\nb"}"#), r"a\nb");
+        let long = format!(r#"{{"type":"{}"}}"#, "ž".repeat(500));
+        assert_eq!(named_type(&long), "ž".repeat(40) + "…");
+        assert_eq!(named_type(r#"{"op":"insert"}"#), "?");
+    }
 }

@@ -70,6 +70,33 @@ fn standard_input_gives_documents_line_by_line_or_as_a_list() {
 }
 
 #[test]
+fn what_cannot_be_read_is_named_with_the_next_step() {
+    let shell = Shell::new();
+    shell.ok(&["db", "insert", "a.db", "c", r#"{"_id":"x"}"#]);
+    for args in [&["insert", "a.db", "c"][..], &["update", "a.db", "c", "x", "-"], &["exchange", "import", "a.db", "-"]] {
+        let empty = shell.fails(2, &[&["db"], args].concat());
+        assert!(empty.contains("standard input is empty") && empty.contains("next: "), "{empty}");
+    }
+    std::fs::write(shell.path("wide.json"), b"\xff\xfe{\0}\0").unwrap();
+    std::fs::create_dir(shell.path("dir")).unwrap();
+    let cases = [
+        ("import", vec!["none.json"], "check the path"),
+        ("import", vec!["dir"], "directory"),
+        ("import", vec!["wide.json"], "UTF-16"),
+        ("export", vec!["--output", "none/p.json"], "make the directory"),
+    ];
+    for (action, args, step) in cases {
+        let refused = shell.fails(1, &[&["db", "exchange", action, "a.db"], &args[..]].concat());
+        assert!(refused.contains("cannot") && refused.contains("next: ") && refused.contains(step), "{refused}");
+    }
+    shell.write("other.json", "{}");
+    let other = shell.fails(1, &["db", "exchange", "import", "a.db", "other.json"]);
+    assert!(other.contains("`header`") && other.contains("next: ") && other.contains("exchange export"), "{other}");
+    let table = shell.fails(1, &["db", "import", "a.db", "c", "none.csv"]);
+    assert!(table.contains("none.csv") && table.contains("check the path"), "{table}");
+}
+
+#[test]
 fn wrong_input_is_named_and_changes_nothing() {
     let shell = Shell::new();
     shop(&shell);

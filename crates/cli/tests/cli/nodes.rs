@@ -151,6 +151,11 @@ fn what_cannot_be_taken_is_named() {
         let said = desk.ok(&["exchange", "import", "strange.json"]);
         assert!(said.contains("set aside") && said.contains("Strange") && said.contains("unknown_type"), "{said}");
         assert!(desk.ok(&["quarantine"]).contains(REPORT));
+        let spaced = json!({ "type": "Daily report", "uuid": REPORT, "operation": "DELETE", "data": null });
+        desk.shell.write("spaced.json", &packet(2, 0, &json!([spaced])));
+        desk.ok(&["exchange", "import", "spaced.json"]);
+        let listed = desk.ok(&["quarantine"]);
+        assert!(listed.contains(&format!("`{REPORT}` in `Daily report`")), "{listed}");
 
         desk.shell.write("wrong.json", &packet(0, 0, &json!([])));
         let wrong = desk.fails(1, &["exchange", "import", "wrong.json"]);
@@ -199,7 +204,19 @@ fn a_database_file_syncs_by_packets_with_a_hub() {
     assert_eq!(sync("a.db", &tokens[0])["pushed"], 1);
     let both = sync("b.db", &tokens[1]);
     assert_eq!((&both["pulled"], &both["pushed"], &both["pending"]), (&json!(1), &json!(1), &json!(0)));
-    assert_eq!(sync("a.db", &tokens[0])["pulled"], 1);
+    let by_file = shell.json(&["db", "sync", "a.db", "--hub", &hub.url, "--token", &tokens[0]]);
+    assert_eq!(by_file["pulled"], 1, "the file knows its protocol");
+    let more = ["--hub", &hub.url, "--token", &tokens[0], "--collections", "orders"];
+    shell.ok(&[&["db", "sync", "a.db"], &more[..]].concat());
+    let other = ["--hub", &hub.url, "--token", hub.admin(), "--protocol", "lsn"];
+    let refused = shell.fails(1, &[&["db", "sync", "a.db"], &other[..]].concat());
+    assert!(refused.contains("goes by packets") && refused.contains("without `--protocol`"), "{refused}");
+    shell.ok(&["db", "insert", "log.db", "notes", "{}"]);
+    let by_log = ["db", "sync", "log.db", "--hub", &hub.url, "--token", hub.admin()];
+    shell.ok(&by_log);
+    let refused = shell.fails(1, &[&by_log[..], &["--protocol", "exchange"]].concat());
+    assert!(refused.contains("hub's log") && refused.contains("without `--protocol`"), "{refused}");
+    assert_eq!(shell.json(&by_log)["pending"], 0);
     let all = |file: &str| shell.json(&["db", "find", file, "reports", "--sort", "day"]);
     assert_eq!(all("a.db"), all("b.db"));
 

@@ -99,6 +99,24 @@ impl Replica {
         })
     }
 
+    /// Whether the collections go by packets already; where none of them has synced yet, whether the others of this
+    /// file do. `None`: nothing here has synced.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn goes_by_packets(&self, scope: &Scope) -> Result<Option<bool>> {
+        self.store.read(|view| {
+            let sql = "SELECT name, epoch FROM collections WHERE epoch <> ''";
+            let mut find = view.conn.prepare_cached(sql)?;
+            let all = find.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let all: Vec<(String, String)> = all.collect::<rusqlite::Result<_>>()?;
+            let named = |(name, _): &&(String, String)| scope.iter().any(|wanted| wanted.as_str() == name);
+            let any_named = all.iter().any(|row| named(&row));
+            let mut meant = all.iter().filter(|row| named(row) || !any_named).peekable();
+            Ok(meant.peek().is_some().then(|| meant.any(|(_, epoch)| epoch.starts_with(STREAM))))
+        })
+    }
+
     /// The packet under way, or else the next one of these collections, as a batch whose body it is.
     /// `recompose` gives the one under way up first.
     ///

@@ -5,13 +5,16 @@ use serde_json::Value;
 use std::io::{BufReader, Read};
 use syncline::transfer::{Format, Import};
 
+/// What standard input holds where documents are read from it.
+const DOCUMENTS: &str = "a list of JSON objects, or one object per line";
+
 /// A JSON object from an argument, or with `-` from standard input.
 ///
 /// # Errors
 /// Not a JSON object.
 pub fn object(what: &str, argument: &str) -> Result<Value, CliError> {
     let wrong = |reason: String| CliError::NotJson { what: what.to_owned(), expected: "a JSON object", reason };
-    let text = if argument == "-" { standard_input()? } else { argument.to_owned() };
+    let text = if argument == "-" { standard_input("a JSON object")? } else { argument.to_owned() };
     match serde_json::from_str(&text) {
         Ok(value @ Value::Object(_)) => Ok(value),
         Ok(other) => Err(wrong(format!("it is {}", kind(&other)))),
@@ -33,19 +36,22 @@ pub fn documents(arguments: &[String]) -> Result<Vec<Value>, CliError> {
 }
 
 fn from_standard_input() -> Result<Vec<Value>, CliError> {
-    let text = standard_input()?;
+    let text = standard_input(DOCUMENTS)?;
     let format = if text.trim_start().starts_with('[') { Format::JsonArray } else { Format::JsonLines };
     Import::new(text.as_bytes(), format).collect::<Result<Vec<_>, _>>().map_err(|error| CliError::NotJson {
         what: "standard input".into(),
-        expected: "a list of JSON objects, or one object per line",
+        expected: DOCUMENTS,
         reason: error.to_string(),
     })
 }
 
 /// All of it, without the byte order mark that programs on Windows begin with.
-fn standard_input() -> Result<String, CliError> {
+fn standard_input(expected: &'static str) -> Result<String, CliError> {
     let mut text = String::new();
     BufReader::new(std::io::stdin().lock()).read_to_string(&mut text).map_err(CliError::Input)?;
+    if text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}').is_empty() {
+        return Err(CliError::Empty { what: "standard input".into(), expected });
+    }
     Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 

@@ -45,8 +45,9 @@ pub struct LinkArgs {
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     collections: Vec<String>,
     /// How edits travel: by the hub's log, or by numbered packets for a hub that knows this database as a node
-    #[arg(long, value_enum, default_value_t)]
-    protocol: Way,
+    /// [default: as the file has synced before; a new one by lsn]
+    #[arg(long, value_enum)]
+    protocol: Option<Way>,
     #[command(flatten)]
     packets: PacketArgs,
     #[command(flatten)]
@@ -54,9 +55,8 @@ pub struct LinkArgs {
 }
 
 /// The protocols by name.
-#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Way {
-    #[default]
     Lsn,
     Exchange,
 }
@@ -101,8 +101,9 @@ impl LinkArgs {
             ));
         }
         let protocol = match self.protocol {
-            Way::Lsn => Protocol::Lsn,
-            Way::Exchange => Protocol::Exchange,
+            Some(Way::Lsn) => Protocol::Lsn,
+            Some(Way::Exchange) => Protocol::Exchange,
+            None => database.protocol(&collections)?.unwrap_or_default(),
         };
         let options = options(&config, collections, auto)?;
         Ok(database.sync(SyncOptions { protocol, exchange: self.packets.options(), ..options })?)
