@@ -3,8 +3,10 @@
 
 use crate::auth::{Secret, TokenSpec, Tokens};
 use crate::error::ServerError;
+use crate::hub::NodeView;
 use crate::store::Store;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,6 +111,24 @@ impl From<(Registration, Traffic)> for RegisteredNode {
             filling: traffic.fill.is_some(),
         }
     }
+}
+
+/// One list for programs: what is known of each node as a reader of the log, and, where it is registered, as such. One
+/// that exchanges packets alone has no place in the log of its own and numbers no ops: nothing is said of these.
+#[must_use]
+pub fn joined(registered: &[RegisteredNode], readers: &[NodeView]) -> Vec<Value> {
+    let mut readers: BTreeMap<&str, &NodeView> = readers.iter().map(|view| (view.node.node.as_str(), view)).collect();
+    let mut all = Vec::with_capacity(readers.len());
+    for node in registered {
+        let mut row = readers.remove(node.id.as_str()).map_or_else(|| json!({ "node": node.id }), |view| json!(view));
+        row["registered"] = json!(node);
+        if let Some(fields) = row.as_object_mut().filter(|fields| fields.get("seen_at") == Some(&json!(0))) {
+            fields.retain(|name, _| !["last_seq", "cursor", "seen_at"].contains(&name.as_str()));
+        }
+        all.push(row);
+    }
+    all.extend(readers.into_values().map(|view| json!(view)));
+    all
 }
 
 impl Nodes {

@@ -71,6 +71,8 @@ fn a_node_is_registered_shown_changed_and_removed() {
         let listed = desk.json(&["node", "list"]);
         let codes: Vec<_> = listed.as_array().unwrap().iter().map(|node| &node["registered"]["code"]).collect();
         assert_eq!(codes, ["NORTH", "SOUTH"]);
+        let unknown = ["last_seq", "cursor", "seen_at"].iter().find(|name| listed[0].get(**name).is_some());
+        assert_eq!((unknown, &listed[0]["behind"]), (None, &json!(0)), "nothing is said of what is not known");
         assert!(!listed.to_string().contains(token), "a list never shows secrets");
         assert!(desk.ok(&["node", "list"]).contains("Branch north"));
 

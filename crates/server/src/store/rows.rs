@@ -272,10 +272,13 @@ pub struct NodeRow {
     /// Its id (own clients) or `(token:name)` (foreign clients).
     pub node: String,
     /// The highest op number answered.
+    #[serde(default)]
     pub last_seq: u64,
     /// How far it has read, as last noted.
+    #[serde(default)]
     pub cursor: Lsn,
     /// When it was last seen; 0: never since it was made.
+    #[serde(default)]
     pub seen_at: Millis,
     /// The token that it belongs to: no other pushes as it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,10 +4,9 @@ use crate::error::CliError;
 use crate::groups::SpaceArgs;
 use crate::hub::{Admin, SpaceStatus, ago};
 use crate::output::{Output, Table};
-use serde_json::{Value, json};
 use syncline_core::model::{Millis, SpaceName};
 use syncline_server::hub;
-use syncline_server::nodes::RegisteredNode;
+use syncline_server::nodes::{RegisteredNode, joined};
 
 /// Lists nodes.
 ///
@@ -16,7 +15,7 @@ use syncline_server::nodes::RegisteredNode;
 pub async fn run(args: &SpaceArgs, output: Output) -> Result<(), CliError> {
     let look = async |admin: &Admin, space: &SpaceName| Ok((admin.registered(space).await?, admin.space(space).await?));
     let (registered, mut status) = args.with(look).await?;
-    output.result(&joined(&registered, &status), || {
+    output.result(&joined(&registered, &status.nodes), || {
         status.nodes.retain(|reader| !registered.iter().any(|node| node.id.as_str() == reader.node.node));
         match (registered.is_empty(), status.nodes.is_empty()) {
             (true, _) => readers(&status, output),
@@ -24,20 +23,6 @@ pub async fn run(args: &SpaceArgs, output: Output) -> Result<(), CliError> {
             (false, false) => format!("{}\n\n{}", table(&registered, output), readers(&status, output)),
         }
     })
-}
-
-/// One list for programs: what is known of a node as a reader of the log, and, where it is registered, as such.
-fn joined(registered: &[RegisteredNode], status: &SpaceStatus) -> Vec<Value> {
-    let mut readers: Vec<&hub::NodeView> = status.nodes.iter().collect();
-    let mut all = Vec::new();
-    for node in registered {
-        let at = readers.iter().position(|reader| reader.node.node == node.id.as_str());
-        let mut entry = at.map_or_else(|| json!({ "node": node.id }), |at| json!(readers.remove(at)));
-        entry["registered"] = json!(node);
-        all.push(entry);
-    }
-    all.extend(readers.into_iter().map(|reader| json!(reader)));
-    all
 }
 
 fn table(registered: &[RegisteredNode], output: Output) -> String {
@@ -68,8 +53,10 @@ pub fn readers(status: &SpaceStatus, output: Output) -> String {
     }
     let mut table = Table::new(["NODE", "HAS READ", "BEHIND", "OPS", "LAST SEEN"]);
     for hub::NodeView { node, behind } in &status.nodes {
-        let [name, cursor, behind] = [node.node.clone(), node.cursor.to_string(), behind.to_string()];
-        table.row([name, cursor, behind, node.last_seq.to_string(), ago(node.seen_at)]);
+        // Of a node that exchanges packets alone nothing of this is known.
+        let known = |number: String| if node.seen_at > Millis(0) { number } else { "-".to_owned() };
+        let [cursor, ops] = [node.cursor.to_string(), node.last_seq.to_string()].map(known);
+        table.row([node.node.clone(), cursor, behind.to_string(), ops, ago(node.seen_at)]);
     }
     table.render(output)
 }

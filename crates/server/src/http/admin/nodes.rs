@@ -7,12 +7,11 @@ use crate::auth::Secret;
 use crate::dialect::{exchange, read_body};
 use crate::error::ServerError;
 use crate::hub;
-use crate::nodes::{NodeChange, RegisteredNode};
+use crate::nodes::{NodeChange, RegisteredNode, joined};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use serde_json::json;
 use std::sync::Arc;
 use syncline_core::model::{Lsn, Malformed, NodeId, Plan, Registration, SpaceName};
 
@@ -44,22 +43,9 @@ pub(in crate::http) async fn list(admin: Admin, State(app): Shared) -> Answer {
         *read = (*read).max(Lsn(view.cursor));
     }
     let (head, nodes) = hub::nodes(app.hub.store().as_ref(), &name, &handed).await?;
-    let mut registered: BTreeMap<&str, &RegisteredNode> =
-        registered.iter().map(|view| (view.id.as_str(), view)).collect();
-    let nodes: Vec<Value> = nodes
-        .iter()
-        .map(|node| {
-            let mut row = json!(node);
-            let id = row["node"].as_str().unwrap_or_default().to_owned();
-            if let (Some(view), Some(fields)) = (registered.remove(id.as_str()), row.as_object_mut()) {
-                fields.insert("registered".to_owned(), json!(view));
-            }
-            row
-        })
-        .collect();
     Ok(answer::json(&json!({
         "epoch": head.epoch, "head": head.lsn, "last_change": head.last_change, "horizon": head.horizon,
-        "nodes": nodes,
+        "nodes": joined(&registered, &nodes),
     })))
 }
 
