@@ -6,6 +6,7 @@ use crate::hub::{Hub, Space};
 use crate::meters::Meters;
 use crate::nodes::Nodes;
 use crate::options::Options;
+use crate::socket::Door;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub struct App {
     pub options: Options,
     /// What is counted.
     pub meters: Arc<Meters>,
+    /// Where live connections come in.
+    pub door: Door,
     requests: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     woken: Arc<Semaphore>,
@@ -54,7 +57,10 @@ impl App {
         let woken = Arc::new(Semaphore::new(WOKEN_READS));
         let body_bytes = Arc::new(Semaphore::new(bounds.inflight_body_bytes.min(Semaphore::MAX_PERMITS)));
         let nodes = Nodes::new(Arc::clone(hub.store()), &options.exchange.hub_id, bounds.node_packets);
-        Arc::new(App { hub, tokens, nodes, options, meters, requests, waiting, woken, body_bytes })
+        Arc::new_cyclic(|app| {
+            let door = Door::new(app.clone(), &options.live, Arc::clone(&meters));
+            App { hub, tokens, nodes, options, meters, door, requests, waiting, woken, body_bytes }
+        })
     }
 
     /// Finds the grant of a request.

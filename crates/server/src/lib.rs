@@ -4,6 +4,7 @@
 //!
 //! 1. [`http`]: listens, frames requests, and serves what is not the dialect: health, metrics,
 //!    documentation, administration.
+//!    [`socket`] does the same for live connections.
 //! 2. [`dialect`]: decodes, authenticates by [`auth`], checks limits.
 //! 3. [`hub`]: groups pushes, decides them by `syncline_core::hub`, commits, wakes readers.
 //! 4. [`store`]: keeps everything; one small trait, an implementation per engine.
@@ -30,8 +31,12 @@ pub mod hub;
 pub mod meters;
 pub mod nodes;
 mod options;
+pub mod socket;
 pub mod store;
 
 pub use error::{Denied, ServerError};
 pub use http::{Server, open, router};
-pub use options::{Bounds, DeclaredRule, ExchangeOptions, Options, Retention, Settings, TlsFiles, UnknownTypes};
+pub use options::{
+    Bounds, DeclaredRule, ExchangeOptions, LiveOptions, Options, Retention, RoomsOptions, Settings, TlsFiles,
+    UnknownTypes,
+};

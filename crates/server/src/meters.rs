@@ -40,6 +40,14 @@ pub struct Meters {
     pub unsendable: Counter,
     /// Bytes of request bodies, after decompression.
     pub body_bytes: Counter,
+    /// Live connections that are open right now.
+    pub live_connections: Gauge,
+    /// Messages that came over live connections.
+    pub live_received: Counter,
+    /// Messages that were handed to live connections.
+    pub live_sent: Counter,
+    /// Messages that a live connection had no room for.
+    pub live_put_off: Counter,
 }
 
 impl Default for Meters {
@@ -73,6 +81,10 @@ impl Default for Meters {
             waiting_polls: gauge("syncline_waiting_polls"),
             unsendable: counter("syncline_exchange_unsendable_total"),
             body_bytes: counter("syncline_body_bytes_total"),
+            live_connections: gauge("syncline_live_connections"),
+            live_received: counter("syncline_live_messages_received_total"),
+            live_sent: counter("syncline_live_messages_sent_total"),
+            live_put_off: counter("syncline_live_messages_put_off_total"),
             handle: recorder.handle(),
             recorder,
         }
@@ -167,11 +179,15 @@ fn describe(recorder: &PrometheusRecorder) {
         ("syncline_snapshots_total", "Snapshots that were begun."),
         ("syncline_exchange_unsendable_total", "Times that a document was left out of a packet: its id is no UUID."),
         ("syncline_body_bytes_total", "Bytes of request bodies, after decompression."),
+        ("syncline_live_messages_received_total", "Messages that came over live connections."),
+        ("syncline_live_messages_sent_total", "Messages that were handed to live connections."),
+        ("syncline_live_messages_put_off_total", "Messages that a live connection had no room for."),
         (REFUSED, "Requests that were refused or failed, by the code of the refusal."),
     ];
     let gauges = [
         ("syncline_requests_in_work", "Pushes, pages and snapshots in work."),
         ("syncline_waiting_polls", "Pulls that wait for a change."),
+        ("syncline_live_connections", "Live connections that are open."),
     ];
     let histograms = [
         ("syncline_commit_seconds", "From the decision about a group of pushes to its durable commit."),

@@ -25,6 +25,10 @@ pub struct Options {
     pub collections: Vec<DeclaredRule>,
     /// How packets are exchanged with registered nodes.
     pub exchange: ExchangeOptions,
+    /// What live connections may use.
+    pub live: LiveOptions,
+    /// Who may listen in rooms.
+    pub rooms: RoomsOptions,
     /// Origins whose pages may call the hub; `*` alone: every origin. Empty: no CORS headers.
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` answers without a token. Names of spaces need an admin's either way.
@@ -43,6 +47,8 @@ impl Default for Options {
             tokens: Vec::new(),
             collections: Vec::new(),
             exchange: ExchangeOptions::default(),
+            live: LiveOptions::default(),
+            rooms: RoomsOptions::default(),
             cors_origins: Vec::new(),
             open_metrics: true,
             tls: None,
@@ -117,6 +123,50 @@ impl UnknownTypes {
             _ => None,
         }
     }
+}
+
+/// What live connections (Socket.IO) may use.
+#[derive(Clone, Copy, Debug)]
+pub struct LiveOptions {
+    /// Open live connections (`live.connections`); further ones are answered 503.
+    pub connections: usize,
+    /// Largest message of a client, over either transport (`live.message_bytes`). Clients that were offline send
+    /// all they have in one message, and would try for ever with one that is too large.
+    pub message_bytes: usize,
+    /// Messages that one connection may send in a second, after a burst of twice as many
+    /// (`live.events_per_second`).
+    pub events_per_second: u32,
+    /// Rooms that one connection may join (`live.joins`).
+    pub joins: usize,
+    /// Messages that wait for one connection (`live.queued_messages`). One that takes none meanwhile is cut off
+    /// and catches up when it comes back.
+    pub queued_messages: usize,
+    /// Between two pings (`live.ping_interval`).
+    pub ping_interval: Duration,
+    /// A connection that leaves a ping unanswered for so long is closed (`live.ping_timeout`).
+    pub ping_timeout: Duration,
+}
+
+impl Default for LiveOptions {
+    fn default() -> Self {
+        LiveOptions {
+            connections: 10_000,
+            message_bytes: 64 << 20,
+            events_per_second: 5_000,
+            joins: 100,
+            queued_messages: 1_000,
+            // A link that is cut in the middle of a change of transport is noticed only by these.
+            ping_interval: Duration::from_secs(10),
+            ping_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Who may listen in rooms.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RoomsOptions {
+    /// Whether pages may connect without a token (`rooms.anonymous`).
+    pub anonymous: bool,
 }
 
 /// PEM files for HTTPS.

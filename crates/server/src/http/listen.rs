@@ -89,6 +89,7 @@ impl Server {
             ended = &mut serving => ended,
             () = stop => {
                 app.hub.leave();
+                app.door.close(bounds.shutdown_grace).await;
                 handle.graceful_shutdown(Some(bounds.shutdown_grace));
                 serving.await
             }

@@ -4,10 +4,12 @@ use super::{admin, cors, docs, frame, state};
 use crate::app::App;
 use crate::dialect::{Dialect, exchange};
 use crate::error::ServerError;
+use crate::socket;
 use axum::Router;
+use axum::extract::State;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post, put};
+use axum::routing::{MethodRouter, any, delete, get, post, put};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tower_http::compression::CompressionLayer;
@@ -70,6 +72,10 @@ pub fn router(app: Arc<App>) -> Router {
         if let Some(handlers) = handlers(path) {
             router = router.route(path, handlers.fallback(move |method| async move { wrong_method(path, &method) }));
         }
+    }
+    for path in socket::PATHS {
+        router = router
+            .route(path, any(|State(app): State<Arc<App>>, request| async move { app.door.serve(request).await }));
     }
     let compression = CompressionLayer::new().no_br().no_deflate().compress_when(SizeAbove::new(COMPRESS_FROM_BYTES));
     let dialect = Arc::new(Dialect::new(Arc::clone(&app)));

@@ -1,0 +1,101 @@
+//! Where live connections come in and how they are closed.
+
+use super::admission::Admission;
+use super::greeting::Greeting;
+use crate::app::App;
+use crate::error::ServerError;
+use crate::meters::Meters;
+use crate::options::LiveOptions;
+use axum::Router;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use socketioxide::handler::ConnectHandler;
+use socketioxide::service::SocketIoService;
+use socketioxide::{ParserConfig, SocketIo};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tower::ServiceExt;
+
+/// The paths of Socket.IO; clients write it with the slash unless they are told otherwise.
+pub const PATHS: [&str; 2] = ["/socket.io/", "/socket.io"];
+
+/// From the opening of a connection to its CONNECT.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Small: a connection that only listens costs little, and a large message is read in larger pieces anyway.
+const READ_BUFFER_BYTES: usize = 1 << 10;
+
+/// The door for live connections.
+pub struct Door {
+    io: SocketIo,
+    service: SocketIoService<Router>,
+    admission: Admission,
+    closed: AtomicBool,
+}
+
+impl Door {
+    pub(crate) fn new(app: Weak<App>, options: &LiveOptions, meters: Arc<Meters>) -> Door {
+        // Attachments would be held until the last has come, and nobody here understands them.
+        let parser = ParserConfig::common().max_incoming_binaries(1).max_incoming_binary_buf_size(1 << 20);
+        let (service, io) = SocketIo::builder()
+            .ping_interval(options.ping_interval)
+            .ping_timeout(options.ping_timeout)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .max_buffer_size(options.queued_messages.max(1))
+            .max_payload(options.message_bytes as u64)
+            .ws_max_message_size(options.message_bytes)
+            .ws_max_frame_size(options.message_bytes)
+            .ws_read_buffer_size(READ_BUFFER_BYTES)
+            .with_parser(parser)
+            .build_with_inner_svc(Router::new());
+        let greeting = Greeting { app };
+        io.ns("/", (async || ()).with(greeting.clone()));
+        // After a close the namespace is gone, and who connects then would be refused for good by the library.
+        io.dyn_ns("/", (async || ()).with(greeting)).expect("no other dynamic namespace is in its way");
+        Door { io, service, admission: Admission::new(options.connections, meters), closed: AtomicBool::new(false) }
+    }
+
+    /// Serves a request on one of [`PATHS`].
+    pub async fn serve(&self, mut request: Request) -> Response {
+        if !has_session(&request) {
+            if self.closed.load(Ordering::Acquire) {
+                return ServerError::Closing.into_response();
+            }
+            let Some(place) = self.admission.take() else {
+                let what = "it has as many live connections as it may";
+                return ServerError::Overloaded { what, limit: "live.connections" }.into_response();
+            };
+            request.extensions_mut().insert(place);
+        }
+        match self.service.clone().oneshot(request).await {
+            Ok(response) => response.into_response(),
+            Err(never) => match never {},
+        }
+    }
+
+    /// For emits to rooms of the namespace `/`.
+    #[must_use]
+    pub fn io(&self) -> &SocketIo {
+        &self.io
+    }
+
+    /// Live connections that are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.admission.taken()
+    }
+
+    /// Closes all connections below Socket.IO: its own goodbye (a packet `41`) would tell clients not to come back.
+    /// Waits for those that still take what was sent to them, and no longer than `grace`.
+    pub async fn close(&self, grace: Duration) {
+        self.closed.store(true, Ordering::Release);
+        if tokio::time::timeout(grace, self.io.close()).await.is_err() {
+            tracing::warn!(open = self.connections(), "live connections did not end in time (`limits.shutdown_grace`)");
+        }
+    }
+}
+
+/// Whether a request belongs to a connection that is open already.
+fn has_session(request: &Request) -> bool {
+    request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("sid=")))
+}

@@ -1,0 +1,70 @@
+//! Takes the messages of a connection in, in the order of their arrival. Runs on the task that reads the
+//! connection: nothing here may wait.
+
+use super::line::{Incoming, Line};
+use super::pace::Pace;
+use crate::meters::Meters;
+use serde_json::json;
+use serde_json::value::RawValue;
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::extract::AckSender;
+use socketioxide::handler::{FromMessageParts, MessageHandler, Value};
+use socketioxide::socket::Socket;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+pub(super) struct Ear {
+    line: Arc<Line>,
+    pace: Mutex<Pace>,
+    meters: Arc<Meters>,
+}
+
+/// Tells the compiler which of the library's kinds of handlers this is.
+pub(super) struct Direct;
+
+impl Ear {
+    pub(super) fn new(line: Arc<Line>, events_per_second: u32, meters: Arc<Meters>) -> Ear {
+        Ear { line, pace: Mutex::new(Pace::new(events_per_second)), meters }
+    }
+
+    fn hear(&self, text: &str, ack: AckSender) {
+        let Ok(mut parts) = serde_json::from_str::<Vec<Borrowed<'_>>>(text) else { return };
+        parts.truncate(2);
+        let payload = if parts.len() == 2 { parts.pop() } else { None };
+        let Some(Ok(event)) = parts.pop().map(|name| serde_json::from_str::<Cow<'_, str>>(name.0.get())) else {
+            return;
+        };
+        let payload = payload.map_or(RawValue::NULL, |payload| payload.0);
+        self.hand_on(Incoming { event: &event, payload, ack });
+    }
+
+    /// Who is attached to the connection gets what is its own; an event that nobody knows is ignored.
+    fn hand_on(&self, incoming: Incoming<'_>) {
+        tracing::debug!(event = incoming.event, space = %self.line.caller.space.name(), "nobody knows this event");
+    }
+
+    fn refuse(&self, ack: AckSender, why: &str) {
+        // Whether the client hears of it makes no difference to what becomes of its message.
+        let _ = self.line.answer(ack, &json!({ "success": false, "error": why }));
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Borrowed<'a>(#[serde(borrow)] &'a RawValue);
+
+impl MessageHandler<LocalAdapter, Direct> for Ear {
+    fn call(&self, socket: Arc<Socket<LocalAdapter>>, mut value: Value, ack: Option<i64>) {
+        self.meters.live_received.increment(1);
+        let Ok(ack) = AckSender::from_message_parts(&socket, &mut value, &ack);
+        if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now()) {
+            return self.refuse(ack, "too many messages in a second (`live.events_per_second`); send it again later");
+        }
+        match value {
+            Value::Str(text, None) => self.hear(&text, ack),
+            Value::Str(_, Some(_)) | Value::Bytes(_) => {
+                self.refuse(ack, "binary payloads are not understood; send JSON");
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Decides who comes in. A refused client hears why (CONNECT_ERROR) and neither sends nor receives.
+
+use super::caller::Caller;
+use super::ear::Ear;
+use super::line::Line;
+use crate::app::App;
+use crate::auth::Access;
+use crate::error::ServerError;
+use serde::Deserialize;
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::handler::{ConnectMiddleware, Value};
+use socketioxide::socket::Socket;
+use std::fmt::Display;
+use std::sync::{Arc, Weak};
+use syncline_core::model::{Kind, SpaceName};
+
+/// Runs for every CONNECT, before the client is told that it is in: what it sends next finds its handlers.
+#[derive(Clone)]
+pub(super) struct Greeting {
+    pub(super) app: Weak<App>,
+}
+
+/// Tells the compiler which of the library's kinds of middleware this is.
+pub(super) struct Direct;
+
+/// What clients send with CONNECT; anything else counts as nothing.
+#[derive(Default, Deserialize)]
+struct Auth {
+    token: Option<serde_json::Value>,
+    space: Option<SpaceName>,
+}
+
+type Outcome = Result<(), Box<dyn Display + Send>>;
+
+impl ConnectMiddleware<LocalAdapter, Direct> for Greeting {
+    async fn call<'a>(&'a self, socket: Arc<Socket<LocalAdapter>>, auth: &'a Option<Value>) -> Outcome {
+        let Some(app) = self.app.upgrade() else { return Err(Box::new("The hub is shutting down")) };
+        if *app.hub.leaving().borrow() {
+            // A refusal would be taken for the last word. The engine closes connections that stay without answer,
+            // and clients come back after that.
+            drop(app);
+            tokio::time::sleep(super::door::CONNECT_TIMEOUT * 2).await;
+            return Err(Box::new("The hub is shutting down"));
+        }
+        match admit(&app, read(auth.as_ref())).await {
+            Ok(caller) => {
+                let line = Arc::new(Line::new(Arc::new(caller), &socket, Arc::clone(&app.meters)));
+                socket.extensions.insert(Arc::clone(&line.caller));
+                socket.on_fallback(Ear::new(line, app.options.live.events_per_second, Arc::clone(&app.meters)));
+                Ok(())
+            }
+            Err(error) => {
+                app.meters.refused(error.code());
+                Err(Box::new(refusal(&error)))
+            }
+        }
+    }
+}
+
+fn read(auth: Option<&Value>) -> Auth {
+    match auth {
+        Some(Value::Str(text, _)) => serde_json::from_str(text).unwrap_or_default(),
+        _ => Auth::default(),
+    }
+}
+
+async fn admit(app: &App, auth: Auth) -> Result<Caller, ServerError> {
+    let grant = match auth.token {
+        None | Some(serde_json::Value::Null) if app.options.rooms.anonymous => None,
+        None | Some(serde_json::Value::Null) => {
+            return Err(ServerError::Unauthorized { reason: TOKEN_REQUIRED });
+        }
+        Some(token) => Some(app.tokens.authenticate_secret(token.as_str().unwrap_or_default().as_bytes())?),
+    };
+    let space = match &grant {
+        Some(grant) => match grant.check_access(Access::Read) {
+            Ok(()) => app.space(grant, auth.space.as_ref(), Access::Read).await?,
+            Err(_) => app.space(grant, auth.space.as_ref(), Access::Write).await?,
+        },
+        None => app.hub.space(&app.options.default_space).await?,
+    };
+    Ok(Caller { grant, space })
+}
+
+const TOKEN_REQUIRED: &str = "there is none";
+
+/// The texts that clients of the reference server know, with what they did not say.
+fn refusal(error: &ServerError) -> String {
+    match error {
+        ServerError::Unauthorized { reason: TOKEN_REQUIRED } => "Authentication token required".to_owned(),
+        ServerError::Unauthorized { .. } => "Authentication failed".to_owned(),
+        error if error.kind() == Kind::Reauthenticate => format!("Authentication failed: {error}"),
+        error => format!("Authentication error: {error}"),
+    }
+}

@@ -1,0 +1,93 @@
+//! One accepted connection, as those see it who speak over it.
+
+use super::caller::Caller;
+use crate::meters::Meters;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use socketioxide::adapter::LocalAdapter;
+use socketioxide::extract::{AckSender, SocketRef};
+use socketioxide::socket::{Sid, Socket};
+use socketioxide::{SendError, SocketError};
+use std::sync::{Arc, Weak};
+
+/// A connection. Handlers that hang on the socket hold this, and this does not hold the socket: else neither
+/// would ever go.
+pub struct Line {
+    /// Who is at its other end.
+    pub caller: Arc<Caller>,
+    /// The connection's id.
+    pub sid: Sid,
+    socket: Weak<Socket<LocalAdapter>>,
+    meters: Arc<Meters>,
+}
+
+/// A message of a client.
+pub struct Incoming<'a> {
+    /// The event's name.
+    pub event: &'a str,
+    /// The first argument after the name as JSON text; `null` where there is none.
+    pub payload: &'a RawValue,
+    /// Answers it; does nothing where the client asked for no answer.
+    pub ack: AckSender,
+}
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// The client takes what is sent too slowly (`live.queued_messages`).
+    Full,
+    /// The connection is closed.
+    Gone,
+}
+
+impl Line {
+    pub(super) fn new(caller: Arc<Caller>, socket: &Arc<Socket<LocalAdapter>>, meters: Arc<Meters>) -> Line {
+        Line { caller, sid: socket.id, socket: Arc::downgrade(socket), meters }
+    }
+
+    /// The socket, while it is open.
+    #[must_use]
+    pub fn socket(&self) -> Option<SocketRef> {
+        self.socket.upgrade().map(SocketRef::from)
+    }
+
+    /// Sends an event with one argument.
+    ///
+    /// # Errors
+    /// [`Unsent`]: nothing was sent, and whoever owes it to the client sends it again later.
+    pub fn emit<T: Serialize + ?Sized>(&self, event: &str, payload: &T) -> Result<(), Unsent> {
+        let socket = self.socket.upgrade().ok_or(Unsent::Gone)?;
+        // A tuple is spread over the arguments: the payload is one of them whatever it is.
+        let sent = socket.emit(event, &(payload,)).map_err(|error| unsent(&error));
+        self.count(sent)
+    }
+
+    /// Answers a message.
+    ///
+    /// # Errors
+    /// As [`Line::emit`].
+    pub fn answer<T: Serialize + ?Sized>(&self, ack: AckSender, payload: &T) -> Result<(), Unsent> {
+        let sent = ack.send(&(payload,)).map_err(|error| unsent(&error));
+        self.count(sent)
+    }
+
+    fn count(&self, sent: Result<(), Unsent>) -> Result<(), Unsent> {
+        match sent {
+            Ok(()) => self.meters.live_sent.increment(1),
+            Err(Unsent::Full) => self.meters.live_put_off.increment(1),
+            Err(Unsent::Gone) => {}
+        }
+        sent
+    }
+}
+
+fn unsent(error: &SendError) -> Unsent {
+    match error {
+        SendError::Socket(SocketError::InternalChannelFull) => Unsent::Full,
+        SendError::Socket(SocketError::Closed) => Unsent::Gone,
+        SendError::Serialize(error) => {
+            tracing::error!(%error, "a message for a live client does not serialize");
+            Unsent::Gone
+        }
+    }
+}

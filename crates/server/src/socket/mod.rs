@@ -1,0 +1,21 @@
+//! The door for live connections (Socket.IO 4 over WebSocket or long polling, namespace `/`): lets clients in
+//! by their token, bounds what they may send, and hands their messages on in the order of arrival. Step 3 of the
+//! life of a change for live clients. Knows no dialect's messages by content and holds no rule about data.
+//!
+//! The seam for what is spoken over a connection: when a client is accepted, before it hears so, [`Line`] is made
+//! for it, and `dialect::live` and the rooms are attached to it beside each other (`greeting`). Each message comes
+//! to `ear` as an [`Incoming`], synchronously and in order; whoever takes it must not wait but enqueue. What is
+//! sent goes through [`Line::emit`], which may find the connection full or gone: an emit is a hint, never a promise.
+//! The socket's extensions hold the `Arc<Caller>`.
+
+mod admission;
+mod caller;
+mod door;
+mod ear;
+mod greeting;
+mod line;
+mod pace;
+
+pub use caller::Caller;
+pub use door::{Door, PATHS};
+pub use line::{Incoming, Line, Unsent};

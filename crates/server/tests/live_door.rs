@@ -1,0 +1,149 @@
+//! The door for live connections: who comes in, by which transport, within which limits, and how it closes.
+#![allow(clippy::unwrap_used)] // a failed step is a failed test
+
+mod support;
+
+use serde_json::{Value, json};
+use std::time::Duration;
+use support::socket::{Client, LONG, Packet};
+use support::{ADMIN, Hub, Reply};
+
+const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
+
+/// A session over long polling.
+struct Poller<'a> {
+    hub: &'a Hub,
+    path: String,
+    open: Value,
+}
+
+impl Poller<'_> {
+    async fn open(hub: &Hub) -> Poller<'_> {
+        let reply = hub.send("GET", POLLING, &[], b"").await;
+        assert_eq!(reply.status, 200);
+        assert!(reply.headers["content-type"].starts_with("text/plain"));
+        let open: Value = serde_json::from_str(reply.text().strip_prefix('0').unwrap()).unwrap();
+        Poller { hub, path: format!("{POLLING}&sid={}", open["sid"].as_str().unwrap()), open }
+    }
+
+    async fn post(&self, body: &str) -> Reply {
+        self.hub.send("POST", &self.path, &[("content-type", "text/plain")], body.as_bytes()).await
+    }
+
+    async fn get(&self) -> String {
+        self.hub.send("GET", &self.path, &[], b"").await.text()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_valid_token_comes_in_and_others_hear_why() {
+    let hub = Hub::start().await;
+    let refused = |text: &str| Packet::Refused(text.to_owned());
+    for (auth, said) in [
+        (json!({ "token": ADMIN }), Packet::Connected),
+        (json!({ "token": ADMIN, "space": "main" }), Packet::Connected),
+        (json!({ "token": "wrong-secret" }), refused("Authentication failed")),
+        (json!({ "token": 7 }), refused("Authentication failed")),
+        (json!({ "token": null }), refused("Authentication token required")),
+        (json!({}), refused("Authentication token required")),
+        (json!([1]), refused("Authentication token required")),
+        (Value::Null, refused("Authentication token required")),
+    ] {
+        assert_eq!(Client::greet(&hub.addr, &auth).await.1, said, "{auth}");
+    }
+    let (_, said) = Client::greet(&hub.addr, &json!({ "token": ADMIN, "space": "elsewhere" })).await;
+    assert!(matches!(said, Packet::Refused(text) if text.contains("space `elsewhere` does not exist")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn polling_serves_a_whole_session() {
+    let hub = Hub::start().await;
+    let poller = Poller::open(&hub).await;
+    assert_eq!(poller.open["upgrades"], json!(["websocket"]));
+    assert_eq!((&poller.open["pingInterval"], &poller.open["pingTimeout"]), (&json!(10_000), &json!(5_000)));
+    assert_eq!(poller.open["maxPayload"], json!(64 << 20));
+
+    let reply = poller.post(&format!("40{}", json!({ "token": ADMIN }))).await;
+
+    assert_eq!((reply.status, reply.text().as_str()), (200, "ok"));
+    let said = poller.get().await;
+    assert!(said.split('\u{1e}').any(|packet| packet.starts_with("40{\"sid\":")), "{said}");
+    let unknown = hub.send("GET", &format!("{POLLING}&sid=AAAAAAAAAAAAAAAA"), &[], b"").await;
+    assert_eq!((unknown.status, &unknown.json()["message"]), (400, &json!("Session ID unknown")));
+    let old = hub.send("GET", "/socket.io/?EIO=2&transport=polling", &[], b"").await;
+    assert_eq!(old.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_goes_down_closes_the_transport_and_never_says_goodbye() {
+    let hub = Hub::start().await;
+    let mut client = Client::connect(&hub.addr, ADMIN).await;
+    let mut half_way = Client::open(&hub.addr).await;
+
+    let down = tokio::spawn(hub.shut_down());
+
+    assert_eq!(client.packet().await, Packet::Closed, "and no packet 41 before it");
+    half_way.send_raw(&format!("40{}", json!({ "token": ADMIN }))).await;
+    tokio::time::timeout(LONG, down).await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_over_the_limit_are_put_off_and_places_come_back() {
+    let hub = Hub::with(|options| options.live.connections = 1).await;
+    let client = Client::connect(&hub.addr, ADMIN).await;
+    let reply = hub.send("GET", POLLING, &[], b"").await;
+    assert_eq!((reply.refusal(503).as_str(), &reply.json()["limit"]), ("overloaded", &json!("live.connections")));
+    assert!(hub.get("/metrics").await.text().contains("syncline_live_connections 1"));
+    drop(client);
+    let back = async {
+        while hub.send("GET", POLLING, &[], b"").await.status != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, back).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_messages_harm_nobody() {
+    let hub = Hub::start().await;
+    let mut other = Client::connect(&hub.addr, ADMIN).await;
+    for odd in
+        ["42[]", "42[null]", "42[7,8]", "42{}", "42", "4", "9", "", "43999[1]", "45-x", "42[\"a\"", "41", "40", "zzz"]
+    {
+        let mut client = Client::connect(&hub.addr, ADMIN).await;
+        client.send_raw(odd).await;
+        client.send_raw("42[\"unknown\",{}]").await;
+    }
+    let mut binary = Client::connect(&hub.addr, ADMIN).await;
+    binary.send_raw("451-7[\"client:sync\",{\"_placeholder\":true,\"num\":0}]").await;
+    binary.send_bytes(b"bytes").await;
+    let said = binary.answer(7).await;
+    assert_eq!(said["success"], json!(false));
+    assert!(said["error"].as_str().unwrap().contains("binary"), "{said}");
+    other.emit("unknown", &json!(null)).await;
+    assert_eq!(other.event_within(Duration::from_millis(50)).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_messages_in_a_second_than_allowed_are_answered_with_the_limit() {
+    let hub = Hub::with(|options| options.live.events_per_second = 1).await;
+    let mut client = Client::connect(&hub.addr, ADMIN).await;
+    for _ in 0..2 {
+        client.emit("unknown", &json!({})).await;
+    }
+    let said = client.call("unknown", &json!({})).await;
+    assert!(said["error"].as_str().unwrap().contains("live.events_per_second"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_over_the_limit_ends_its_connection_only() {
+    let hub = Hub::with(|options| options.live.message_bytes = 1_000).await;
+    let mut other = Client::connect(&hub.addr, ADMIN).await;
+    let mut client = Client::connect(&hub.addr, ADMIN).await;
+    client.emit("unknown", &json!("x".repeat(2_000))).await;
+    assert_eq!(client.packet().await, Packet::Closed);
+    let poller = Poller::open(&hub).await;
+    assert_eq!(poller.post(&format!("42[\"unknown\",\"{}\"]", "x".repeat(2_000))).await.status, 413);
+    other.emit("unknown", &json!(null)).await;
+    assert_eq!(other.event_within(Duration::from_millis(50)).await, None);
+}
