@@ -4,16 +4,18 @@
 //!
 //! 1. [`model`]: the words: ids, stamps, bodies, ops, versions, receipts, limits.
 //! 2. [`filter`]: which documents are meant; asked on the client and on the hub.
-//! 3. [`merge`]: the one rule that decides concurrent edits, on the hub and on the client.
-//! 4. [`session`]: the client's side of a dialogue: events in, effects out.
-//! 5. [`hub`]: the hub's side: given what a batch touches and the time, the write set.
-//! 6. [`wire`]: bytes to words and back, one module per dialect.
+//! 3. [`live`]: queries and update operators of the `live` dialect, which the hub carries out.
+//! 4. [`merge`]: the one rule that decides concurrent edits, on the hub and on the client.
+//! 5. [`session`]: the client's side of a dialogue: events in, effects out.
+//! 6. [`hub`]: the hub's side: given what a batch touches and the time, the write set.
+//! 7. [`wire`]: bytes to words and back, one module per dialect.
 //!
 //! This crate reads no clock, draws no random number, opens no file or socket and starts no
 //! thread. Time and ids are arguments. `session`, `hub` and `wire` never import each other.
 
 pub mod filter;
 pub mod hub;
+pub mod live;
 pub mod merge;
 pub mod model;
 pub mod session;

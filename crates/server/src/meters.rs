@@ -23,6 +23,7 @@ pub struct Meters {
     foreign_pushes: Counter,
     packets_in: Counter,
     packets_out: Counter,
+    live_events: Counter,
     entities_refused: Counter,
     commits: Counter,
     commit_seconds: Histogram,
@@ -69,6 +70,7 @@ impl Default for Meters {
             ops: VERDICTS.each_ref().map(verdict),
             foreign_pushes: counter("syncline_foreign_pushes_total"),
             packets_in: counter("syncline_packets_received_total"),
+            live_events: counter("syncline_live_events_total"),
             packets_out: counter("syncline_packets_sent_total"),
             entities_refused: counter("syncline_packet_entities_refused_total"),
             commits: counter("syncline_commits_total"),
@@ -109,6 +111,7 @@ impl Meters {
                     self.packets_in.increment(1);
                     self.entities_refused.increment(taken.refused.len() as u64);
                 }
+                Reply::Live(taken) => self.live_events.increment(taken.fates.len() as u64),
                 Reply::Dispatched { .. } => self.packets_out.increment(1),
                 Reply::Expired { .. }
                 | Reply::NodeTaken { .. }

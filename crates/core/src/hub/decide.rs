@@ -1,5 +1,6 @@
 //! From what was loaded to what is written and answered.
 
+use super::live::LiveTaken;
 use super::loaded::{Loaded, Rules};
 use super::progress::Progress;
 use super::write_set::WriteSet;
@@ -41,6 +42,8 @@ pub enum Reply {
     /// The node's reading moved while the hub's packet was made: what it holds may be wrong. Nothing
     /// was issued; the packet is to be made anew.
     Moved,
+    /// To a client of the `live` dialect.
+    Live(LiveTaken),
     /// The node is not registered in this space; nothing was applied.
     UnknownNode,
     /// To the hub's own upkeep.
@@ -85,6 +88,7 @@ pub fn decide(loaded: Loaded, group: &[Intake], rules: Rules) -> Decision {
             Intake::Foreign(batch) => progress.foreign(batch),
             Intake::Packet(packet) => progress.packet(packet),
             Intake::Dispatch(dispatch) => progress.dispatch(dispatch),
+            Intake::Live(batch) => Reply::Live(progress.live_batch(batch)),
             Intake::Expiry(expiry) => progress.expiry(expiry),
         })
         .collect();

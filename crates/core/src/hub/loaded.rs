@@ -3,7 +3,7 @@ use crate::model::{
     Author, BatchId, CollectionName, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Seqs, Strategy, Traffic,
     Version,
 };
-use crate::model::{EntityEdit, ForeignBatch, ForeignEdit, Intake, OwnBatch, Packet, Step};
+use crate::model::{EntityEdit, ForeignBatch, ForeignEdit, Intake, LiveBatch, OwnBatch, Packet, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A document's place in a space.
@@ -95,6 +95,7 @@ pub fn touch(group: &[Intake]) -> Touch {
             Intake::Own(batch) => touch.own(batch),
             Intake::Foreign(batch) => touch.foreign(batch),
             Intake::Packet(packet) => touch.packet(packet),
+            Intake::Live(batch) => touch.live(batch),
             Intake::Dispatch(dispatch) => drop(touch.registered.insert(dispatch.node.clone())),
             Intake::Expiry(expiry) => {
                 touch.nodes.insert(NodeId::hub());
@@ -148,6 +149,16 @@ impl Touch {
                 }
                 ForeignEdit::Unusable(_) => {}
             }
+        }
+    }
+
+    fn live(&mut self, batch: &LiveBatch) {
+        self.nodes.insert(batch.node.clone());
+        for event in &batch.events {
+            self.keys.insert(event.key);
+            let Some(collection) = &event.collection else { continue };
+            self.collections.insert(collection.clone());
+            self.docs.extend(event.names().map(|id| (collection.clone(), id.clone())));
         }
     }
 

@@ -8,6 +8,7 @@ mod decide;
 mod exchange;
 mod expiry;
 mod foreign;
+mod live;
 mod loaded;
 mod own;
 mod progress;
@@ -19,5 +20,6 @@ mod write_set;
 mod tests;
 
 pub use decide::{Decision, Reply, Taken, decide};
+pub use live::{Fate, LiveTaken};
 pub use loaded::{AuthorState, BatchKey, DocKey, Loaded, Rules, StoredBatch, Touch, touch};
 pub use write_set::{Change, Conflict, Entry, Quarantined, Return, Ticket, WriteSet};

@@ -4,6 +4,7 @@ mod body;
 mod error;
 mod ids;
 mod limits;
+mod live;
 mod op;
 mod packet;
 mod push;
@@ -18,6 +19,7 @@ pub use body::{Body, Facts, Fields, TimeFields, Value};
 pub use error::{Kind, Malformed};
 pub use ids::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, Lsn, NodeId, Seq, SpaceName};
 pub use limits::Limits;
+pub use live::{LiveBatch, LiveEdit, LiveEvent};
 pub use op::{Base, Edit, Op, OpKey};
 pub use packet::{
     Dispatch, Entity, EntityEdit, Fill, Holding, Known, LastPacket, Packet, Plan, Reached, Refused, Registration,

@@ -1,7 +1,7 @@
 //! What a dialect hands to the hub: pushes that are decoded, authenticated and within the limits.
 
 use super::{
-    BatchId, Body, CollectionName, Dispatch, DocId, Fields, Lsn, Millis, NodeId, Op, Packet, Rejection, Seq, Stamp,
+    BatchId, Body, CollectionName, Dispatch, DocId, Fields, LiveBatch, Lsn, Millis, NodeId, Op, Packet, Rejection, Seq, Stamp,
     Strategy,
 };
 
@@ -16,6 +16,8 @@ pub enum Intake {
     Packet(Packet),
     /// From the dialect: a packet of the hub is about to be sent.
     Dispatch(Dispatch),
+    /// From a client of the `live` dialect: events, each answered with what became of it.
+    Live(LiveBatch),
     /// From the hub itself: documents whose time seems to be over.
     Expiry(Expiry),
 }

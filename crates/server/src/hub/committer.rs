@@ -160,6 +160,7 @@ fn weight(intake: &Intake) -> usize {
         Intake::Foreign(batch) => batch.ops.len(),
         Intake::Packet(packet) => packet.entities.len(),
         Intake::Dispatch(dispatch) => dispatch.held.len(),
+        Intake::Live(batch) => batch.events.iter().map(|event| event.names().count().max(1)).sum(),
         Intake::Expiry(expiry) => expiry.docs.len(),
     }
 }

@@ -10,7 +10,7 @@ use crate::store::{Encoder, Head, NodeRow, Scan, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::model::{
-    Author, CollectionName, Dispatch, ForeignBatch, Intake, Lsn, Millis, NodeId, OwnBatch, Packet, SpaceName,
+    Author, CollectionName, Dispatch, ForeignBatch, Intake, LiveBatch, Lsn, Millis, NodeId, OwnBatch, Packet, SpaceName,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -137,6 +137,14 @@ impl Space {
     /// As [`Space::push_own`].
     pub async fn dispatch(&self, dispatch: Dispatch) -> Result<Pushed, ServerError> {
         self.push(Intake::Dispatch(dispatch), None).await
+    }
+
+    /// Commits events of a client of the `live` dialect and tells what became of each.
+    ///
+    /// # Errors
+    /// As [`Space::push_own`].
+    pub async fn push_live(&self, batch: LiveBatch, share: Share) -> Result<Pushed, ServerError> {
+        self.push(Intake::Live(batch), share).await
     }
 
     pub(super) async fn push(&self, intake: Intake, share: Share) -> Result<Pushed, ServerError> {

@@ -19,13 +19,14 @@ const CRATES: [(&str, &[&str]); 7] = [
 ];
 
 /// The modules of the core and what each may import.
-const CORE: [(&str, &[&str]); 6] = [
-    ("model", &["filter"]),
+const CORE: [(&str, &[&str]); 7] = [
+    ("model", &["filter", "live"]),
     ("filter", &[]),
+    ("live", &[]),
     ("merge", &["model"]),
     ("session", &["model", "merge"]),
-    ("hub", &["model", "filter", "merge"]),
-    ("wire", &["model"]),
+    ("hub", &["model", "filter", "live", "merge"]),
+    ("wire", &["model", "live"]),
 ];
 
 /// Members depend on each other as drawn, also for their tests.

@@ -1,0 +1,60 @@
+//! A stored document as the clients of the dialect know it, and how two of them are the same.
+
+use super::javascript::{deep_equal, double};
+use serde_json::{Map, Value};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// The document under its `id`; a field `id` that somebody else gave it is not shown. `None`: no reader of JSON can
+/// read it (a number without end).
+#[must_use]
+pub fn view(body: &str) -> Option<Value> {
+    let mut stored: Map<String, Value> = serde_json::from_str(body).ok()?;
+    let id = stored.shift_remove("_id")?;
+    stored.shift_remove("id");
+    let mut shown = Map::with_capacity(stored.len() + 1);
+    shown.insert("id".to_owned(), id);
+    shown.extend(stored);
+    Some(Value::Object(shown))
+}
+
+/// Whether two stored documents are the same for a client.
+#[must_use]
+pub fn same_document(left: &str, right: &str) -> bool {
+    left == right || view(left).zip(view(right)).is_some_and(|(left, right)| deep_equal(&left, &right))
+}
+
+/// The same for documents that are equal for a client, so that what it echoes is known by it. Not to be stored: it
+/// may differ from one build to the next.
+#[must_use]
+pub fn digest(document: &Value) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    add(document, &mut hasher);
+    hasher.finish()
+}
+
+fn add(value: &Value, hasher: &mut DefaultHasher) {
+    match value {
+        Value::Null => 0u8.hash(hasher),
+        Value::Bool(flag) => (1u8, flag).hash(hasher),
+        Value::Number(number) => (2u8, (double(number) + 0.0).to_bits()).hash(hasher),
+        Value::String(text) => (3u8, text).hash(hasher),
+        Value::Array(list) => {
+            let fields = list.iter().enumerate().map(|(n, value)| (n.to_string(), value));
+            add_fields(fields, list.len(), hasher);
+        }
+        Value::Object(fields) => {
+            add_fields(fields.iter().map(|(name, value)| (name.as_str(), value)), fields.len(), hasher);
+        }
+    }
+}
+
+/// Whatever their order.
+fn add_fields<'a, N: Hash>(fields: impl Iterator<Item = (N, &'a Value)>, len: usize, hasher: &mut DefaultHasher) {
+    let field = |(name, value): (N, &Value)| {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        add(value, &mut hasher);
+        hasher.finish()
+    };
+    (4u8, len, fields.map(field).fold(0u64, u64::wrapping_add)).hash(hasher);
+}
