@@ -2,5 +2,6 @@
 
 pub mod digest;
 pub mod exchange;
+pub mod live;
 pub mod own;
 pub mod wise;

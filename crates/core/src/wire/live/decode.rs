@@ -1,0 +1,260 @@
+//! Events of a client. Every element becomes an event: one that can be carried out, or one that is set aside with its
+//! reason. A client keeps its list until it is accepted, so nothing in it may stop the rest.
+
+use super::{BY_QUERY, MARK};
+use crate::live::{Query, Unreadable, Update, digest, number_text, view};
+use crate::model::{
+    Body, CollectionName, DocId, Fields, Limits, LiveEdit, LiveEvent, Malformed, Millis, Rejection, Value as RawText,
+};
+use crate::wire::digest::fnv128;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+
+/// One element of a message.
+#[derive(Clone, Debug)]
+pub struct Received {
+    /// The event. Where its query is not pinned to ids, its candidates have still to be looked for.
+    pub event: LiveEvent,
+    /// The number in the hub's mark: the client echoes what it was told, and this is not to be carried out.
+    pub mark: Option<u64>,
+    /// Of an insert: [`digest`] of its document.
+    pub digest: Option<u64>,
+}
+
+/// Reads the list of a `client:sync` message. `client`: who sends; ids of events are its own. `accept` says why events
+/// of a collection are not allowed.
+///
+/// # Errors
+/// [`Malformed::Json`] when it is no list.
+pub fn read(
+    text: &str,
+    client: &str,
+    limits: &Limits,
+    accept: impl Fn(&CollectionName) -> Result<(), Rejection>,
+) -> Result<Vec<Received>, Malformed> {
+    let list: Vec<&RawValue> =
+        serde_json::from_str(text).map_err(|_| Malformed::json("client:sync", "must be a list of events"))?;
+    let reader = Reader { client, limits, accept: &accept };
+    Ok(list.into_iter().map(|raw| reader.element(raw)).collect())
+}
+
+/// As [`read`], from a value that was read already: numbers are then spelled as Rust does.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_value(
+    list: &Value,
+    client: &str,
+    limits: &Limits,
+    accept: impl Fn(&CollectionName) -> Result<(), Rejection>,
+) -> Result<Vec<Received>, Malformed> {
+    if list.is_array() { read(&list.to_string(), client, limits, accept) } else { read("null", client, limits, accept) }
+}
+
+/// The parts of an event as text.
+#[derive(Deserialize)]
+struct Parts<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(rename = "type", borrow, default)]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    collection: Option<&'a RawValue>,
+    #[serde(rename = "documentId", borrow, default)]
+    document_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    query: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    update: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    timestamp: Option<&'a RawValue>,
+}
+
+struct Reader<'a> {
+    client: &'a str,
+    limits: &'a Limits,
+    accept: &'a dyn Fn(&CollectionName) -> Result<(), Rejection>,
+}
+
+/// An edit with what the dialect needs to know it again.
+struct Edited {
+    edit: LiveEdit,
+    mark: Option<u64>,
+    digest: Option<u64>,
+}
+
+impl Reader<'_> {
+    fn element(&self, raw: &RawValue) -> Received {
+        let parts = if raw.get().starts_with('{') { serde_json::from_str::<Parts<'_>>(raw.get()).ok() } else { None };
+        let Some(parts) = parts else { return self.unusable(raw, None, wrong("event", "must be an object")) };
+        let collection = text::<CollectionName>(parts.collection, "collection");
+        let known = collection.as_ref().ok().cloned();
+        let Some(id) = parts.id.filter(|id| is_id(id)) else {
+            return self.unusable(raw, known, wrong("id", "must be a text that no other event of the client has"));
+        };
+        let key = self.key(id.get());
+        let time = parts.timestamp.and_then(|time| millis(time.get()));
+        match collection.and_then(|name| (self.accept)(&name)).and_then(|()| self.edit(&parts, raw)) {
+            Ok(Edited { edit, mark, digest }) => {
+                let raw = if matches!(edit, LiveEdit::Insert { .. }) { String::new() } else { raw.get().to_owned() };
+                Received { event: LiveEvent { key, collection: known, time, edit, raw }, mark, digest }
+            }
+            Err(why) => {
+                let edit = LiveEdit::Unusable(why);
+                let event = LiveEvent { key, collection: known, time, edit, raw: raw.get().to_owned() };
+                Received { event, mark: None, digest: None }
+            }
+        }
+    }
+
+    /// An element without an identity of its own is known by its text.
+    fn unusable(&self, raw: &RawValue, collection: Option<CollectionName>, why: Rejection) -> Received {
+        let (key, raw) = (self.key(raw.get()), raw.get().to_owned());
+        let event = LiveEvent { key, collection, time: None, edit: LiveEdit::Unusable(why), raw };
+        Received { event, mark: None, digest: None }
+    }
+
+    fn key(&self, id: &str) -> [u8; 16] {
+        fnv128(&[b"live", self.client.as_bytes(), id.as_bytes()])
+    }
+
+    fn edit(&self, parts: &Parts<'_>, raw: &RawValue) -> Result<Edited, Rejection> {
+        let kind: String = json(parts.kind, "type").map_err(|_| unknown_type())?;
+        if kind == "insert" {
+            return self.insert(parts);
+        }
+        // Read as values from here on: what readers can follow, whatever documents may be set to.
+        Body::check(raw.get(), "?", &Limits { depth: Limits::DEPTH_MAX, ..*self.limits }).map_err(rejection)?;
+        match kind.as_str() {
+            "update" => self.update(parts),
+            "delete" => {
+                let (query, mark) = self.query(parts)?;
+                let candidates = candidates(&query);
+                Ok(Edited { edit: LiveEdit::Remove { query, candidates }, mark, digest: None })
+            }
+            _ => Err(unknown_type()),
+        }
+    }
+
+    fn insert(&self, parts: &Parts<'_>) -> Result<Edited, Rejection> {
+        let data = parts.data.filter(|data| data.get().starts_with('{'));
+        let data = data.ok_or_else(|| wrong("data", "must be the document"))?;
+        // Before it is taken apart: what is read as a value must not nest deeper than readers follow.
+        Body::check(data.get(), "?", self.limits).map_err(rejection)?;
+        let mut fields: Fields = json(Some(data), "data")?;
+        let named = parts.document_id.filter(|id| is_id(id) && serde_json::from_str(id.get()).ok() != Some(BY_QUERY));
+        let inside = fields.remove("id");
+        let id = inside.as_deref().or(named).ok_or_else(|| wrong("data.id", "must be the id of the document"))?;
+        let (spelled, id) = spelled_id(id)?;
+        if named.is_some_and(|named| spelled_id(named).is_ok_and(|(_, named)| named != id)) {
+            return Err(wrong("documentId", "must be the id in `data`"));
+        }
+        if fields.remove("_id").is_some_and(|other| spelled_id(&other).map(|(_, other)| other).as_ref() != Ok(&id)) {
+            return Err(reserved_field());
+        }
+        let mut stored = Fields::default();
+        stored.set("_id", spelled);
+        fields.iter().for_each(|(name, value)| stored.set(name, value.to_owned()));
+        let (body, _) = Body::parse(stored.to_body().text(), self.limits).map_err(rejection)?;
+        let digest = view(body.text()).map(|document| digest(&document));
+        Ok(Edited { edit: LiveEdit::Insert { id, body }, mark: None, digest })
+    }
+
+    fn update(&self, parts: &Parts<'_>) -> Result<Edited, Rejection> {
+        let (query, mark) = self.query(parts)?;
+        let update = match (parts.update, parts.data) {
+            (Some(update), _) => Update::parse(&json(Some(update), "update")?).map_err(|why| unreadable(&why))?,
+            (None, Some(data)) => Update::of_fields(json::<Map<String, Value>>(Some(data), "data")?),
+            (None, None) => return Err(wrong("update", "must be an object of operators")),
+        };
+        let new_id = match update.new_id() {
+            Some(id) => Some(spelled_id(&to_raw_value(id).expect("a value serializes"))?.1),
+            None => None,
+        };
+        let candidates = candidates(&query);
+        Ok(Edited { edit: LiveEdit::Update { query, update, new_id, candidates }, mark, digest: None })
+    }
+
+    /// The documents that an event means: by its query, or by the id of one.
+    fn query(&self, parts: &Parts<'_>) -> Result<(Query, Option<u64>), Rejection> {
+        if let Some(query) = parts.query {
+            let query: Value = json(Some(query), "query")?;
+            let mark = query.get("$and").and_then(|_| query.get(MARK)?.as_u64());
+            return Ok((Query::parse(&query).map_err(|why| unreadable(&why))?, mark));
+        }
+        let missing = || wrong("query", "must be an object, or `documentId` the id of a document");
+        let id: Value = json(parts.document_id, "documentId").map_err(|_| missing())?;
+        if !(id.is_string() || id.is_number()) || id == BY_QUERY {
+            return Err(missing());
+        }
+        Ok((Query::of_id(&id), None))
+    }
+}
+
+/// Where a query is pinned to ids, nothing else needs to be looked at. An id that none can be is nobody's.
+fn candidates(query: &Query) -> Option<BTreeSet<DocId>> {
+    let ids = query.pinned()?;
+    Some(ids.iter().filter_map(|id| DocId::new(id).ok()).collect())
+}
+
+/// An id as it stands in the document, and as the name of its place. Numbers are spelled as their clients do.
+fn spelled_id(raw: &RawValue) -> Result<(RawText, DocId), Rejection> {
+    let id = match serde_json::from_str(raw.get()) {
+        Ok(Value::String(id)) => id,
+        Ok(Value::Number(id)) => {
+            let id = number_text(&id);
+            let spelled = RawValue::from_string(id.clone()).map_err(|_| wrong("id", "must be a text or a number"))?;
+            return Ok((spelled, DocId::new(&id).map_err(rejection)?));
+        }
+        _ => return Err(wrong("id", "must be a text or a number")),
+    };
+    let spelled = to_raw_value(&id).expect("text serializes");
+    Ok((spelled, DocId::new(&id).map_err(rejection)?))
+}
+
+fn is_id(raw: &RawValue) -> bool {
+    matches!(raw.get().as_bytes(), [b'"', inside @ .., b'"'] if !inside.is_empty())
+        || raw.get().starts_with(|c: char| c.is_ascii_digit() || c == '-')
+}
+
+/// A time in milliseconds; anything else counts as no time.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // checked to be in range
+fn millis(text: &str) -> Option<Millis> {
+    let time: f64 = text.parse().ok()?;
+    (0.0..1e15).contains(&time).then_some(Millis(time as u64))
+}
+
+fn text<T: TryFrom<String, Error = Malformed>>(raw: Option<&RawValue>, name: &str) -> Result<T, Rejection> {
+    T::try_from(json(raw, name)?).map_err(rejection)
+}
+
+fn json<T: DeserializeOwned>(raw: Option<&RawValue>, name: &str) -> Result<T, Rejection> {
+    let raw = raw.ok_or_else(|| wrong(name, "is missing"))?;
+    serde_json::from_str(raw.get()).map_err(|_| wrong(name, "has not the form that it needs"))
+}
+
+fn wrong(name: &str, rule: &str) -> Rejection {
+    rejection(Malformed::element(name, rule))
+}
+
+fn unknown_type() -> Rejection {
+    wrong("type", "must be insert, update or delete")
+}
+
+fn reserved_field() -> Rejection {
+    let reason = "`_id` is the hub's name for the id of a document; leave it out, or name the field otherwise";
+    Rejection { code: "reserved_field".to_owned(), reason: reason.to_owned() }
+}
+
+fn rejection(why: Malformed) -> Rejection {
+    Rejection { code: why.code().to_owned(), reason: why.to_string() }
+}
+
+fn unreadable(why: &Unreadable) -> Rejection {
+    Rejection { code: why.code().to_owned(), reason: why.to_string() }
+}

@@ -1,0 +1,18 @@
+//! The `live` dialect's messages: lists of events in both directions; the shapes are in `spec/live.md`.
+//! Reads what clients report and writes the state that they lack (steps 3 and 8 of the life of a change). What an event
+//! does is the hub's decision; which client lacks what is the dialect's.
+
+mod decode;
+mod encode;
+#[cfg(test)]
+mod tests;
+
+pub use decode::{Received, read, read_value};
+pub use encode::{StateWriter, Stated, Told};
+
+/// The key beside `$and` by which a query of the hub is known when a client echoes it. Clients do not look at it.
+pub const MARK: &str = "__syncline";
+/// The client id of the events that the hub sends. No client has it.
+pub const HUB_CLIENT: &str = "syncline";
+/// What stands for the id of a document in events that name their documents by a query.
+pub const BY_QUERY: &str = "query-based";
