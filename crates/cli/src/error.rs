@@ -284,18 +284,16 @@ impl CliError {
             CliError::Server(ServerError::Io { source, .. }) => listening(source),
             CliError::File { action, source, .. } => Some(after_file(action, source)),
             CliError::Input(source) => Some(after_file("read", source)),
-            CliError::Empty { .. } => {
-                Some("check the command that was to write it: send its output there, or name a file that holds it".into())
-            }
+            CliError::Empty { .. } => Some(
+                "check the command that was to write it: send its output there, or name a file that holds it".into(),
+            ),
             CliError::NotJson { .. } => Some(
                 "JSON has double quotes around names and texts, a shell wants single quotes around all of it: \
                  '{\"title\": \"milk\"}'"
                     .into(),
             ),
             CliError::SyncSetup(SyncError::OtherDialect { .. } | SyncError::ByPackets { .. })
-            | CliError::Database(syncline::Error::Sync(
-                SyncError::OtherDialect { .. } | SyncError::ByPackets { .. },
-            )) => {
+            | CliError::Database(syncline::Error::Sync(SyncError::OtherDialect { .. } | SyncError::ByPackets { .. })) => {
                 Some("`syncline db sync FILE` without `--protocol` goes on as the file has synced before".into())
             }
             CliError::Database(syncline::Error::Sync(SyncError::Packet(_))) => Some(

@@ -73,7 +73,8 @@ fn standard_input_gives_documents_line_by_line_or_as_a_list() {
 fn what_cannot_be_read_is_named_with_the_next_step() {
     let shell = Shell::new();
     shell.ok(&["db", "insert", "a.db", "c", r#"{"_id":"x"}"#]);
-    for args in [&["insert", "a.db", "c"][..], &["update", "a.db", "c", "x", "-"], &["exchange", "import", "a.db", "-"]] {
+    for args in [&["insert", "a.db", "c"][..], &["update", "a.db", "c", "x", "-"], &["exchange", "import", "a.db", "-"]]
+    {
         let empty = shell.fails(2, &[&["db"], args].concat());
         assert!(empty.contains("standard input is empty") && empty.contains("next: "), "{empty}");
     }

@@ -87,7 +87,15 @@ impl Progress {
         let sender = Sender { packet, author, known: traffic.known.upto, since: anew.then_some(since) };
         let (mut refused, mut returns) = (Vec::new(), BTreeSet::new());
         let (digests, made_again) = (digests(packet), made_again(packet));
-        let repeats = repeats(packet, &digests, &again.entities);
+        let mut repeats = repeats(packet, &digests, &again.entities);
+        for (n, key) in self.undone(packet, author, &repeats) {
+            // Under the same number this may be a late copy. A higher one was composed later: it is a change.
+            if anew {
+                returns.insert(key);
+            } else {
+                repeats.remove(&n);
+            }
+        }
         for (n, entity) in packet.entities.iter().enumerate() {
             if repeats.contains(&n) {
                 let before = |r: &&Refused| r.kind == entity.kind && r.uuid == entity.uuid.as_str();
@@ -111,6 +119,22 @@ impl Progress {
         traffic.last = LastPacket { ack: packet.ack, since, entities, refused: refused.clone(), whole_objects };
         traffic.received = packet.number;
         refused
+    }
+
+    /// Repeats that are the last word of a packet on their documents, and in whose place later work of the sender
+    /// itself stands: it has come back to what it said before. (Work of others it hears of anyway; what has a time
+    /// would have a later one.)
+    fn undone(&self, packet: &Packet, author: Author, repeats: &BTreeSet<usize>) -> Vec<(usize, DocKey)> {
+        let mut last = BTreeMap::new();
+        if !repeats.is_empty() {
+            last.extend(packet.entities.iter().enumerate().filter_map(|(n, entity)| Some((key_of(entity)?, n))));
+        }
+        let undone = |key: &DocKey, n: usize| {
+            let (entity, version) = (&packet.entities[n], self.loaded.docs.get(key));
+            let untimed = repeats.contains(&n) && entity.time.is_none();
+            untimed && version.is_some_and(|version| is_undone(&entity.edit, version, author))
+        };
+        last.into_iter().filter(|(key, n)| undone(key, *n)).map(|(key, n)| (n, key)).collect()
     }
 
     /// Applies one entity; tells which document its sender must get back.
@@ -386,6 +410,27 @@ fn holds_just(body: &Body, set: &Fields) -> bool {
 /// Whether something of the document, or its removal, is the node's work.
 fn bears_mark(version: &Version, author: Author) -> bool {
     version.author == author || version.meta.marks().any(|mark| mark.author == author)
+}
+
+/// Whether another edit of the same node stands in the place of this one.
+fn is_undone(edit: &EntityEdit, version: &Version, author: Author) -> bool {
+    let meta = &version.meta;
+    match (edit, meta.removed) {
+        (EntityEdit::Put { .. }, Some(removal)) if !meta.is_live() => removal.author == author,
+        (EntityEdit::Put { set, unset, .. }, _) if meta.is_live() => {
+            let fields = version.body.fields();
+            // Of an absent field without a mark nobody knows who took it away.
+            let whole = |name: &str| fields.get(name).map(|_| &meta.whole);
+            let own = |name: &str| meta.fields.get(name).or(whole(name)).is_some_and(|mark| mark.author == author);
+            let same = |name, value: &RawValue| fields.get(name).map(RawValue::get) == Some(value.get());
+            set.iter().any(|(name, value)| !same(name, value) && own(name))
+                || unset.iter().any(|name| fields.get(name).is_some() && own(name))
+        }
+        (EntityEdit::Remove { .. }, Some(removal)) => {
+            meta.is_live() && meta.marks().any(|mark| mark.author == author && mark.stamp > removal.stamp)
+        }
+        _ => false,
+    }
 }
 
 /// The latest stamp of what stands in a document and is known up to here.
