@@ -197,7 +197,7 @@ impl Nodes {
         self.store.register(space, registration.clone()).await?;
         self.forget(space, id);
         // A node whose token was removed keeps its registration; it gets a new one by rotation.
-        if let Some(name) = token_name(tokens, space, id).await? {
+        if let Some(name) = token_name(tokens, space, &registration)? {
             tokens.change(token_of(space, &registration, name)).await?;
         }
         self.load(space, id).await.map(RegisteredNode::from)
@@ -210,7 +210,7 @@ impl Nodes {
     pub async fn rotate(&self, tokens: &Tokens, space: &SpaceName, id: &NodeId) -> Result<Secret, ServerError> {
         let _turn = self.changing.lock().await;
         let (registration, _) = self.load(space, id).await?;
-        match token_name(tokens, space, id).await? {
+        match token_name(tokens, space, &registration)? {
             Some(name) => tokens.rotate(&name).await,
             None => add_token(tokens, space, &registration, None).await,
         }
@@ -222,8 +222,8 @@ impl Nodes {
     /// [`ServerError::UnknownNode`], or those of the store.
     pub async fn remove(&self, tokens: &Tokens, space: &SpaceName, id: &NodeId) -> Result<(), ServerError> {
         let _turn = self.changing.lock().await;
-        self.load(space, id).await?;
-        if let Some(name) = token_name(tokens, space, id).await? {
+        let (registration, _) = self.load(space, id).await?;
+        if let Some(name) = token_name(tokens, space, &registration)? {
             tokens.remove(&name).await?;
         }
         let desk = self.known(&(space.clone(), id.clone()));
@@ -329,26 +329,27 @@ async fn add_token(
     registration: &Registration,
     secret: Option<String>,
 ) -> Result<Secret, ServerError> {
-    let Registration { id, code, .. } = registration;
-    let name = NodeId::new(format!("{TOKEN_PREFIX}{code}"))?;
+    let [name, longer] = token_names(registration)?;
     match tokens.add_with(token_of(space, registration, name), secret.clone()).await {
         Err(ServerError::Taken { code: "token_exists", .. }) => {
-            let name = NodeId::new(format!("{TOKEN_PREFIX}{code}@{id}"))?;
-            tokens.add_with(token_of(space, registration, name), secret).await
+            tokens.add_with(token_of(space, registration, longer), secret).await
         }
         added => added,
     }
 }
 
+/// What the token of a node may be called.
+fn token_names(Registration { id, code, .. }: &Registration) -> Result<[NodeId; 2], ServerError> {
+    Ok([NodeId::new(format!("{TOKEN_PREFIX}{code}"))?, NodeId::new(format!("{TOKEN_PREFIX}{code}@{id}"))?])
+}
+
 /// The name of a node's own token; others may be bound to the node beside it.
-async fn token_name(tokens: &Tokens, space: &SpaceName, id: &NodeId) -> Result<Option<NodeId>, ServerError> {
-    let own = |spec: &TokenSpec| {
-        spec.node.as_ref() == Some(id)
-            && spec.space.as_ref() == Some(space)
-            && spec.name.as_str().starts_with(TOKEN_PREFIX)
+fn token_name(tokens: &Tokens, space: &SpaceName, registration: &Registration) -> Result<Option<NodeId>, ServerError> {
+    let own = |name: &NodeId| {
+        let spec = tokens.stored(name);
+        spec.is_some_and(|spec| spec.node.as_ref() == Some(&registration.id) && spec.space.as_ref() == Some(space))
     };
-    let mut found = tokens.list().await?.into_iter().filter(|token| !token.declared && own(&token.spec));
-    Ok(found.next().map(|token| token.spec.name))
+    Ok(token_names(registration)?.into_iter().find(own))
 }
 
 /// The token of a node opens what its plan names, to it alone.

@@ -5,10 +5,11 @@ mod support;
 
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use support::faulty::FaultyStore;
 use support::{ADMIN, Hub, Reply, insert};
-use syncline_server::store::{SqliteOptions, SqliteStore};
+use syncline_server::store::{RecordKind, SqliteOptions, SqliteStore, Store};
 
 /// Makes a token and returns its secret.
 async fn token(hub: &Hub, spec: &Value) -> String {
@@ -281,15 +282,14 @@ async fn of_two_changes_of_tokens_at_once_none_brings_back_what_the_other_remove
     let store = FaultyStore::held();
     let hub = Arc::new(Hub::on(store.clone(), |_| {}).await);
     let gone = token(&hub, &json!({ "name": "gone" })).await;
-    token(&hub, &json!({ "name": "other" })).await;
 
-    // The rotation looks for its token, and then reads all tokens after its change: that comes late.
-    store.delay_read_after(1);
+    // The rotation has found its token, and writes it only when the removal has had its time.
+    store.hold_next_record();
     let rotation = tokio::spawn({
         let hub = Arc::clone(&hub);
-        async move { hub.post("/admin/tokens/other/rotate", &Value::Null).await.status }
+        async move { hub.post("/admin/tokens/gone/rotate", &Value::Null).await.json()["token"].clone() }
     });
-    while !store.read_is_late() {
+    while store.holds_next_record() {
         tokio::task::yield_now().await;
     }
     let mut removal = tokio::spawn({
@@ -298,14 +298,40 @@ async fn of_two_changes_of_tokens_at_once_none_brings_back_what_the_other_remove
     });
     // Time in which a removal that does not wait for its turn is done.
     let early = tokio::time::timeout(Duration::from_millis(200), &mut removal).await;
-    store.late_read.add_permits(1);
+    store.late_record.add_permits(1);
     let removed = match early {
         Ok(done) => done.unwrap(),
         Err(_) => removal.await.unwrap(),
     };
 
-    assert_eq!((rotation.await.unwrap(), removed), (200, 200));
-    assert_eq!(with(&hub, &gone, "GET", "/sync/pull?node=r", &Value::Null).await.status, 401);
+    let rotated = rotation.await.unwrap();
+    assert_eq!(removed, 200);
+    for secret in [gone.as_str(), rotated.as_str().unwrap()] {
+        assert_eq!(with(&hub, secret, "GET", "/sync/pull?node=r", &Value::Null).await.status, 401);
+    }
+    let listed = hub.get("/admin/tokens").await.json()["tokens"].clone();
+    assert!(!listed.to_string().contains("gone"), "{listed}");
+    assert!(store.records(RecordKind::Token).await.unwrap().is_empty(), "nor after a restart");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_one_token_does_not_read_all_tokens() {
+    let store = FaultyStore::held();
+    let hub = Hub::on(store.clone(), |_| {}).await;
+    let reads = || store.reads_of_records.load(Ordering::SeqCst);
+    let before = reads();
+    for n in 0..20 {
+        let id = format!("11111111-1111-4111-8111-{n:012}");
+        let wish = json!({ "id": id, "code": format!("N{n}"), "name": "" });
+        assert_eq!(hub.post("/admin/spaces/main/nodes", &wish).await.status, 200);
+        let node = format!("/admin/spaces/main/nodes/{id}");
+        assert_eq!(hub.post(&format!("{node}/rotate-token"), &Value::Null).await.status, 200);
+        if n % 2 == 0 {
+            assert_eq!(with(&hub, ADMIN, "DELETE", &node, &Value::Null).await.status, 200);
+        }
+    }
+    assert_eq!(reads(), before);
+    assert_eq!(hub.get("/admin/tokens").await.json()["tokens"].as_array().unwrap().len(), 11);
 }
 
 #[tokio::test(flavor = "multi_thread")]

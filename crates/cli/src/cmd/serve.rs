@@ -130,7 +130,7 @@ struct FirstAdmin {
 }
 
 async fn first_admin(tokens: &Tokens) -> Result<Option<FirstAdmin>, CliError> {
-    let known = tokens.list().await?;
+    let known = tokens.list();
     if known.iter().any(|token| token.spec.admin) {
         return Ok(None);
     }

@@ -60,7 +60,7 @@ impl LocalHub {
     }
 
     pub(super) async fn tokens(&self) -> Result<Vec<TokenView>, CliError> {
-        Ok(self.tokens.list().await?)
+        Ok(self.tokens.list())
     }
 
     pub(super) async fn add_token(&self, spec: TokenSpec) -> Result<NewToken, CliError> {

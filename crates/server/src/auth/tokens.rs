@@ -7,13 +7,13 @@ use crate::clock;
 use crate::error::ServerError;
 use crate::store::{RecordKind, Store};
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use syncline_core::model::{Millis, NodeId};
 use tokio::sync::Mutex;
 
 /// A token as the store keeps it.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct Stored {
     hash: String,
     created_at: Millis,
@@ -37,10 +37,30 @@ pub struct TokenView {
 pub struct Tokens {
     store: Arc<dyn Store>,
     declared: HashMap<[u8; 32], Grant>,
-    stored: RwLock<HashMap<[u8; 32], Grant>>,
-    /// One change at a time: what is in memory must not fall behind the store, or a removed token
-    /// would go on being accepted.
+    kept: RwLock<Kept>,
+    /// One change at a time: a change that was read before a removal and written after it would bring the removed
+    /// token back.
     changing: Mutex<()>,
+}
+
+/// What the store keeps, so that neither a request nor a change of one token reads all of them.
+#[derive(Default)]
+struct Kept {
+    named: BTreeMap<NodeId, Stored>,
+    grants: HashMap<[u8; 32], Grant>,
+}
+
+impl Kept {
+    fn put(&mut self, stored: Stored) {
+        self.remove(&stored.spec.name);
+        self.grants.extend(parse_fingerprint(&stored.hash).map(|hash| grant(hash, stored.spec.clone())));
+        self.named.insert(stored.spec.name.clone(), stored);
+    }
+
+    fn remove(&mut self, name: &NodeId) {
+        let hash = self.named.remove(name).and_then(|old| parse_fingerprint(&old.hash));
+        hash.map(|hash| self.grants.remove(&hash));
+    }
 }
 
 impl Tokens {
@@ -51,7 +71,7 @@ impl Tokens {
     pub async fn open(store: Arc<dyn Store>, declared: &[DeclaredToken]) -> Result<Tokens, ServerError> {
         declared.iter().try_for_each(|token| token.spec.check())?;
         let declared = declared.iter().map(|t| grant(digest(&t.secret), t.spec.clone())).collect();
-        let tokens = Tokens { store, declared, stored: RwLock::default(), changing: Mutex::default() };
+        let tokens = Tokens { store, declared, kept: RwLock::default(), changing: Mutex::default() };
         tokens.refresh().await?;
         Ok(tokens)
     }
@@ -90,15 +110,14 @@ impl Tokens {
     #[must_use]
     pub fn accepts(&self, name: &NodeId) -> bool {
         let now = clock::now();
-        let valid = |grant: &Grant| grant.token_name() == name && grant.0.expires_at.is_none_or(|end| end > now);
-        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
-        self.declared.values().any(valid) || stored.values().any(valid)
+        let valid = |spec: &TokenSpec| spec.name == *name && spec.expires_at.is_none_or(|end| end > now);
+        self.declared.values().any(|grant| valid(&grant.0)) || self.stored(name).is_some_and(|spec| valid(&spec))
     }
 
     fn find(&self, hash: &[u8; 32]) -> Result<Grant, ServerError> {
         let refuse = |reason| Err(ServerError::Unauthorized { reason });
-        let stored = || self.stored.read().unwrap_or_else(PoisonError::into_inner).get(hash).cloned();
-        let Some(grant) = self.declared.get(hash).cloned().or_else(stored) else {
+        let kept = || self.kept().grants.get(hash).cloned();
+        let Some(grant) = self.declared.get(hash).cloned().or_else(kept) else {
             return refuse("the token is unknown");
         };
         if grant.0.expires_at.is_some_and(|end| end <= clock::now()) {
@@ -126,7 +145,7 @@ impl Tokens {
             Some(text) => self.fresh(Secret::given(text)?)?,
             None => drawn()?,
         };
-        if self.list().await?.iter().any(|t| t.spec.name == spec.name) {
+        if self.is_declared(&spec.name) || self.stored(&spec.name).is_some() {
             let reason = format!("a token named `{}` exists; rotate it, remove it or take another name", spec.name);
             return Err(ServerError::Taken { code: "token_exists", reason });
         }
@@ -140,8 +159,7 @@ impl Tokens {
     /// A secret opens one token only, or one of the two would be lost.
     fn fresh(&self, secret: Secret) -> Result<Secret, ServerError> {
         let hash = digest(secret.reveal());
-        let stored = self.stored.read().unwrap_or_else(PoisonError::into_inner);
-        if stored.contains_key(&hash) || self.declared.contains_key(&hash) {
+        if self.kept().grants.contains_key(&hash) || self.declared.contains_key(&hash) {
             let reason = "this token is in use already; choose another one, or leave it out and the hub makes one";
             return Err(ServerError::bad("malformed_token", reason));
         }
@@ -155,8 +173,8 @@ impl Tokens {
     pub async fn change(&self, spec: TokenSpec) -> Result<(), ServerError> {
         spec.check()?;
         let _turn = self.changing.lock().await;
-        let old = self.find_stored(&spec.name).await?;
-        self.put(&Stored { spec, ..old }).await
+        let old = self.find_stored(&spec.name)?;
+        self.put(Stored { spec, ..old }).await
     }
 
     /// Replaces a token's secret.
@@ -165,7 +183,7 @@ impl Tokens {
     /// [`ServerError::NotFound`], or [`ServerError::Taken`] for a declared token.
     pub async fn rotate(&self, name: &NodeId) -> Result<Secret, ServerError> {
         let _turn = self.changing.lock().await;
-        let old = self.find_stored(name).await?;
+        let old = self.find_stored(name)?;
         let secret = drawn()?;
         self.write(old.spec, old.created_at, &secret).await?;
         Ok(secret)
@@ -177,49 +195,75 @@ impl Tokens {
     /// [`ServerError::NotFound`], or [`ServerError::Taken`] for a declared token.
     pub async fn remove(&self, name: &NodeId) -> Result<(), ServerError> {
         let _turn = self.changing.lock().await;
-        self.find_stored(name).await?;
-        self.store.put_record(RecordKind::Token, name.to_string(), None).await?;
-        self.refresh().await
+        self.find_stored(name)?;
+        self.record(name, None).await?;
+        self.kept_mut().remove(name);
+        Ok(())
     }
 
     /// All tokens by name.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub async fn list(&self) -> Result<Vec<TokenView>, ServerError> {
-        let stored = self.read_all().await?.into_iter();
-        let stored = stored.map(|t| TokenView { spec: t.spec, declared: false, created_at: Some(t.created_at) });
+    #[must_use]
+    pub fn list(&self) -> Vec<TokenView> {
+        let view = |t: &Stored| TokenView { spec: t.spec.clone(), declared: false, created_at: Some(t.created_at) };
+        let mut all: Vec<_> = self.kept().named.values().map(view).collect();
         let declared = self.declared.values();
-        let declared = declared.map(|g| TokenView { spec: g.0.as_ref().clone(), declared: true, created_at: None });
-        let mut all: Vec<_> = stored.chain(declared).collect();
+        all.extend(declared.map(|g| TokenView { spec: g.0.as_ref().clone(), declared: true, created_at: None }));
         all.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
-        Ok(all)
+        all
     }
 
-    async fn find_stored(&self, name: &NodeId) -> Result<Stored, ServerError> {
-        if self.declared.values().any(|g| g.token_name() == name) {
+    /// What a stored token grants.
+    #[must_use]
+    pub fn stored(&self, name: &NodeId) -> Option<TokenSpec> {
+        self.kept().named.get(name).map(|stored| stored.spec.clone())
+    }
+
+    fn is_declared(&self, name: &NodeId) -> bool {
+        self.declared.values().any(|grant| grant.token_name() == name)
+    }
+
+    fn find_stored(&self, name: &NodeId) -> Result<Stored, ServerError> {
+        if self.is_declared(name) {
             let reason = format!("token `{name}` is declared in the configuration; change it there");
             return Err(ServerError::Taken { code: "token_declared", reason });
         }
-        let found = self.read_all().await?.into_iter().find(|t| t.spec.name == *name);
+        let found = self.kept().named.get(name).cloned();
         found.ok_or_else(|| ServerError::NotFound(format!("there is no token named `{name}`")))
     }
 
     async fn write(&self, spec: TokenSpec, created_at: Millis, secret: &Secret) -> Result<(), ServerError> {
-        self.put(&Stored { hash: fingerprint(secret.reveal()), created_at, spec }).await
+        self.put(Stored { hash: fingerprint(secret.reveal()), created_at, spec }).await
     }
 
-    async fn put(&self, stored: &Stored) -> Result<(), ServerError> {
-        let value = serde_json::to_string(stored).expect("a token serializes");
-        self.store.put_record(RecordKind::Token, stored.spec.name.to_string(), Some(value)).await?;
-        self.refresh().await
+    async fn put(&self, stored: Stored) -> Result<(), ServerError> {
+        let value = serde_json::to_string(&stored).expect("a token serializes");
+        self.record(&stored.spec.name, Some(value)).await?;
+        self.kept_mut().put(stored);
+        Ok(())
+    }
+
+    /// Writes a token into the store. After a failure nobody knows what stands there, so all is read again.
+    async fn record(&self, name: &NodeId, value: Option<String>) -> Result<(), ServerError> {
+        let written = self.store.put_record(RecordKind::Token, name.to_string(), value).await;
+        if written.is_err() {
+            self.refresh().await?;
+        }
+        Ok(written?)
     }
 
     async fn refresh(&self) -> Result<(), ServerError> {
-        let all = self.read_all().await?.into_iter();
-        let fresh = all.filter_map(|t| Some(grant(parse_fingerprint(&t.hash)?, t.spec))).collect();
-        *self.stored.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        let mut fresh = Kept::default();
+        self.read_all().await?.into_iter().for_each(|stored| fresh.put(stored));
+        *self.kept_mut() = fresh;
         Ok(())
+    }
+
+    fn kept(&self) -> RwLockReadGuard<'_, Kept> {
+        self.kept.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept_mut(&self) -> RwLockWriteGuard<'_, Kept> {
+        self.kept.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn read_all(&self) -> Result<Vec<Stored>, ServerError> {

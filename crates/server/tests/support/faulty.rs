@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use syncline_core::hub::{DocKey, Touch};
 use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
@@ -19,9 +19,11 @@ pub struct FaultyStore {
     inner: MemoryStore,
     pub passes: Semaphore,
     failure: OnceLock<fn() -> StoreError>,
-    /// How many reads of records may pass before one is held back with what it has read.
-    reads_before_late: AtomicUsize,
-    pub late_read: Semaphore,
+    /// How often all records of a kind were read.
+    pub reads_of_records: AtomicUsize,
+    /// Set where the next record is written only with a permit of `late_record`.
+    holds_record: AtomicBool,
+    pub late_record: Semaphore,
 }
 
 impl FaultyStore {
@@ -31,19 +33,20 @@ impl FaultyStore {
             inner: MemoryStore::default(),
             passes: Semaphore::new(0),
             failure: OnceLock::new(),
-            reads_before_late: AtomicUsize::new(usize::MAX),
-            late_read: Semaphore::new(0),
+            reads_of_records: AtomicUsize::new(0),
+            holds_record: AtomicBool::new(false),
+            late_record: Semaphore::new(0),
         })
     }
 
-    /// After so many more reads of records, one is answered only with a permit of `late_read`.
-    pub fn delay_read_after(&self, reads: usize) {
-        self.reads_before_late.store(reads, Ordering::SeqCst);
+    /// The next record is written only with a permit of `late_record`.
+    pub fn hold_next_record(&self) {
+        self.holds_record.store(true, Ordering::SeqCst);
     }
 
-    /// Whether the late read is being held back or has been.
-    pub fn read_is_late(&self) -> bool {
-        self.reads_before_late.load(Ordering::SeqCst) > usize::MAX / 2
+    /// Whether a record is still to be held.
+    pub fn holds_next_record(&self) -> bool {
+        self.holds_record.load(Ordering::SeqCst)
     }
 
     /// From now on every durable write fails.
@@ -142,18 +145,18 @@ impl Store for FaultyStore {
     }
 
     fn records(&self, kind: RecordKind) -> Answer<'_, Vec<Record>> {
-        let late = self.reads_before_late.fetch_sub(1, Ordering::SeqCst) == 0;
-        Box::pin(async move {
-            let read = self.inner.records(kind).await;
-            if late {
-                self.late_read.acquire().await.unwrap().forget();
-            }
-            read
-        })
+        self.reads_of_records.fetch_add(1, Ordering::SeqCst);
+        self.inner.records(kind)
     }
 
     fn put_record(&self, kind: RecordKind, key: String, value: Option<String>) -> Answer<'_, ()> {
-        self.inner.put_record(kind, key, value)
+        let late = self.holds_record.swap(false, Ordering::SeqCst);
+        Box::pin(async move {
+            if late {
+                self.late_record.acquire().await.unwrap().forget();
+            }
+            self.inner.put_record(kind, key, value).await
+        })
     }
 
     fn check(&self) -> Answer<'_, FailedSpaces> {
