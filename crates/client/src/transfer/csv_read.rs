@@ -43,6 +43,7 @@ impl<R: Read> CsvRecords<R> {
         if let Some(reason) = reader.get_ref().quotes.unclosed() {
             return Err(TransferError::Header { reason });
         }
+        let _header = reader.get_mut().quotes.next_row();
         let header = reader.byte_headers().map_err(|error| TransferError::Io(error.into()))?;
         let columns = columns(header).map_err(|reason| TransferError::Header { reason })?;
         Ok(CsvRecords { reader, columns, row: csv::ByteRecord::new(), records: 0 })
@@ -50,22 +51,23 @@ impl<R: Read> CsvRecords<R> {
 
     /// The next document.
     pub(super) fn read(&mut self) -> Result<Option<Value>, TransferError> {
-        let line = self.reader.position().line();
+        let behind = self.reader.position().line();
         let record = self.records + 1;
-        let refused = |line, reason| TransferError::Record { record, line, reason };
         self.reader.get_mut().bytes_left = ROW_BYTES_MAX;
-        match self.reader.read_byte_record(&mut self.row) {
+        let read = self.reader.read_byte_record(&mut self.row);
+        let line = self.reader.get_mut().quotes.next_row().unwrap_or(behind);
+        let refused = |reason| TransferError::Record { record, line, reason };
+        match read {
             Ok(true) => {}
             Ok(false) => return Ok(None),
-            Err(_) if self.reader.get_ref().bytes_left == 0 => return Err(refused(line, TOO_LONG.to_owned())),
+            Err(_) if self.reader.get_ref().bytes_left == 0 => return Err(refused(TOO_LONG.to_owned())),
             Err(error) => return Err(TransferError::Io(error.into())),
         }
         self.records = record;
-        let line = self.row.position().map_or(line, csv::Position::line);
         if let Some(reason) = self.reader.get_ref().quotes.unclosed() {
-            return Err(refused(line, reason));
+            return Err(refused(reason));
         }
-        self.document().map(Some).map_err(|reason| refused(line, reason))
+        self.document().map(Some).map_err(refused)
     }
 
     fn document(&self) -> Result<Value, String> {

@@ -167,6 +167,25 @@ fn broken_csv_names_the_record_the_line_and_the_column() {
 }
 
 #[test]
+fn lines_of_csv_are_counted_as_an_editor_counts_them() {
+    for end in ["\n", "\r\n"] {
+        for mark in ["", "\u{feff}"] {
+            // Line 1 is blank; the header's second cell ends in line 3, the last row stands in line 9.
+            let rows = ["", "a,\"b", "\"", "\"1", "2\",2", "3,\"\"\"\"", "", "", "4"];
+            let text = mark.to_owned() + &rows.join(end);
+            let (read, message) = broken(text.as_bytes(), Format::Csv);
+            assert_eq!((read, message.split(':').next().unwrap()), (2, "record 3 (line 9)"), "{text:?}");
+        }
+    }
+    assert!(broken("é\r\n1,2\r\n".as_bytes(), Format::Csv).1.starts_with("record 1 (line 2)"));
+    let message = Import::new(Dripping(b"a\r\n\r\n1,2\r\n"), Format::Csv).find_map(Result::err).unwrap().to_string();
+    assert!(message.starts_with("record 1 (line 3)"), "{message}");
+    let many: String = (0..20_000).map(|n| format!("{n},\"\r\n\"\r\n")).collect();
+    let message = broken(format!("a,b\r\n{many}x\r\n").as_bytes(), Format::Csv).1;
+    assert!(message.starts_with("record 20001 (line 40002)"), "{message}");
+}
+
+#[test]
 fn endless_records_are_cut_off() {
     let endless = |start: &'static [u8]| start.chain(std::io::repeat(b'x'));
     let message = |start, format| Import::new(endless(start), format).next().unwrap().unwrap_err().to_string();
