@@ -37,6 +37,6 @@ pub mod store;
 pub use error::{Denied, ServerError};
 pub use http::{Server, open, router};
 pub use options::{
-    Bounds, DeclaredRule, ExchangeOptions, LiveOptions, Options, Retention, RoomsOptions, Settings, TlsFiles,
-    UnknownTypes,
+    Bounds, DEFAULT_ROOMS, DeclaredRule, ExchangeOptions, LiveOptions, Options, RedisAddress, RedisOptions, Retention,
+    RoomRule, RoomsOptions, Settings, TlsFiles, UnknownTypes,
 };

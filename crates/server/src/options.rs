@@ -1,6 +1,12 @@
 //! Everything that can be set on a hub, with its defaults. Owns no parsing: files, variables and
 //! flags are the business of whoever embeds the hub.
 
+mod redis;
+mod rooms;
+
+pub use redis::{RedisAddress, RedisOptions};
+pub use rooms::{DEFAULT_ROOMS, RoomsOptions, RoomRule};
+
 use crate::auth::DeclaredToken;
 use crate::clock::Clock;
 use std::collections::BTreeSet;
@@ -27,8 +33,10 @@ pub struct Options {
     pub exchange: ExchangeOptions,
     /// What live connections may use.
     pub live: LiveOptions,
-    /// Who may listen in rooms.
+    /// Rooms for pages.
     pub rooms: RoomsOptions,
+    /// The Redis between several workers; `None`: there is one worker.
+    pub redis: Option<RedisOptions>,
     /// Origins whose pages may call the hub; `*` alone: every origin. Empty: no CORS headers.
     pub cors_origins: Vec<String>,
     /// Whether `/metrics` answers without a token. Names of spaces need an admin's either way.
@@ -49,6 +57,7 @@ impl Default for Options {
             exchange: ExchangeOptions::default(),
             live: LiveOptions::default(),
             rooms: RoomsOptions::default(),
+            redis: None,
             cors_origins: Vec::new(),
             open_metrics: true,
             tls: None,
@@ -160,13 +169,6 @@ impl Default for LiveOptions {
             ping_timeout: Duration::from_secs(5),
         }
     }
-}
-
-/// Who may listen in rooms.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct RoomsOptions {
-    /// Whether pages may connect without a token (`rooms.anonymous`).
-    pub anonymous: bool,
 }
 
 /// PEM files for HTTPS.

@@ -26,6 +26,8 @@ enum Action {
   syncline token add kiosk --access read --collections menu --expires 30d
   syncline token add shop-7 --space shop --collections orders,stock
   syncline token add wise-app --collection notes             for apps that use the bare /sync/… paths
+  syncline token add back-end --emit                         publish events to pages (POST /api/sync/emit)
+  syncline token add staff-page --access read --rooms files,admin
   syncline token add ops --access admin")]
     Add(AddArgs),
     /// List the tokens (never their secrets)
@@ -55,6 +57,12 @@ struct AddArgs {
     /// Its collection on the bare /sync/… paths [default: the hub's default collection]
     #[arg(long, value_name = "NAME")]
     collection: Option<String>,
+    /// Let it publish events to rooms
+    #[arg(long)]
+    emit: bool,
+    /// The only rooms that it opens, those that need a grant among them [default: all that need none]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    rooms: Vec<String>,
     /// When it ends: a duration (30d, 12h) or a time (2027-01-31T00:00:00Z) [default: never]
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
@@ -108,6 +116,8 @@ async fn add(args: &AddArgs, output: Output) -> Result<(), CliError> {
         collections: args.collections.clone(),
         collection: args.collection.clone(),
         node: args.node.clone(),
+        emit: args.emit,
+        rooms: args.rooms.clone(),
         expires: args.expires.clone(),
     };
     let make = async |admin: &Admin, space| admin.add_token(wish.spec(&space)?).await;
@@ -121,26 +131,32 @@ async fn list(args: &ListArgs, output: Output) -> Result<(), CliError> {
         if tokens.is_empty() {
             return "There are no tokens. Make one: syncline token add NAME".into();
         }
-        let mut table = Table::new(["NAME", "ACCESS", "SPACE", "COLLECTIONS", "NODE", "EXPIRES", "FROM"]);
+        let mut table = Table::new(["NAME", "ACCESS", "SPACE", "COLLECTIONS", "ROOMS", "NODE", "EXPIRES", "FROM"]);
         tokens.iter().for_each(|token| table.row(row(token)));
         table.render(output)
     })
 }
 
-fn row(token: &TokenView) -> [String; 7] {
+fn row(token: &TokenView) -> [String; 8] {
     let spec = &token.spec;
-    let names = |names: &std::collections::BTreeSet<_>| {
-        names.iter().map(ToString::to_string).collect::<Vec<String>>().join(",")
-    };
     [
         spec.name.to_string(),
-        access_of(spec).into(),
+        match access_of(spec) {
+            "admin" => "admin".into(),
+            access if spec.emit => format!("{access}, emit"),
+            access => access.into(),
+        },
         spec.space.as_ref().map_or("*".into(), ToString::to_string),
         spec.collections.as_ref().map_or("*".into(), names),
+        spec.rooms.as_ref().map_or("*".into(), names),
         spec.node.as_ref().map_or("any".into(), ToString::to_string),
         spec.expires_at.map_or("never".into(), Millis::iso),
         if token.declared { "configuration".into() } else { "store".into() },
     ]
+}
+
+fn names<T: ToString>(names: &std::collections::BTreeSet<T>) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<String>>().join(",")
 }
 
 fn show_once(token: &NewToken, output: Output) -> Result<(), CliError> {

@@ -1,7 +1,7 @@
 //! Reading `syncline.toml`: every value checked against the table of keys, with the line it stands
 //! on. Knows nothing of variables and flags.
 
-use super::keys::{COLLECTION_KEYS, KEYS, Key, Kind, TOKEN_KEYS, nearest};
+use super::keys::{COLLECTION_KEYS, KEYS, Key, Kind, ROOM_KEYS, TOKEN_KEYS, nearest};
 use super::value::{Value, depth, read};
 use crate::error::CliError;
 use std::collections::BTreeMap;
@@ -18,9 +18,11 @@ pub struct FileLayer {
     pub tokens: Vec<Entry>,
     /// The `[[collections]]`.
     pub collections: Vec<Entry>,
+    /// The `[[rooms.room]]`.
+    pub rooms: Vec<Entry>,
 }
 
-/// One `[[tokens]]` or `[[collections]]` entry.
+/// One `[[tokens]]`, `[[collections]]` or `[[rooms.room]]` entry.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// `FILE:LINE` of its beginning.
@@ -75,6 +77,7 @@ impl Reader<'_> {
             match (path.as_str(), value.get_ref()) {
                 ("tokens", _) => layer.tokens = self.entries("tokens", TOKEN_KEYS, value)?,
                 ("collections", _) => layer.collections = self.entries("collections", COLLECTION_KEYS, value)?,
+                ("rooms.room", _) => layer.rooms = self.entries("rooms.room", ROOM_KEYS, value)?,
                 (_, DeValue::Table(inner)) if KEYS.iter().any(|key| key.name.starts_with(&inside)) => {
                     self.table(&inside, inner, layer)?;
                 }
@@ -126,7 +129,7 @@ impl Reader<'_> {
 
     fn known(&self, path: &str, keys: &'static [Key], span: Range<usize>) -> Result<&'static Key, CliError> {
         keys.iter().find(|key| key.name == path).ok_or_else(|| {
-            let tables = ["tokens", "collections"].into_iter().filter(|_| std::ptr::eq(keys, KEYS));
+            let tables = ["tokens", "collections", "rooms.room"].into_iter().filter(|_| std::ptr::eq(keys, KEYS));
             CliError::UnknownKey {
                 place: self.place(span),
                 key: path.to_owned(),
@@ -159,10 +162,14 @@ impl Reader<'_> {
 /// TOML has types of its own: a number in quotes is not a number, and a list is an array.
 fn typed(kind: Kind, value: &DeValue<'_>) -> Option<Value> {
     match (kind, value) {
-        (Kind::Count | Kind::Depth | Kind::List, DeValue::String(_)) => None,
+        (Kind::Count | Kind::Whole | Kind::Depth | Kind::List | Kind::Switch, DeValue::String(_)) => None,
+        (Kind::Switch, DeValue::Boolean(on)) => Some(Value::Text(on.to_string())),
         (_, DeValue::String(text)) => read(kind, text),
         (Kind::Count | Kind::Bytes | Kind::Millis, DeValue::Integer(number)) => {
             u64::from_str_radix(number.as_str(), number.radix()).ok().filter(|n| *n > 0).map(Value::Number)
+        }
+        (Kind::Whole, DeValue::Integer(number)) => {
+            u64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::Number)
         }
         (Kind::Depth, DeValue::Integer(number)) => {
             u64::from_str_radix(number.as_str(), number.radix()).ok().and_then(depth).map(Value::Number)

@@ -17,6 +17,10 @@ pub enum Kind {
     Name,
     /// A whole number above zero.
     Count,
+    /// A whole number.
+    Whole,
+    /// `true` or `false`.
+    Switch,
     /// Bytes: a whole number, or text such as `64 MiB`.
     Bytes,
     /// Milliseconds: a whole number, or text such as `15s`.
@@ -39,6 +43,8 @@ impl Kind {
             Kind::Path => "a path in quotes".into(),
             Kind::Name => "a name (letters, digits, `_`, `-`, `.`; at most 128 bytes; not starting with `.`)".into(),
             Kind::Count => "a whole number above zero".into(),
+            Kind::Whole => "a whole number, 0 or more".into(),
+            Kind::Switch => "true or false".into(),
             Kind::Depth => format!("a whole number from 1 to {}", Limits::DEPTH_MAX),
             Kind::Bytes => "a number of bytes, e.g. 1048576 or \"1 MiB\"".into(),
             Kind::Millis => "a number of milliseconds, e.g. 15000 or \"15s\"".into(),
@@ -108,6 +114,29 @@ pub const KEYS: &[Key] = &[
         "quarantine",
         "An entity of another type is set aside, or its packet refused.",
     ),
+    key(
+        "rooms.anonymous",
+        Kind::Switch,
+        "false",
+        "Whether pages without a token are let in, to rooms of the default space that need no grant.",
+    ),
+    key("rooms.idle_seconds", Kind::Count, "30", "After so long without an event a page refreshes by itself."),
+    key("rooms.debounce", Kind::Duration, "200ms", "Soft refreshes of a room within this time are told as one."),
+    key("rooms.event_bytes", Kind::Bytes, "64 KiB", "Bytes of the data of one event."),
+    key("rooms.queued_events", Kind::Count, "4096", "Events that wait for their delivery."),
+    key("redis.url", Kind::Secret, "", "The Redis between several workers: redis://:PASSWORD@HOST:6379/0."),
+    key("redis.socket", Kind::Path, "", "The socket file of that Redis, instead of a URL."),
+    key("redis.host", Kind::Text, "", "The host of that Redis, instead of a URL."),
+    key("redis.port", Kind::Count, "6379", "Its port."),
+    key("redis.username", Kind::Text, "", "The user of its access lists."),
+    key("redis.password", Kind::Secret, "", "Its password."),
+    key("redis.password_file", Kind::Path, "", "A file that holds its password."),
+    key("redis.db", Kind::Whole, "0", "Its database."),
+    key("redis.channel", Kind::Text, "syncline", "How the names of the hub's own channels begin."),
+    key("redis.emitters", Kind::List, "python,node", "Emitters of other back ends whose events are passed on."),
+    key("redis.python_channel", Kind::Text, "socketio", "The channel of python-socketio."),
+    key("redis.node_channel", Kind::Text, "socket.io", "How the channels of the Node emitter begin."),
+    key("redis.queued_messages", Kind::Count, "10000", "Messages that wait to be published; further ones are dropped."),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines look."),
     key("log.level", Kind::Choice(LEVELS), "info", "The least important log lines that are written."),
     key("limits.body_bytes", Kind::Bytes, "64 MiB", "Bytes of a request body."),
@@ -168,6 +197,8 @@ pub const TOKEN_KEYS: &[Key] = &[
     ),
     key("collections", Kind::List, "", "The collections it may use; all when it names none."),
     key("collection", Kind::Name, "", "Its collection on bare /sync/… paths."),
+    key("emit", Kind::Switch, "false", "Whether it may publish events to rooms."),
+    key("rooms", Kind::List, "", "The rooms that it opens; all that need no grant when it names none."),
     key("node", Kind::Text, "", "The one node that may use it."),
     key("expires", Kind::Text, "", "When it ends, e.g. \"2027-01-31T00:00:00Z\"."),
 ];
@@ -182,6 +213,14 @@ pub const COLLECTION_KEYS: &[Key] = &[
         "",
         "How concurrent edits are decided.",
     ),
+];
+
+/// The keys of one `[[rooms.room]]` entry.
+pub const ROOM_KEYS: &[Key] = &[
+    key("name", Kind::Text, "", "The room's name: a-z, 0-9, _ and -."),
+    key("grant", Kind::Switch, "false", "Whether only tokens that name the room open it."),
+    key("collections", Kind::List, "", "Collections whose changes are told there; the one of its name by default."),
+    key("refresh_on", Kind::List, "", "Events that softly refresh it as well."),
 ];
 
 /// The known name that is most like `wrong`, when one is alike at all.
@@ -224,7 +263,7 @@ mod tests {
 
     #[test]
     fn every_default_is_a_value_of_its_kind() {
-        for key in KEYS.iter().chain(TOKEN_KEYS).chain(COLLECTION_KEYS).filter(|key| !key.default.is_empty()) {
+        for key in KEYS.iter().chain(TOKEN_KEYS).chain(COLLECTION_KEYS).chain(ROOM_KEYS).filter(|key| !key.default.is_empty()) {
             assert!(super::super::value::read(key.kind, key.default).is_some(), "{}", key.name);
         }
     }

@@ -14,6 +14,7 @@ use crate::error::CliError;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The file that is read when it exists and no other is named.
 pub const DEFAULT_FILE: &str = "syncline.toml";
@@ -61,6 +62,8 @@ pub struct Config {
     pub tokens: Vec<Entry>,
     /// The `[[collections]]` of the file.
     pub collections: Vec<Entry>,
+    /// The `[[rooms.room]]` of the file.
+    pub rooms: Vec<Entry>,
     /// The file that was read.
     pub file: Option<PathBuf>,
     /// Variables that begin with `SYNCLINE_` and set nothing. Orchestrators invent such names, so
@@ -101,6 +104,7 @@ impl Config {
                 .collect(),
             tokens: Vec::new(),
             collections: Vec::new(),
+            rooms: Vec::new(),
             file: None,
             strange_variables: Vec::new(),
         }
@@ -113,6 +117,7 @@ impl Config {
         }
         self.tokens = layer.tokens;
         self.collections = layer.collections;
+        self.rooms = layer.rooms;
         Ok(())
     }
 
@@ -174,6 +179,11 @@ impl Config {
         self.text(name).map(PathBuf::from)
     }
 
+    /// Whether a switch is on.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.text(name) == Some("true")
+    }
+
     /// The number of a key; every numeric key has a default.
     ///
     /// # Panics
@@ -183,6 +193,16 @@ impl Config {
             Value::Number(n) => *n,
             _ => unreachable!("numeric keys have defaults"),
         }
+    }
+
+    /// A number that bounds what is in memory.
+    pub fn size(&self, name: &str) -> usize {
+        usize::try_from(self.number(name)).unwrap_or(usize::MAX)
+    }
+
+    /// A key that takes a duration.
+    pub fn duration(&self, name: &str) -> Duration {
+        Duration::from_millis(self.number(name))
     }
 
     /// The items of a list key.

@@ -53,6 +53,8 @@ pub fn read(kind: Kind, text: &str) -> Option<Value> {
         Kind::Name => SpaceName::new(text).ok().map(|name| Value::Text(name.to_string())),
         Kind::Choice(words) => words.contains(&text).then(|| Value::Text(text.to_owned())),
         Kind::Count => text.parse().ok().filter(|n| *n > 0).map(Value::Number),
+        Kind::Whole => text.parse().ok().map(Value::Number),
+        Kind::Switch => matches!(text, "true" | "false").then(|| Value::Text(text.to_owned())),
         Kind::Depth => depth(text.parse().ok()?).map(Value::Number),
         Kind::Bytes => read_unit(text, BYTES, 1).filter(|n| *n > 0).map(Value::Number),
         Kind::Millis => read_unit(text, DURATIONS, 1).filter(|n| *n > 0).map(Value::Number),

@@ -1,6 +1,7 @@
 //! From the configuration to the options of the hub library, with every value checked that the
 //! table of keys alone cannot check. Opens no store and no socket.
 
+use super::live::{redis, rooms};
 use super::wish::TokenWish;
 use crate::config::{Config, Entry};
 use crate::error::CliError;
@@ -35,6 +36,8 @@ pub fn options(config: &Config) -> Result<Options, CliError> {
         tokens: declared_tokens(config)?,
         collections: config.collections.iter().map(|entry| rule(entry, config)).collect::<Result<_, _>>()?,
         exchange: exchange(config)?,
+        rooms: rooms(config)?,
+        redis: redis(config)?,
         cors_origins: config.list("cors.origins").to_vec(),
         open_metrics: config.text("metrics.access") == Some("open"),
         tls: tls(config)?,
@@ -188,9 +191,9 @@ fn retention(config: &Config) -> Retention {
 }
 
 fn size(config: &Config, key: &str) -> usize {
-    usize::try_from(config.number(key)).unwrap_or(usize::MAX)
+    config.size(key)
 }
 
 fn duration(config: &Config, key: &str) -> Duration {
-    Duration::from_millis(config.number(key))
+    config.duration(key)
 }

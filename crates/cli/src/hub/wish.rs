@@ -3,7 +3,7 @@
 use crate::config::{Entry, read_millis};
 use crate::error::CliError;
 use std::time::{SystemTime, UNIX_EPOCH};
-use syncline_core::model::{CollectionName, Millis, NodeId, SpaceName};
+use syncline_core::model::{CollectionName, Millis, NodeId, RoomName, SpaceName};
 use syncline_server::auth::TokenSpec;
 
 /// What somebody wants a token to be.
@@ -21,6 +21,10 @@ pub struct TokenWish {
     pub collection: Option<String>,
     /// The only node that may use it.
     pub node: Option<String>,
+    /// Whether it may publish events to rooms.
+    pub emit: bool,
+    /// Its rooms; empty: all that need no grant.
+    pub rooms: Vec<String>,
     /// Its end: a time, or a duration from now on.
     pub expires: Option<String>,
 }
@@ -36,6 +40,8 @@ impl TokenWish {
             collections: entry.list("collections").unwrap_or_default().to_vec(),
             collection: text("collection"),
             node: text("node"),
+            emit: entry.text("emit") == Some("true"),
+            rooms: entry.list("rooms").unwrap_or_default().to_vec(),
             expires: text("expires"),
         }
     }
@@ -53,6 +59,7 @@ impl TokenWish {
             None => Some(default_space.clone()),
         };
         let collections: Result<_, _> = self.collections.iter().map(CollectionName::new).collect();
+        let rooms: Result<_, _> = self.rooms.iter().map(RoomName::new).collect();
         Ok(TokenSpec {
             name: NodeId::new(&self.name)?,
             space,
@@ -61,6 +68,8 @@ impl TokenWish {
             read: access != "write",
             write: access != "read",
             admin: access == "admin",
+            emit: self.emit,
+            rooms: if self.rooms.is_empty() { None } else { Some(rooms?) },
             expires_at: self.expires.as_deref().map(read_expiry).transpose()?,
             node: self.node.as_ref().map(NodeId::new).transpose()?,
         })

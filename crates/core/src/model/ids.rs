@@ -174,3 +174,44 @@ text_id!(
     /// Identity of a log's history. It changes when a hub is restored from a backup.
     Epoch, "epoch", |text| if text.is_empty() { None } else { token_rule(text) }
 );
+text_id!(
+    /// A named group of live listeners: 1 to 64 of `a-z`, `0-9`, `_` and `-`.
+    RoomName, "room", |text| {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-');
+        if text.is_empty() || text.len() > 64 {
+            Some("must have 1 to 64 bytes")
+        } else if text.bytes().all(plain) {
+            None
+        } else {
+            Some("may hold `a-z`, `0-9`, `_` and `-`")
+        }
+    }
+);
+text_id!(
+    /// What listeners of a room are told, such as `files:changed`. Names by which the event sync or Socket.IO
+    /// itself speak are not to be had: whoever may publish an event could otherwise forge documents.
+    EventName, "event", |text| {
+        if text.is_empty() || text.len() > 128 {
+            Some("must have 1 to 128 bytes")
+        } else if text.chars().any(char::is_control) {
+            Some("must not hold control characters")
+        } else if is_taken(text) {
+            Some("is a name of the protocol's own; take another one, such as `files:changed`")
+        } else {
+            None
+        }
+    }
+);
+impl EventName {
+    /// The part before the first colon, where it is the name of a room.
+    #[must_use]
+    pub fn topic(&self) -> Option<RoomName> {
+        RoomName::new(self.0.split_once(':')?.0).ok()
+    }
+}
+
+fn is_taken(event: &str) -> bool {
+    const TAKEN: [&str; 7] =
+        ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener", "error"];
+    TAKEN.contains(&event) || event.starts_with("client:") || event.starts_with("server:")
+}

@@ -4,7 +4,7 @@ use super::spec::TokenSpec;
 use crate::error::{Denied, ServerError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use syncline_core::model::{Claim, CollectionName, NodeId, SpaceName};
+use syncline_core::model::{Claim, CollectionName, NodeId, RoomName, SpaceName};
 
 /// What a request wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +87,33 @@ impl Grant {
         } else {
             let missing = format!("collection `{collection}` is not among its collections");
             Err(self.refuse_part(missing, Denied::Collection(collection.clone())))
+        }
+    }
+
+    /// Checks joining a room; `granted`: only a token that names it opens it.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`] naming the room.
+    pub fn check_room(&self, room: &RoomName, granted: bool) -> Result<(), ServerError> {
+        let open = match &self.0.rooms {
+            Some(rooms) => rooms.contains(room),
+            None => self.0.admin || !granted,
+        };
+        if open { Ok(()) } else { Err(self.refuse(format!("room `{room}` is not among its rooms (`--rooms {room}`)"))) }
+    }
+
+    /// Checks publishing an event to a room, or with `None` to everybody in the space.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`] naming what is missing.
+    pub fn check_emit(&self, room: Option<&RoomName>) -> Result<(), ServerError> {
+        if !(self.0.emit || self.0.admin) {
+            return Err(self.refuse("it has no right to publish events (`--emit`)".to_owned()));
+        }
+        match (&self.0.rooms, room) {
+            (None, _) => Ok(()),
+            (Some(_), Some(room)) => self.check_room(room, true),
+            (Some(_), None) => Err(self.refuse("it is for some rooms only, and the event is for everybody".to_owned())),
         }
     }
 

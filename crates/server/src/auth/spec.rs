@@ -4,7 +4,7 @@ use crate::error::ServerError;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
-use syncline_core::model::{CollectionName, Millis, NodeId, SpaceName};
+use syncline_core::model::{CollectionName, Millis, NodeId, RoomName, SpaceName};
 
 /// Leaves room for what the hub puts around it to name the token's foreign clients.
 const NAME_BYTES_MAX: usize = 120;
@@ -33,6 +33,12 @@ pub struct TokenSpec {
     /// Whether it may administer the hub.
     #[serde(default)]
     pub admin: bool,
+    /// Whether it may publish events to rooms.
+    #[serde(default)]
+    pub emit: bool,
+    /// The only rooms that it opens, those that need a grant among them; `None`: all that need none.
+    #[serde(default)]
+    pub rooms: Option<BTreeSet<RoomName>>,
     /// Refused from this time on.
     #[serde(default)]
     pub expires_at: Option<Millis>,
@@ -48,11 +54,11 @@ impl TokenSpec {
     /// # Errors
     /// [`ServerError::BadRequest`].
     pub fn check(&self) -> Result<(), ServerError> {
-        let limited = self.space.is_some() || self.collections.is_some() || self.node.is_some();
+        let limited = self.space.is_some() || self.collections.is_some() || self.node.is_some() || self.rooms.is_some();
         if self.admin && limited {
             let name = &self.name;
             let reason = format!(
-                "token `{name}` is to administer the whole hub and to be limited to a space, collections or a node; \
+                "token `{name}` is to administer the whole hub and to be limited to a space, collections, rooms or a node; \
                  leave out one of the two"
             );
             return Err(ServerError::bad("malformed_token", reason));
@@ -90,6 +96,8 @@ impl TokenSpec {
             read: true,
             write: true,
             admin: false,
+            emit: false,
+            rooms: None,
             expires_at: None,
             node: None,
         }

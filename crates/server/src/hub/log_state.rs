@@ -2,13 +2,15 @@
 
 use crate::store::{Head, NodeRow, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock};
 use syncline_core::model::{Author, CollectionName, Lsn, NodeId};
 use tokio::sync::watch;
 
 pub(super) struct LogState {
     pub(super) head: watch::Sender<Head>,
-    opened_at: Lsn,
+    /// Up to here it is not known which collections changed where.
+    unknown_upto: AtomicU64,
     touched: RwLock<BTreeMap<CollectionName, Lsn>>,
     authors: RwLock<BTreeMap<NodeId, Author>>,
     owners: RwLock<BTreeMap<NodeId, NodeId>>,
@@ -21,7 +23,7 @@ impl LogState {
         let owners = nodes.iter().filter_map(owned).collect();
         let known = nodes.into_iter().filter_map(|n| Some((NodeId::new(n.node).ok()?, n.author))).collect();
         LogState {
-            opened_at: head.last_change,
+            unknown_upto: AtomicU64::new(head.last_change.0),
             head: watch::channel(head).0,
             touched: RwLock::default(),
             authors: RwLock::new(known),
@@ -38,12 +40,33 @@ impl LogState {
         if !fresh.is_empty() {
             self.authors.write().unwrap_or_else(PoisonError::into_inner).extend(fresh);
         }
-        self.head.send_replace(head);
+        self.take_over(head);
+    }
+
+    /// Takes over where the store's log stands, as another worker may have left it. `false`: no news.
+    pub(super) fn refresh(&self, head: Head) -> bool {
+        let known = self.head.borrow().clone();
+        if head.lsn <= known.lsn && head.epoch == known.epoch {
+            return false;
+        }
+        self.unknown_upto.fetch_max(head.last_change.0, Ordering::AcqRel);
+        self.take_over(head)
+    }
+
+    /// A head that was read earlier than the known one says nothing new.
+    fn take_over(&self, head: Head) -> bool {
+        self.head.send_if_modified(|known| {
+            let newer = head.lsn > known.lsn || head.epoch != known.epoch;
+            if newer {
+                *known = head;
+            }
+            newer
+        })
     }
 
     /// Whether there may be changes of these collections (`None`: any) after a position.
     pub(super) fn may_have_news(&self, collections: Option<&BTreeSet<CollectionName>>, after: Lsn) -> bool {
-        if after < self.opened_at {
+        if after.0 < self.unknown_upto.load(Ordering::Acquire) {
             return true;
         }
         let Some(names) = collections else { return self.head.borrow().last_change > after };

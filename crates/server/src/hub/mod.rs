@@ -29,6 +29,7 @@ pub struct Hub {
     settings: Settings,
     meters: Arc<Meters>,
     spaces: RwLock<BTreeMap<SpaceName, Arc<Space>>>,
+    in_use: watch::Sender<usize>,
     leaving: watch::Sender<bool>,
     closing: watch::Sender<bool>,
 }
@@ -38,7 +39,8 @@ impl Hub {
     #[must_use]
     pub fn new(store: Arc<dyn Store>, settings: Settings, meters: Arc<Meters>) -> Arc<Hub> {
         let (leaving, closing) = (watch::channel(false).0, watch::channel(false).0);
-        let hub = Arc::new(Hub { store, settings, meters, spaces: RwLock::default(), leaving, closing });
+        let (spaces, in_use) = (RwLock::default(), watch::channel(0).0);
+        let hub = Arc::new(Hub { store, settings, meters, spaces, in_use, leaving, closing });
         tokio::spawn(upkeep::run(Arc::downgrade(&hub), hub.closing.subscribe()));
         hub
     }
@@ -85,7 +87,15 @@ impl Hub {
             let (store, meters) = (Arc::clone(&self.store), Arc::clone(&self.meters));
             Space::start(name.clone(), store, self.settings, meters, (head, nodes), self.closing.subscribe())
         };
-        Ok(Arc::clone(spaces.entry(name.clone()).or_insert_with(open)))
+        let space = Arc::clone(spaces.entry(name.clone()).or_insert_with(open));
+        self.in_use.send_if_modified(|known| std::mem::replace(known, spaces.len()) != spaces.len());
+        Ok(space)
+    }
+
+    /// Changes when a space is taken into use that was not in use since the hub started.
+    #[must_use]
+    pub fn spaces_in_use(&self) -> watch::Receiver<usize> {
+        self.in_use.subscribe()
     }
 
     /// The spaces in use since the hub started.
@@ -112,6 +122,12 @@ impl Hub {
     #[must_use]
     pub fn leaving(&self) -> watch::Receiver<bool> {
         self.leaving.subscribe()
+    }
+
+    /// Becomes true when the hub closes; background work then ends.
+    #[must_use]
+    pub fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
     }
 
     /// Tells everything that waits to come to its end. Pushes are still committed.

@@ -22,6 +22,7 @@ pub struct Space {
     pub(super) settings: Settings,
     queue: mpsc::Sender<Job>,
     drained: watch::Receiver<bool>,
+    opened_at: Lsn,
     pub(super) log: Arc<LogState>,
     cursors: Mutex<Cursors>,
 }
@@ -47,6 +48,7 @@ impl Space {
     ) -> Arc<Space> {
         let (queue, jobs) = mpsc::channel(settings.bounds.queued_pushes.max(1));
         let (drained_tx, drained) = watch::channel(false);
+        let opened_at = head.last_change;
         let log = Arc::new(LogState::new(head, nodes));
         let committer =
             Committer { space: name.clone(), store: Arc::clone(&store), settings, meters, log: Arc::clone(&log) };
@@ -54,7 +56,7 @@ impl Space {
             committer.run(jobs, closing).await;
             drained_tx.send_replace(true);
         });
-        Arc::new(Space { name, store, settings, queue, drained, log, cursors: Mutex::default() })
+        Arc::new(Space { name, store, settings, queue, drained, opened_at, log, cursors: Mutex::default() })
     }
 
     /// The space's name.
@@ -73,6 +75,22 @@ impl Space {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Head> {
         self.log.head.subscribe()
+    }
+
+    /// Where the log stood when the space was taken into use here: what comes after it passes through
+    /// [`Space::watch`].
+    #[must_use]
+    pub fn opened_at(&self) -> Lsn {
+        self.opened_at
+    }
+
+    /// Looks where the log stands in the store, after another worker may have committed there. Readers wake if
+    /// there is news; `false`: there is none.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn refresh(&self) -> Result<bool, ServerError> {
+        Ok(self.log.refresh(self.store.head(&self.name).await?))
     }
 
     /// Whether there may be changes of these collections (`None`: any) after a position.
