@@ -76,7 +76,7 @@ impl ServerError {
             ServerError::NotFound(_)
             | ServerError::UnknownNode { .. }
             | ServerError::Store(StoreError::UnknownSpace(_)) => StatusCode::NOT_FOUND,
-            ServerError::Unfit { .. } | ServerError::Malformed(Malformed::Element { .. }) => {
+            ServerError::Unfit { .. } | ServerError::Field { .. } | ServerError::Malformed(Malformed::Element { .. }) => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             ServerError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
@@ -110,6 +110,9 @@ impl ServerError {
             }
             ServerError::Forbidden { part: Denied::Reading, .. } => {
                 object.insert("access".to_owned(), json!("read"));
+            }
+            ServerError::Field { field, .. } => {
+                object.insert("field".to_owned(), json!(field));
             }
             ServerError::SchemaVersion { sent, supported } => {
                 object.insert("sent".to_owned(), json!(sent));

@@ -6,7 +6,10 @@ use crate::hub::{Hub, Space};
 use crate::meters::Meters;
 use crate::nodes::Nodes;
 use crate::options::Options;
-use crate::socket::Door;
+use crate::redis::Link;
+use crate::rooms::{self, Rooms};
+use crate::socket::{Door, Listener};
+use crate::workers;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use std::sync::Arc;
@@ -33,6 +36,8 @@ pub struct App {
     pub options: Options,
     /// What is counted.
     pub meters: Arc<Meters>,
+    /// What pages are told.
+    pub rooms: Arc<Rooms>,
     /// Where live connections come in.
     pub door: Door,
     requests: Arc<Semaphore>,
@@ -48,7 +53,8 @@ pub struct Slot {
 }
 
 impl App {
-    /// Puts the parts together.
+    /// Puts the parts together. Must be called inside a Tokio runtime, which then also runs the rooms and the link
+    /// to Redis.
     #[must_use]
     pub fn new(hub: Arc<Hub>, tokens: Tokens, options: Options, meters: Arc<Meters>) -> Arc<App> {
         let bounds = &options.settings.bounds;
@@ -57,9 +63,17 @@ impl App {
         let woken = Arc::new(Semaphore::new(WOKEN_READS));
         let body_bytes = Arc::new(Semaphore::new(bounds.inflight_body_bytes.min(Semaphore::MAX_PERMITS)));
         let nodes = Nodes::new(Arc::clone(hub.store()), &options.exchange.hub_id, bounds.node_packets);
+        let (link, feed) = options.redis.clone().map(|redis| Link::new(redis, Arc::clone(&meters))).unzip();
+        let (space, joined) = (options.default_space.clone(), options.live.joins);
+        let rooms = Rooms::open(options.rooms.clone(), space, joined, link, Arc::clone(&meters));
+        tokio::spawn(rooms::follow(Arc::clone(&rooms), Arc::clone(&hub)));
+        if let Some(feed) = feed {
+            workers::start(feed, &hub, &rooms);
+        }
+        let listeners: Arc<[Arc<dyn Listener>]> = Arc::new([Arc::clone(&rooms) as Arc<dyn Listener>]);
         Arc::new_cyclic(|app| {
-            let door = Door::new(app.clone(), &options.live, Arc::clone(&meters));
-            App { hub, tokens, nodes, options, meters, door, requests, waiting, woken, body_bytes }
+            let door = Door::new(app.clone(), listeners, &options.live, Arc::clone(&meters));
+            App { hub, tokens, nodes, options, meters, rooms, door, requests, waiting, woken, body_bytes }
         })
     }
 

@@ -97,6 +97,14 @@ pub enum ServerError {
         /// What does not fit and what would.
         reason: String,
     },
+    /// A field of a request that is not what it has to be.
+    #[error("`{field}`: {rule}")]
+    Field {
+        /// Its name.
+        field: String,
+        /// What it has to be.
+        rule: String,
+    },
     /// A packet of another major version.
     #[error(
         "schema_version {sent} is not supported: the hub has {supported} (`exchange.schema_version`); nothing of the packet was taken, update the older side and send it again"
@@ -181,6 +189,7 @@ impl ServerError {
             | ServerError::TooMuch { .. }
             | ServerError::UnknownNode { .. }
             | ServerError::Unfit { .. }
+            | ServerError::Field { .. }
             | ServerError::SchemaVersion { .. }
             | ServerError::Encoding(_)
             | ServerError::Config(_) => Kind::Reject,
@@ -196,6 +205,7 @@ impl ServerError {
             | ServerError::Taken { code, .. }
             | ServerError::Unfit { code, .. }
             | ServerError::TooMuch { code, .. } => code,
+            ServerError::Field { .. } => "malformed_field",
             ServerError::UnknownNode { .. } => "unknown_node",
             ServerError::SchemaVersion { .. } => "schema_mismatch",
             ServerError::Unauthorized { .. } => "unauthorized",

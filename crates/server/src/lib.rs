@@ -31,8 +31,11 @@ pub mod hub;
 pub mod meters;
 pub mod nodes;
 mod options;
+pub mod redis;
+pub mod rooms;
 pub mod socket;
 pub mod store;
+mod workers;
 
 pub use error::{Denied, ServerError};
 pub use http::{Server, open, router};

@@ -13,6 +13,7 @@ const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 const VERDICTS: [Verdict; 5] =
     [Verdict::Applied, Verdict::Merged, Verdict::Superseded, Verdict::Rejected, Verdict::Duplicate];
 const REFUSED: &str = "syncline_refused_total";
+const REDIS_REFUSED: &str = "syncline_redis_refused_total";
 const META: Metadata<'static> = Metadata::new("syncline", Level::INFO, None);
 
 /// The hub's counters. Those on hot paths are looked up once, here.
@@ -41,6 +42,22 @@ pub struct Meters {
     pub unsendable: Counter,
     /// Bytes of request bodies, after decompression.
     pub body_bytes: Counter,
+    /// Events that this worker gave their envelopes.
+    pub room_events: Counter,
+    /// Events that came from other workers and back ends.
+    pub room_events_heard: Counter,
+    /// Events that were handed to members, each counted for itself.
+    pub room_deliveries: Counter,
+    /// Connections in rooms right now; one in two rooms counts twice.
+    pub room_members: Gauge,
+    /// Whether Redis is there.
+    pub redis_up: Gauge,
+    /// Messages that Redis took.
+    pub redis_published: Counter,
+    /// Messages that were not published because Redis was away or too slow.
+    pub redis_dropped: Counter,
+    /// Messages that came from Redis, one's own among them.
+    pub redis_received: Counter,
     /// Live connections that are open right now.
     pub live_connections: Gauge,
     /// Messages that came over live connections.
@@ -83,6 +100,14 @@ impl Default for Meters {
             waiting_polls: gauge("syncline_waiting_polls"),
             unsendable: counter("syncline_exchange_unsendable_total"),
             body_bytes: counter("syncline_body_bytes_total"),
+            room_events: counter("syncline_room_events_total"),
+            room_events_heard: counter("syncline_room_events_heard_total"),
+            room_deliveries: counter("syncline_room_deliveries_total"),
+            room_members: gauge("syncline_room_members"),
+            redis_up: gauge("syncline_redis_up"),
+            redis_published: counter("syncline_redis_published_total"),
+            redis_dropped: counter("syncline_redis_dropped_total"),
+            redis_received: counter("syncline_redis_received_total"),
             live_connections: gauge("syncline_live_connections"),
             live_received: counter("syncline_live_messages_received_total"),
             live_sent: counter("syncline_live_messages_sent_total"),
@@ -130,6 +155,12 @@ impl Meters {
     /// A request was refused or failed.
     pub fn refused(&self, code: &'static str) {
         let key = Key::from_parts(REFUSED, vec![Label::from_static_parts("code", code)]);
+        self.recorder.register_counter(&key, &META).increment(1);
+    }
+
+    /// A message from Redis was not taken.
+    pub fn redis_refused(&self, code: &'static str) {
+        let key = Key::from_parts(REDIS_REFUSED, vec![Label::from_static_parts("code", code)]);
         self.recorder.register_counter(&key, &META).increment(1);
     }
 
@@ -185,11 +216,20 @@ fn describe(recorder: &PrometheusRecorder) {
         ("syncline_live_messages_received_total", "Messages that came over live connections."),
         ("syncline_live_messages_sent_total", "Messages that were handed to live connections."),
         ("syncline_live_messages_put_off_total", "Messages that a live connection had no room for."),
+        ("syncline_room_events_total", "Events for rooms that this worker gave their envelopes."),
+        ("syncline_room_events_heard_total", "Events for rooms from other workers and back ends."),
+        ("syncline_room_deliveries_total", "Events that were handed to members of rooms."),
+        ("syncline_redis_published_total", "Messages that Redis took."),
+        ("syncline_redis_dropped_total", "Messages that were not published: Redis was away or too slow."),
+        ("syncline_redis_received_total", "Messages that came from Redis."),
+        (REDIS_REFUSED, "Messages from Redis that were not taken, by the code of the refusal."),
         (REFUSED, "Requests that were refused or failed, by the code of the refusal."),
     ];
     let gauges = [
         ("syncline_requests_in_work", "Pushes, pages and snapshots in work."),
         ("syncline_waiting_polls", "Pulls that wait for a change."),
+        ("syncline_room_members", "Connections in rooms; one in two rooms counts twice."),
+        ("syncline_redis_up", "1: Redis is there."),
         ("syncline_live_connections", "Live connections that are open."),
     ];
     let histograms = [

@@ -8,6 +8,7 @@ mod docs;
 mod frame;
 mod listen;
 mod open;
+mod rooms;
 mod router;
 mod stall;
 mod state;

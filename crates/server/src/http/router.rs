@@ -1,6 +1,6 @@
 //! Every route of the hub, in one table.
 
-use super::{admin, cors, docs, frame, state};
+use super::{admin, cors, docs, frame, rooms, state};
 use crate::app::App;
 use crate::dialect::{Dialect, exchange};
 use crate::error::ServerError;
@@ -38,6 +38,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("post", "/s/{space}/c/{collection}/sync/push"),
     ("get", "/s/{space}/c/{collection}/sync/health"),
     ("post", "/api/sync/exchange"),
+    ("post", "/api/sync/emit"),
+    ("get", "/api/sync/rooms"),
     ("get", "/health/live"),
     ("get", "/health/ready"),
     ("get", "/metrics"),
@@ -103,6 +105,8 @@ fn handlers(path: &str) -> Option<MethodRouter<Arc<App>>> {
         "/admin/tokens/{name}/rotate" => post(admin::tokens::rotate),
         "/admin/status" => get(admin::spaces::status),
         "/api/sync/exchange" => post(exchange::post),
+        "/api/sync/emit" => post(rooms::emit),
+        "/api/sync/rooms" => get(rooms::list),
         "/admin/spaces/{space}/nodes" => get(admin::nodes::list).post(admin::nodes::register),
         "/admin/spaces/{space}/nodes/{id}" => {
             get(admin::nodes::show).put(admin::nodes::change).delete(admin::nodes::remove)

@@ -11,6 +11,8 @@ pub(super) struct LogState {
     pub(super) head: watch::Sender<Head>,
     /// Up to here it is not known which collections changed where.
     unknown_upto: AtomicU64,
+    /// The last LSN that was committed through this process.
+    committed: AtomicU64,
     touched: RwLock<BTreeMap<CollectionName, Lsn>>,
     authors: RwLock<BTreeMap<NodeId, Author>>,
     owners: RwLock<BTreeMap<NodeId, NodeId>>,
@@ -24,6 +26,7 @@ impl LogState {
         let known = nodes.into_iter().filter_map(|n| Some((NodeId::new(n.node).ok()?, n.author))).collect();
         LogState {
             unknown_upto: AtomicU64::new(head.last_change.0),
+            committed: AtomicU64::new(head.lsn.0),
             head: watch::channel(head).0,
             touched: RwLock::default(),
             authors: RwLock::new(known),
@@ -40,7 +43,12 @@ impl LogState {
         if !fresh.is_empty() {
             self.authors.write().unwrap_or_else(PoisonError::into_inner).extend(fresh);
         }
+        self.committed.fetch_max(head.lsn.0, Ordering::AcqRel);
         self.take_over(head);
+    }
+
+    pub(super) fn committed(&self) -> Lsn {
+        Lsn(self.committed.load(Ordering::Acquire))
     }
 
     /// Takes over where the store's log stands, as another worker may have left it. `false`: no news.

@@ -77,6 +77,12 @@ impl Space {
         self.log.head.subscribe()
     }
 
+    /// The last LSN that was committed through this hub; further ones are other workers'.
+    #[must_use]
+    pub fn committed(&self) -> Lsn {
+        self.log.committed()
+    }
+
     /// Where the log stood when the space was taken into use here: what comes after it passes through
     /// [`Space::watch`].
     #[must_use]

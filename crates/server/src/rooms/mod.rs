@@ -18,8 +18,8 @@ mod source;
 mod told;
 
 pub use envelope::{Envelope, Item, Reason, Scope};
+pub use presence::say_presence;
 pub use source::follow;
-pub use told::ForeignEvent;
 
 use crate::clock;
 use crate::error::ServerError;

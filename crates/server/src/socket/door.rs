@@ -2,6 +2,7 @@
 
 use super::admission::Admission;
 use super::greeting::Greeting;
+use super::listener::Listener;
 use crate::app::App;
 use crate::error::ServerError;
 use crate::meters::Meters;
@@ -34,7 +35,12 @@ pub struct Door {
 }
 
 impl Door {
-    pub(crate) fn new(app: Weak<App>, options: &LiveOptions, meters: Arc<Meters>) -> Door {
+    pub(crate) fn new(
+        app: Weak<App>,
+        listeners: Arc<[Arc<dyn Listener>]>,
+        options: &LiveOptions,
+        meters: Arc<Meters>,
+    ) -> Door {
         // Attachments would be held until the last has come, and nobody here understands them.
         let parser = ParserConfig::common().max_incoming_binaries(1).max_incoming_binary_buf_size(1 << 20);
         let (service, io) = SocketIo::builder()
@@ -48,7 +54,7 @@ impl Door {
             .ws_read_buffer_size(READ_BUFFER_BYTES)
             .with_parser(parser)
             .build_with_inner_svc(Router::new());
-        let greeting = Greeting { app };
+        let greeting = Greeting { app, listeners };
         io.ns("/", (async || ()).with(greeting.clone()));
         // After a close the namespace is gone, and who connects then would be refused for good by the library.
         io.dyn_ns("/", (async || ()).with(greeting)).expect("no other dynamic namespace is in its way");

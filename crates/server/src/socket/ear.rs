@@ -2,6 +2,7 @@
 //! connection: nothing here may wait.
 
 use super::line::{Incoming, Line};
+use super::listener::Listener;
 use super::pace::Pace;
 use crate::meters::Meters;
 use serde_json::json;
@@ -16,6 +17,7 @@ use std::time::Instant;
 
 pub(super) struct Ear {
     line: Arc<Line>,
+    listeners: Arc<[Arc<dyn Listener>]>,
     pace: Mutex<Pace>,
     meters: Arc<Meters>,
 }
@@ -24,8 +26,13 @@ pub(super) struct Ear {
 pub(super) struct Direct;
 
 impl Ear {
-    pub(super) fn new(line: Arc<Line>, events_per_second: u32, meters: Arc<Meters>) -> Ear {
-        Ear { line, pace: Mutex::new(Pace::new(events_per_second)), meters }
+    pub(super) fn new(
+        line: Arc<Line>,
+        listeners: Arc<[Arc<dyn Listener>]>,
+        events_per_second: u32,
+        meters: Arc<Meters>,
+    ) -> Ear {
+        Ear { line, listeners, pace: Mutex::new(Pace::new(events_per_second)), meters }
     }
 
     fn hear(&self, text: &str, ack: AckSender) {
@@ -39,8 +46,14 @@ impl Ear {
         self.hand_on(Incoming { event: &event, payload, ack });
     }
 
-    /// Who is attached to the connection gets what is its own; an event that nobody knows is ignored.
+    /// The first listener who knows the event gets it; one that nobody knows is ignored.
     fn hand_on(&self, incoming: Incoming<'_>) {
+        let mut unheard = Some(incoming);
+        for listener in self.listeners.iter() {
+            let Some(incoming) = unheard else { return };
+            unheard = listener.hear(&self.line, incoming);
+        }
+        let Some(incoming) = unheard else { return };
         tracing::debug!(event = incoming.event, space = %self.line.caller.space.name(), "nobody knows this event");
     }
 

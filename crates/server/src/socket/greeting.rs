@@ -3,6 +3,7 @@
 use super::caller::Caller;
 use super::ear::Ear;
 use super::line::Line;
+use super::listener::Listener;
 use crate::app::App;
 use crate::auth::Access;
 use crate::error::ServerError;
@@ -18,6 +19,7 @@ use syncline_core::model::{Kind, SpaceName};
 #[derive(Clone)]
 pub(super) struct Greeting {
     pub(super) app: Weak<App>,
+    pub(super) listeners: Arc<[Arc<dyn Listener>]>,
 }
 
 /// Tells the compiler which of the library's kinds of middleware this is.
@@ -46,7 +48,7 @@ impl ConnectMiddleware<LocalAdapter, Direct> for Greeting {
             Ok(caller) => {
                 let line = Arc::new(Line::new(Arc::new(caller), &socket, Arc::clone(&app.meters)));
                 socket.extensions.insert(Arc::clone(&line.caller));
-                socket.on_fallback(Ear::new(line, app.options.live.events_per_second, Arc::clone(&app.meters)));
+                self.attach(line, &socket, &app);
                 Ok(())
             }
             Err(error) => {
@@ -54,6 +56,21 @@ impl ConnectMiddleware<LocalAdapter, Direct> for Greeting {
                 Err(Box::new(refusal(&error)))
             }
         }
+    }
+}
+
+impl Greeting {
+    fn attach(&self, line: Arc<Line>, socket: &Socket<LocalAdapter>, app: &App) {
+        for listener in self.listeners.iter() {
+            listener.enter(&line);
+        }
+        let (leaving, listeners) = (Arc::clone(&line), Arc::clone(&self.listeners));
+        socket.on_disconnect(move || {
+            listeners.iter().for_each(|listener| listener.leave(&leaving));
+            std::future::ready(())
+        });
+        let (listeners, meters) = (Arc::clone(&self.listeners), Arc::clone(&app.meters));
+        socket.on_fallback(Ear::new(line, listeners, app.options.live.events_per_second, meters));
     }
 }
 

@@ -56,9 +56,17 @@ impl Line {
     /// # Errors
     /// [`Unsent`]: nothing was sent, and whoever owes it to the client sends it again later.
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, payload: &T) -> Result<(), Unsent> {
-        let socket = self.socket.upgrade().ok_or(Unsent::Gone)?;
         // A tuple is spread over the arguments: the payload is one of them whatever it is.
-        let sent = socket.emit(event, &(payload,)).map_err(|error| unsent(&error));
+        self.emit_args(event, &(payload,))
+    }
+
+    /// Sends an event with the arguments that a tuple holds.
+    ///
+    /// # Errors
+    /// As [`Line::emit`].
+    pub fn emit_args<T: Serialize>(&self, event: &str, args: &T) -> Result<(), Unsent> {
+        let socket = self.socket.upgrade().ok_or(Unsent::Gone)?;
+        let sent = socket.emit(event, args).map_err(|error| unsent(&error));
         self.count(sent)
     }
 

@@ -3,8 +3,8 @@
 //! life of a change for live clients. Knows no dialect's messages by content and holds no rule about data.
 //!
 //! The seam for what is spoken over a connection: when a client is accepted, before it hears so, [`Line`] is made
-//! for it, and `dialect::live` and the rooms are attached to it beside each other (`greeting`). Each message comes
-//! to `ear` as an [`Incoming`], synchronously and in order; whoever takes it must not wait but enqueue. What is
+//! for it, and every [`Listener`] is told of it (`greeting`). Each message comes to `ear` as an [`Incoming`],
+//! synchronously and in order; the listener that knows it must not wait but enqueue. What is
 //! sent goes through [`Line::emit`], which may find the connection full or gone: an emit is a hint, never a promise.
 //! The socket's extensions hold the `Arc<Caller>`.
 
@@ -14,8 +14,10 @@ mod door;
 mod ear;
 mod greeting;
 mod line;
+mod listener;
 mod pace;
 
 pub use caller::Caller;
 pub use door::{Door, PATHS};
 pub use line::{Incoming, Line, Unsent};
+pub use listener::Listener;
