@@ -114,6 +114,13 @@ pub const KEYS: &[Key] = &[
         "quarantine",
         "An entity of another type is set aside, or its packet refused.",
     ),
+    key("live.connections", Kind::Count, "10000", "Open live connections; further ones are asked to try again."),
+    key("live.message_bytes", Kind::Bytes, "64 MiB", "Bytes of one message of a live client."),
+    key("live.events_per_second", Kind::Count, "5000", "Messages of one live connection in a second."),
+    key("live.joins", Kind::Count, "100", "Rooms that one live connection may be in."),
+    key("live.queued_messages", Kind::Count, "1000", "Messages that wait for one live connection."),
+    key("live.ping_interval", Kind::Duration, "10s", "Between two signs of life of a live connection."),
+    key("live.ping_timeout", Kind::Duration, "5s", "A live connection that leaves one unanswered is closed."),
     key(
         "rooms.anonymous",
         Kind::Switch,

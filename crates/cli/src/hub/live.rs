@@ -1,11 +1,24 @@
-//! The part of the options that concerns rooms for pages and the Redis between workers.
+//! The part of the options that concerns live connections, rooms for pages and the Redis between workers.
 
 use crate::config::{Config, Entry};
 use crate::error::CliError;
 use std::path::Path;
 use std::time::Duration;
 use syncline_core::model::{CollectionName, EventName, RoomName};
-use syncline_server::{RedisAddress, RedisOptions, RoomRule, RoomsOptions};
+use syncline_server::{LiveOptions, RedisAddress, RedisOptions, RoomRule, RoomsOptions};
+
+/// What live connections may use.
+pub fn live(config: &Config) -> LiveOptions {
+    LiveOptions {
+        connections: config.size("live.connections"),
+        message_bytes: config.size("live.message_bytes"),
+        events_per_second: u32::try_from(config.number("live.events_per_second")).unwrap_or(u32::MAX),
+        joins: config.size("live.joins"),
+        queued_messages: config.size("live.queued_messages"),
+        ping_interval: config.duration("live.ping_interval"),
+        ping_timeout: config.duration("live.ping_timeout"),
+    }
+}
 
 /// The rooms: those that every hub has, and what the configuration says of these and of others.
 pub fn rooms(config: &Config) -> Result<RoomsOptions, CliError> {

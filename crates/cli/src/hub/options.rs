@@ -1,7 +1,7 @@
 //! From the configuration to the options of the hub library, with every value checked that the
 //! table of keys alone cannot check. Opens no store and no socket.
 
-use super::live::{redis, rooms};
+use super::live::{live, redis, rooms};
 use super::wish::TokenWish;
 use crate::config::{Config, Entry};
 use crate::error::CliError;
@@ -36,6 +36,7 @@ pub fn options(config: &Config) -> Result<Options, CliError> {
         tokens: declared_tokens(config)?,
         collections: config.collections.iter().map(|entry| rule(entry, config)).collect::<Result<_, _>>()?,
         exchange: exchange(config)?,
+        live: live(config),
         rooms: rooms(config)?,
         redis: redis(config)?,
         cors_origins: config.list("cors.origins").to_vec(),
