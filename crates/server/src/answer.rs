@@ -76,9 +76,9 @@ impl ServerError {
             ServerError::NotFound(_)
             | ServerError::UnknownNode { .. }
             | ServerError::Store(StoreError::UnknownSpace(_)) => StatusCode::NOT_FOUND,
-            ServerError::Unfit { .. } | ServerError::Field { .. } | ServerError::Malformed(Malformed::Element { .. }) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            ServerError::Unfit { .. }
+            | ServerError::Field { .. }
+            | ServerError::Malformed(Malformed::Element { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
             ServerError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             ServerError::Taken { .. }
             | ServerError::SchemaVersion { .. }

@@ -5,7 +5,7 @@ mod redis;
 mod rooms;
 
 pub use redis::{RedisAddress, RedisOptions};
-pub use rooms::{DEFAULT_ROOMS, RoomsOptions, RoomRule};
+pub use rooms::{DEFAULT_ROOMS, RoomRule, RoomsOptions};
 
 use crate::auth::DeclaredToken;
 use crate::clock::Clock;

@@ -270,7 +270,9 @@ mod tests {
 
     #[test]
     fn every_default_is_a_value_of_its_kind() {
-        for key in KEYS.iter().chain(TOKEN_KEYS).chain(COLLECTION_KEYS).chain(ROOM_KEYS).filter(|key| !key.default.is_empty()) {
+        for key in
+            KEYS.iter().chain(TOKEN_KEYS).chain(COLLECTION_KEYS).chain(ROOM_KEYS).filter(|key| !key.default.is_empty())
+        {
             assert!(super::super::value::read(key.kind, key.default).is_some(), "{}", key.name);
         }
     }

@@ -77,7 +77,8 @@ mod tests {
         let args = [map(&[("id", 7.into())]), Value::Binary(vec![0, 255])];
         let packet = [("type", 2.into()), ("data", event(&args)), ("nsp", "/".into())];
         let rooms = Value::Array(vec!["files".into()]);
-        let bytes = message(&packet, &[("rooms", rooms), ("flags", map(&[])), ("except", Value::Array(vec!["x".into()]))]);
+        let bytes =
+            message(&packet, &[("rooms", rooms), ("flags", map(&[])), ("except", Value::Array(vec!["x".into()]))]);
         let read_one = read("socket.io", b"socket.io#/#files#", &bytes).unwrap().unwrap();
         assert_eq!((read_one.event.as_str(), read_one.args.as_slice()), ("files:changed", &args[..]));
         assert_eq!((read_one.rooms, read_one.except), (vec!["files".to_owned()], vec!["x".to_owned()]));

@@ -40,8 +40,9 @@ pub(super) fn read(payload: &[u8]) -> Result<Option<Emission>, Refused> {
                    python-socketio to 5.14 or later, or publish with POST /api/sync/emit";
         return Err(Refused::new("python_pickle", why));
     }
-    let message: Message = serde_json::from_slice(payload)
-        .map_err(|error| Refused::new("python_malformed", format!("it is not a message of python-socketio: {error}")))?;
+    let message: Message = serde_json::from_slice(payload).map_err(|error| {
+        Refused::new("python_malformed", format!("it is not a message of python-socketio: {error}"))
+    })?;
     if message.method != "emit" || !matches!(message.namespace.as_deref(), None | Some("/" | "")) {
         return Ok(None);
     }
@@ -74,7 +75,8 @@ fn with_bytes(data: Value) -> Result<Value, Refused> {
     if parts.is_empty() {
         return Err(malformed());
     }
-    let bytes: Option<Vec<Vec<u8>>> = parts.split_off(1).iter().map(|part| STANDARD.decode(part.as_str()?).ok()).collect();
+    let bytes: Option<Vec<Vec<u8>>> =
+        parts.split_off(1).iter().map(|part| STANDARD.decode(part.as_str()?).ok()).collect();
     let bytes = bytes.ok_or_else(malformed)?;
     let mut data = parts.pop().ok_or_else(malformed)?;
     put_bytes(&mut data, &bytes).ok_or_else(malformed)?;
@@ -133,7 +135,9 @@ mod tests {
     #[test]
     fn a_pickle_is_refused_and_what_is_not_for_pages_is_left_alone() {
         assert_eq!(read(b"\x80\x04\x95cos\nsystem").unwrap_err().code, "python_pickle");
-        for text in ["", "{}", "[1]", r#"{"method":"emit"}"#, r#"{"method":7}"#, "{\"method\":\"emit\",\"event\":\"x\","] {
+        for text in
+            ["", "{}", "[1]", r#"{"method":"emit"}"#, r#"{"method":7}"#, "{\"method\":\"emit\",\"event\":\"x\","]
+        {
             assert_eq!(read(text.as_bytes()).unwrap_err().code, "python_malformed", "{text}");
         }
         for data in [r#""x""#, "[]", r#"[{"_placeholder":true,"num":9}]"#, r#"[1,"*"]"#] {

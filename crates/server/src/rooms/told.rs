@@ -72,11 +72,7 @@ impl Rooms {
     ///
     /// # Errors
     /// Why the message is not taken.
-    pub fn hear_notice(
-        &self,
-        payload: &[u8],
-        own_epoch: impl Fn(&SpaceName) -> Option<Epoch>,
-    ) -> Result<(), Refused> {
+    pub fn hear_notice(&self, payload: &[u8], own_epoch: impl Fn(&SpaceName) -> Option<Epoch>) -> Result<(), Refused> {
         let malformed = |why: String| Refused::new("notice_malformed", format!("it is no event for rooms: {why}"));
         let notice: Notice<'_> = serde_json::from_slice(payload).map_err(|error| malformed(error.to_string()))?;
         if self.link.as_ref().is_some_and(|link| link.origin() == notice.origin) {
