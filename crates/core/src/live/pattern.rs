@@ -51,7 +51,8 @@ const DIGIT: &str = "[0-9]";
 const NO_DIGIT: &str = "[^0-9]";
 const WORD: &str = "[0-9A-Za-z_]";
 const NO_WORD: &str = "[^0-9A-Za-z_]";
-const SPACE: &str = "[\\t-\\r\\x20\\u{A0}\\u{1680}\\u{2000}-\\u{200A}\\u{2028}\\u{2029}\\u{202F}\\u{205F}\\u{3000}\\u{FEFF}]";
+const SPACE: &str =
+    "[\\t-\\r\\x20\\u{A0}\\u{1680}\\u{2000}-\\u{200A}\\u{2028}\\u{2029}\\u{202F}\\u{205F}\\u{3000}\\u{FEFF}]";
 const NO_SPACE: &str =
     "[^\\t-\\r\\x20\\u{A0}\\u{1680}\\u{2000}-\\u{200A}\\u{2028}\\u{2029}\\u{202F}\\u{205F}\\u{3000}\\u{FEFF}]";
 const ANY_IN_LINE: &str = "[^\\n\\r\\u{2028}\\u{2029}]";
@@ -212,7 +213,8 @@ impl Rewriting<'_> {
             self.rest = ahead;
             return char::from_u32(first).or(Some(char::REPLACEMENT_CHARACTER));
         }
-        let second = (ahead.next() == Some('\\') && ahead.next() == Some('u')).then(|| number(&mut ahead, digits))??;
+        let second =
+            (ahead.next() == Some('\\') && ahead.next() == Some('u')).then(|| number(&mut ahead, digits))??;
         self.rest = ahead;
         char::from_u32(0x1_0000 + ((first - 0xd800) << 10) + second.checked_sub(0xdc00)?)
     }

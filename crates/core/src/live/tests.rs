@@ -95,8 +95,13 @@ fn values_of_different_kinds_compare_as_in_javascript() {
         assert!(greater(value.clone(), operand.clone()), "{value} > {operand}");
         assert!(!greater(operand.clone(), value.clone()), "{operand} > {value}");
     }
-    for (value, operand) in [(json!("x"), json!(1)), (json!({}), json!(1)), (json!("inf"), json!(1)), (json!([1, 2]), json!(0))] {
-        assert!(!greater(value.clone(), operand.clone()) && !greater(operand.clone(), value.clone()), "{value}, {operand}");
+    for (value, operand) in
+        [(json!("x"), json!(1)), (json!({}), json!(1)), (json!("inf"), json!(1)), (json!([1, 2]), json!(0))]
+    {
+        assert!(
+            !greater(value.clone(), operand.clone()) && !greater(operand.clone(), value.clone()),
+            "{value}, {operand}"
+        );
     }
     assert!(meant(&json!({ "v": { "$lte": null } }), &json!({ "v": 0 })));
 }
@@ -232,8 +237,34 @@ fn any_value() -> impl Strategy<Value = Value> {
 
 fn any_object_of(inner: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
     const NAMES: &[&str] = &[
-        "a", "b", "a.b", "0", "1", "id", "_id", "$and", "$or", "$not", "$eq", "$ne", "$gt", "$lte", "$in", "$nin",
-        "$regex", "$exists", "$set", "$unset", "$inc", "$push", "$pull", "$addToSet", "$rename", "$mul", "$min", "$max",
+        "a",
+        "b",
+        "a.b",
+        "0",
+        "1",
+        "id",
+        "_id",
+        "$and",
+        "$or",
+        "$not",
+        "$eq",
+        "$ne",
+        "$gt",
+        "$lte",
+        "$in",
+        "$nin",
+        "$regex",
+        "$exists",
+        "$set",
+        "$unset",
+        "$inc",
+        "$push",
+        "$pull",
+        "$addToSet",
+        "$rename",
+        "$mul",
+        "$min",
+        "$max",
     ];
     prop::collection::vec((prop::sample::select(NAMES), inner), 0..4)
         .prop_map(|fields| fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

@@ -61,8 +61,9 @@ impl Update {
     /// Whether values are written whatever stands in their place: then what stood there may be lost.
     #[must_use]
     pub fn overwrites(&self) -> bool {
-        let overwriting =
-            |operator: &Operator| matches!(operator, Operator::Set | Operator::SetPlainly | Operator::Unset | Operator::Rename);
+        let overwriting = |operator: &Operator| {
+            matches!(operator, Operator::Set | Operator::SetPlainly | Operator::Unset | Operator::Rename)
+        };
         self.steps.iter().any(|(operator, _)| overwriting(operator))
     }
 

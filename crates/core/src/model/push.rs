@@ -1,8 +1,8 @@
 //! What a dialect hands to the hub: pushes that are decoded, authenticated and within the limits.
 
 use super::{
-    BatchId, Body, CollectionName, Dispatch, DocId, Fields, LiveBatch, Lsn, Millis, NodeId, Op, Packet, Rejection, Seq, Stamp,
-    Strategy,
+    BatchId, Body, CollectionName, Dispatch, DocId, Fields, LiveBatch, Lsn, Millis, NodeId, Op, Packet, Rejection, Seq,
+    Stamp, Strategy,
 };
 
 /// One push, waiting to be decided.

@@ -110,9 +110,7 @@ impl StateWriter {
         let mark = self.mark;
         out.extend_from_slice(format!(r#"{{"id":"{HUB_CLIENT}-{mark}-{n}","type":"delete","collection":"#).as_bytes());
         put_json(out, &part.collection);
-        out.extend_from_slice(
-            format!(r#","documentId":"{BY_QUERY}","query":{{"$and":[{{"id":{{"$in":["#).as_bytes(),
-        );
+        out.extend_from_slice(format!(r#","documentId":"{BY_QUERY}","query":{{"$and":[{{"id":{{"$in":["#).as_bytes());
         out.extend_from_slice(&part.ids);
         let end = format!(r#"]}}}}],"{MARK}":{mark}}},"timestamp":{},"clientId":"{HUB_CLIENT}"}}"#, part.at.0);
         out.extend_from_slice(end.as_bytes());

@@ -1,0 +1,308 @@
+//! Lists of events in and out: recorded ones, odd ones, and anything at all.
+
+use super::{HUB_CLIENT, MARK, Received, StateWriter, Stated, Told, read, read_value};
+use crate::live::{Query, digest, view};
+use crate::model::{CollectionName, Limits, LiveEdit, Lsn, Malformed, Millis, Rejection};
+use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+use serde_json::{Value, json};
+
+const CLIENT: &str = "8c8e9a2b-a95f-4f59-ae63-79d883a9e53c";
+
+fn vector(name: &str) -> Value {
+    let path = format!("{}/../../spec/vectors/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn any_collection(_: &CollectionName) -> Result<(), Rejection> {
+    Ok(())
+}
+
+fn received(list: &Value) -> Vec<Received> {
+    read(&list.to_string(), CLIENT, &Limits::default(), any_collection).unwrap()
+}
+
+fn one(event: &Value) -> Received {
+    received(&json!([event])).remove(0)
+}
+
+fn code(event: &Value) -> String {
+    match one(event).event.edit {
+        LiveEdit::Unusable(why) => why.code,
+        other => format!("{other:?}"),
+    }
+}
+
+fn event(kind: &str, rest: Value) -> Value {
+    let mut event = json!({
+        "id": "e1", "type": kind, "collection": "users", "documentId": "query-based", "timestamp": 7, "clientId": CLIENT,
+    });
+    event.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+    event
+}
+
+#[test]
+fn every_recorded_event_is_read_as_it_was_meant() {
+    let events = vector("live-events")["events"].clone();
+    let received = received(&events);
+    assert_eq!(received.len(), 14);
+    for (sent, received) in events.as_array().unwrap().iter().zip(&received) {
+        let event = &received.event;
+        assert_eq!(event.time.map(|time| time.0), sent["timestamp"].as_u64());
+        assert_eq!(event.collection.as_ref().unwrap().as_str(), "users");
+        assert_eq!(received.mark, None);
+        let kind = match &event.edit {
+            LiveEdit::Insert { id, body } => {
+                assert_eq!(id.as_str(), sent["documentId"]);
+                assert_eq!(view(body.text()).unwrap(), sent["data"], "as it was, whatever the order of its fields");
+                assert_eq!(received.digest, Some(digest(&sent["data"])));
+                "insert"
+            }
+            LiveEdit::Update { .. } => "update",
+            LiveEdit::Remove { .. } => "delete",
+            LiveEdit::Unusable(why) => panic!("{why:?}"),
+        };
+        assert_eq!(sent["type"], kind);
+        let pinned = sent["query"].get("id").is_some();
+        assert_eq!(event.unresolved().is_some(), kind != "insert" && !pinned, "{sent}");
+    }
+    let keys: std::collections::BTreeSet<_> = received.iter().map(|received| received.event.key).collect();
+    assert_eq!(keys.len(), 14);
+    let again = read_value(&events, CLIENT, &Limits::default(), any_collection).unwrap();
+    assert!(again.iter().zip(&received).all(|(a, b)| a.event.key == b.event.key && a.digest == b.digest));
+}
+
+#[test]
+fn the_recorded_echo_is_known_by_what_it_says() {
+    let frames = vector("live-frames")["frames"].clone();
+    let payload = |n: usize, before: &str| {
+        let text = frames[n]["data"].as_str().unwrap().strip_prefix(before).unwrap().strip_suffix(']').unwrap();
+        serde_json::from_str::<Value>(text).unwrap()
+    };
+    let (told, echo) = (payload(3, r#"2["server:sync","#), payload(4, r#"20["client:sync","#));
+    let mut writer = StateWriter::new(1);
+    let body = r#"{"name":"Remote","_id":"r1"}"#;
+    writer.put(&Told { collection: "users", id: "r1", body: Some(body), lsn: Lsn(9), at: Millis(1_700_000_000_000) });
+    let (text, stated) = writer.finish();
+
+    let sent: Value = serde_json::from_str(&text).unwrap();
+    for field in ["type", "collection", "documentId", "data", "timestamp"] {
+        assert_eq!(sent[1][field], told[0][field], "{field}");
+    }
+    let echo = one(&echo[0]);
+    assert_eq!((Some(stated[0].digest), stated[0].id.as_str()), (Some(echo.digest), "r1"));
+}
+
+#[test]
+fn state_is_one_marked_removal_for_each_collection_and_what_is_there() {
+    let mut writer = StateWriter::new(77);
+    let told = |collection, id, body| Told { collection, id, body, lsn: Lsn(5), at: Millis(1_000) };
+    writer.put(&told("users", "a", Some(r#"{"_id":"a","n":1.50,"big":12345678901234567890}"#)));
+    writer.put(&told("posts", "gone", None));
+    writer.put(&told("users", "5", Some(r#"{"x":{"_id":1},"_id":5,"id":"theirs"}"#)));
+    assert_eq!((writer.len(), writer.is_empty()), (3, false));
+    let (text, stated) = writer.finish();
+
+    let removal = |collection: &str, n: u8, ids: &str| {
+        format!(
+            r#"{{"id":"syncline-77-{n}","type":"delete","collection":"{collection}","documentId":"query-based","query":{{"$and":[{{"id":{{"$in":[{ids}]}}}}],"__syncline":77}},"timestamp":1000,"clientId":"syncline"}}"#
+        )
+    };
+    let insert = |id: &str, data: &str| {
+        format!(
+            r#"{{"id":"syncline-5","type":"insert","collection":"users","documentId":"{id}","data":{data},"timestamp":1000,"clientId":"syncline"}}"#
+        )
+    };
+    let expected = [
+        removal("users", 0, r#""a","5",5"#),
+        insert("a", r#"{"id":"a","n":1.50,"big":12345678901234567890}"#),
+        insert("5", r#"{"id":5,"x":{"_id":1}}"#),
+        removal("posts", 1, r#""gone""#),
+    ];
+    assert_eq!(text, format!("[{}]", expected.join(",")));
+    let says: Vec<_> = stated.iter().map(|s| (s.collection.as_str(), s.id.as_str(), s.digest.is_some())).collect();
+    assert_eq!(says, [("users", "a", true), ("posts", "gone", false), ("users", "5", true)]);
+}
+
+#[test]
+fn an_id_spelled_otherwise_does_not_take_the_place_of_the_real_one() {
+    let mut writer = StateWriter::new(1);
+    let body = r#"{"_id":"a","\u0069d":"forged"}"#;
+    writer.put(&Told { collection: "users", id: "a", body: Some(body), lsn: Lsn(5), at: Millis(1) });
+    let sent: Value = serde_json::from_str(&writer.finish().0).unwrap();
+    assert_eq!(sent[1]["data"], json!({ "id": "a" }));
+}
+
+#[test]
+fn what_a_client_echoes_of_the_hubs_own_is_known_by_its_mark() {
+    let mut writer = StateWriter::new(77);
+    writer.put(&Told { collection: "users", id: "7", body: None, lsn: Lsn(5), at: Millis(1) });
+    let sent: Value = serde_json::from_str(&writer.finish().0).unwrap();
+    let mut echo = sent[0].clone();
+    echo["id"] = json!("new");
+    echo["clientId"] = json!(CLIENT);
+    let received = one(&echo);
+    assert_eq!(received.mark, Some(77));
+    assert_eq!(received.event.names().map(|id| id.as_str()).collect::<Vec<_>>(), ["7"]);
+    assert!(Query::parse(&echo["query"]).unwrap().matches(&json!({ "id": 7 })), "a number at the client");
+    let plain = one(&event("delete", json!({ "query": { MARK: 77 } })));
+    assert_eq!(plain.mark, None, "a document may have a field of that name");
+}
+
+#[test]
+fn the_document_id_form_means_one_document() {
+    let fields = one(&event("update", json!({ "documentId": "a", "data": { "x.y": 1 } })));
+    let LiveEdit::Update { query, update, candidates, .. } = &fields.event.edit else { panic!("{fields:?}") };
+    let mut document = json!({ "id": "a" }).as_object().unwrap().clone();
+    assert!(query.matches(&json!({ "id": "a" })) && !query.matches(&json!({ "id": "b" })));
+    update.apply(&mut document).unwrap();
+    assert_eq!(Value::Object(document), json!({ "id": "a", "x.y": 1 }));
+    assert_eq!(candidates.as_ref().unwrap().len(), 1);
+    let operators = one(&event("update", json!({ "documentId": 5, "update": { "$inc": { "n": 1 } } })));
+    assert_eq!(operators.event.names().map(|id| id.as_str()).collect::<Vec<_>>(), ["5"]);
+    let removed = one(&event("delete", json!({ "documentId": "a" })));
+    assert!(matches!(&removed.event.edit, LiveEdit::Remove { query, .. } if query.matches(&json!({ "id": "a" }))));
+}
+
+#[test]
+fn ids_are_texts_or_numbers_and_stand_once() {
+    let stored = |data: &str| {
+        let text = format!(r#"[{{"id":"e","type":"insert","collection":"c","data":{data}}}]"#);
+        match read(&text, CLIENT, &Limits::default(), any_collection).unwrap().remove(0).event.edit {
+            LiveEdit::Insert { id, body } => format!("{id} {}", body.text()),
+            LiveEdit::Unusable(why) => why.code,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(stored(r#"{"n":1.50,"id":"a","_id":"a"}"#), r#"a {"_id":"a","n":1.50}"#);
+    assert_eq!(stored(r#"{"id":5.0}"#), r#"5 {"_id":5}"#);
+    assert_eq!(stored(r#"{"id":"a","_id":"b"}"#), "reserved_field");
+    assert_eq!(stored(r#"{"id":null}"#), "malformed_element");
+    assert_eq!(stored(r#"{"id":""}"#), "malformed_id");
+    assert_eq!(stored(r#"{"n":1}"#), "malformed_element");
+    let beside = event("insert", json!({ "documentId": "a", "data": { "n": 1 } }));
+    assert!(one(&beside).event.names().any(|id| id.as_str() == "a"), "the event says it");
+    assert_eq!(code(&event("insert", json!({ "documentId": "a", "data": { "id": "b" } }))), "malformed_element");
+}
+
+#[test]
+fn what_is_wrong_with_an_element_is_said_and_stops_no_other() {
+    let good = event("insert", json!({ "id": "good", "data": { "id": "a" } }));
+    let deep = (0..200).fold(json!(1), |inner, _| json!([inner]));
+    let cases = [
+        (json!(null), "malformed_element"),
+        (json!([]), "malformed_element"),
+        (json!("x"), "malformed_element"),
+        (json!({}), "malformed_element"),
+        (event("insert", json!({ "id": null, "data": { "id": "a" } })), "malformed_element"),
+        (event("insert", json!({ "id": "", "data": { "id": "a" } })), "malformed_element"),
+        (event("upsert", json!({})), "malformed_element"),
+        (event("insert", json!({ "type": 5 })), "malformed_element"),
+        (event("insert", json!({ "collection": null, "data": { "id": "a" } })), "malformed_element"),
+        (event("insert", json!({ "collection": "no/name", "data": { "id": "a" } })), "malformed_id"),
+        (event("insert", json!({ "data": null })), "malformed_element"),
+        (event("insert", json!({ "data": [1] })), "malformed_element"),
+        (event("insert", json!({ "data": { "id": "a", "deep": deep } })), "too_deep"),
+        (event("insert", json!({ "data": { "id": "a", "long": "x".repeat(2_000) } })), "document_too_large"),
+        (event("update", json!({ "query": {} })), "malformed_element"),
+        (event("update", json!({ "query": {}, "update": [] })), "malformed_update"),
+        (event("update", json!({ "query": {}, "update": { "$set": { "id": {} } } })), "malformed_element"),
+        (event("update", json!({ "query": {}, "update": { "$set": { "a": deep } } })), "too_deep"),
+        (event("delete", json!({})), "malformed_element"),
+        (event("delete", json!({ "query": "x" })), "malformed_query"),
+        (event("delete", json!({ "query": { "s": { "$regex": "(?=a)" } } })), "unsupported_pattern"),
+    ];
+    let limits = Limits { document_bytes: 1_000, ..Limits::default() };
+    for (bad, expected) in cases {
+        let text = json!([good, bad, good]).to_string();
+        let received = read(&text, CLIENT, &limits, any_collection).unwrap();
+        let LiveEdit::Unusable(why) = &received[1].event.edit else { panic!("{bad}") };
+        assert_eq!(why.code, expected, "{bad}");
+        assert_eq!(received[1].event.raw, bad.to_string(), "the quarantine shows it as it was sent");
+        assert!([0, 2].iter().all(|n| matches!(received[*n].event.edit, LiveEdit::Insert { .. })));
+        assert_eq!(received[0].event.key, received[2].event.key);
+    }
+}
+
+#[test]
+fn only_what_is_no_list_is_refused_as_a_whole() {
+    for text in ["null", "{}", "\"x\"", "7", "", "[", "[1,", "\u{0}"] {
+        let refused = read(text, CLIENT, &Limits::default(), any_collection);
+        assert!(matches!(refused, Err(Malformed::Json { .. })), "{text}");
+    }
+    assert!(received(&json!([])).is_empty());
+    assert!(read_value(&json!({}), CLIENT, &Limits::default(), any_collection).is_err());
+}
+
+#[test]
+fn a_collection_that_is_not_allowed_is_set_aside_with_the_reason_given() {
+    let list = json!([event("insert", json!({ "data": { "id": "a" } }))]).to_string();
+    let why = Rejection { code: "forbidden".into(), reason: "not yours".into() };
+    let received = read(&list, CLIENT, &Limits::default(), |_| Err(why.clone())).unwrap().remove(0);
+    assert!(matches!(received.event.edit, LiveEdit::Unusable(given) if given == why));
+    assert!(received.event.collection.is_some(), "a person finds it under its collection");
+}
+
+#[test]
+fn the_same_id_of_another_client_is_another_event() {
+    let list = json!([event("insert", json!({ "data": { "id": "a" } }))]).to_string();
+    let key = |client: &str| read(&list, client, &Limits::default(), any_collection).unwrap()[0].event.key;
+    assert_ne!(key("a"), key("b"));
+    assert_eq!(key("a"), key("a"));
+}
+
+#[test]
+fn a_time_is_a_number_of_milliseconds() {
+    let time = |time: Value| one(&event("delete", json!({ "query": {}, "timestamp": time }))).event.time;
+    assert_eq!(time(json!(1_795_251_315_046_u64)), Some(Millis(1_795_251_315_046)));
+    assert_eq!(time(json!(5.9)), Some(Millis(5)));
+    for odd in [json!(null), json!("5"), json!(-5), json!(1e300), json!({})] {
+        assert_eq!(time(odd.clone()), None, "{odd}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in ".{0,200}", brackets in r#"[\[\]{}",:a-c0-9 ]{0,100}"#) {
+        for text in [text.as_str(), brackets.as_str(), &format!("[{brackets}]"), &format!("[{{{brackets}}}]")] {
+            if let Ok(list) = read(text, CLIENT, &Limits::default(), any_collection) {
+                prop_assert!(list.iter().all(|element| element.mark.is_none()));
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_with_a_wound_is_read_or_set_aside(cut in 0usize..400, put in any::<u8>()) {
+        let event = event("update", json!({
+            "query": { "$and": [{ "id": { "$in": ["a"] } }], "n": { "$regex": "^a" } }, "update": { "$set": { "a.b": [1] } },
+        }));
+        let mut bytes = json!([event]).to_string().into_bytes();
+        let cut = cut % bytes.len();
+        bytes[cut] = put;
+        if let Ok(text) = String::from_utf8(bytes)
+            && let Ok(list) = read(&text, CLIENT, &Limits::default(), any_collection)
+        {
+            prop_assert!(list.len() <= 2);
+        }
+    }
+
+    #[test]
+    fn what_is_told_comes_back_with_the_same_digest(
+        id in "[a-z\"\\\\é0-9-]{1,8}", names in prop::collection::vec("[a-zé_$.\"]{1,4}", 0..4), n in any::<f64>(),
+    ) {
+        let mut stored = json!({ "_id": id });
+        for name in names {
+            stored[&name] = json!([n, id]);
+        }
+        stored["_id"] = json!(id);
+        let body = stored.to_string();
+        let mut writer = StateWriter::new(3);
+        writer.put(&Told { collection: "users", id: &id, body: Some(&body), lsn: Lsn(1), at: Millis(1) });
+        let (text, stated) = writer.finish();
+        let sent: Value = serde_json::from_str(&text).unwrap();
+        prop_assert_eq!(sent[0]["clientId"].as_str(), Some(HUB_CLIENT));
+        let received = one(&sent[1]);
+        prop_assert_eq!(&stated, &[Stated { collection: "users".into(), id: id.clone(), digest: received.digest }]);
+        let LiveEdit::Insert { id: read, .. } = received.event.edit else { panic!("an insert") };
+        prop_assert_eq!(read.as_str(), id);
+    }
+}
