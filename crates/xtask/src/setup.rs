@@ -20,6 +20,7 @@ changes nothing. SQLite itself is compiled in; sqlite3 is its shell.
   node, npm       run the JavaScript packages and their tests
   curl, sqlite3   run the commands of the guides
   python3         runs a strict client of the exchange dialect
+  chromium        opens the pages of the example as a person would
   rustfmt, clippy parts of the Rust toolchain; set-up says how to add them
 ";
 
@@ -32,7 +33,7 @@ struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         name: "C compiler and headers",
         probe: &["cc", "-fsyntax-only", "-include", "stdio.h", "-x", "c", "/dev/null"],
@@ -44,6 +45,7 @@ const NEEDS: [Need; 7] = [
     Need { name: "curl", probe: &["curl", "--version"], packages: &["curl"] },
     Need { name: "sqlite3", probe: &["sqlite3", "--version"], packages: &["sqlite3"] },
     Need { name: "python3", probe: &["python3", "--version"], packages: &["python3"] },
+    Need { name: "chromium", probe: &["chromium", "--version"], packages: &["chromium"] },
 ];
 
 const COMPONENTS: [Need; 2] = [

@@ -9,7 +9,7 @@ interface Switched {
   __syncDebug?: boolean;
 }
 
-const page = globalThis as typeof globalThis & Switched;
+const page = (typeof window === "undefined" ? globalThis : window) as Switched;
 
 /** Turns the log on or off; the same as setting `window.__syncDebug`. */
 export function setDebug(on: boolean): void {

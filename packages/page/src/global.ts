@@ -10,11 +10,19 @@ import type { Io } from "./link.js";
 import { morph, patchList } from "./patch.js";
 import { Sync } from "./sync.js";
 
-const page = globalThis as typeof globalThis & { io?: Io; SyncManager?: Sync };
+interface Page {
+  io?: Io;
+  SyncManager?: Sync;
+}
+
+// In a browser they are the same; where scripts run without one, they need not be.
+const page = globalThis as Page;
+const inside = (typeof window === "undefined" ? page : window) as Page;
 
 const io: Io = (url, options) => {
-  if (!page.io) throw new Error("SyncManager needs Socket.IO: load socket.io.min.js before, or use sync.bundle.js");
-  return page.io(url, options);
+  const client = page.io ?? inside.io;
+  if (!client) throw new Error("SyncManager needs Socket.IO: load socket.io.min.js before, or use sync.bundle.js");
+  return client(url, options);
 };
 
-page.SyncManager = Object.assign(new Sync(io), { Sync, compareEvents, keepPage, morph, patchList });
+inside.SyncManager = page.SyncManager = Object.assign(new Sync(io), { Sync, compareEvents, keepPage, morph, patchList });

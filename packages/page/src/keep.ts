@@ -13,7 +13,7 @@ type Place = () => Element | null;
 
 /** Runs `refresh` and puts back whatever of the person's work it took away. Never rejects. */
 export async function keepPage(refresh: () => unknown): Promise<void> {
-  if (typeof document === "undefined" || typeof document.querySelectorAll !== "function") {
+  if (typeof document === "undefined" || typeof HTMLElement === "undefined") {
     await guarded("a refresh", refresh);
     return;
   }
@@ -88,33 +88,46 @@ function typeAgain(old: Element, now: Element): void {
   }
 }
 
+/** A scrolled element: where it stood, and whether the refresh pushed it from there. */
+interface Scrolled {
+  successor: Place;
+  top: number;
+  left: number;
+  pushed: boolean;
+}
+
 /** Positions do not survive removal, so they are followed while the refresh runs. */
 function followScroll(): () => Restore {
-  const kept = new Map<Element, { successor: Place; top: number; left: number }>();
+  const kept = new Map<Element, Scrolled>();
   const note = (element: Element) => {
     const { scrollTop: top, scrollLeft: left } = element;
-    kept.set(element, { successor: kept.get(element)?.successor ?? place(element), top, left });
+    kept.set(element, { successor: kept.get(element)?.successor ?? place(element), top, left, pushed: false });
   };
   for (const element of document.querySelectorAll("*")) {
     if (element.scrollTop !== 0 || element.scrollLeft !== 0) note(element);
   }
   const follow = ({ target }: Event) => {
     const element = target === document ? document.scrollingElement : target;
-    // At its end because there is less to scroll: the refresh did that.
-    if (element instanceof Element && !(kept.has(element) && isPushed(element, kept.get(element)?.top ?? 0))) note(element);
+    if (!(element instanceof Element)) return;
+    const before = kept.get(element);
+    if (before && isPushed(element, before.top)) before.pushed = true;
+    else note(element);
   };
   document.addEventListener("scroll", follow, { capture: true, passive: true });
   return () => {
     document.removeEventListener("scroll", follow, { capture: true });
-    return () => {
-      for (const [element, { successor, top, left }] of kept) {
-        const now = element.isConnected ? element : successor();
-        if (now && (now.scrollTop !== top || now.scrollLeft !== left)) now.scrollTo({ top, left, behavior: "instant" });
-      }
-    };
+    return () => kept.forEach(scrollBack);
   };
 }
 
+/** The browser itself moves an element so that what is in sight stays in sight: that is better than the old number. */
+function scrollBack({ successor, top, left, pushed }: Scrolled, old: Element): void {
+  const now = old.isConnected ? old : successor();
+  const lost = now !== old || pushed || (now.scrollTop === 0 && now.scrollLeft === 0);
+  if (now && lost) now.scrollTo({ top, left, behavior: "instant" });
+}
+
+/** At its end because there is less to scroll than before. */
 function isPushed(element: Element, before: number): boolean {
   return element.scrollTop < before && element.scrollTop + element.clientHeight >= element.scrollHeight - 1;
 }

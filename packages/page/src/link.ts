@@ -93,6 +93,7 @@ export class Link {
   close(): void {
     this.closed = true;
     clearTimeout(this.timer);
+    this.timer = undefined;
     this.socket.disconnect();
   }
 
@@ -146,7 +147,8 @@ export class Link {
   }
 }
 
-async function credentials(token: TokenSource | undefined): Promise<object> {
+/** What is shown to the hub; nothing where there is no token. */
+export async function credentials(token: TokenSource | undefined): Promise<{ token?: string }> {
   try {
     const shown = typeof token === "function" ? await token() : token;
     return shown ? { token: shown } : {};
@@ -156,6 +158,7 @@ async function credentials(token: TokenSource | undefined): Promise<object> {
   }
 }
 
-function origin(): string {
+/** The page's own origin. */
+export function origin(): string {
   return typeof location === "undefined" ? "" : location.origin;
 }

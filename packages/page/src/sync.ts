@@ -9,7 +9,7 @@ import { debug, guarded, setDebug } from "./debug.js";
 import { type Debounced, gather } from "./debounce.js";
 import { compareEvents, type Envelope, isEnvelope, roomOf, Seen } from "./envelope.js";
 import { DEFAULT_IDLE_S, IdleGuard, idleSeconds } from "./idle.js";
-import { type ConnectionState, type Io, Link, type LinkOptions } from "./link.js";
+import { type ConnectionState, credentials, type Io, Link, type LinkOptions, origin } from "./link.js";
 import { keepPage } from "./keep.js";
 import { hidden, onWake, type ResumeReason } from "./wake.js";
 import type { Socket } from "socket.io-client";
@@ -46,13 +46,20 @@ export const DEPENDENCIES: Record<string, string[]> = {
 };
 
 const SOFT_WAIT_MS = 200;
-const JOIN_ANSWER_MS = 2_000;
-const SETTINGS_PATH = "/api/sync/rooms/settings";
+const ANSWER_MS = 2_000;
+const SETTINGS_PATH = "/api/sync/rooms";
 
 interface SoftRefresh {
   event: string;
   callback: RefreshCallback;
   schedule: Debounced<Envelope>;
+}
+
+/** What a hub answers to the messages about rooms. */
+interface Answer {
+  success?: boolean;
+  error?: string;
+  members?: number;
 }
 
 interface Guarded {
@@ -89,6 +96,13 @@ export class Sync {
     this.start();
   }
 
+  /** Hangs up and stops the idle guards; rooms and callbacks stay, for the next `init`. */
+  close(): void {
+    this.link?.close();
+    this.link = undefined;
+    for (const entry of this.guards) this.stop(entry);
+  }
+
   /**
    * Asks for the events of a room, now and after each reconnect. The promise resolves when the hub
    * has heard, so that what is fetched after it misses no change; it never rejects.
@@ -109,6 +123,15 @@ export class Sync {
     // Some back ends know no leaving: what they still send is dropped here.
     this.left.add(room);
     if (this.isConnected()) this.getSocket()?.emit(`${room}:leave`, { ts: Date.now() });
+  }
+
+  /** How many connections are in a room, on all workers; `null` when nobody says. */
+  presence(room: string): Promise<number | null> {
+    return new Promise((resolve) => {
+      const told = (late: Error | null, answer?: Answer) => resolve((late ? undefined : answer?.members) ?? null);
+      if (this.isConnected()) this.getSocket()?.timeout(ANSWER_MS).emit(`${room}:presence`, {}, told);
+      else resolve(null);
+    });
   }
 
   /** Calls `callback` for each event of this name; a second time is the same as once. Returns its `off`. */
@@ -207,13 +230,17 @@ export class Sync {
   private start(): void {
     if (this.link || this.starting) return;
     this.starting = true;
-    queueMicrotask(() => {
+    void Promise.resolve().then(() => {
       this.starting = false;
-      this.link ??= new Link(this.io, this.options, {
+      if (this.link) return;
+      const told = (state: ConnectionState) =>
+        this.watchers.forEach((watcher) => guarded("a connection callback", watcher, state));
+      this.link = new Link(this.io, this.options, {
         up: (missed) => this.up(missed),
-        state: (state) => this.watchers.forEach((watcher) => guarded("a connection callback", watcher, state)),
+        state: told,
         event: (name, payload) => this.take(name, payload),
       });
+      told(this.link.state);
     });
   }
 
@@ -226,9 +253,12 @@ export class Sync {
     debug("join", room);
     const waiting = this.rooms.get(room) ?? [];
     this.rooms.set(room, []);
-    // Not every back end answers; then time alone says that it must have heard.
-    const joined = () => waiting.forEach((resolve) => resolve());
-    this.getSocket()?.timeout(JOIN_ANSWER_MS).emit(`${room}:join`, { ts: Date.now() }, joined);
+    const joined = (_late: Error | null, answer?: Answer) => {
+      if (answer?.success === false) console.warn(`[sync] room ${room} is closed to this page:`, answer.error);
+      // Not every back end answers; then time alone says that it must have heard.
+      waiting.forEach((resolve) => resolve());
+    };
+    this.getSocket()?.timeout(ANSWER_MS).emit(`${room}:join`, { ts: Date.now() }, joined);
   }
 
   private take(event: string, payload: unknown): void {
@@ -285,7 +315,9 @@ export class Sync {
   private setting(): Promise<number | undefined> {
     this.asked ??= (async () => {
       try {
-        const reply = await fetch((this.options.url ?? "") + SETTINGS_PATH, { credentials: "include" });
+        const { token } = await credentials(this.options.token);
+        const headers = token ? { authorization: `Bearer ${token}` } : {};
+        const reply = await fetch((this.options.url ?? origin()) + SETTINGS_PATH, { credentials: "include", headers });
         return reply.ok ? idleSeconds(((await reply.json()) as { idle_seconds?: unknown }).idle_seconds) : undefined;
       } catch {
         // Without an answer the default stays.

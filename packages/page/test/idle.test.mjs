@@ -45,15 +45,15 @@ test("periods below five seconds are five seconds", async () => {
 });
 
 test("without seconds the hub's setting counts, and 30 until it is known", async () => {
-  const { sync } = await page({ url: "http://hub.example" });
+  const { sync } = await page({ url: "http://hub.example", token: "secret" });
   const asked = [];
   const reply = { ok: true, json: async () => ({ idle_seconds: 12 }) };
-  const fetched = mock.method(globalThis, "fetch", async (url) => (asked.push(url), reply));
+  const fetched = mock.method(globalThis, "fetch", async (url, { headers }) => (asked.push([url, headers.authorization]), reply));
   const refresh = spy();
   sync.startIdleGuard(refresh);
   await settle();
   await pass(13_000);
-  assert.deepEqual(asked, ["http://hub.example/api/sync/rooms/settings"]);
+  assert.deepEqual(asked, [["http://hub.example/api/sync/rooms", "Bearer secret"]]);
   assert.equal(refresh.calls.length, 1);
   fetched.mock.restore();
 });

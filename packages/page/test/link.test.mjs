@@ -83,6 +83,19 @@ test("a page that hangs up itself stays away", async () => {
   assert.equal(sync.getConnectionState(), "idle");
 });
 
+test("a closed client makes no attempt until it is set up again", async () => {
+  const { sync, wire, wires } = await page();
+  const refresh = spy();
+  sync.startIdleGuard(refresh, 5);
+  wire.fail(true);
+  sync.close();
+  await pass(60_000);
+  assert.deepEqual([wire.attempts, refresh.calls.length, sync.getConnectionState()], [1, 0, "idle"]);
+  sync.init();
+  await settle();
+  assert.equal(wires[1].attempts, 1);
+});
+
 test("`init` connects anew with other options and keeps rooms and callbacks", async () => {
   const { sync, wires } = await page();
   const changed = spy();
