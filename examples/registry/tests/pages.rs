@@ -76,9 +76,10 @@ impl Registry {
             .arg(home.join("data"))
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap();
+            .expect("cargo has built the example for its tests");
         let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        let said = child.stdout.take().expect("its standard output is a pipe");
+        BufReader::new(said).read_line(&mut url).expect("an address is text");
         assert!(url.starts_with("http://"), "the example did not start");
         Registry { child, url: url.trim_end().to_owned() }
     }
@@ -96,7 +97,7 @@ impl Drop for Registry {
 fn page_client() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the example lives in examples/");
         let package = root.join("packages/page");
         install(&package);
         npm(&package, &["run", "build"], &[]);
