@@ -52,6 +52,31 @@ fn text(version: &Version) -> &str {
 const LWW: Strategy = Strategy::LastWriteWins;
 
 #[test]
+fn fields_that_go_without_a_trace_are_noted_and_those_that_leave_one_are_not() {
+    let mut lsn = 1;
+    let mut edit = |current: &Version, edit: &Edit, at_ms| {
+        lsn += 1;
+        then(current, edit, party(2, at_ms, lsn - 1, lsn), LWW).0
+    };
+    let set_only = edit(&stored(), &set(r#"{"x":1,"z":1}"#), 20);
+    assert_eq!(set_only.meta.shrunk, Lsn::ZERO, "nothing went");
+    let named = edit(&set_only, &unset("x"), 30);
+    assert!(named.meta.fields.contains_key("x"));
+    assert_eq!(named.meta.shrunk, Lsn::ZERO, "its name stays, to be sent as null");
+    let removed = edit(&named, &Edit::Remove, 40);
+    assert_eq!(removed.meta.shrunk, Lsn::ZERO, "a removal is told as one");
+    let reborn = edit(&removed, &Edit::Insert(body(r#"{"_id":"d","w":1}"#)), 50);
+    assert_eq!(reborn.meta.shrunk, Lsn(5), "the fields from before the removal");
+    let grown = edit(&reborn, &set(r#"{"v":1}"#), 60);
+    assert_eq!(grown.meta.shrunk, Lsn(5), "the last time counts, not the last change");
+    let late = then(&grown, &Edit::Insert(body(r#"{"_id":"d","late":1}"#)), party(3, 35, 0, 7), LWW).0;
+    assert_eq!((late.meta.shrunk, text(&late)), (Lsn(5), text(&grown)), "what never stood does not go");
+    let buried = Version::buried(Lsn(7), Author(1));
+    let (revived, _) = then(&buried, &Edit::Insert(body(r#"{"_id":"d"}"#)), party(2, 70, 7, 8), LWW);
+    assert_eq!(revived.meta.shrunk, Lsn(8), "which fields it had nobody knows");
+}
+
+#[test]
 fn an_edit_on_the_known_version_is_applied_as_written() {
     let (after, merged) = then(&stored(), &set(r#"{"x":1.50}"#), party(2, 20, 1, 2), LWW);
     assert_eq!(merged.verdict, Verdict::Applied);
