@@ -62,7 +62,7 @@ impl App {
         let waiting = Arc::new(Semaphore::new(bounds.waiting_polls));
         let woken = Arc::new(Semaphore::new(WOKEN_READS));
         let body_bytes = Arc::new(Semaphore::new(bounds.inflight_body_bytes.min(Semaphore::MAX_PERMITS)));
-        let nodes = Nodes::new(Arc::clone(hub.store()), &options.exchange.hub_id, bounds.node_packets);
+        let nodes = Nodes::new(Arc::clone(hub.store()), &options.exchange.hub_id, &options.settings);
         let (link, feed) = options.redis.clone().map(|redis| Link::new(redis, Arc::clone(&meters))).unzip();
         let (space, joined) = (options.default_space.clone(), options.live.joins);
         let rooms = Rooms::open(options.rooms.clone(), space, joined, link, Arc::clone(&meters));

@@ -2,14 +2,17 @@
 //! time. What a node's exchange has come to is the store's; here is only what can be read again from it.
 
 use crate::auth::{Secret, TokenSpec, Tokens};
+use crate::clock::Clock;
 use crate::error::ServerError;
 use crate::hub::NodeView;
+use crate::options::Settings;
 use crate::store::Store;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use syncline_core::filter::{Filter, substitute};
 use syncline_core::model::{CollectionName, Millis, NodeId, Plan, Registration, Settled, SpaceName, Traffic};
 use syncline_core::wire::exchange::is_uuid;
@@ -26,6 +29,9 @@ pub struct Nodes {
     store: Arc<dyn Store>,
     hub_id: String,
     waiting: usize,
+    /// After so long without a packet a node counts as silent (`retention.nodes`).
+    silent_after: Duration,
+    clock: Clock,
     desks: Mutex<BTreeMap<(SpaceName, NodeId), Arc<Desk>>>,
     /// One change at a time, so that no desk outlives the registration that it was made from.
     changing: tokio::sync::Mutex<()>,
@@ -92,10 +98,14 @@ pub struct RegisteredNode {
     pub cursor: u64,
     /// Whether it is being given everything that is alive.
     pub filling: bool,
+    /// Where it was silent for longer than `retention.nodes`: when it was last heard of, as ISO 8601. It will be filled
+    /// anew, and for that alone the hub keeps what was removed since, without its text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_since: Option<String>,
 }
 
-impl From<(Registration, Traffic)> for RegisteredNode {
-    fn from((registration, traffic): (Registration, Traffic)) -> RegisteredNode {
+impl RegisteredNode {
+    fn of((registration, traffic): (Registration, Traffic), silent: Millis) -> RegisteredNode {
         let time = |at: Millis| (at > Millis(0)).then(|| at.iso());
         RegisteredNode {
             id: registration.id,
@@ -109,6 +119,7 @@ impl From<(Registration, Traffic)> for RegisteredNode {
             issued_packet_no: traffic.issued,
             cursor: traffic.cursor.0,
             filling: traffic.fill.is_some(),
+            silent_since: time(traffic.received_at).filter(|_| traffic.received_at <= silent),
         }
     }
 }
@@ -132,14 +143,15 @@ pub fn joined(registered: &[RegisteredNode], readers: &[NodeView]) -> Vec<Value>
 }
 
 impl Nodes {
-    /// Over a store; `hub_id` is the id that no node may have, `waiting` how many packets of a node may wait for
-    /// the one in work.
+    /// Over a store; `hub_id` is the id that no node may have.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>, hub_id: &str, waiting: usize) -> Nodes {
+    pub fn new(store: Arc<dyn Store>, hub_id: &str, settings: &Settings) -> Nodes {
         Nodes {
             store,
             hub_id: hub_id.to_lowercase(),
-            waiting: waiting.min(Semaphore::MAX_PERMITS),
+            waiting: settings.bounds.node_packets.min(Semaphore::MAX_PERMITS),
+            silent_after: settings.retention.nodes,
+            clock: settings.clock,
             desks: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
         }
@@ -200,7 +212,7 @@ impl Nodes {
         if let Some(name) = token_name(tokens, space, &registration)? {
             tokens.change(token_of(space, &registration, name)).await?;
         }
-        self.load(space, id).await.map(RegisteredNode::from)
+        self.load(space, id).await.map(|node| RegisteredNode::of(node, self.silent()))
     }
 
     /// Gives a node another token; the old one is refused from then on.
@@ -238,7 +250,7 @@ impl Nodes {
     /// # Errors
     /// [`ServerError::UnknownNode`], or those of the store.
     pub async fn show(&self, space: &SpaceName, id: &NodeId) -> Result<RegisteredNode, ServerError> {
-        self.load(space, id).await.map(RegisteredNode::from)
+        self.load(space, id).await.map(|node| RegisteredNode::of(node, self.silent()))
     }
 
     /// All registered nodes of a space, by their codes.
@@ -246,7 +258,8 @@ impl Nodes {
     /// # Errors
     /// Those of the store.
     pub async fn list(&self, space: &SpaceName) -> Result<Vec<RegisteredNode>, ServerError> {
-        Ok(self.store.registered(space, None).await?.into_iter().map(RegisteredNode::from).collect())
+        let all = self.store.registered(space, None).await?.into_iter();
+        Ok(all.map(|node| RegisteredNode::of(node, self.silent())).collect())
     }
 
     /// The desk of a node.
@@ -273,6 +286,12 @@ impl Nodes {
     async fn load(&self, space: &SpaceName, id: &NodeId) -> Result<(Registration, Traffic), ServerError> {
         let found = self.store.registered(space, Some(id)).await?.pop();
         found.ok_or_else(|| ServerError::UnknownNode { node: id.clone(), space: space.clone() })
+    }
+
+    /// Who was last heard of then, or before, is silent.
+    fn silent(&self) -> Millis {
+        let after = u64::try_from(self.silent_after.as_millis()).unwrap_or(u64::MAX);
+        Millis(self.clock.now().0.saturating_sub(after))
     }
 
     /// What the store does not check.

@@ -185,6 +185,28 @@ fn the_token_of_a_node_is_not_taken_for_the_admins() {
     assert!(refused.contains("--admin-token"), "{refused}");
 }
 
+#[test]
+fn a_node_that_was_silent_for_too_long_is_marked() {
+    let shell = Shell::new();
+    for (retention, silent) in [("90d", false), ("1ms", true)] {
+        let hub = Hub::start_with(&shell, &[("SYNCLINE_RETENTION_NODES", retention)], &["--data", retention]);
+        let hub = ["--hub", &hub.url, "--admin-token", hub.admin()].map(str::to_owned).to_vec();
+        let desk = Desk { shell: &shell, hub };
+        desk.ok(&["node", "add", "--id", NORTH, "--code", "NORTH"]);
+        desk.ok(&["node", "add", "--id", SOUTH, "--code", "SOUTH"]);
+        shell.write("1.json", &packet(1, 0, &json!([])));
+        desk.ok(&["exchange", "import", "1.json"]);
+
+        let listed = desk.json(&["node", "list"]);
+        let since = listed.as_array().unwrap().iter().map(|node| node["registered"].get("silent_since"));
+        let last_in = &listed[0]["registered"]["last_sync_in"];
+        assert_eq!(since.collect::<Vec<_>>(), [silent.then_some(last_in), None], "SOUTH has never called");
+        let (table, shown) = (desk.ok(&["node", "list"]), desk.ok(&["node", "show", "NORTH"]));
+        assert_eq!((table.contains(", silent"), table.contains("node remove")), (silent, silent), "{table}");
+        assert_eq!(shown.contains("silent"), silent, "{shown}");
+    }
+}
+
 /// A database file with one document, registered under a code. Returns its token.
 fn branch(desk: &Desk<'_>, file: &str, code: &str, document: &str) -> String {
     desk.shell.ok(&["db", "insert", file, "reports", document]);

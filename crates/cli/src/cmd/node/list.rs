@@ -3,7 +3,7 @@
 use crate::error::CliError;
 use crate::groups::SpaceArgs;
 use crate::hub::{Admin, SpaceStatus, ago};
-use crate::output::{Output, Table};
+use crate::output::{Output, Style, Table};
 use syncline_core::model::{Millis, SpaceName};
 use syncline_server::hub;
 use syncline_server::nodes::{RegisteredNode, joined};
@@ -34,11 +34,22 @@ fn table(registered: &[RegisteredNode], output: Output) -> String {
             node.id.to_string(),
             node.received_packet_no.to_string(),
             node.sent_packet_no.to_string(),
-            when(node.last_sync_in.as_deref()),
+            heard(node),
             when(node.last_sync_out.as_deref()),
         ]);
     }
-    table.render(output)
+    let mut text = table.render(output);
+    if registered.iter().any(|node| node.silent_since.is_some()) {
+        let remark = "\nFor silent nodes the hub keeps what was removed since; `syncline node remove CODE` ends that for one \
+                      that is not coming back.";
+        text += &output.paint(Style::Attention, remark);
+    }
+    text
+}
+
+fn heard(node: &RegisteredNode) -> String {
+    let silent = if node.silent_since.is_some() { ", silent" } else { "" };
+    when(node.last_sync_in.as_deref()) + silent
 }
 
 /// How long ago an ISO time was.

@@ -43,12 +43,13 @@ fn registered(standing: &Standing) -> String {
         Some(iso) => format!("{iso} ({})", when(Some(iso))),
         None => "never".into(),
     };
+    let silent = if node.silent_since.is_some() { ", silent: with its next packet it is given everything" } else { "" };
     let filling = if node.filling { ", while it is given everything" } else { "" };
     let mut lines = vec![
         format!("id                  {}", node.id),
         format!("code                {}", node.code),
         format!("name                {}", node.name),
-        format!("last_sync_in        {}", time(&node.last_sync_in)),
+        format!("last_sync_in        {}{silent}", time(&node.last_sync_in)),
         format!("last_sync_out       {}", time(&node.last_sync_out)),
         format!("received_packet_no  {}", node.received_packet_no),
         format!("sent_packet_no      {} confirmed of {} sent", node.sent_packet_no, node.issued_packet_no),
