@@ -17,7 +17,9 @@ mod version;
 
 pub use body::{Body, Facts, Fields, TimeFields, Value};
 pub use error::{Kind, Malformed};
-pub use ids::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, EventName, Lsn, NodeId, RoomName, Seq, SpaceName};
+pub use ids::{
+    Author, BatchId, CollectionName, Cursor, DocId, Epoch, EventName, Lsn, NodeId, RoomName, Seq, SpaceName,
+};
 pub use limits::Limits;
 pub use live::{LiveBatch, LiveEdit, LiveEvent};
 pub use op::{Base, Edit, Op, OpKey};
