@@ -1,6 +1,7 @@
 //! What every request handler shares.
 
 use crate::auth::{Access, Grant, Tokens};
+use crate::dialect::live::Live;
 use crate::error::ServerError;
 use crate::hub::{Hub, Space};
 use crate::meters::Meters;
@@ -40,6 +41,8 @@ pub struct App {
     pub rooms: Arc<Rooms>,
     /// Where live connections come in.
     pub door: Door,
+    /// Clients of event sync.
+    pub live: Arc<Live>,
     requests: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     woken: Arc<Semaphore>,
@@ -70,10 +73,12 @@ impl App {
         if let Some(feed) = feed {
             workers::start(feed, &hub, &rooms);
         }
-        let listeners: Arc<[Arc<dyn Listener>]> = Arc::new([Arc::clone(&rooms) as Arc<dyn Listener>]);
         Arc::new_cyclic(|app| {
+            let live = Arc::new(Live::new(app.clone()));
+            let listeners: Arc<[Arc<dyn Listener>]> =
+                Arc::new([Arc::clone(&live) as Arc<dyn Listener>, Arc::clone(&rooms) as Arc<dyn Listener>]);
             let door = Door::new(app.clone(), listeners, &options.live, Arc::clone(&meters));
-            App { hub, tokens, nodes, options, meters, rooms, door, requests, waiting, woken, body_bytes }
+            App { hub, tokens, nodes, options, meters, rooms, door, live, requests, waiting, woken, body_bytes }
         })
     }
 

@@ -5,6 +5,7 @@
 mod body;
 mod coding;
 pub mod exchange;
+pub mod live;
 mod own;
 mod place;
 mod query;

@@ -235,6 +235,14 @@ impl Space {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner).handed.clone()
     }
 
+    /// The nodes that have pushed to or read from the space.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn nodes(&self) -> Result<Vec<NodeRow>, ServerError> {
+        Ok(self.store.nodes(&self.name).await?)
+    }
+
     /// Writes the noted cursors.
     ///
     /// # Errors

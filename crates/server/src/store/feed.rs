@@ -24,8 +24,10 @@ impl Feed {
     /// Starts with the limits that the scan names.
     pub fn new(encoder: Box<dyn Encoder>, scan: &Scan) -> Feed {
         let (max_rows, max_bytes) = match scan {
-            Scan::Log { max_rows, max_bytes, .. } | Scan::Packet { max_rows, max_bytes, .. } => (*max_rows, *max_bytes),
-            Scan::Net { .. } | Scan::Snapshot { .. } | Scan::Ticket { .. } => (usize::MAX, usize::MAX),
+            Scan::Log { max_rows, max_bytes, .. }
+            | Scan::Packet { max_rows, max_bytes, .. }
+            | Scan::Snapshot { max_rows, max_bytes, .. } => (*max_rows, *max_bytes),
+            Scan::Net { .. } | Scan::Ticket { .. } => (usize::MAX, usize::MAX),
         };
         Feed { encoder, chunk: Vec::new(), scanned: Scanned::default(), row_bytes: 0, max_rows, max_bytes }
     }

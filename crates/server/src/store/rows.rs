@@ -52,6 +52,10 @@ pub enum Scan {
         after: Lsn,
         /// Leave out what has expired by now; `None`: leave out nothing.
         expired_by: Option<Millis>,
+        /// Stop after so many rows.
+        max_rows: usize,
+        /// Stop after about so many bytes of text.
+        max_bytes: usize,
     },
     /// What a registered node is to be told, in LSN order: the newest versions that others made after a
     /// position, removed ones included, and what stands where the node is owed a return. Removals behind the

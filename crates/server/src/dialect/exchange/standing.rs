@@ -73,7 +73,8 @@ async fn unsendable(
 ) -> Result<u64, ServerError> {
     let collections = types.or(app.options.exchange.types.as_ref()).cloned();
     let count = Arc::new(AtomicU64::new(0));
-    let scan = Scan::Snapshot { collections, after: Lsn::ZERO, expired_by: None };
+    let scan =
+        Scan::Snapshot { collections, after: Lsn::ZERO, expired_by: None, max_rows: usize::MAX, max_bytes: usize::MAX };
     let space = app.hub.space(space).await?;
     space.read(scan, Box::new(Strangers(Arc::clone(&count)))).await?.scanned().await?;
     Ok(count.load(Ordering::Acquire))

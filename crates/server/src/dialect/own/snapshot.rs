@@ -17,7 +17,13 @@ const LINES: &str = "application/x-ndjson";
 pub(in super::super) async fn snapshot(asked: Asked) -> Result<Response, ServerError> {
     let reader = Reader::of(&asked)?;
     let after = position(&asked, "after")?;
-    let scan = Scan::Snapshot { collections: reader.collections, after, expired_by: Some(clock::now()) };
+    let scan = Scan::Snapshot {
+        collections: reader.collections,
+        after,
+        expired_by: Some(clock::now()),
+        max_rows: usize::MAX,
+        max_bytes: usize::MAX,
+    };
     let reading = asked.space.read(scan, Box::new(SnapshotEncoder)).await?;
     asked.app.meters.snapshots.increment(1);
     Ok(match reading {

@@ -22,7 +22,13 @@ use syncline_core::wire::wise::IsoTimes;
 pub async fn snapshot(asked: Asked) -> Result<Response, ServerError> {
     let key = StreamKey::of(&asked)?;
     let collections = Some(BTreeSet::from([key.collection.clone()]));
-    let scan = Scan::Snapshot { collections, after: Lsn::ZERO, expired_by: Some(clock::now()) };
+    let scan = Scan::Snapshot {
+        collections,
+        after: Lsn::ZERO,
+        expired_by: Some(clock::now()),
+        max_rows: usize::MAX,
+        max_bytes: usize::MAX,
+    };
     let served = Arc::new(Mutex::new(Lsn::ZERO));
     let watch = Newcomer { foreign: Arc::clone(&asked.foreign), key: key.clone(), served: Arc::clone(&served) };
     let encoder = SnapshotEncoder { watch, documents: 0, iso: IsoTimes::default() };

@@ -55,7 +55,7 @@ impl Encoder for Texts {
 }
 
 fn snapshot() -> Scan {
-    Scan::Snapshot { collections: None, after: Lsn(0), expired_by: None }
+    Scan::Snapshot { collections: None, after: Lsn(0), expired_by: None, max_rows: usize::MAX, max_bytes: usize::MAX }
 }
 
 async fn count(store: &SqliteStore) -> u64 {

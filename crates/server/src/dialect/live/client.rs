@@ -1,0 +1,345 @@
+//! One client: what comes from it and what goes to it, on one task, so that nothing about it is shared. The task
+//! waits for the client to come back for a while before it ends.
+
+use super::circle::Circle;
+use super::due::Reading;
+use super::echoes::Echoes;
+use super::flight::Runway;
+use super::intake::Past;
+use crate::app::App;
+use crate::auth::Access;
+use crate::error::ServerError;
+use crate::socket::{Line, Unsent};
+use serde_json::json;
+use socketioxide::extract::AckSender;
+use socketioxide::socket::Sid;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use syncline_core::model::{Author, CollectionName, NodeId};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep_until};
+
+/// How long what is known of a client is kept in memory after it has left.
+const KEPT_AFTER: Duration = Duration::from_secs(10 * 60);
+/// Between two notes of a client's place.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+/// After a connection had no room, or the store refused to be read.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
+
+/// What a client's task is told.
+pub(super) enum Mail {
+    /// `client:info`.
+    Here { line: Arc<Line>, collections: BTreeSet<CollectionName> },
+    /// `client:sync`.
+    Events(Events),
+    /// The connection has ended.
+    Gone { sid: Sid },
+}
+
+/// A list of events, not yet read.
+pub(super) struct Events {
+    pub line: Arc<Line>,
+    pub text: Box<str>,
+    pub ack: AckSender,
+    pub _room: Room,
+}
+
+/// What a list takes of the limits until it is answered.
+pub(super) struct Room {
+    _place: OwnedSemaphorePermit,
+    _bytes: Option<OwnedSemaphorePermit>,
+}
+
+/// Where mail for a client goes.
+#[derive(Clone)]
+pub(super) struct Mailbox {
+    sender: UnboundedSender<Mail>,
+    places: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+}
+
+impl Mailbox {
+    pub(super) fn send(&self, mail: Mail) -> Result<(), tokio::sync::mpsc::error::SendError<Mail>> {
+        self.sender.send(mail)
+    }
+
+    /// Room for a list; `None`: this client's lists wait already (`live.queued_messages`), or bodies take too much
+    /// memory (`limits.inflight_body_bytes`).
+    pub(super) fn room_for(&self, bytes: usize) -> Option<Room> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let bytes = match u32::try_from(bytes).ok()? {
+            0 => None,
+            bytes => Some(Arc::clone(&self.bytes).try_acquire_many_owned(bytes).ok()?),
+        };
+        Some(Room { _place: place, _bytes: bytes })
+    }
+}
+
+pub(super) struct Client {
+    pub(super) app: Arc<App>,
+    pub(super) circle: Arc<Circle>,
+    pub(super) node: NodeId,
+    pub(super) author: Option<Author>,
+    pub(super) line: Option<Arc<Line>>,
+    /// What the client listens to.
+    pub(super) wanted: BTreeSet<CollectionName>,
+    pub(super) reading: Option<Reading>,
+    pub(super) runway: Runway,
+    pub(super) echoes: Echoes,
+    pub(super) past: Past,
+    news: Option<watch::Receiver<syncline_core::model::Lsn>>,
+    left_at: Instant,
+    noted_at: Instant,
+    retry_at: Option<Instant>,
+}
+
+/// Why a client's task goes on.
+enum Woken {
+    Mail(Mail),
+    News,
+    Late,
+}
+
+impl Client {
+    /// Starts the task of a client.
+    pub(super) fn start(circle: &Arc<Circle>, node: NodeId, app: Arc<App>) -> Mailbox {
+        let (sender, mail) = unbounded_channel();
+        let places = Arc::new(Semaphore::new(app.options.live.queued_messages.max(1)));
+        let mailbox = Mailbox { sender, places, bytes: Arc::clone(&app.body_bytes) };
+        let now = Instant::now();
+        let client = Client {
+            author: circle.space.author(&node),
+            circle: Arc::clone(circle),
+            app,
+            node,
+            line: None,
+            wanted: BTreeSet::new(),
+            reading: None,
+            runway: Runway::default(),
+            echoes: Echoes::default(),
+            past: Past::default(),
+            news: None,
+            left_at: now,
+            noted_at: now,
+            retry_at: None,
+        };
+        tokio::spawn(client.run(mail));
+        mailbox
+    }
+
+    async fn run(mut self, mut mail: UnboundedReceiver<Mail>) {
+        let mut leaving = self.app.hub.leaving();
+        loop {
+            let deadline = self.deadline();
+            let ready = self.runway.is_free() && self.retry_at.is_none();
+            let woken = tokio::select! {
+                biased;
+                _ = leaving.wait_for(|leaving| *leaving) => None,
+                first = mail.recv() => first.map(Woken::Mail),
+                () = changed(&mut self.news), if ready => Some(Woken::News),
+                () = sleep_until(deadline) => Some(Woken::Late),
+            };
+            match woken {
+                None => break,
+                Some(Woken::Mail(first)) => self.read_mail(first, &mut mail).await,
+                Some(Woken::News) => {}
+                Some(Woken::Late) if self.line.is_some() => self.late(),
+                Some(Woken::Late) => {
+                    if self.circle.leave(&self.node, || mail.is_empty()) {
+                        break;
+                    }
+                }
+            }
+            self.deliver().await;
+        }
+        self.note_place(true);
+        self.set_line(None);
+    }
+
+    fn deadline(&self) -> Instant {
+        let Some(_) = &self.line else { return self.left_at + KEPT_AFTER };
+        let far = Instant::now() + KEPT_AFTER;
+        [self.runway.deadline(), self.retry_at].into_iter().flatten().min().unwrap_or(far)
+    }
+
+    fn late(&mut self) {
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+        }
+        if let (Some(reached), Some(reading)) = (self.runway.give_up(now), &mut self.reading) {
+            reading.reach(reached);
+        }
+    }
+
+    /// Takes what has come; lists that wait together are committed together.
+    async fn read_mail(&mut self, first: Mail, mail: &mut UnboundedReceiver<Mail>) {
+        let mut lists = Vec::new();
+        let mut next = Some(first);
+        while let Some(one) = next {
+            match one {
+                Mail::Events(events) => lists.push(events),
+                Mail::Here { line, collections } => {
+                    self.take_in(std::mem::take(&mut lists)).await;
+                    self.come(line, collections).await;
+                }
+                Mail::Gone { sid } => {
+                    self.take_in(std::mem::take(&mut lists)).await;
+                    if self.line.as_ref().is_some_and(|line| line.sid == sid) {
+                        self.go();
+                    }
+                }
+            }
+            next = mail.try_recv().ok();
+        }
+        self.take_in(lists).await;
+    }
+
+    /// The client says who it is and what it listens to.
+    async fn come(&mut self, line: Arc<Line>, listed: BTreeSet<CollectionName>) {
+        let Some(grant) = line.caller.grant.clone() else { return };
+        let reads = grant.check_access(Access::Read).is_ok();
+        let (wanted, refused): (BTreeSet<_>, BTreeSet<_>) =
+            listed.into_iter().partition(|name| reads && grant.covers(name));
+        self.set_line(Some(Arc::clone(&line)));
+        for name in refused {
+            let why = if reads { grant.check_collection(&name) } else { grant.check_access(Access::Read) };
+            if let Err(error) = why {
+                self.tell(&error.to_string());
+            }
+        }
+        self.runway.abort();
+        let head = self.circle.space.head().lsn;
+        if self.reading.is_none() {
+            let place = self.circle.places.find(&self.node, &wanted).await.unwrap_or_else(|error| {
+                tracing::warn!(client = %self.node, %error, "a live client starts anew: its place cannot be read");
+                None
+            });
+            self.past = Past::of(place, head, self.circle.is_young());
+            let known = place.filter(|place| *place <= head && !wanted.is_empty());
+            self.reading = Some(known.map(|at| Reading::resume(at, wanted.clone(), head)).unwrap_or_default());
+        }
+        self.wanted = wanted;
+        if let Some(reading) = &mut self.reading {
+            reading.listen(&self.wanted, head);
+        }
+        self.retry_at = None;
+        self.news = Some(self.circle.feed.watch());
+    }
+
+    /// A collection that the client did not list, and has events of: it was added at run time.
+    pub(super) fn subscribe(&mut self, name: &CollectionName) {
+        self.wanted.insert(name.clone());
+        let head = self.circle.space.head().lsn;
+        if let Some(reading) = &mut self.reading {
+            reading.listen(&self.wanted, head);
+        }
+    }
+
+    fn go(&mut self) {
+        self.note_place(true);
+        self.set_line(None);
+        self.news = None;
+        self.left_at = Instant::now();
+        self.runway.abort();
+        if let Some(reading) = &mut self.reading {
+            reading.rewind();
+        }
+    }
+
+    fn set_line(&mut self, line: Option<Arc<Line>>) {
+        match (self.line.is_some(), line.is_some()) {
+            (false, true) => self.circle.count(true),
+            (true, false) => self.circle.count(false),
+            _ => {}
+        }
+        self.line = line;
+    }
+
+    /// Sends what is due, unless a message is under way.
+    async fn deliver(&mut self) {
+        let Some(line) = self.line.clone() else { return };
+        if !self.runway.is_free() || self.retry_at.is_some() {
+            return;
+        }
+        if let Some(news) = &mut self.news {
+            news.mark_unchanged();
+        }
+        if let Err(error) = self.may_read(&line) {
+            return self.dismiss(&error);
+        }
+        let Some(reading) = &mut self.reading else { return };
+        match reading.next(&self.circle, self.author).await {
+            Ok(None) => {}
+            Ok(Some((parcel, reached))) => match line.emit("server:sync", &*parcel.text) {
+                Ok(()) => {
+                    for (key, digest) in &parcel.inserts {
+                        self.echoes.expect(key, *digest);
+                    }
+                    self.runway.send(parcel, reached, Instant::now());
+                }
+                // Of its end a connection tells by itself. Before its beginning is through, it takes nothing either:
+                // a client may answer faster than the library notes that it is connected.
+                Err(Unsent::Full | Unsent::Gone) => self.put_off(),
+            },
+            Err(error) => {
+                tracing::warn!(client = %self.node, %error, "a live client waits for the store");
+                self.put_off();
+            }
+        }
+        self.note_place(false);
+    }
+
+    fn may_read(&self, line: &Line) -> Result<(), ServerError> {
+        match &line.caller.grant {
+            Some(grant) => self.app.tokens.check_again(grant),
+            None => Err(ServerError::Unauthorized { reason: "there is none" }),
+        }
+    }
+
+    /// The token is no longer accepted: the client is to stay away until it has another one.
+    pub(super) fn dismiss(&mut self, error: &ServerError) {
+        self.tell(&error.to_string());
+        if let Some(socket) = self.line.as_ref().and_then(|line| line.socket()) {
+            // A connection that cannot be told is closed by its pings.
+            let _ = socket.disconnect();
+        }
+        self.go();
+    }
+
+    /// What is due stays due.
+    fn put_off(&mut self) {
+        if let Some(reading) = &mut self.reading {
+            reading.rewind();
+        }
+        self.retry_at = Some(Instant::now() + RETRY_DELAY);
+    }
+
+    pub(super) fn tell(&self, why: &str) {
+        if let Some(line) = &self.line {
+            // What a client is told is also in the quarantine.
+            let _ = line.emit("error", &json!({ "message": why }));
+        }
+    }
+
+    fn note_place(&mut self, now: bool) {
+        let due = now || self.noted_at.elapsed() >= NOTE_EVERY;
+        if let Some(at) = self.reading.as_ref().filter(|_| due).and_then(Reading::place) {
+            self.noted_at = Instant::now();
+            self.circle.places.note(&self.node, &self.wanted, at);
+        }
+    }
+}
+
+/// Waits for changes; for ever where nobody listens.
+async fn changed(news: &mut Option<watch::Receiver<syncline_core::model::Lsn>>) {
+    let open = match news {
+        Some(news) => news.changed().await.is_ok(),
+        None => false,
+    };
+    if !open {
+        std::future::pending().await
+    }
+}

@@ -1,0 +1,261 @@
+//! What a client is to hear next. Its cursor says up to where it has everything of its collections; what it does not
+//! have at all yet is filled from a snapshot, page after page, and followed from where the snapshot began.
+
+use super::circle::Circle;
+use super::feed::Change;
+use super::pages::collect;
+use super::parcel::Parcel;
+use crate::clock;
+use crate::error::ServerError;
+use crate::store::Scan;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use syncline_core::hub::DocKey;
+use syncline_core::model::{Author, CollectionName, Lsn};
+
+/// Documents in one message. Clients report what they apply in lists that grow with each document, so the traffic
+/// goes with the square of this.
+const PARCEL_DOCS: usize = 20;
+/// Bytes after which a message takes no further document.
+const PARCEL_BYTES: usize = 1 << 20;
+/// Read from the store at once.
+const PAGE_ROWS: usize = 500;
+const PAGE_BYTES: usize = 4 << 20;
+/// Stands for a client that has never sent anything: nothing is its own.
+const NOBODY: Author = Author(u32::MAX);
+
+/// How far a client is once a message has arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reached {
+    /// It has everything up to here.
+    Cursor(Lsn),
+    /// Its fill has come up to here.
+    Fill(Lsn),
+    /// Its fill is complete.
+    Filled,
+}
+
+/// A client's way through the log.
+#[derive(Default)]
+pub(super) struct Reading {
+    /// Everything of `collections` up to here has arrived.
+    cursor: Lsn,
+    collections: Arc<BTreeSet<CollectionName>>,
+    fills: VecDeque<Fill>,
+    stock: Option<Stock>,
+    /// Up to here the log may hold returns for the client.
+    owed: Lsn,
+    /// Up to here its own changes count like those of others: they crossed with a delivery of the same documents.
+    redo: Lsn,
+}
+
+/// Collections of which the client has nothing yet.
+struct Fill {
+    collections: BTreeSet<CollectionName>,
+    /// Where the log was when it began.
+    first: Lsn,
+    after: Lsn,
+}
+
+/// What was read and not sent yet.
+struct Stock {
+    rows: VecDeque<Arc<Change>>,
+    fill: bool,
+    end: Reached,
+}
+
+impl Reading {
+    /// A client that was here before, with these collections.
+    pub(super) fn resume(cursor: Lsn, collections: BTreeSet<CollectionName>, head: Lsn) -> Reading {
+        // What the log returns to it is not in the feed.
+        Reading { cursor, collections: Arc::new(collections), owed: head, ..Reading::default() }
+    }
+
+    /// Takes over what the client listens to now. `head`: where the log stands.
+    pub(super) fn listen(&mut self, wanted: &BTreeSet<CollectionName>, head: Lsn) {
+        self.stock = None;
+        self.collections = Arc::new(self.collections.intersection(wanted).cloned().collect());
+        for fill in &mut self.fills {
+            fill.collections = fill.collections.intersection(wanted).cloned().collect();
+        }
+        self.fills.retain(|fill| !fill.collections.is_empty());
+        let missing: BTreeSet<_> = wanted.iter().filter(|name| !self.listens_to(name)).cloned().collect();
+        if !missing.is_empty() {
+            self.fills.push_back(Fill { collections: missing, first: head, after: Lsn::ZERO });
+        }
+    }
+
+    pub(super) fn listens_to(&self, name: &CollectionName) -> bool {
+        self.collections.contains(name) || self.fills.iter().any(|fill| fill.collections.contains(name))
+    }
+
+    /// Begins anew with everything, because the log no longer tells what changed. Documents that are gone meanwhile
+    /// stay at the client: which ones it has, nobody knows, and a removal of all others could take what it has not
+    /// sent yet.
+    fn refill(&mut self, head: Lsn) {
+        let mut wanted = (*self.collections).clone();
+        wanted.extend(self.fills.drain(..).flat_map(|fill| fill.collections));
+        *self = Reading::default();
+        self.listen(&wanted, head);
+    }
+
+    /// The client has every document of its collections as it was here, or later; 0 while it is filled.
+    pub(super) fn served(&self) -> Lsn {
+        if self.fills.is_empty() { self.cursor } else { Lsn::ZERO }
+    }
+
+    /// Where the client is to go on after a restart; `None` while it is filled.
+    pub(super) fn place(&self) -> Option<Lsn> {
+        (self.fills.is_empty() && !self.collections.is_empty()).then_some(self.cursor)
+    }
+
+    /// The log holds returns for the client up to here.
+    pub(super) fn owe(&mut self, upto: Lsn) {
+        self.owed = self.owed.max(upto);
+    }
+
+    /// The client changed documents that are on their way to it: whichever it applies last stands there, so it gets
+    /// its own changes up to here as well.
+    pub(super) fn redo(&mut self, upto: Lsn) {
+        self.redo = self.redo.max(upto);
+    }
+
+    /// Whether a document was read to be sent.
+    pub(super) fn holds(&self, key: &DocKey) -> bool {
+        self.stock.as_ref().is_some_and(|stock| stock.rows.iter().any(|change| change.key == *key))
+    }
+
+    /// What was not confirmed is read again.
+    pub(super) fn rewind(&mut self) {
+        self.stock = None;
+    }
+
+    /// A message has arrived.
+    pub(super) fn reach(&mut self, reached: Reached) {
+        match reached {
+            Reached::Cursor(lsn) => self.cursor = self.cursor.max(lsn),
+            Reached::Fill(after) => {
+                if let Some(fill) = self.fills.front_mut() {
+                    fill.after = after;
+                }
+            }
+            Reached::Filled => {
+                let Some(fill) = self.fills.pop_front() else { return };
+                // Hearing some changes of the other collections twice is harmless.
+                self.cursor = if self.collections.is_empty() { fill.first } else { self.cursor.min(fill.first) };
+                let mut all = (*self.collections).clone();
+                all.extend(fill.collections);
+                self.collections = Arc::new(all);
+            }
+        }
+    }
+
+    /// The next message; `None`: the client has everything.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn next(
+        &mut self,
+        circle: &Circle,
+        author: Option<Author>,
+    ) -> Result<Option<(Arc<Parcel>, Reached)>, ServerError> {
+        loop {
+            if let Some(next) = self.from_stock() {
+                return Ok(Some(next));
+            }
+            if self.fills.front().is_some() {
+                self.read_fill(circle, author).await?;
+                continue;
+            }
+            if self.collections.is_empty() {
+                return Ok(None);
+            }
+            if self.cursor >= self.owed.max(self.redo) {
+                if let Some(stretch) = circle.feed.stretch(self.cursor, &self.collections, author, PARCEL_DOCS) {
+                    if stretch.changes.is_empty() {
+                        self.cursor = stretch.upto;
+                        return Ok(None);
+                    }
+                    let reached = Reached::Cursor(stretch.upto);
+                    let make = || Parcel::of(&stretch.changes);
+                    let parcel = if stretch.personal {
+                        Arc::new(make())
+                    } else {
+                        circle.feed.parcel((self.cursor, stretch.upto, Arc::clone(&self.collections)), make)
+                    };
+                    return Ok(Some((parcel, reached)));
+                }
+            }
+            if !self.read_news(circle, author).await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn from_stock(&mut self) -> Option<(Arc<Parcel>, Reached)> {
+        let stock = self.stock.as_mut()?;
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while rows.len() < PARCEL_DOCS && bytes < PARCEL_BYTES {
+            let Some(change) = stock.rows.pop_front() else { break };
+            bytes += change.body.len();
+            rows.push(change);
+        }
+        let last = rows.last()?.lsn;
+        let reached = match (stock.rows.is_empty(), stock.fill) {
+            (true, _) => stock.end,
+            (false, true) => Reached::Fill(last),
+            (false, false) => Reached::Cursor(last),
+        };
+        if stock.rows.is_empty() {
+            self.stock = None;
+        }
+        Some((Arc::new(Parcel::of(&rows)), reached))
+    }
+
+    async fn read_fill(&mut self, circle: &Circle, author: Option<Author>) -> Result<(), ServerError> {
+        let Some(fill) = self.fills.front() else { return Ok(()) };
+        let scan = Scan::Snapshot {
+            collections: Some(fill.collections.clone()),
+            after: fill.after,
+            expired_by: Some(clock::now()),
+            max_rows: PAGE_ROWS,
+            max_bytes: PAGE_BYTES,
+        };
+        let (rows, scanned) = collect(&circle.space, scan).await?;
+        let end = if scanned.more { Reached::Fill(scanned.upto) } else { Reached::Filled };
+        self.store(rows.into_iter().filter(|change| Some(change.author) != author).collect(), end);
+        Ok(())
+    }
+
+    /// Reads what others changed, and what the log returns to the client. `false`: there was nothing.
+    async fn read_news(&mut self, circle: &Circle, author: Option<Author>) -> Result<bool, ServerError> {
+        let scan = Scan::Packet {
+            after: self.cursor,
+            author: author.unwrap_or(NOBODY),
+            fill: self.redo,
+            collections: Some((*self.collections).clone()),
+            max_rows: PAGE_ROWS,
+            max_bytes: PAGE_BYTES,
+        };
+        match collect(&circle.space, scan).await {
+            Ok((rows, scanned)) => {
+                let any = !rows.is_empty() || scanned.more;
+                self.store(rows, Reached::Cursor(scanned.upto));
+                Ok(any)
+            }
+            Err(ServerError::Resync { .. }) => {
+                self.refill(circle.space.head().lsn);
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn store(&mut self, rows: Vec<Change>, end: Reached) {
+        if rows.is_empty() {
+            return self.reach(end);
+        }
+        let rows = rows.into_iter().map(Arc::new).collect();
+        self.stock = Some(Stock { rows, fill: matches!(end, Reached::Fill(_) | Reached::Filled), end });
+    }
+}

@@ -1,0 +1,206 @@
+//! The newest changes of a space, read from the log once for all of its live clients.
+
+use super::parcel::Parcel;
+use crate::hub::Space;
+use crate::store::{Encoder, Head, Row, Scan, Scanned};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+use syncline_core::hub::DocKey;
+use syncline_core::model::{Author, CollectionName, DocId, Lsn, Millis};
+use tokio::sync::watch;
+
+/// Changes that are kept; who is further behind reads from the store.
+const ROWS_MAX: usize = 10_000;
+const BYTES_MAX: usize = 16 << 20;
+/// Read at once.
+const PAGE_ROWS: usize = 1_000;
+const PAGE_BYTES: usize = 4 << 20;
+/// Messages that are kept for the next client that lacks the same.
+const PARCELS_MAX: usize = 256;
+/// After the store refused to be read.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// A change as clients are told of it.
+#[derive(Debug)]
+pub(super) struct Change {
+    pub lsn: Lsn,
+    pub at: Millis,
+    pub key: DocKey,
+    pub live: bool,
+    pub author: Author,
+    pub body: Box<str>,
+}
+
+impl Change {
+    /// `None`: a row of a name that no client can have.
+    pub(super) fn of(row: &Row<'_>) -> Option<Change> {
+        let key = (CollectionName::new(row.collection).ok()?, DocId::new(row.id).ok()?);
+        let body = if row.live { row.body.into() } else { Box::default() };
+        Some(Change { lsn: row.lsn, at: row.at, key, live: row.live, author: row.author, body })
+    }
+
+    fn weight(&self) -> usize {
+        self.body.len() + self.key.1.as_str().len() + size_of::<Change>()
+    }
+}
+
+/// Collects the rows of a scan; the scan bounds how many.
+pub(super) struct Collect(pub Arc<Mutex<Vec<Change>>>);
+
+impl Encoder for Collect {
+    fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
+
+    fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {
+        let Some(change) = Change::of(row) else { return false };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+        true
+    }
+
+    fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
+}
+
+/// What lies between two positions, for the same collections.
+type Span = (Lsn, Lsn, Arc<BTreeSet<CollectionName>>);
+
+pub(super) struct Feed {
+    ring: RwLock<Ring>,
+    news: watch::Sender<Lsn>,
+    parcels: Mutex<BTreeMap<Span, Arc<Parcel>>>,
+}
+
+/// The changes in (`after`, `upto`].
+#[derive(Default)]
+struct Ring {
+    after: Lsn,
+    upto: Lsn,
+    rows: VecDeque<Arc<Change>>,
+    bytes: usize,
+}
+
+/// What the feed has for one reader.
+pub(super) struct Stretch {
+    /// The newest version of each document that changed.
+    pub changes: Vec<Arc<Change>>,
+    /// They are complete up to here.
+    pub upto: Lsn,
+    /// Whether changes were left out because the reader made them.
+    pub personal: bool,
+}
+
+impl Feed {
+    pub(super) fn start(space: Arc<Space>) -> Arc<Feed> {
+        let at = space.head().last_change;
+        let ring = RwLock::new(Ring { after: at, upto: at, ..Ring::default() });
+        let feed = Arc::new(Feed { ring, news: watch::channel(at).0, parcels: Mutex::default() });
+        tokio::spawn(follow(Arc::downgrade(&feed), space));
+        feed
+    }
+
+    /// Changes when there are new changes.
+    pub(super) fn watch(&self) -> watch::Receiver<Lsn> {
+        self.news.subscribe()
+    }
+
+    /// What a reader is to hear after a position: at most `most` documents. `None`: it is further behind than the
+    /// feed goes.
+    pub(super) fn stretch(
+        &self,
+        after: Lsn,
+        collections: &BTreeSet<CollectionName>,
+        author: Option<Author>,
+        most: usize,
+    ) -> Option<Stretch> {
+        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
+        if after < ring.after {
+            return None;
+        }
+        let start = ring.rows.partition_point(|change| change.lsn <= after);
+        let mut newest: HashMap<&DocKey, &Arc<Change>> = HashMap::new();
+        let mut upto = ring.upto.max(after);
+        for change in ring.rows.range(start..).filter(|change| collections.contains(&change.key.0)) {
+            if newest.len() == most && !newest.contains_key(&change.key) {
+                upto = Lsn(change.lsn.0 - 1);
+                break;
+            }
+            newest.insert(&change.key, change);
+        }
+        let all = newest.len();
+        let mut changes: Vec<_> =
+            newest.into_values().filter(|change| Some(change.author) != author).cloned().collect();
+        changes.sort_unstable_by_key(|change| change.lsn);
+        Some(Stretch { personal: changes.len() < all, changes, upto })
+    }
+
+    /// A message that others may have been sent as well.
+    pub(super) fn parcel(&self, span: Span, make: impl FnOnce() -> Parcel) -> Arc<Parcel> {
+        let mut parcels = self.parcels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(parcel) = parcels.get(&span) {
+            return Arc::clone(parcel);
+        }
+        if parcels.len() >= PARCELS_MAX {
+            parcels.clear();
+        }
+        let parcel = Arc::new(make());
+        parcels.insert(span, Arc::clone(&parcel));
+        parcel
+    }
+
+    fn append(&self, changes: Vec<Change>, upto: Lsn) {
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        for change in changes {
+            ring.bytes += change.weight();
+            ring.rows.push_back(Arc::new(change));
+        }
+        while ring.rows.len() > ROWS_MAX || ring.bytes > BYTES_MAX {
+            let Some(oldest) = ring.rows.pop_front() else { break };
+            ring.bytes -= oldest.weight();
+            ring.after = oldest.lsn;
+        }
+        ring.upto = ring.upto.max(upto);
+    }
+
+    /// Nobody reads, or the log was trimmed past the feed: it begins anew.
+    fn restart(&self, at: Lsn) {
+        *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Ring { after: at, upto: at, ..Ring::default() };
+    }
+
+    fn upto(&self) -> Lsn {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).upto
+    }
+}
+
+/// Reads what is committed, for as long as somebody holds the feed.
+async fn follow(feed: Weak<Feed>, space: Arc<Space>) {
+    let mut heads = space.watch();
+    while heads.changed().await.is_ok() {
+        let head = heads.borrow_and_update().last_change;
+        loop {
+            let Some(feed) = feed.upgrade() else { return };
+            if feed.upto() >= head {
+                break;
+            }
+            if feed.news.receiver_count() == 0 {
+                feed.restart(head);
+                break;
+            }
+            match read(&space, feed.upto()).await {
+                Ok((changes, scanned)) => {
+                    feed.append(changes, scanned.upto);
+                    feed.news.send_replace(scanned.upto);
+                }
+                Err(crate::error::ServerError::Resync { .. }) => feed.restart(head),
+                Err(error) => {
+                    tracing::warn!(space = %space.name(), %error, "live clients wait for the store");
+                    drop(feed);
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
+            }
+        }
+    }
+}
+
+async fn read(space: &Space, after: Lsn) -> Result<(Vec<Change>, Scanned), crate::error::ServerError> {
+    let scan = Scan::Log { after, collections: None, max_rows: PAGE_ROWS, max_bytes: PAGE_BYTES };
+    super::pages::collect(space, scan).await
+}

@@ -1,0 +1,314 @@
+//! From lists of events to commits (steps 3 to 7 of the life of a change). A list is answered once all of it is
+//! durable, and soon: what a client adds meanwhile it forgets with the answer.
+//!
+//! A client whose list is refused sends it again for ever, with everything that comes after. So only what a repeat
+//! heals is refused; what can never be applied is set aside, and the client hears why by an `error` event.
+
+use super::circle::Circle;
+use super::client::{Client, Events};
+use super::flight::Runway;
+use super::pages::{collect, meant};
+use super::parcel::Echo;
+use crate::auth::{Access, Grant};
+use crate::error::ServerError;
+use crate::hub::Pushed;
+use crate::store::Scan;
+use serde_json::json;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+use syncline_core::hub::{DocKey, Fate, LiveTaken, Reply};
+use syncline_core::live::{digest, view};
+use syncline_core::model::{Author, CollectionName, Limits, LiveBatch, LiveEdit, LiveEvent, Lsn, NodeId, Rejection};
+use syncline_core::wire::{self, live::Received};
+use tokio::time::Instant;
+
+/// Longer lists are read beside the tasks that serve connections.
+const BIG_BYTES: usize = 64 << 10;
+/// Events in one commit, so that others get their turn.
+const EVENTS_PER_COMMIT: usize = 1_000;
+/// How often a commit is tried that found no room, and how long is waited before.
+const TRIES: u32 = 4;
+const TRY_DELAY: Duration = Duration::from_millis(100);
+/// Causes that one list's client is told of.
+const CAUSES_TOLD: usize = 3;
+
+/// Events that are to be committed, in order.
+#[derive(Default)]
+struct Sifted {
+    events: Vec<LiveEvent>,
+    keys: HashSet<[u8; 16]>,
+    /// Whether one changes what is on its way to the client.
+    crosses: bool,
+}
+
+impl Client {
+    /// Reads, commits and answers lists that came together.
+    pub(super) async fn take_in(&mut self, lists: Vec<Events>) {
+        let Some(first) = lists.first() else { return };
+        let Some(grant) = first.line.caller.grant.clone() else { return };
+        if let Err(error) = self.app.tokens.check_again(&grant) {
+            lists.into_iter().for_each(|list| answer(list, Err(error.to_string())));
+            return self.dismiss(&error);
+        }
+        let served = self.reading.as_ref().map_or(Lsn::ZERO, super::due::Reading::served);
+        let (mut sifted, mut good) = (Sifted::default(), Vec::new());
+        for mut list in lists {
+            match read(std::mem::take(&mut list.text), self.node.clone(), self.app.options.settings.limits).await {
+                Ok(heard) => {
+                    self.sift(heard, &grant, &mut sifted).await;
+                    good.push(list);
+                }
+                Err(why) => answer(list, Err(why)),
+            }
+        }
+        let mut causes = Vec::new();
+        let outcome = self.commit(sifted, served, &mut causes).await.map_err(|error| error.to_string());
+        good.into_iter().for_each(|list| answer(list, outcome.clone()));
+        let untold = causes.len().saturating_sub(CAUSES_TOLD);
+        for cause in causes.iter().take(CAUSES_TOLD) {
+            self.tell(cause);
+        }
+        if untold > 0 {
+            self.tell(&format!("{untold} more events were set aside; the quarantine names each"));
+        }
+    }
+
+    /// Takes out what is known already and what merely reports a delivery.
+    async fn sift(&mut self, heard: Vec<Received>, grant: &Grant, sifted: &mut Sifted) {
+        let now = Instant::now();
+        for one in heard {
+            if self.echoes.knows(&one.event.key) || sifted.keys.contains(&one.event.key) {
+                continue;
+            }
+            if self.is_echo(&one, now).await {
+                self.echoes.note(one.event.key);
+                continue;
+            }
+            let mut event = one.event;
+            self.past.forget(&event);
+            forbid(&mut event, grant);
+            self.listen_to(&event, grant);
+            sifted.crosses |= self.crosses(&event, now);
+            sifted.keys.insert(event.key);
+            sifted.events.push(event);
+        }
+    }
+
+    async fn is_echo(&mut self, received: &Received, now: Instant) -> bool {
+        if let Some(mark) = received.mark {
+            self.landed(&Echo::Removal(mark), now);
+            return true;
+        }
+        let LiveEvent { edit: LiveEdit::Insert { id, .. }, collection: Some(collection), .. } = &received.event else {
+            return false;
+        };
+        let Some(digest) = received.digest else { return false };
+        let key = (collection.clone(), id.clone());
+        if self.echoes.take(&key, digest) {
+            self.landed(&Echo::Insert(key, digest), now);
+            return true;
+        }
+        self.past.holds(&self.circle, self.author, &key, digest).await
+    }
+
+    /// An echo came: perhaps the one that the next message waits for.
+    fn landed(&mut self, echo: &Echo, now: Instant) {
+        if let (Some(reached), Some(reading)) = (self.runway.echoed(echo, now), &mut self.reading) {
+            reading.reach(reached);
+        }
+    }
+
+    /// A client has events of a collection that it did not list when it was added since.
+    fn listen_to(&mut self, event: &LiveEvent, grant: &Grant) {
+        if let (Some(name), false) = (&event.collection, matches!(event.edit, LiveEdit::Unusable(_)))
+            && !self.wanted.contains(name)
+            && grant.check_access(Access::Read).is_ok()
+        {
+            self.subscribe(name);
+        }
+    }
+
+    fn crosses(&self, event: &LiveEvent, now: Instant) -> bool {
+        let Some(name) = &event.collection else { return false };
+        let under_way = |key: &DocKey| {
+            self.runway.carries(key, now) || self.reading.as_ref().is_some_and(|reading| reading.holds(key))
+        };
+        (event.unresolved().is_some() && !Runway::is_free(&self.runway))
+            || event.names().any(|id| under_way(&(name.clone(), id.clone())))
+    }
+
+    /// Commits events in their order. An event whose query is over a whole collection comes after the commit of
+    /// those before it: what it means is looked for in what is committed.
+    async fn commit(&mut self, sifted: Sifted, served: Lsn, causes: &mut Vec<String>) -> Result<(), ServerError> {
+        let mut run = Vec::new();
+        for mut event in sifted.events {
+            if let Some((collection, query)) = event.unresolved() {
+                self.push(std::mem::take(&mut run), served, sifted.crosses, causes).await?;
+                let _turn = self.app.turn().await?;
+                let found = meant(&self.circle.space, collection, query).await?;
+                event.resolve(found);
+            }
+            run.push(event);
+            if run.len() >= EVENTS_PER_COMMIT {
+                self.push(std::mem::take(&mut run), served, sifted.crosses, causes).await?;
+            }
+        }
+        self.push(run, served, sifted.crosses, causes).await
+    }
+
+    async fn push(
+        &mut self,
+        events: Vec<LiveEvent>,
+        served: Lsn,
+        crosses: bool,
+        causes: &mut Vec<String>,
+    ) -> Result<(), ServerError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<_> = events.iter().map(|event| event.key).collect();
+        let batch = LiveBatch { node: self.node.clone(), served, events };
+        let Pushed { head, reply } = self.push_patiently(batch).await?;
+        let Reply::Live(LiveTaken { author, fates, written, returned }) = reply else {
+            return Err(ServerError::Bug(format!("a live client got another's answer: {reply:?}")));
+        };
+        self.author = Some(author);
+        keys.into_iter().for_each(|key| self.echoes.note(key));
+        causes.extend(fates.into_iter().filter_map(|fate| match fate {
+            Fate::SetAside(why) => Some(why.reason),
+            Fate::Applied { .. }
+            | Fate::Unchanged
+            | Fate::Superseded
+            | Fate::Stale
+            | Fate::NoMatch
+            | Fate::Duplicate => None,
+        }));
+        if let Some(reading) = &mut self.reading {
+            if !returned.is_empty() {
+                reading.owe(head.lsn);
+            }
+            if let Some((_, last)) = written.filter(|_| crosses) {
+                reading.redo(last);
+            }
+        }
+        Ok(())
+    }
+
+    /// A refusal makes the client wait for its next change or its timer: what passes soon is waited for here.
+    async fn push_patiently(&self, batch: LiveBatch) -> Result<Pushed, ServerError> {
+        let mut tries = 1;
+        loop {
+            match self.circle.space.push_live(batch.clone(), None).await {
+                Err(ServerError::Overloaded { .. }) if tries < TRIES => {
+                    tokio::time::sleep(TRY_DELAY * tries).await;
+                    tries += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// What the token does not allow can never be applied.
+fn forbid(event: &mut LiveEvent, grant: &Grant) {
+    let allowed = grant.check_access(Access::Write);
+    let allowed = allowed.and_then(|()| event.collection.as_ref().map_or(Ok(()), |name| grant.check_collection(name)));
+    if let Err(error) = allowed {
+        let why = Rejection { code: error.code().to_owned(), reason: error.to_string() };
+        if let LiveEdit::Insert { body, .. } = &event.edit {
+            event.raw = body.text().to_owned();
+        }
+        event.edit = LiveEdit::Unusable(why);
+    }
+}
+
+/// Whether an event is allowed is asked after the echoes are taken out: who may only read echoes as well.
+async fn read(text: Box<str>, client: NodeId, limits: Limits) -> Result<Vec<Received>, String> {
+    let big = text.len() >= BIG_BYTES;
+    let work = move || wire::live::read(&text, client.as_str(), &limits, |_| Ok(())).map_err(|error| error.to_string());
+    if !big {
+        return work();
+    }
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err("the list cannot be read".to_owned()))
+}
+
+/// The client's process ends when an answer is not an object.
+fn answer(list: Events, outcome: Result<(), String>) {
+    let said = match outcome {
+        Ok(()) => json!({ "success": true }),
+        Err(why) => json!({ "success": false, "error": why }),
+    };
+    // A client that cannot be answered sends the list again, and repeats are known.
+    let _ = list.line.answer(list.ack, &said);
+}
+
+/// How long a client that came from another life of the hub may still report what that one delivered.
+const PAST_LASTS: Duration = Duration::from_secs(30);
+/// Changes that are looked through for what may have been delivered.
+const PAST_ROWS: usize = 10_000;
+const PAST_BYTES: usize = 64 << 20;
+
+/// What an earlier life of the hub may have delivered to a client that came back: nobody remembers what was on its
+/// way when that ended. Its echo must not stand as a newer document, so for a while an insert counts as an echo where
+/// somebody else has given the document this very content since the client's last noted place.
+#[derive(Default)]
+pub(super) struct Past {
+    from: Option<Lsn>,
+    until: Option<Instant>,
+    versions: Option<HashMap<DocKey, Vec<u64>>>,
+    /// Documents that the client has changed since.
+    own: BTreeSet<DocKey>,
+}
+
+impl Past {
+    /// `place`: where the client was noted. `young`: whether this hub has only just begun, so that a client without
+    /// a place may be one as well.
+    pub(super) fn of(place: Option<Lsn>, head: Lsn, young: bool) -> Past {
+        let recent = Lsn(head.0.saturating_sub(PAST_ROWS as u64));
+        let from = place.map(|place| place.max(recent)).or(young.then_some(recent));
+        Past { from, until: from.map(|_| Instant::now() + PAST_LASTS), ..Past::default() }
+    }
+
+    /// The client has changed documents since: an insert of what stood there before is its own doing.
+    fn forget(&mut self, event: &LiveEvent) {
+        let Some(name) = event.collection.as_ref().filter(|_| self.until.is_some()) else { return };
+        match (&event.edit, event.unresolved()) {
+            (LiveEdit::Insert { .. } | LiveEdit::Unusable(_), _) => {}
+            (_, Some(_)) => *self = Past::default(),
+            (_, None) => self.own.extend(event.names().map(|id| (name.clone(), id.clone()))),
+        }
+    }
+
+    async fn holds(&mut self, circle: &Circle, author: Option<Author>, key: &DocKey, digest: u64) -> bool {
+        if self.until.is_none_or(|until| until < Instant::now()) {
+            *self = Past::default();
+            return false;
+        }
+        if self.own.contains(key) {
+            return false;
+        }
+        if self.versions.is_none() {
+            self.versions = Some(self.read(circle, author).await);
+        }
+        let versions = self.versions.as_ref().and_then(|versions| versions.get(key));
+        versions.is_some_and(|versions| versions.contains(&digest))
+    }
+
+    async fn read(&self, circle: &Circle, author: Option<Author>) -> HashMap<DocKey, Vec<u64>> {
+        let after = self.from.unwrap_or_default().max(circle.space.head().horizon);
+        let collections: Option<BTreeSet<CollectionName>> = None;
+        let scan = Scan::Log { after, collections, max_rows: PAST_ROWS, max_bytes: PAST_BYTES };
+        let mut versions: HashMap<DocKey, Vec<u64>> = HashMap::new();
+        match collect(&circle.space, scan).await {
+            Ok((changes, _)) => {
+                for change in changes.into_iter().filter(|change| change.live && Some(change.author) != author) {
+                    if let Some(document) = view(&change.body) {
+                        versions.entry(change.key).or_default().push(digest(&document));
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "late echoes of a live client cannot be told from its own changes"),
+        }
+        versions
+    }
+}

@@ -1,0 +1,63 @@
+//! Event sync over live connections, as NebulaDB's plugin speaks it (steps 3, 8 and 9 of the life of a change).
+//! Holds no rule about data: what an event does is `syncline_core::hub`'s decision.
+//!
+//! In reading order:
+//!
+//! 1. [`seat`]: what a connection hands in is enqueued for its client, without waiting.
+//! 2. [`client`]: one task for each client id. It outlives the connection, so that a client that comes back goes
+//!    on where it was.
+//! 3. [`intake`]: lists of events become commits. What merely reports back what was delivered is known by
+//!    [`echoes`] and swallowed.
+//! 4. [`due`]: what a client is to hear next, from [`feed`] (the newest changes of the space, read once for all)
+//!    or from the store ([`pages`]).
+//! 5. [`parcel`]: a message: the state of some documents, encoded once for all who lack the same.
+//! 6. [`flight`]: one message is under way at a time, because clients process two of them interleaved.
+//! 7. [`places`]: how far each client has got, noted now and then.
+
+mod circle;
+mod client;
+mod due;
+mod echoes;
+mod feed;
+mod flight;
+mod intake;
+mod pages;
+mod parcel;
+mod places;
+mod seat;
+
+use crate::app::App;
+use crate::hub::Space;
+use circle::Circle;
+use seat::Seat;
+use socketioxide::socket::Sid;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use syncline_core::model::SpaceName;
+
+/// The live clients of a hub.
+pub struct Live {
+    app: Weak<App>,
+    circles: Mutex<BTreeMap<SpaceName, Arc<Circle>>>,
+    /// Connections that have said whose they are.
+    seats: Mutex<HashMap<Sid, Seat>>,
+}
+
+impl Live {
+    pub(crate) fn new(app: Weak<App>) -> Live {
+        Live { app, circles: Mutex::default(), seats: Mutex::default() }
+    }
+
+    /// Clients that are connected and have said who they are.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        let circles = self.circles.lock().unwrap_or_else(PoisonError::into_inner);
+        circles.values().map(|circle| circle.connected()).sum()
+    }
+
+    fn circle(&self, space: &Arc<Space>) -> Arc<Circle> {
+        let mut circles = self.circles.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = || Circle::open(self.app.clone(), Arc::clone(space));
+        Arc::clone(circles.entry(space.name().clone()).or_insert_with(open))
+    }
+}

@@ -1,0 +1,81 @@
+//! A message for live clients: the state of some documents. A removal of all of them by their ids comes first, then
+//! those that stand, as inserts. This pair is the only thing that the plugin carries out alike whatever it had
+//! before: it knows no replacement, a second insert of an id makes a second document, and its updates fail.
+
+use super::feed::Change;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use syncline_core::hub::DocKey;
+use syncline_core::model::CollectionName;
+use syncline_core::wire::live::{StateWriter, Told};
+
+/// Numbers the marks of this process. An echo that comes to another process is known by having a mark at all.
+static MARKS: AtomicU64 = AtomicU64::new(1);
+
+/// What a client reports of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Echo {
+    /// An insert of this content.
+    Insert(DocKey, u64),
+    /// A removal with this mark; each collection of the message has one.
+    Removal(u64),
+}
+
+#[derive(Debug)]
+pub(super) struct Parcel {
+    /// The list of events as JSON.
+    pub text: Box<RawValue>,
+    /// The documents that stand, with the digest of what the client will know of them.
+    pub inserts: Vec<(DocKey, u64)>,
+    removed: Vec<DocKey>,
+    /// What is reported last, and how often the like of it comes.
+    pub last: (Echo, usize),
+}
+
+impl Parcel {
+    /// The state after some changes, of which the last counts for each document.
+    pub(super) fn of(changes: &[Arc<Change>]) -> Parcel {
+        let newest: HashMap<&DocKey, u64> = changes.iter().map(|change| (&change.key, change.lsn.0)).collect();
+        let mark = MARKS.fetch_add(1, Ordering::Relaxed);
+        let mut message = StateWriter::new(mark);
+        let mut collections: Vec<&CollectionName> = Vec::new();
+        let mut told: Vec<&DocKey> = Vec::new();
+        for change in changes.iter().filter(|change| newest.get(&change.key) == Some(&change.lsn.0)) {
+            let (collection, id) = &change.key;
+            let body = change.live.then_some(&*change.body);
+            message.put(&Told {
+                collection: collection.as_str(),
+                id: id.as_str(),
+                body,
+                lsn: change.lsn,
+                at: change.at,
+            });
+            told.push(&change.key);
+            if !collections.contains(&collection) {
+                collections.push(collection);
+            }
+        }
+        let (text, stated) = message.finish();
+        let (mut inserts, mut removed) = (Vec::new(), Vec::new());
+        for (key, digest) in told.into_iter().zip(stated.into_iter().map(|stated| stated.digest)) {
+            match digest {
+                Some(digest) => inserts.push((key.clone(), digest)),
+                None => removed.push(key.clone()),
+            }
+        }
+        // A collection's inserts follow its removal.
+        let last = inserts.iter().rev().find(|((name, _), _)| collections.last() == Some(&name));
+        let last = match last {
+            Some((key, digest)) => (Echo::Insert(key.clone(), *digest), 1),
+            None => (Echo::Removal(mark), collections.len()),
+        };
+        let text = RawValue::from_string(text).expect("the codec writes JSON");
+        Parcel { text, inserts, removed, last }
+    }
+
+    pub(super) fn holds(&self, key: &DocKey) -> bool {
+        self.inserts.iter().any(|(own, _)| own == key) || self.removed.contains(key)
+    }
+}

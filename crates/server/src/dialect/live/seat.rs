@@ -1,0 +1,98 @@
+//! What a connection hands in, on the task that reads it: nothing here waits.
+
+use super::Live;
+use super::client::{Events, Mail, Mailbox};
+use crate::socket::{Incoming, Line, Listener};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use socketioxide::extract::AckSender;
+use socketioxide::socket::Sid;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use syncline_core::model::{CollectionName, NodeId};
+
+/// Collections that a client may list.
+const COLLECTIONS_MAX: usize = 1_000;
+
+/// A connection that has said whose it is.
+#[derive(Clone)]
+pub(super) struct Seat {
+    client: NodeId,
+    mailbox: Mailbox,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Info {
+    client_id: Value,
+    #[serde(default)]
+    collections: Value,
+}
+
+impl Listener for Live {
+    fn enter(&self, _line: &Arc<Line>) {}
+
+    fn hear<'a>(&self, line: &Arc<Line>, incoming: Incoming<'a>) -> Option<Incoming<'a>> {
+        match (incoming.event, &line.caller.grant) {
+            ("client:info" | "client:sync", None) => refuse(line, incoming.ack, "Authentication token required"),
+            ("client:info", Some(_)) => self.info(line, incoming.payload.get()),
+            ("client:sync", Some(_)) => self.sync(line, incoming.payload.get(), incoming.ack),
+            _ => return Some(incoming),
+        }
+        None
+    }
+
+    fn leave(&self, line: &Arc<Line>) {
+        if let Some(seat) = self.seats().remove(&line.sid) {
+            // A client whose task has ended needs no goodbye.
+            let _ = seat.mailbox.send(Mail::Gone { sid: line.sid });
+        }
+    }
+}
+
+impl Live {
+    fn info(&self, line: &Arc<Line>, payload: &str) {
+        let info: Result<Info, _> = serde_json::from_str(payload);
+        let client = info.as_ref().ok().and_then(|info| NodeId::of_live(info.client_id.as_str()?).ok());
+        let (Ok(info), Some(client)) = (info, client) else {
+            return tell(line, "client:info needs a `clientId`: text of 1 to 120 visible ASCII characters");
+        };
+        let listed = info.collections.as_array().map(Vec::as_slice).unwrap_or_default();
+        let mut collections = BTreeSet::new();
+        for name in listed.iter().take(COLLECTIONS_MAX) {
+            match CollectionName::new(name.as_str().unwrap_or_default()) {
+                Ok(name) => drop(collections.insert(name)),
+                Err(why) => tell(line, &format!("a collection of client:info is left out: {why}")),
+            }
+        }
+        let mail = Mail::Here { line: Arc::clone(line), collections };
+        let Some(mailbox) = self.circle(&line.caller.space).send(&client, mail) else { return };
+        let before = self.seats().insert(line.sid, Seat { client: client.clone(), mailbox });
+        if let Some(other) = before.filter(|seat| seat.client != client) {
+            let _ = other.mailbox.send(Mail::Gone { sid: line.sid });
+        }
+    }
+
+    fn sync(&self, line: &Arc<Line>, payload: &str, ack: AckSender) {
+        let seat = self.seats().get(&line.sid).cloned();
+        let Some(Seat { client, mailbox }) = seat else { return refuse(line, ack, "Client not registered") };
+        let Some(room) = mailbox.room_for(payload.len()) else {
+            return refuse(line, ack, "the hub is busy; send it again later");
+        };
+        let events = Events { line: Arc::clone(line), text: payload.into(), ack, _room: room };
+        self.circle(&line.caller.space).send(&client, Mail::Events(events));
+    }
+
+    fn seats(&self) -> MutexGuard<'_, HashMap<Sid, Seat>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refuse(line: &Line, ack: AckSender, why: &str) {
+    // A client that cannot be told finds out by itself.
+    let _ = line.answer(ack, &json!({ "success": false, "error": why }));
+}
+
+fn tell(line: &Line, why: &str) {
+    let _ = line.emit("error", &json!({ "message": why }));
+}

@@ -1,0 +1,236 @@
+//! Clients that send what they like and never echo.
+
+use super::events::{delete, insert, update};
+use crate::support::socket::{Client, Packet};
+use crate::support::{ADMIN, Hub};
+use serde_json::{Value, json};
+use std::time::Duration;
+use syncline_core::model::{CollectionName, NodeId};
+use syncline_server::auth::{DeclaredToken, TokenSpec};
+
+const SOON: Duration = Duration::from_millis(600);
+
+pub async fn registered(hub: &Hub, client: &str, collections: &[&str]) -> Client {
+    registered_with(hub, ADMIN, client, collections).await
+}
+
+async fn registered_with(hub: &Hub, token: &str, client: &str, collections: &[&str]) -> Client {
+    let mut socket = Client::connect(&hub.addr, token).await;
+    socket.emit("client:info", &json!({ "clientId": client, "collections": collections })).await;
+    socket
+}
+
+async fn sync(client: &mut Client, events: &[Value]) -> Value {
+    client.call("client:sync", &json!(events)).await
+}
+
+/// The documents that a list of events leaves, after checking that it is well formed.
+pub fn state(list: &Value) -> Vec<Value> {
+    let events = list.as_array().expect("a list");
+    assert!(!events.is_empty());
+    for event in events {
+        assert!(event["id"].is_string() && event["timestamp"].is_u64() && event["clientId"].is_string(), "{event}");
+        assert!(event["collection"].is_string() && event["documentId"].is_string(), "{event}");
+    }
+    let first_insert = events.iter().position(|event| event["type"] == "insert").unwrap_or(events.len());
+    assert!(events[..first_insert].iter().all(|event| event["type"] == "delete" && event["query"].is_object()));
+    events[first_insert..].iter().map(|event| event["data"].clone()).collect()
+}
+
+async fn heard(client: &mut Client) -> Vec<Value> {
+    let (name, list) = client.event().await;
+    assert_eq!(name, "server:sync", "{list}");
+    state(&list)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_insert_reaches_the_others_and_never_its_author() {
+    for hub in Hub::on_every_store().await {
+        let mut a = registered(&hub, "a", &["users"]).await;
+        let mut b = registered(&hub, "b", &["users"]).await;
+
+        let said = sync(&mut a, &[insert("users", &json!({ "id": "u1", "name": "Ann" }))]).await;
+
+        assert_eq!(said, json!({ "success": true }));
+        assert_eq!(heard(&mut b).await, [json!({ "id": "u1", "name": "Ann" })]);
+        assert_eq!(a.event_within(SOON).await, None);
+        let pulled = hub.pull("since_lsn=0").await;
+        assert_eq!(pulled["ops"][0]["doc"], json!({ "_id": "u1", "name": "Ann" }), "other dialects see it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updates_and_removals_by_query_travel_as_state() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    sync(&mut a, &[insert("users", &json!({ "id": "1", "n": 1 })), insert("users", &json!({ "id": "2", "n": 5 }))])
+        .await;
+    let mut b = registered(&hub, "b", &["users"]).await;
+    assert_eq!(heard(&mut b).await.len(), 2);
+
+    let change = [
+        update("users", &json!({ "n": { "$gt": 0 } }), &json!({ "$inc": { "n": 10 } })),
+        delete("users", &json!({ "n": 15 })),
+        update("users", &json!({ "id": "1" }), &json!({ "$inc": { "n": 1 } })),
+    ];
+    assert_eq!(sync(&mut a, &change).await["success"], json!(true));
+    assert_eq!(sync(&mut a, &change).await["success"], json!(true), "a repeat");
+
+    let mut shown = Vec::new();
+    let mut removed = false;
+    while shown != [json!({ "id": "1", "n": 12 })] || !removed {
+        let (_, list) = b.event().await;
+        removed |= list[0]["query"].to_string().contains("\"2\"");
+        shown = state(&list);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_gets_what_stands_and_a_returning_one_what_it_missed() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    let many: Vec<_> = (0..60).map(|n| insert("users", &json!({ "id": format!("d{n}"), "n": n }))).collect();
+    sync(&mut a, &many).await;
+    sync(&mut a, &[delete("users", &json!({ "n": { "$lt": 10 } }))]).await;
+
+    let mut b = registered(&hub, "b", &["users"]).await;
+    let mut got = Vec::new();
+    while got.len() < 50 {
+        let part = heard(&mut b).await;
+        assert!(part.len() <= 20);
+        got.extend(part);
+    }
+    assert_eq!(b.event_within(SOON).await, None);
+    drop(b);
+    sync(&mut a, &[insert("users", &json!({ "id": "new" })), delete("users", &json!({ "id": "d20" }))]).await;
+    let mut b = registered(&hub, "b", &["users"]).await;
+    let (_, list) = b.event().await;
+    assert_eq!(state(&list), [json!({ "id": "new" })]);
+    assert!(list[0]["query"].to_string().contains("d20"), "{list}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_survives_a_restart_of_the_hub() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let open = || {
+        let options = syncline_server::store::SqliteOptions::default();
+        std::sync::Arc::new(syncline_server::store::SqliteStore::open(dir.path(), options).unwrap())
+    };
+    let hub = Hub::on(open(), |_| {}).await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    let mut b = registered(&hub, "b", &["users"]).await;
+    sync(&mut a, &[insert("users", &json!({ "id": "old" }))]).await;
+    assert_eq!(heard(&mut b).await.len(), 1);
+    assert_eq!(b.event_within(SOON).await, None);
+    hub.shut_down().await;
+    assert_eq!(b.packet().await, Packet::Closed);
+
+    let hub = Hub::on(open(), |_| {}).await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    sync(&mut a, &[insert("users", &json!({ "id": "new" }))]).await;
+    let mut b = registered(&hub, "b", &["users"]).await;
+    assert_eq!(heard(&mut b).await, [json!({ "id": "new" })]);
+    assert_eq!(b.event_within(SOON).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_listed_collections_are_delivered_and_one_that_is_used_is_listed() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["users", "posts"]).await;
+    let mut b = registered(&hub, "b", &["users"]).await;
+    sync(&mut a, &[insert("posts", &json!({ "id": "p1" })), insert("users", &json!({ "id": "u1" }))]).await;
+    assert_eq!(heard(&mut b).await, [json!({ "id": "u1" })]);
+    assert_eq!(b.event_within(SOON).await, None);
+
+    sync(&mut b, &[insert("posts", &json!({ "id": "p2" }))]).await;
+
+    assert_eq!(heard(&mut b).await, [json!({ "id": "p1" })]);
+    assert_eq!(heard(&mut a).await, [json!({ "id": "p2" })]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_sent_is_answered_with_an_object() {
+    let hub = Hub::start().await;
+    let mut early = Client::connect(&hub.addr, ADMIN).await;
+    let said = early.call("client:sync", &json!([])).await;
+    assert_eq!(said, json!({ "success": false, "error": "Client not registered" }));
+    let mut a = registered(&hub, "a", &["users"]).await;
+    for broken in [json!(null), json!({}), json!(5), json!("x"), json!(true)] {
+        let said = a.call("client:sync", &broken).await;
+        assert_eq!(said["success"], json!(false), "{broken}");
+        assert!(said["error"].as_str().is_some_and(|why| !why.is_empty()), "{said}");
+    }
+    let odd = json!([null, 5, [], {}, { "type": "insert" }, insert("no/such", &json!({ "id": "x" })),
+        insert("users", &json!({ "id": "x", "_id": "y" })), insert("users", &json!({ "id": {} })),
+        update("users", &json!(null), &json!(null)), update("users", &json!([]), &json!(5)),
+        delete("users", &json!({ "id": { "$regex": "(a+)+$" } })), insert("users", &json!({ "id": "good" }))]);
+    assert_eq!(a.call("client:sync", &odd).await, json!({ "success": true }), "a refusal would block the client");
+    let (name, told) = a.event().await;
+    assert_eq!(name, "error");
+    assert!(told["message"].as_str().is_some_and(|why| why.len() > 10), "{told}");
+    let set_aside = hub.get("/admin/spaces/main/quarantine").await.json();
+    assert!(set_aside.to_string().contains("no/such"), "{set_aside}");
+    let mut b = registered(&hub, "b", &["users"]).await;
+    assert_eq!(heard(&mut b).await, [json!({ "id": "good" })]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_reads_and_writes_only_within_its_grant() {
+    let hub = Hub::with(|options| {
+        let limited = TokenSpec {
+            collections: Some([CollectionName::new("users").unwrap()].into()),
+            ..TokenSpec::named(NodeId::new("limited").unwrap())
+        };
+        let reader = TokenSpec { write: false, ..TokenSpec::named(NodeId::new("reader").unwrap()) };
+        for (secret, spec) in [("limited-secret", limited), ("reader-secret", reader)] {
+            options.tokens.push(DeclaredToken { secret: secret.to_owned(), spec });
+        }
+    })
+    .await;
+    let mut all = registered(&hub, "all", &["users", "posts"]).await;
+    let mut limited = registered_with(&hub, "limited-secret", "limited", &["users", "posts"]).await;
+    let (name, told) = limited.event().await;
+    assert!(name == "error" && told["message"].as_str().unwrap().contains("posts"), "{told}");
+
+    let both = [insert("posts", &json!({ "id": "no" })), insert("users", &json!({ "id": "yes" }))];
+    assert_eq!(sync(&mut limited, &both).await["success"], json!(true), "what comes behind must not wait");
+    assert_eq!(heard(&mut all).await, [json!({ "id": "yes" })]);
+    assert_eq!(limited.event().await.0, "error");
+    sync(&mut all, &[insert("posts", &json!({ "id": "theirs" }))]).await;
+    assert_eq!(limited.event_within(SOON).await, None);
+
+    let mut reader = registered_with(&hub, "reader-secret", "reader", &["users"]).await;
+    assert_eq!(heard(&mut reader).await, [json!({ "id": "yes" })]);
+    sync(&mut reader, &[insert("users", &json!({ "id": "by-reader" }))]).await;
+    assert_eq!(reader.event().await.0, "error");
+    assert_eq!(all.event_within(SOON).await, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_backlog_is_taken() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    let text = "t".repeat(300);
+    let many: Vec<_> = (0..6_000).map(|n| insert("users", &json!({ "id": format!("d{n}"), "text": text }))).collect();
+    assert_eq!(sync(&mut a, &many).await, json!({ "success": true }));
+    let mut b = registered(&hub, "b", &["users"]).await;
+    let mut got = 0;
+    while got < 6_000 {
+        got += heard(&mut b).await.len();
+    }
+    assert_eq!(got, 6_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_other_dialects_arrive() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    hub.push("n1", "b1", &json!([crate::support::insert(1, "users", "x")])).await;
+    assert_eq!(heard(&mut a).await, [json!({ "id": "x", "n": 1 })]);
+    let remove =
+        json!([{ "seq": 2, "op": "remove", "collection": "users", "id": "x", "stamp": crate::support::stamp(2) }]);
+    hub.push("n1", "b2", &remove).await;
+    let (_, list) = a.event().await;
+    assert_eq!(state(&list), [json!(null); 0]);
+    assert!(list[0]["query"].to_string().contains("\"x\""), "{list}");
+}

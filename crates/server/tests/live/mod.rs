@@ -1,0 +1,6 @@
+//! Stories of live clients.
+
+mod bare;
+mod device;
+mod events;
+mod plugins;

@@ -1,0 +1,110 @@
+//! Clients that echo what they apply, as the plugin does.
+
+use super::device::Device;
+use crate::support::{ADMIN, Hub};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const QUIET: Duration = Duration::from_millis(400);
+
+async fn devices<const N: usize>(hub: &Hub) -> [Device; N] {
+    let mut devices = std::array::from_fn(|n| Device::new(&format!("device-{n}"), ADMIN, &["users"]));
+    for device in &mut devices {
+        device.connect(&hub.addr).await;
+    }
+    devices
+}
+
+/// Lets all take in what comes until none has anything to do, and expects them to be alike.
+async fn converge(devices: &mut [&mut Device]) -> BTreeMap<String, Value> {
+    loop {
+        let mut busy = false;
+        for device in devices.iter_mut() {
+            let step = if busy { Duration::from_millis(1) } else { QUIET };
+            while device.step(step).await {
+                busy = true;
+            }
+        }
+        if !busy {
+            break;
+        }
+    }
+    let first = devices[0].shown("users");
+    for device in devices.iter() {
+        assert_eq!(device.shown("users"), first);
+    }
+    first
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_insert_makes_one_copy_everywhere_and_the_traffic_comes_to_rest() {
+    let hub = Hub::start().await;
+    let [mut a, mut b] = devices(&hub).await;
+    a.insert("users", &json!({ "id": "u1", "n": 1.50 })).await;
+    let shown = converge(&mut [&mut a, &mut b]).await;
+    assert_eq!(shown["\"u1\""], json!({ "id": "u1", "n": 1.5 }));
+    assert_eq!((a.sent, b.sent), (1, 2), "one removal and one insert are echoed, and no echo is answered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_burst_counts_once_and_keeps_its_order() {
+    let hub = Hub::start().await;
+    let [mut a, mut b] = devices(&hub).await;
+    for n in 0..100 {
+        a.insert("users", &json!({ "id": format!("d{n}"), "n": n })).await;
+    }
+    a.delete("users", &json!({ "id": "d99" })).await;
+    let shown = converge(&mut [&mut a, &mut b]).await;
+    assert_eq!(shown.len(), 99);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn offline_work_goes_both_ways_and_stored_documents_are_not_doubled() {
+    let hub = Hub::start().await;
+    let [mut a, mut b] = devices(&hub).await;
+    a.insert("users", &json!({ "id": "shared", "n": 1 })).await;
+    converge(&mut [&mut a, &mut b]).await;
+    b.disconnect();
+    b.insert("users", &json!({ "id": "from-b" })).await;
+    a.insert("users", &json!({ "id": "from-a" })).await;
+    a.delete("users", &json!({ "id": "shared" })).await;
+    converge(&mut [&mut a]).await;
+    b.connect(&hub.addr).await;
+    assert_eq!(converge(&mut [&mut a, &mut b]).await.len(), 2);
+
+    let mut again = Device::new("another-id", ADMIN, &["users"]);
+    again.documents = b.documents.clone();
+    again.connect(&hub.addr).await;
+    assert_eq!(converge(&mut [&mut a, &mut b, &mut again]).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counters_of_two_devices_add_up_at_all() {
+    let hub = Hub::start().await;
+    let [mut a, mut b, mut plain] = devices(&hub).await;
+    a.insert("users", &json!({ "id": "c", "n": 0 })).await;
+    converge(&mut [&mut a, &mut b, &mut plain]).await;
+    for _ in 0..20 {
+        a.update("users", &json!({ "id": "c" }), &json!({ "$inc": { "n": 1 } })).await;
+        b.update("users", &json!({ "id": "c" }), &json!({ "$inc": { "n": 1 } })).await;
+    }
+    let shown = converge(&mut [&mut a, &mut b, &mut plain]).await;
+    assert_eq!(shown["\"c\""], json!({ "id": "c", "n": 40 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newcomer_is_filled_with_a_bounded_echo() {
+    let hub = Hub::start().await;
+    let [mut a] = devices(&hub).await;
+    a.disconnect();
+    for n in 0..500 {
+        a.insert("users", &json!({ "id": format!("d{n}") })).await;
+    }
+    a.connect(&hub.addr).await;
+    converge(&mut [&mut a]).await;
+    let mut b = Device::new("b", ADMIN, &["users"]);
+    b.connect(&hub.addr).await;
+    assert_eq!(converge(&mut [&mut a, &mut b]).await.len(), 500);
+    assert_eq!(b.sent, 500 + 25, "each document once, in messages of 20");
+}
