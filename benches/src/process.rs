@@ -18,12 +18,19 @@ impl Server {
     /// # Errors
     /// When it does not start.
     pub fn start(role: &str, dir: &Path) -> Result<Server> {
-        let program = std::env::current_exe()?;
-        let mut child = Command::new(program).args([role.as_ref(), dir.as_os_str()]).stdout(Stdio::piped()).spawn()?;
+        Server::spawn(Command::new(std::env::current_exe()?).args([role.as_ref(), dir.as_os_str()]))
+    }
+
+    /// Starts a program that prints the port once it listens.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn spawn(command: &mut Command) -> Result<Server> {
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
         let out = child.stdout.take().ok_or_else(|| Error::other("the server has no output"))?;
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
-        let port = line.trim().parse().map_err(|_| Error::other(format!("{role} did not start: `{line}`")))?;
+        let port = line.trim().parse().map_err(|_| Error::other(format!("{command:?} did not start: `{line}`")))?;
         Ok(Server { child, port })
     }
 
@@ -54,9 +61,19 @@ impl Server {
     /// Peak memory in MiB.
     #[must_use]
     pub fn peak_mib(&self) -> f64 {
+        self.status_mib("VmHWM:")
+    }
+
+    /// Memory that it holds now, in MiB.
+    #[must_use]
+    pub fn resident_mib(&self) -> f64 {
+        self.status_mib("VmRSS:")
+    }
+
+    fn status_mib(&self, field: &str) -> f64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let kib = |line: &str| line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok());
-        status.lines().find(|line| line.starts_with("VmHWM:")).and_then(kib).unwrap_or(0.0) / 1024.0
+        status.lines().find(|line| line.starts_with(field)).and_then(kib).unwrap_or(0.0) / 1024.0
     }
 }
 
