@@ -101,7 +101,7 @@ impl Crowd {
 
     /// Sends everybody home.
     pub fn leave(self) -> Heard {
-        drop(self.stop.send(true));
+        self.stop.send_replace(true);
         let mut latencies_us = self.thread.join().unwrap_or_default();
         latencies_us.sort_unstable();
         Heard { latencies_us, broken: self.tally.broken.load(Ordering::Relaxed) }

@@ -8,8 +8,6 @@ mod frames;
 mod peers;
 mod socket;
 
-pub(crate) use peers::REDIS_URL;
-
 use crate::Extent;
 use crate::report::{Goal, median, pair, single};
 use crowd::Crowd;
@@ -42,12 +40,7 @@ pub fn compare(extent: Extent) -> Met {
 }
 
 /// Both servers under one load, in turn.
-fn both(
-    peers: &Peers,
-    whom: [Who; 2],
-    load: Load,
-    rounds: usize,
-) -> Result<[Vec<Fanout>; 2], Box<dyn Error>> {
+fn both(peers: &Peers, whom: [Who; 2], load: Load, rounds: usize) -> Result<[Vec<Fanout>; 2], Box<dyn Error>> {
     let mut all = [Vec::new(), Vec::new()];
     for _ in 0..rounds {
         for (who, figures) in whom.iter().zip(&mut all) {
@@ -74,7 +67,13 @@ fn rooms(peers: &Peers, rounds: usize) -> Met {
         let load = Load { kind: Kind::Room, subscribers, changes };
         let [ours, theirs] = both(peers, [Who::Hub, Who::SocketIo], load, rounds)?;
         let line = |name: &str, unit: &str, figure: fn(&Fanout) -> f64, goal: Goal| {
-            pair(&format!("{subscribers} in a room, {name}"), unit, &figures(&ours, figure), &figures(&theirs, figure), goal)
+            pair(
+                &format!("{subscribers} in a room, {name}"),
+                unit,
+                &figures(&ours, figure),
+                &figures(&theirs, figure),
+                goal,
+            )
         };
         line("p50", "ms", |one| one.p50_ms, Goal::Open);
         met &= line("p99", "ms", |one| one.p99_ms, Goal::AtMost(0.5));

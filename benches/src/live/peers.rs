@@ -58,8 +58,9 @@ impl Peers {
             std::fs::create_dir_all(&modules)?;
             std::fs::write(modules.join("package.json"), r#"{"private":true}"#)?;
             eprintln!("  installing {} into {}", PACKAGES.join(", "), modules.display());
-            let npm = Command::new("npm").args(["install", "--no-audit", "--no-fund"]).args(PACKAGES);
-            let status = npm.current_dir(&modules).stdout(Stdio::null()).status();
+            let mut npm = Command::new("npm");
+            npm.args(["install", "--no-audit", "--no-fund"]).args(PACKAGES).current_dir(&modules);
+            let status = npm.stdout(Stdio::null()).status();
             if !status.map_err(|error| format!("this part needs node and npm: {error}"))?.success() {
                 return Err("npm could not install socket.io, the peer of this part".into());
             }

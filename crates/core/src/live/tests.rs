@@ -43,6 +43,19 @@ fn every_recorded_update_gives_the_recorded_document() {
 }
 
 #[test]
+fn an_unset_whose_way_breaks_off_leaves_the_fields_behind_it() {
+    let document = json!({ "id": "1", "o": "text", "l": [1], "a": 1, "b": 2 });
+    // A text has no field to go on from, nor a list one of such a name.
+    for broken in ["o.q.r", "l.q.r", "missing.q"] {
+        let kept = updated(&document, &json!({ "$unset": { "a": 1, broken: 1, "b": 1 } }));
+        assert_eq!((kept.get("a"), kept.get("b")), (None, Some(&json!(2))), "{broken}");
+    }
+    // The last name of a way may lead nowhere.
+    let gone = updated(&document, &json!({ "$unset": { "o.q": 1, "b": 1 } }));
+    assert_eq!(gone, json!({ "id": "1", "o": "text", "l": [1], "a": 1 }));
+}
+
+#[test]
 fn a_pinned_query_means_no_other_documents() {
     let matrix = vector("live-query-matrix");
     for case in matrix["cases"].as_array().unwrap() {

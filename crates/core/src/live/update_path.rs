@@ -16,8 +16,8 @@ pub(super) enum Missing {
 /// A value in place of another; `None`: none.
 type Become<'a> = &'a dyn Fn(Option<&Value>) -> Option<Value>;
 
-/// Changes the value at the end of a way. `false`: it was missing and not made. A way through text, numbers or truth
-/// values leads nowhere and changes nothing.
+/// Changes the value at the end of a way. `false`: the way broke off and was not made. A way through text, numbers or
+/// truth values leads nowhere and changes nothing.
 ///
 /// # Errors
 /// [`Unreadable::ListGap`].
@@ -42,14 +42,15 @@ fn inside(value: &mut Value, path: &str, missing: Missing, becomes: Become<'_>) 
     match value {
         Value::Object(fields) => change(fields, path, missing, becomes),
         Value::Array(list) => in_list(list, path, missing, becomes),
-        _ => Ok(true),
+        // None of them has a field: a way that goes on behind it breaks off.
+        _ => Ok(missing == Missing::IsMade || !path.contains('.')),
     }
 }
 
 fn in_list(list: &mut Vec<Value>, path: &str, missing: Missing, becomes: Become<'_>) -> Result<bool, Unreadable> {
     let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
     // Other names are kept by no JSON text.
-    let Some(place) = place(first) else { return Ok(true) };
+    let Some(place) = place(first) else { return Ok(missing == Missing::IsMade || rest.is_none()) };
     if place > list.len() + LIST_GAP_MAX {
         return Err(Unreadable::ListGap { place });
     }
