@@ -42,7 +42,6 @@ pub fn options(config: &Config) -> Result<Options, CliError> {
         cors_origins: config.list("cors.origins").to_vec(),
         open_metrics: config.text("metrics.access") == Some("open"),
         tls: tls(config)?,
-        ..Options::default()
     })
 }
 
