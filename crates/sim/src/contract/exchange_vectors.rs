@@ -49,7 +49,7 @@ async fn exchange(
     settled: &mut BTreeMap<NodeId, Settled>,
 ) -> Value {
     let packet = packet_of(sender, request, settled.remove(sender));
-    let Reply::Packet(taken) = commit(store, Intake::Packet(packet)).await else { panic!("the node is registered") };
+    let Reply::Packet(taken) = decided(store, Intake::Packet(packet)).await else { panic!("the node is registered") };
     assert!(taken.refused.is_empty(), "{taken:?}");
     let (entities, upto) = read(store, &taken).await;
     if entities.is_empty() {
@@ -57,7 +57,7 @@ async fn exchange(
         return json!([taken.issued, taken.ack, entities]);
     }
     let dispatch = Dispatch { node: sender.clone(), from: taken.reached, upto, last: true, held: Vec::new() };
-    let Reply::Dispatched { number } = commit(store, Intake::Dispatch(dispatch)).await else { panic!("not moved") };
+    let Reply::Dispatched { number } = decided(store, Intake::Dispatch(dispatch)).await else { panic!("not moved") };
     json!([number, taken.ack, entities])
 }
 
@@ -89,7 +89,8 @@ async fn read(store: &AnyStore, taken: &Taken) -> (Vec<Value>, Lsn) {
     (entities.collect(), heard.scanned.upto)
 }
 
-async fn commit(store: &AnyStore, intake: Intake) -> Reply {
+/// Commits one push as the hub decides it.
+pub(super) async fn decided(store: &AnyStore, intake: Intake) -> Reply {
     let reply = Arc::new(Mutex::new(None));
     let (group, seen) = ([intake], Arc::clone(&reply));
     let touch = touch(&group);

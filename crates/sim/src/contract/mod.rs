@@ -7,6 +7,7 @@ mod concurrency;
 mod exchange;
 mod exchange_vectors;
 mod lists;
+mod live;
 mod pen;
 mod repeats;
 mod scans;
@@ -18,6 +19,7 @@ pub use concurrency::*;
 pub use exchange::*;
 pub use exchange_vectors::*;
 pub use lists::*;
+pub use live::*;
 pub use repeats::*;
 pub use scans::*;
 pub use spaces::*;
@@ -89,6 +91,8 @@ macro_rules! store_contract {
             a_trim_forgets_returns,
             removals_are_remembered_for_registered_nodes,
             the_recorded_exchange_comes_out,
+            a_live_client_is_owed_what_it_could_not_know,
+            a_live_event_counts_once,
             unknown_spaces_are_refused,
             spaces_are_isolated,
             reopening_keeps_everything,
