@@ -2,6 +2,7 @@
 
 mod emitting;
 mod joining;
+mod workers;
 
 use crate::support::socket::Client;
 use crate::support::{ADMIN, Hub};
