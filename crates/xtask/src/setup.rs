@@ -21,6 +21,7 @@ changes nothing. SQLite itself is compiled in; sqlite3 is its shell.
   curl, sqlite3   run the commands of the guides
   python3         runs a strict client of the exchange dialect
   chromium        opens the pages of the example as a person would
+  redis-server    stands between the workers of the tests
   rustfmt, clippy parts of the Rust toolchain; set-up says how to add them
 ";
 
@@ -33,7 +34,7 @@ struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 9] = [
     Need {
         name: "C compiler and headers",
         probe: &["cc", "-fsyntax-only", "-include", "stdio.h", "-x", "c", "/dev/null"],
@@ -46,6 +47,7 @@ const NEEDS: [Need; 8] = [
     Need { name: "sqlite3", probe: &["sqlite3", "--version"], packages: &["sqlite3"] },
     Need { name: "python3", probe: &["python3", "--version"], packages: &["python3"] },
     Need { name: "chromium", probe: &["chromium", "--version"], packages: &["chromium"] },
+    Need { name: "redis-server", probe: &["redis-server", "--version"], packages: &["redis-server"] },
 ];
 
 const COMPONENTS: [Need; 2] = [

@@ -15,6 +15,9 @@ use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+/// Turns that other threads are given until a client counts as connected: one that has gone never does.
+const GREETING_TURNS: usize = 10_000;
+
 pub(super) struct Ear {
     line: Arc<Line>,
     listeners: Arc<[Arc<dyn Listener>]>,
@@ -63,12 +66,24 @@ impl Ear {
     }
 }
 
+/// The library tells a client that it is connected a moment before it lets anything be sent to it: what a quick client
+/// brings about by its first message would be lost. The moment is a few instructions of another thread.
+fn await_greeting(socket: &Socket<LocalAdapter>) {
+    for _ in 0..GREETING_TURNS {
+        if socket.connected() {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
 #[derive(serde::Deserialize)]
 struct Borrowed<'a>(#[serde(borrow)] &'a RawValue);
 
 impl MessageHandler<LocalAdapter, Direct> for Ear {
     fn call(&self, socket: Arc<Socket<LocalAdapter>>, mut value: Value, ack: Option<i64>) {
         self.meters.live_received.increment(1);
+        await_greeting(&socket);
         let Ok(ack) = AckSender::from_message_parts(&socket, &mut value, &ack);
         if !self.pace.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now()) {
             return self.refuse(ack, "too many messages in a second (`live.events_per_second`); send it again later");

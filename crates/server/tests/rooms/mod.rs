@@ -1,6 +1,7 @@
 //! What the tests of rooms share.
 
 mod emitting;
+mod frames;
 mod joining;
 mod workers;
 
