@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not take for tests
 use serde_json::Value;
 use syncline_core::model::{CollectionName, EntityEdit, Limits, Malformed, Rejection};
-use syncline_core::wire::exchange::{Envelope, Opened, Side, open};
+use syncline_core::wire::exchange::{Elements, Envelope, Side, open};
 
 fn steps() -> Vec<Value> {
     let path = format!("{}/../../spec/vectors/exchange-sequences.json", env!("CARGO_MANIFEST_DIR"));
@@ -16,8 +16,8 @@ fn any_type(kind: &str) -> Result<CollectionName, Rejection> {
     Ok(CollectionName::new(kind).unwrap())
 }
 
-fn operations(opened: &Opened<'_>) -> Vec<(String, &'static str)> {
-    let entities = opened.entities(&Limits::default(), any_type).unwrap();
+fn operations(elements: &Elements<'_>) -> Vec<(String, &'static str)> {
+    let entities = elements.entities(&Limits::default(), any_type).unwrap();
     let operation = |edit: &EntityEdit| match edit {
         EntityEdit::Put { insert: true, .. } => "INSERT",
         EntityEdit::Put { insert: false, .. } => "UPDATE",
@@ -40,7 +40,7 @@ fn every_recorded_packet_is_read_as_it_was_meant() {
         for (side, envelope) in [(Side::Node, &step["request"]), (Side::Hub, &step["response"])] {
             let text = envelope.to_string();
             let opened = open(text.as_bytes(), side).unwrap();
-            assert_eq!(operations(&opened), expected(envelope));
+            assert_eq!(operations(&opened.elements(text.as_bytes()).unwrap()), expected(envelope));
             let header = serde_json::to_value(&opened.header).unwrap();
             assert_eq!(header, envelope["header"], "nothing is lost, and nothing is added");
         }

@@ -245,8 +245,9 @@ impl Desk {
             (Some(set), Some(object)) => {
                 let named: Object =
                     object.iter().filter(|(f, _)| set.contains(f.as_str())).map(|(f, v)| (f.clone(), *v)).collect();
-                let set = Body::trusted(serde_json::to_string(&named).unwrap()).fields();
-                EntityEdit::Put { collection, insert: false, set, unset: BTreeSet::new() }
+                let fields = Body::trusted(serde_json::to_string(&named).unwrap()).fields();
+                let sent = Body::of_fields(&id.to_string(), fields.iter());
+                EntityEdit::Put { collection, insert: false, sent, unset: BTreeSet::new() }
             }
             _ => EntityEdit::Remove { collection },
         };

@@ -7,8 +7,8 @@ use crate::replica::{Ends, Sent, UNTIMED};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use syncline_core::model::{
-    Author, CollectionName, DocId, Entity, EntityEdit, Fields, Limits, Lsn, Mark, Meta, NodeId, PacketReceipt, Page,
-    PageEdit, PageOp, PushReply, Rejection,
+    Author, CollectionName, DocId, Entity, EntityEdit, Limits, Lsn, Mark, Meta, NodeId, PacketReceipt, Page, PageEdit,
+    PageOp, PushReply, Rejection,
 };
 use syncline_core::session::{Answer, Failure, Request};
 use syncline_core::wire::exchange::{Side, UNKNOWN_TYPE, major_version, open};
@@ -110,7 +110,8 @@ pub(crate) fn read(text: &[u8], ends: &Ends, node: &NodeId) -> Result<Page, Stri
     let accept = |kind: &str| {
         CollectionName::new(kind).map_err(|why| Rejection { code: UNKNOWN_TYPE.to_owned(), reason: why.to_string() })
     };
-    let entities = opened.entities(&limits, accept).map_err(|error| format!("no packet of a hub: {error}"))?;
+    let elements = opened.elements(text).map_err(|error| format!("no packet of a hub: {error}"))?;
+    let entities = elements.entities(&limits, accept).map_err(|error| format!("no packet of a hub: {error}"))?;
     let (number, accepted) = (header.packet_no, header.ack_packet_no);
     let outside = entities.iter().filter(|entity| leaves_filter(entity)).filter_map(named).collect();
     let ops = entities.into_iter().map(|entity| op_of(entity, Lsn(number.max(1)))).collect::<Result<_, _>>()?;
@@ -142,8 +143,8 @@ fn op_of(entity: Entity, lsn: Lsn) -> Result<PageOp, String> {
     let Entity { kind, uuid: id, edit, .. } = entity;
     let (stamp, author) = (UNTIMED, OTHERS);
     match edit {
-        EntityEdit::Put { collection, set, .. } => {
-            let doc = Some(document(id.as_str(), &set));
+        EntityEdit::Put { collection, sent, .. } => {
+            let doc = Some(RawValue::from_string(sent.text().to_owned()).expect("a document is JSON"));
             Ok(PageOp { op: PageEdit::Put, lsn, collection, id, stamp, author, meta: None, doc })
         }
         EntityEdit::Remove { collection } => {
@@ -154,12 +155,4 @@ fn op_of(entity: Entity, lsn: Lsn) -> Result<PageOp, String> {
         }
         EntityEdit::Unusable(why) => Err(format!("entity `{id}` of type `{kind}` cannot be stored: {}", why.reason)),
     }
-}
-
-/// The object as a document: its fields behind its id.
-fn document(id: &str, fields: &Fields) -> Box<RawValue> {
-    let id = serde_json::value::to_raw_value(id).expect("text serializes");
-    let all: Fields =
-        [("_id", id)].into_iter().chain(fields.iter().map(|(name, value)| (name, value.to_owned()))).collect();
-    RawValue::from_string(all.to_body().text().to_owned()).expect("fields are JSON")
 }

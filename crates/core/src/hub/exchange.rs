@@ -9,8 +9,8 @@ use super::write_set::{Conflict, Entry, Quarantined, Return};
 use crate::filter::Filter;
 use crate::merge::Values;
 use crate::model::{
-    Author, Base, Body, CollectionName, Dispatch, DocId, Edit, Entity, EntityEdit, Fields, Holding, LastPacket, Lsn,
-    Millis, NodeId, Packet, Refused, Rejection, Stamp, Strategy, Traffic, Version,
+    Author, Base, Body, CollectionName, Dispatch, Edit, Entity, EntityEdit, Fields, Holding, LastPacket, Lsn, Millis,
+    NodeId, Packet, Refused, Rejection, Stamp, Strategy, Traffic, Version,
 };
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
@@ -96,6 +96,7 @@ impl Progress {
                 repeats.remove(&n);
             }
         }
+        self.writes.entries.reserve(packet.entities.len());
         for (n, entity) in packet.entities.iter().enumerate() {
             if repeats.contains(&n) {
                 let before = |r: &&Refused| r.kind == entity.kind && r.uuid == entity.uuid.as_str();
@@ -109,6 +110,7 @@ impl Progress {
                 }
                 Err(why) => refused.push(self.set_entity_aside(packet, entity, why)),
             }
+            self.settle();
         }
         self.give_back(packet, author, traffic, returns);
         let mut entities: BTreeSet<u64> = digests.into_iter().collect();
@@ -167,11 +169,13 @@ impl Progress {
         }
         let standing = self.live_version(&key);
         let outside = filter.zip(standing).is_some_and(|(filter, version)| !meant(filter, &version.body));
-        let EntityEdit::Put { set, .. } = &entity.edit else {
+        let EntityEdit::Put { sent, .. } = &entity.edit else {
             return Ok((again.is_some() || standing.is_some()).then_some(key));
         };
-        let stored = |body: &Body| matches!(&edit, Edit::Insert(sent) if sent == body);
-        let as_sent = standing.is_some_and(|version| stored(&version.body) || holds_just(&version.body, set));
+        let as_sent = standing.is_some_and(|version| match &edit {
+            Edit::Update { set, .. } => fields_of(&version.body) == *set,
+            _ => version.body == *sent || fields_of(&version.body) == fields_of(sent),
+        });
         Ok((!as_sent || unseen || outside || again.is_some()).then_some(key))
     }
 
@@ -181,14 +185,17 @@ impl Progress {
         if let Some(fill) = traffic.fill.as_mut().filter(|_| keys.iter().any(|key| self.live_version(key).is_none())) {
             fill.again = true;
         }
-        let mut returns: BTreeMap<DocKey, Vec<&Fields>> = keys.into_iter().map(|key| (key, Vec::new())).collect();
+        let mut returns: BTreeMap<DocKey, Vec<&Body>> = keys.into_iter().map(|key| (key, Vec::new())).collect();
         if !packet.whole_objects {
             note_sent(&mut returns, packet);
         }
         for (key, sent) in returns {
             let standing = self.live_version(&key).map(|version| version.body.fields()).unwrap_or_default();
-            let names = sent.iter().flat_map(|set| set.iter().map(|(name, _)| name));
-            let lost = names.filter(|name| standing.get(name).is_none()).map(str::to_owned).collect();
+            let mut lost = BTreeSet::new();
+            for set in sent.into_iter().map(fields_of) {
+                let names = set.iter().map(|(name, _)| name);
+                lost.extend(names.filter(|name| standing.get(name).is_none()).map(str::to_owned));
+            }
             let (lsn, (collection, id)) = (self.loaded.head.next(), key);
             self.loaded.head = lsn;
             self.writes.entries.push(Entry::Return(Return { lsn, collection, id, author, lost }));
@@ -198,7 +205,8 @@ impl Progress {
     /// An entity of a copy that comes after a later one goes to the ledger. (Its time may also be that of a slow
     /// clock, which a removal does not have.)
     fn overtaken(&mut self, (collection, id): &DocKey, entity: &Entity, author: Author) {
-        let EntityEdit::Put { set, .. } = &entity.edit else { return };
+        let EntityEdit::Put { sent, .. } = &entity.edit else { return };
+        let set = fields_of(sent);
         let standing = self.live_version(&(collection.clone(), id.clone()));
         let fields = standing.map(|version| version.body.fields());
         let same = |name: &str, value: &RawValue| {
@@ -353,15 +361,15 @@ impl Sender<'_> {
 }
 
 /// What a packet sent of the documents that go back.
-fn note_sent<'a>(returns: &mut BTreeMap<DocKey, Vec<&'a Fields>>, packet: &'a Packet) {
+fn note_sent<'a>(returns: &mut BTreeMap<DocKey, Vec<&'a Body>>, packet: &'a Packet) {
     if returns.is_empty() {
         return;
     }
     for entity in &packet.entities {
-        if let EntityEdit::Put { collection, set, .. } = &entity.edit
-            && let Some(sent) = returns.get_mut(&(collection.clone(), entity.uuid.clone()))
+        if let EntityEdit::Put { collection, sent, .. } = &entity.edit
+            && let Some(all) = returns.get_mut(&(collection.clone(), entity.uuid.clone()))
         {
-            sent.push(set);
+            all.push(sent);
         }
     }
 }
@@ -369,30 +377,12 @@ fn note_sent<'a>(returns: &mut BTreeMap<DocKey, Vec<&'a Fields>>, packet: &'a Pa
 /// INSERT and UPDATE both make the object where it is missing.
 fn edit_of(entity: &Entity, unborn: bool) -> Edit {
     match &entity.edit {
-        EntityEdit::Put { insert, set, unset, .. } if !insert && !unborn => {
-            Edit::Update { set: set.clone(), unset: unset.clone() }
+        EntityEdit::Put { insert, sent, unset, .. } if !insert && !unborn => {
+            Edit::Update { set: fields_of(sent), unset: unset.clone() }
         }
-        EntityEdit::Put { set, .. } => Edit::Insert(whole(&entity.uuid, set)),
+        EntityEdit::Put { sent, .. } => Edit::Insert(sent.clone()),
         EntityEdit::Remove { .. } | EntityEdit::Unusable(_) => Edit::Remove,
     }
-}
-
-/// The document that an entity's fields make.
-fn whole(id: &DocId, set: &Fields) -> Body {
-    let mut text = br#"{"_id":"#.to_vec();
-    put_json(&mut text, id.as_str());
-    for (name, value) in set.iter().filter(|(name, _)| *name != "_id") {
-        text.push(b',');
-        put_json(&mut text, name);
-        text.push(b':');
-        text.extend_from_slice(value.get().as_bytes());
-    }
-    text.push(b'}');
-    Body::trusted(String::from_utf8(text).expect("JSON is UTF-8"))
-}
-
-fn put_json(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("text serializes into memory");
 }
 
 /// Whether a row filter means a document. One that no filter can read (a number without end) is in none.
@@ -400,11 +390,11 @@ fn meant(filter: &Filter, body: &Body) -> bool {
     serde_json::from_str(body.text()).is_ok_and(|document| filter.matches(&document))
 }
 
-/// Whether a document's fields, without its id, are those that were sent.
-fn holds_just(body: &Body, set: &Fields) -> bool {
+/// The fields of a document, or of what was sent, without its id.
+fn fields_of(body: &Body) -> Fields {
     let mut fields = body.fields();
     fields.remove("_id");
-    fields == *set
+    fields
 }
 
 /// Whether something of the document, or its removal, is the node's work.
@@ -417,13 +407,13 @@ fn is_undone(edit: &EntityEdit, version: &Version, author: Author) -> bool {
     let meta = &version.meta;
     match (edit, meta.removed) {
         (EntityEdit::Put { .. }, Some(removal)) if !meta.is_live() => removal.author == author,
-        (EntityEdit::Put { set, unset, .. }, _) if meta.is_live() => {
+        (EntityEdit::Put { sent, unset, .. }, _) if meta.is_live() => {
             let fields = version.body.fields();
             // Of an absent field without a mark nobody knows who took it away.
             let whole = |name: &str| fields.get(name).map(|_| &meta.whole);
             let own = |name: &str| meta.fields.get(name).or(whole(name)).is_some_and(|mark| mark.author == author);
             let same = |name, value: &RawValue| fields.get(name).map(RawValue::get) == Some(value.get());
-            set.iter().any(|(name, value)| !same(name, value) && own(name))
+            fields_of(sent).iter().any(|(name, value)| !same(name, value) && own(name))
                 || unset.iter().any(|name| fields.get(name).is_some() && own(name))
         }
         (EntityEdit::Remove { .. }, Some(removal)) => {

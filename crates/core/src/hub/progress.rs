@@ -134,8 +134,13 @@ impl Progress {
         self.writes.quarantine.push(row);
     }
 
-    pub fn checkpoint(&mut self) -> Checkpoint {
+    /// What was decided so far stays.
+    pub fn settle(&mut self) {
         self.undo.clear();
+    }
+
+    pub fn checkpoint(&mut self) -> Checkpoint {
+        self.settle();
         Checkpoint {
             head: self.loaded.head,
             entries: self.writes.entries.len(),

@@ -82,6 +82,26 @@ impl Body {
         Body { text: text.into(), facts: OnceLock::new() }
     }
 
+    /// A document of an id and fields, none of which is `_id`.
+    ///
+    /// # Panics
+    /// Never: names and raw values always serialize.
+    #[must_use]
+    pub fn of_fields<'a>(id: &str, fields: impl Iterator<Item = (&'a str, &'a RawValue)> + Clone) -> Body {
+        let bytes: usize = fields.clone().map(|(name, value)| name.len() + value.get().len() + 4).sum();
+        let mut text = Vec::with_capacity(bytes + id.len() + 16);
+        text.extend_from_slice(br#"{"_id":"#);
+        put_json(&mut text, id);
+        for (name, value) in fields {
+            text.push(b',');
+            put_json(&mut text, name);
+            text.push(b':');
+            text.extend_from_slice(value.get().as_bytes());
+        }
+        text.push(b'}');
+        Body::trusted(String::from_utf8(text).expect("JSON is UTF-8"))
+    }
+
     /// The JSON text.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -105,6 +125,10 @@ impl Body {
     pub fn facts(&self) -> &Facts {
         self.facts.get_or_init(|| Facts::of(&self.text).expect("a body is a JSON object"))
     }
+}
+
+fn put_json(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("text serializes into memory");
 }
 
 /// Size and nesting of a document's text.
@@ -260,7 +284,7 @@ impl Fields {
     }
 
     /// All fields in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &RawValue)> + Clone {
         self.0.iter().map(|(n, v)| (n.as_str(), v.as_ref()))
     }
 

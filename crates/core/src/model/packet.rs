@@ -1,7 +1,7 @@
 //! Packets of registered nodes, decoded: what the exchange dialect hands to the hub, and what the
 //! hub remembers of a node's traffic.
 
-use super::{CollectionName, DocId, Fields, Lsn, Millis, NodeId, Rejection};
+use super::{Body, CollectionName, DocId, Lsn, Millis, NodeId, Rejection};
 use crate::filter::Filter;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,8 +76,8 @@ pub enum EntityEdit {
         collection: CollectionName,
         /// Whether the operation was INSERT.
         insert: bool,
-        /// New values by field, without `_id`.
-        set: Fields,
+        /// The given fields behind the object's `_id`: the document where there was none.
+        sent: Body,
         /// Fields to take away (an extension of our own client).
         unset: BTreeSet<String>,
     },

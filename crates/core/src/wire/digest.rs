@@ -4,7 +4,25 @@
 /// 64 bits, for "is this the same content again".
 #[must_use]
 pub fn fnv64(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.iter().fold(Fnv64::default(), |hash, byte| hash.with(*byte)).0
+}
+
+/// The same, of bytes that come one by one.
+#[derive(Clone, Copy)]
+pub struct Fnv64(pub u64);
+
+impl Default for Fnv64 {
+    fn default() -> Self {
+        Fnv64(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv64 {
+    /// One byte more.
+    #[must_use]
+    pub fn with(self, byte: u8) -> Fnv64 {
+        Fnv64((self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+    }
 }
 
 /// 128 bits over several parts, each closed by its length so that parts cannot run together.

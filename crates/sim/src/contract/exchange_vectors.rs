@@ -128,8 +128,8 @@ fn entity_of(entity: &Value) -> Entity {
     let edit = if text("operation") == "DELETE" {
         EntityEdit::Remove { collection }
     } else {
-        let set = Body::trusted(entity["data"].to_string()).fields();
-        EntityEdit::Put { collection, insert: text("operation") == "INSERT", set, unset: BTreeSet::new() }
+        let sent = Body::of_fields(uuid.as_str(), Body::trusted(entity["data"].to_string()).fields().iter());
+        EntityEdit::Put { collection, insert: text("operation") == "INSERT", sent, unset: BTreeSet::new() }
     };
     let time = entity["data"]["updated_at"].as_str().and_then(Millis::parse);
     let raw = entity.to_string();

@@ -3,8 +3,8 @@
 use crate::filter::Filter;
 use crate::hub::{AuthorState, Entry, Loaded, Quarantined, Reply, Rules, Taken, decide, touch};
 use crate::model::{
-    Author, Body, CollectionName, Dispatch, DocId, Entity, EntityEdit, Fields, Fill, Holding, Intake, Limits, Lsn,
-    Mark, Meta, Millis, NodeId, Packet, Reached, Rejection, Settled, Stamp, Strategy, Traffic, Version,
+    Author, Body, CollectionName, Dispatch, DocId, Entity, EntityEdit, Fill, Holding, Intake, Limits, Lsn, Mark, Meta,
+    Millis, NodeId, Packet, Reached, Rejection, Settled, Stamp, Strategy, Traffic, Version,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -17,8 +17,8 @@ fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
 
-fn fields(text: &str) -> Fields {
-    Body::trusted(text).fields()
+fn sent(id: &str, data: &str) -> Body {
+    Body::of_fields(id, Body::trusted(data).fields().iter())
 }
 
 fn entity(id: &str, edit: EntityEdit, time: Option<u64>) -> Entity {
@@ -30,12 +30,12 @@ fn entity(id: &str, edit: EntityEdit, time: Option<u64>) -> Entity {
 }
 
 fn insert(id: &str, data: &str, time: u64) -> Entity {
-    let edit = EntityEdit::Put { collection: reports(), insert: true, set: fields(data), unset: BTreeSet::new() };
+    let edit = EntityEdit::Put { collection: reports(), insert: true, sent: sent(id, data), unset: BTreeSet::new() };
     entity(id, edit, Some(time))
 }
 
 fn update(id: &str, data: &str, time: u64) -> Entity {
-    let edit = EntityEdit::Put { collection: reports(), insert: false, set: fields(data), unset: BTreeSet::new() };
+    let edit = EntityEdit::Put { collection: reports(), insert: false, sent: sent(id, data), unset: BTreeSet::new() };
     entity(id, edit, Some(time))
 }
 
@@ -503,8 +503,8 @@ fn a_removal_that_was_there_before_what_made_its_object_again_is_told_or_done_an
 #[test]
 fn a_change_without_a_time_to_what_was_before_is_told_or_done() {
     let set = |v: u64| {
-        let set = fields(&format!(r#"{{"v":{v}}}"#));
-        entity("x", EntityEdit::Put { collection: reports(), insert: false, set, unset: BTreeSet::new() }, None)
+        let sent = sent("x", &format!(r#"{{"v":{v}}}"#));
+        entity("x", EntityEdit::Put { collection: reports(), insert: false, sent, unset: BTreeSet::new() }, None)
     };
     for (number, news, v) in [(2, "a y, a gets x", 2), (3, "a x, a y", 1)] {
         let mut space = Space::new();

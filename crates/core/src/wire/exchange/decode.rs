@@ -5,12 +5,15 @@ use super::{Header, Operation};
 use crate::model::{
     Body, CollectionName, DocId, Entity, EntityEdit, Fields, Limits, Malformed, Millis, NodeId, Rejection,
 };
-use crate::wire::digest::{fnv64, fnv128};
+use crate::wire::digest::{Fnv64, fnv128};
+use indexmap::IndexMap;
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
+use std::borrow::{Borrow, Cow};
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
+use std::ops::Range;
 
 /// The code of an entity whose type is not among those that are exchanged.
 pub const UNKNOWN_TYPE: &str = "unknown_type";
@@ -29,11 +32,16 @@ pub enum Side {
 
 /// A packet that is JSON and whose head is in order. Its body has not been looked at.
 #[derive(Clone, Debug)]
-pub struct Opened<'a> {
+pub struct Opened {
     /// The head.
     pub header: Header,
-    body: Option<&'a RawValue>,
+    /// Where in the text the body is.
+    body: Option<Range<usize>>,
 }
+
+/// The elements of a packet's body as text.
+#[derive(Clone, Debug)]
+pub struct Elements<'a>(Vec<&'a RawValue>);
 
 /// What programs on Windows put before a text of UTF-8. It says nothing and belongs to no value.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -42,7 +50,7 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 ///
 /// # Errors
 /// [`Malformed::Json`] when the text is not JSON, [`Malformed::Element`] naming what is missing or wrong.
-pub fn open(text: &[u8], from: Side) -> Result<Opened<'_>, Malformed> {
+pub fn open(text: &[u8], from: Side) -> Result<Opened, Malformed> {
     #[derive(Deserialize)]
     struct Top<'a> {
         #[serde(borrow, default)]
@@ -50,6 +58,7 @@ pub fn open(text: &[u8], from: Side) -> Result<Opened<'_>, Malformed> {
         #[serde(borrow, default)]
         body: Option<&'a RawValue>,
     }
+    let start = text.as_ptr().addr();
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     let is_object = text.trim_ascii_start().starts_with(b"{");
     let top: Top<'_> = match serde_json::from_slice(text) {
@@ -58,10 +67,14 @@ pub fn open(text: &[u8], from: Side) -> Result<Opened<'_>, Malformed> {
         _ => {
             let whole: &RawValue =
                 serde_json::from_slice(text).map_err(|e| Malformed::json("the packet is not JSON", e))?;
-            object("packet", Some(whole))?
+            object("packet", Some(whole.get()))?
         }
     };
-    Ok(Opened { header: header(top.header, from)?, body: top.body })
+    let place = |raw: &RawValue| {
+        let at = raw.get().as_ptr().addr() - start;
+        at..at + raw.get().len()
+    };
+    Ok(Opened { header: header(top.header, from)?, body: top.body.map(place) })
 }
 
 fn header(raw: Option<&RawValue>, from: Side) -> Result<Header, Malformed> {
@@ -84,7 +97,7 @@ fn header(raw: Option<&RawValue>, from: Side) -> Result<Header, Malformed> {
         #[serde(borrow, default)]
         whole_objects: Option<&'a RawValue>,
     }
-    let parts: Parts<'_> = object("header", raw)?;
+    let parts: Parts<'_> = object("header", raw.map(RawValue::get))?;
     let lowest = match from {
         Side::Node => 1,
         Side::Hub => 0,
@@ -105,16 +118,34 @@ fn header(raw: Option<&RawValue>, from: Side) -> Result<Header, Malformed> {
     })
 }
 
-impl Opened<'_> {
-    /// How many entities there are, whatever they are like.
+impl Opened {
+    /// Reads the body of `text`, which is the one that was opened.
     ///
     /// # Errors
     /// [`Malformed::Element`] when there is no list of entities.
-    pub fn count(&self) -> Result<usize, Malformed> {
-        self.list().map(|list| list.len())
+    pub fn elements<'a>(&self, text: &'a [u8]) -> Result<Elements<'a>, Malformed> {
+        #[derive(Deserialize)]
+        struct Parts<'a> {
+            #[serde(borrow)]
+            entities: Vec<&'a RawValue>,
+        }
+        let body = self.body.clone().and_then(|place| str::from_utf8(text.get(place)?).ok());
+        if let Ok(Parts { entities }) = object("body", body) {
+            return Ok(Elements(entities));
+        }
+        let _: IgnoredAny = object("body", body)?;
+        Err(Malformed::element("body.entities", "must be a list"))
+    }
+}
+
+impl Elements<'_> {
+    /// How many there are, whatever they are like.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 
-    /// Reads the body. `accept` tells the collection of a type, or why entities of that type are set aside.
+    /// Reads them. `accept` tells the collection of a type, or why entities of that type are set aside.
     ///
     /// # Errors
     /// [`Malformed::Element`] for the first entity that has not the form of one.
@@ -125,20 +156,7 @@ impl Opened<'_> {
     ) -> Result<Vec<Entity>, Malformed> {
         let reader = Reader { limits, accept: &accept };
         let entity = |(n, raw): (usize, &&RawValue)| reader.entity(format_args!("body.entities[{n}]"), raw);
-        self.list()?.iter().enumerate().map(entity).collect()
-    }
-
-    fn list(&self) -> Result<Vec<&RawValue>, Malformed> {
-        #[derive(Deserialize)]
-        struct Parts<'a> {
-            #[serde(borrow)]
-            entities: Vec<&'a RawValue>,
-        }
-        if let Ok(Parts { entities }) = object("body", self.body) {
-            return Ok(entities);
-        }
-        let _: IgnoredAny = object("body", self.body)?;
-        Err(Malformed::element("body.entities", "must be a list"))
+        self.0.iter().enumerate().map(entity).collect()
     }
 }
 
@@ -179,13 +197,27 @@ struct Parts<'a> {
 /// What an entity puts.
 struct Sent<'a> {
     raw: &'a str,
-    set: Fields,
+    given: Given<'a>,
     unset: BTreeSet<String>,
+}
+
+/// Fields as they stand in the packet.
+type Given<'a> = IndexMap<Name<'a>, &'a RawValue>;
+
+/// A field's name, borrowed unless it is spelled with escapes.
+#[derive(PartialEq, Eq, Hash, Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl Borrow<str> for Name<'_> {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Reader<'_> {
     fn entity(&self, at: fmt::Arguments<'_>, raw: &RawValue) -> Result<Entity, Malformed> {
-        let parts: Parts<'_> = object(at, Some(raw))?;
+        let parts: Parts<'_> = object(at, Some(raw.get()))?;
         let inside = |name: &'static str| Inside { at, name };
         let kind: String = value(inside("type"), parts.kind, "must be the name of a type")?;
         if kind.is_empty() {
@@ -197,10 +229,10 @@ impl Reader<'_> {
         let data = data(inside("data"), operation, parts.data)?;
         let unset = extension(inside("unset"), parts.unset, "must be a list of names of fields")?;
         let digest = digest(&parts);
-        let stated = data.as_ref().and_then(|data| time(data.get("updated_at")));
+        let stated = data.as_ref().and_then(|data| time(data.get("updated_at").copied()));
         let edit = match (self.accept)(&kind) {
             Ok(collection) => {
-                let sent = data.zip(parts.data).map(|(set, raw)| Sent { raw: raw.get(), set, unset });
+                let sent = data.zip(parts.data).map(|(given, raw)| Sent { raw: raw.get(), given, unset });
                 self.edit(collection, &uuid, operation, sent)
             }
             Err(why) => EntityEdit::Unusable(why),
@@ -216,30 +248,34 @@ impl Reader<'_> {
     }
 
     fn edit(&self, collection: CollectionName, uuid: &str, operation: Operation, sent: Option<Sent<'_>>) -> EntityEdit {
-        let Some(Sent { raw, mut set, mut unset }) = sent else { return EntityEdit::Remove { collection } };
+        let Some(Sent { raw, mut given, mut unset }) = sent else { return EntityEdit::Remove { collection } };
         let same = |id: &RawValue| serde_json::from_str::<String>(id.get()).is_ok_and(|id| id == uuid);
-        if set.remove("_id").is_some_and(|id| !same(&id)) {
+        if given.shift_remove("_id").is_some_and(|id| !same(id)) {
             return EntityEdit::Unusable(reserved_field(uuid));
         }
-        if let Err(why) = self.check_size(uuid, raw, &set) {
+        if let Err(why) = self.check_size(uuid, raw, &given) {
             return EntityEdit::Unusable(Rejection { code: why.code().to_owned(), reason: why.to_string() });
         }
-        unset.retain(|name| name != "_id" && set.get(name).is_none());
-        EntityEdit::Put { collection, insert: operation == Operation::Insert, set, unset }
+        unset.retain(|name| name != "_id" && !given.contains_key(name.as_str()));
+        let sent = Body::of_fields(uuid, given.iter().map(|(name, value)| (&*name.0, *value)));
+        EntityEdit::Put { collection, insert: operation == Operation::Insert, sent, unset }
     }
 
     /// The text that was sent is never shorter than what is kept of it.
-    fn check_size(&self, uuid: &str, raw: &str, set: &Fields) -> Result<(), Malformed> {
-        Body::check(raw, uuid, self.limits).or_else(|_| Body::check(set.to_body().text(), uuid, self.limits))
+    fn check_size(&self, uuid: &str, raw: &str, given: &Given<'_>) -> Result<(), Malformed> {
+        Body::check(raw, uuid, self.limits).or_else(|_| {
+            let kept: Fields = given.iter().map(|(name, value)| (&*name.0, (*value).to_owned())).collect();
+            Body::check(kept.to_body().text(), uuid, self.limits)
+        })
     }
 }
 
 /// `None` for DELETE.
-fn data(at: impl Display, operation: Operation, raw: Option<&RawValue>) -> Result<Option<Fields>, Malformed> {
+fn data<'a>(at: impl Display, operation: Operation, raw: Option<&'a RawValue>) -> Result<Option<Given<'a>>, Malformed> {
     match (operation, raw) {
         (Operation::Delete, None) => Ok(None),
         (Operation::Delete, Some(_)) => Err(Malformed::element(at.to_string(), "must be null for DELETE")),
-        (Operation::Insert | Operation::Update, raw) => object(at, raw).map(Some),
+        (Operation::Insert | Operation::Update, raw) => object(at, raw.map(RawValue::get)).map(Some),
     }
 }
 
@@ -248,27 +284,20 @@ fn data(at: impl Display, operation: Operation, raw: Option<&RawValue>) -> Resul
 fn digest(parts: &Parts<'_>) -> u64 {
     let parts = [parts.kind, parts.uuid, parts.operation, parts.data, parts.updated_at, parts.unset];
     let texts = parts.into_iter().map(|part| part.map_or("", RawValue::get));
-    let mut compact = Vec::with_capacity(texts.clone().map(|text| text.len() + 1).sum());
-    for text in texts {
-        put_compact(&mut compact, text);
-        compact.push(0);
-    }
-    fnv64(&compact)
+    texts.fold(Fnv64::default(), |hash, text| with_compact(hash, text).with(0)).0
 }
 
-/// JSON without the white space between its tokens.
-fn put_compact(out: &mut Vec<u8>, json: &str) {
+/// Takes in JSON without the white space between its tokens. No byte decides where the loop goes on: to guess that
+/// wrongly costs more than the sums.
+fn with_compact(mut hash: Fnv64, json: &str) -> Fnv64 {
     let (mut in_string, mut escaped) = (false, false);
-    out.extend(json.bytes().filter(|byte| {
-        let counts = in_string || !byte.is_ascii_whitespace();
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            _ => {}
-        }
-        counts
-    }));
+    for byte in json.bytes() {
+        let counts = in_string | !byte.is_ascii_whitespace();
+        hash = if counts { hash.with(byte) } else { hash };
+        in_string ^= (byte == b'"') & !escaped;
+        escaped = in_string & !escaped & (byte == b'\\');
+    }
+    hash
 }
 
 /// The name of a packet: the same for every repeat of it, whatever it acknowledges.
@@ -312,11 +341,11 @@ pub fn major_version(text: &str) -> Option<u64> {
     }
 }
 
-fn object<'a, T: Deserialize<'a>>(at: impl Display, raw: Option<&'a RawValue>) -> Result<T, Malformed> {
-    let Some(raw) = raw.filter(|raw| raw.get().starts_with('{')) else {
+fn object<'a, T: Deserialize<'a>>(at: impl Display, text: Option<&'a str>) -> Result<T, Malformed> {
+    let Some(text) = text.filter(|text| text.starts_with('{')) else {
         return Err(Malformed::element(at.to_string(), "must be an object"));
     };
-    serde_json::from_str(raw.get()).map_err(|e| Malformed::element(at.to_string(), format!("cannot be read: {e}")))
+    serde_json::from_str(text).map_err(|e| Malformed::element(at.to_string(), format!("cannot be read: {e}")))
 }
 
 fn value<T: DeserializeOwned>(at: impl Display, raw: Option<&RawValue>, rule: &str) -> Result<T, Malformed> {

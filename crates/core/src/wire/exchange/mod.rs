@@ -7,7 +7,7 @@ mod encode;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{Opened, Side, UNKNOWN_TYPE, is_uuid, major_version, open, packet_key};
+pub use decode::{Elements, Opened, Side, UNKNOWN_TYPE, is_uuid, major_version, open, packet_key};
 pub use encode::{Telling, put_entity, put_packet};
 
 use crate::model::Refused;

@@ -26,7 +26,7 @@ fn any_type(kind: &str) -> Result<CollectionName, Rejection> {
 fn read(packet: &Value, limits: &Limits) -> Result<(Header, Vec<Entity>), Malformed> {
     let text = packet.to_string();
     let opened = open(text.as_bytes(), Side::Node)?;
-    let entities = opened.entities(limits, any_type)?;
+    let entities = opened.elements(text.as_bytes())?.entities(limits, any_type)?;
     Ok((opened.header, entities))
 }
 
@@ -72,7 +72,11 @@ fn whatever_is_wrong_with_the_head_is_named() {
 #[test]
 fn a_byte_order_mark_before_a_packet_is_passed_over_and_nowhere_else() {
     let text = packet(&json!([{ "type": "Report", "uuid": DOC, "operation": "DELETE" }])).to_string();
-    let opened = |text: &str| open(text.as_bytes(), Side::Node).map(|opened| (opened.header.clone(), opened.count()));
+    let opened = |text: &str| {
+        let opened = open(text.as_bytes(), Side::Node)?;
+        let count = opened.elements(text.as_bytes()).map(|elements| elements.count());
+        Ok::<_, Malformed>((opened.header, count))
+    };
     let plain = opened(&text).unwrap();
     assert_eq!(opened(&format!("\u{feff}{text}")).unwrap(), plain);
     for wrong in [format!("\u{feff}\u{feff}{text}"), format!("{text}\u{feff}"), "\u{feff}".to_owned()] {
@@ -131,11 +135,24 @@ fn an_entity_over_a_limit_or_of_a_strange_type_is_set_aside_alone() {
         .iter()
         .map(|entity| match &entity.edit {
             EntityEdit::Unusable(why) => why.code.as_str(),
-            EntityEdit::Put { set, .. } => set.get("a").unwrap().get(),
+            EntityEdit::Put { sent, .. } => sent.text(),
             EntityEdit::Remove { .. } => "removed",
         })
         .collect();
-    assert_eq!(codes, ["document_too_large", "too_deep", UNKNOWN_TYPE, "reserved_field", "1"]);
+    let kept = format!(r#"{{"_id":"{DOC}","a":1}}"#);
+    assert_eq!(codes, ["document_too_large", "too_deep", UNKNOWN_TYPE, "reserved_field", &kept]);
+}
+
+#[test]
+fn what_was_sent_stands_behind_its_id_each_field_once() {
+    let data = format!(r#"{{ "a": 1, "_id": "{DOC}", "b\u0063": [ 1.50 ], "a": 2 }}"#);
+    let entity = format!(r#"{{"type":"R","uuid":"{DOC}","operation":"INSERT","data":{data}}}"#);
+    let packet = packet(&json!([])).to_string().replace(r#""entities":[]"#, &format!(r#""entities":[{entity}]"#));
+    let elements = open(packet.as_bytes(), Side::Node).unwrap().elements(packet.as_bytes()).unwrap();
+    let read = elements.entities(&Limits::default(), any_type).unwrap();
+    let EntityEdit::Put { sent, .. } = &read[0].edit else { panic!("{read:?}") };
+    assert_eq!(sent.text(), format!(r#"{{"_id":"{DOC}","a":2,"bc":[ 1.50 ]}}"#));
+    assert_eq!(read[0].raw, entity);
 }
 
 #[test]
@@ -157,7 +174,8 @@ fn a_packet_is_known_by_its_contents_not_by_its_layout() {
     let node = NodeId::new(NODE).unwrap();
     let list = json!([{ "type": "R", "uuid": DOC, "operation": "UPDATE", "data": { "a": "b \\\" c" } }]);
     let pretty = serde_json::to_string_pretty(&packet(&list)).unwrap();
-    let other = open(pretty.as_bytes(), Side::Node).unwrap().entities(&Limits::default(), any_type).unwrap();
+    let elements = open(pretty.as_bytes(), Side::Node).unwrap().elements(pretty.as_bytes()).unwrap();
+    let other = elements.entities(&Limits::default(), any_type).unwrap();
     let key = packet_key(&node, 1, &entities(&list));
     assert_eq!(key, packet_key(&node, 1, &other));
     assert_ne!(key, packet_key(&node, 2, &other));
@@ -271,8 +289,8 @@ fn fields_that_are_gone_do_not_stay_with_a_node_that_only_sets_fields() {
 proptest! {
     #[test]
     fn garbage_is_refused_or_read_and_never_more(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        if let Ok(opened) = open(&bytes, Side::Node) {
-            drop(opened.entities(&Limits::default(), any_type));
+        if let Ok(elements) = open(&bytes, Side::Node).and_then(|opened| opened.elements(&bytes)) {
+            drop(elements.entities(&Limits::default(), any_type));
         }
     }
 
@@ -285,8 +303,8 @@ proptest! {
         let mut bytes = packet(&list).to_string().into_bytes();
         let cut = cut % bytes.len();
         if insert { bytes.insert(cut, put) } else { bytes[cut] = put }
-        if let Ok(opened) = open(&bytes, Side::Node) {
-            drop(opened.entities(&Limits::default(), any_type));
+        if let Ok(elements) = open(&bytes, Side::Node).and_then(|opened| opened.elements(&bytes)) {
+            drop(elements.entities(&Limits::default(), any_type));
         }
         drop(open(&bytes[..cut], Side::Hub));
     }
@@ -298,7 +316,7 @@ proptest! {
         sent["header"]["ack_packet_no"] = json!(ack);
         let (header, entities) = read(&sent, &Limits::default()).unwrap();
         prop_assert_eq!((header.packet_no, header.ack_packet_no), (number, ack));
-        let EntityEdit::Put { set, insert: false, .. } = &entities[0].edit else { panic!("{entities:?}") };
-        prop_assert_eq!(set.get("a").unwrap().get(), a.to_string());
+        let EntityEdit::Put { sent, insert: false, .. } = &entities[0].edit else { panic!("{entities:?}") };
+        prop_assert_eq!(sent.text(), format!(r#"{{"_id":"{DOC}","a":{a}}}"#));
     }
 }

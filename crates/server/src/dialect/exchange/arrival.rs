@@ -6,10 +6,10 @@ use crate::app::App;
 use crate::error::ServerError;
 use crate::nodes::Desk;
 use crate::options::{ExchangeOptions, UnknownTypes};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use syncline_core::model::{CollectionName, Entity, EntityEdit, Limits, NodeId, Packet, Rejection};
-use syncline_core::wire::exchange::{Header, Side, UNKNOWN_TYPE, major_version, open, packet_key};
+use syncline_core::wire::exchange::{Header, Opened, Side, UNKNOWN_TYPE, major_version, open, packet_key};
 
 /// Entities of one object in one packet. Desktops send an object's present state, so one is usual.
 const EDITS_MAX: usize = 100;
@@ -28,8 +28,8 @@ pub(super) struct Arrival {
 ///
 /// # Errors
 /// [`ServerError::Malformed`].
-pub(super) async fn opened(body: &Held) -> Result<Header, ServerError> {
-    body.parse(|text| Ok(open(text, Side::Node)?.header)).await
+pub(super) async fn opened(body: &Held) -> Result<Opened, ServerError> {
+    body.parse(|text| Ok(open(text, Side::Node)?)).await
 }
 
 /// The node that a packet says it is from. UUIDs are the same in either case.
@@ -45,11 +45,12 @@ impl Arrival {
     ///
     /// # Errors
     /// The refusals of `spec/exchange.md`, from the recipient on.
-    pub async fn check(app: &App, desk: &Arc<Desk>, header: Header, body: Held) -> Result<Arrival, ServerError> {
+    pub async fn check(app: &App, desk: &Arc<Desk>, opened: Opened, body: Held) -> Result<Arrival, ServerError> {
         let options = &app.options.exchange;
-        check_recipient(options, &header)?;
-        check_version(options, &header)?;
-        let entities = read_entities(app, desk, &body).await?;
+        check_recipient(options, &opened.header)?;
+        check_version(options, &opened.header)?;
+        let header = opened.header.clone();
+        let entities = read_entities(app, desk, opened, &body).await?;
         if options.unknown_types == UnknownTypes::Refuse {
             entities.iter().enumerate().try_for_each(|(n, entity)| check_type(n, entity))?;
         }
@@ -87,14 +88,14 @@ fn check_version(options: &ExchangeOptions, header: &Header) -> Result<(), Serve
     Err(ServerError::SchemaVersion { sent, supported })
 }
 
-async fn read_entities(app: &App, desk: &Arc<Desk>, body: &Held) -> Result<Vec<Entity>, ServerError> {
+async fn read_entities(app: &App, desk: &Arc<Desk>, opened: Opened, body: &Held) -> Result<Vec<Entity>, ServerError> {
     let limits = app.options.settings.limits;
     let plan = desk.registration.plan.types.as_ref();
     let types = plan.or(app.options.exchange.types.as_ref()).cloned();
     let read = move |text: &[u8]| {
-        let packet = open(text, Side::Node)?;
-        check_count(packet.count()?, &limits)?;
-        let entities = packet.entities(&limits, |kind| known_type(kind, types.as_ref()))?;
+        let elements = opened.elements(text)?;
+        check_count(elements.count(), &limits)?;
+        let entities = elements.entities(&limits, |kind| known_type(kind, types.as_ref()))?;
         check_repeats(&entities)?;
         Ok(entities)
     };
@@ -116,7 +117,7 @@ fn check_count(count: usize, limits: &Limits) -> Result<(), ServerError> {
 
 /// Each edit of an object logs it whole: a small packet must not make a large log.
 fn check_repeats(entities: &[Entity]) -> Result<(), ServerError> {
-    let mut edits: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut edits: HashMap<(&str, &str), usize> = HashMap::with_capacity(entities.len());
     for entity in entities {
         let count = edits.entry((&entity.kind, entity.uuid.as_str())).or_default();
         *count += 1;

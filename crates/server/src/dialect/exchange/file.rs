@@ -35,14 +35,14 @@ pub struct Imported {
 /// As for a posted packet.
 pub async fn import(app: &App, space: &SpaceName, text: Bytes) -> Result<Imported, ServerError> {
     let body = Held::unshared(text);
-    let header = opened(&body).await?;
-    let node = sender(&header)?;
+    let opened = opened(&body).await?;
+    let node = sender(&opened.header)?;
     if node.as_str().eq_ignore_ascii_case(&app.options.exchange.hub_id) {
-        return Err(own(&header));
+        return Err(own(&opened.header));
     }
     let space = app.hub.space(space).await?;
     let desk = app.nodes.desk(space.name(), &node).await?;
-    let arrival = Arrival::check(app, &desk, header, body).await?;
+    let arrival = Arrival::check(app, &desk, opened, body).await?;
     let round = Round { app, space: &space, desk: &desk };
     let mut turn = round.turn().await?;
     let Arrival { packet, body, .. } = arrival;
