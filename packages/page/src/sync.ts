@@ -112,7 +112,7 @@ export class Sync {
     const heard = new Promise<void>((resolve) => {
       this.rooms.set(room, [...(this.rooms.get(room) ?? []), resolve]);
     });
-    if (this.isConnected()) this.join(room);
+    if (this.isConnected()) void this.join(room);
     this.start();
     return heard;
   }
@@ -236,7 +236,7 @@ export class Sync {
       const told = (state: ConnectionState) =>
         this.watchers.forEach((watcher) => guarded("a connection callback", watcher, state));
       this.link = new Link(this.io, this.options, {
-        up: (missed) => this.up(missed),
+        up: (missed) => void this.up(missed),
         state: told,
         event: (name, payload) => this.take(name, payload),
       });
@@ -244,21 +244,24 @@ export class Sync {
     });
   }
 
-  private up(missed: boolean): void {
-    for (const room of this.rooms.keys()) this.join(room);
-    if (missed) this.catchUp("reconnect");
+  private async up(missed: boolean): Promise<void> {
+    await Promise.all([...this.rooms.keys()].map((room) => this.join(room)));
+    // Only now, so that no change falls between the looking and the joining.
+    if (missed && this.isConnected()) this.catchUp("reconnect");
   }
 
-  private join(room: string): void {
+  private join(room: string): Promise<void> {
     debug("join", room);
     const waiting = this.rooms.get(room) ?? [];
     this.rooms.set(room, []);
-    const joined = (_late: Error | null, answer?: Answer) => {
-      if (answer?.success === false) console.warn(`[sync] room ${room} is closed to this page:`, answer.error);
-      // Not every back end answers; then time alone says that it must have heard.
-      waiting.forEach((resolve) => resolve());
-    };
-    this.getSocket()?.timeout(ANSWER_MS).emit(`${room}:join`, { ts: Date.now() }, joined);
+    return new Promise((resolve) => {
+      const joined = (_late: Error | null, answer?: Answer) => {
+        if (answer?.success === false) console.warn(`[sync] room ${room} is closed to this page:`, answer.error);
+        // Not every back end answers; then time alone says that it must have heard.
+        for (const heard of [resolve, ...waiting]) heard();
+      };
+      this.getSocket()?.timeout(ANSWER_MS).emit(`${room}:join`, { ts: Date.now() }, joined);
+    });
   }
 
   private take(event: string, payload: unknown): void {

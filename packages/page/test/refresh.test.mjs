@@ -92,6 +92,22 @@ test("a page that was offline refreshes each of its functions once", async () =>
   assert.deepEqual(resume.calls[0], ["reconnect"]);
 });
 
+test("a page that comes back looks only when the hub has heard of its rooms", async () => {
+  const { sync, wire } = await page();
+  const refresh = spy();
+  void sync.joinRoom("files");
+  sync.startIdleGuard(refresh, 30);
+  wire.open();
+  wire.drop();
+  wire.silent = true;
+  wire.open();
+  await settle();
+  assert.equal(refresh.calls.length, 0);
+  wire.answer();
+  await settle();
+  assert.equal(refresh.calls.length, 1);
+});
+
 test("a page that could not connect at once refreshes when it can", async () => {
   const { sync, wire } = await page();
   const refresh = spy();

@@ -24,6 +24,11 @@ fn commands_of_docs_packets_work() {
     run("docs/packets.md");
 }
 
+#[test]
+fn commands_of_docs_pages_work() {
+    run("docs/pages.md");
+}
+
 fn run(document: &str) {
     let text = std::fs::read_to_string(Path::new(ROOT).join(document)).unwrap();
     let commands = commands(&text);
