@@ -28,7 +28,7 @@ async fn metric(hub: &Hub, name: &str) -> f64 {
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let waited = async {
         while !holds().await {
-            sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(5)).await; // sleep: between two questions to a real server
         }
     };
     timeout(Duration::from_secs(30), waited).await.unwrap_or_else(|_| panic!("never: {what}"));

@@ -37,7 +37,7 @@ impl Redis {
         self.child = Some(child.expect("redis-server runs; `cargo xtask setup` installs it"));
         let answers = async {
             while self.try_connect().await.is_err() {
-                sleep(Duration::from_millis(10)).await;
+                sleep(Duration::from_millis(10)).await; // sleep: until another program listens
             }
         };
         timeout(Duration::from_secs(20), answers).await.expect("redis-server answers");
