@@ -202,6 +202,19 @@ fn a_clear_removes_each_document_and_what_follows_starts_anew() {
 }
 
 #[test]
+fn what_is_made_again_after_a_clear_and_removed_at_once_is_removed_at_the_hub() {
+    let hub = Hub::new();
+    let ada = Device::new(&hub);
+    ada.insert(json!({"_id": A, "n": 1}));
+    ada.cycle();
+    ada.notes().clear().unwrap();
+    ada.insert(json!({"_id": A, "n": 2}));
+    ada.notes().remove(A).unwrap();
+    ada.cycle();
+    assert_eq!((hub.get("notes", A), ada.get(A), ada.pending()), (None, None, 0));
+}
+
+#[test]
 fn several_edits_of_a_document_leave_as_their_net() {
     let hub = Hub::new();
     let ada = Device::new(&hub);

@@ -1,5 +1,5 @@
 //! Replays one world, or runs many: `cargo run -p syncline-sim -- --seed 7`, `-- --seeds 10000 [--from 1]`,
-//! `-- --world packets --seeds 10000`.
+//! `-- --world packets --seeds 10000`, `-- --world databases --seeds 10000`.
 
 use std::process::ExitCode;
 use syncline_sim::world;
@@ -10,6 +10,7 @@ Runs seeded worlds of devices and a hub under faults, and checks every promise a
 Usage: syncline-sim --seed N              replay one world and tell what happened if it fails
        syncline-sim --seeds N [--from M]  run N worlds, from seed M on (default 0)
        syncline-sim --world packets ...   with nodes that exchange packets
+       syncline-sim --world databases ... with databases that exchange packets beside those that sync by the log
 ";
 
 fn main() -> ExitCode {
@@ -29,8 +30,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let packets = arguments.windows(2).any(|words| words == ["--world", "packets"]);
-    let run = if packets { world::packets } else { world::run };
+    let world = arguments.iter().position(|word| word == "--world").and_then(|at| arguments.get(at + 1));
+    let run = match world.map(String::as_str) {
+        None => world::run,
+        Some("packets") => world::packets,
+        Some("databases") => world::databases,
+        Some(_) => {
+            eprintln!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
     let (mut changes, count) = (0, range.end - range.start);
     for seed in range {
         match run(seed) {

@@ -18,6 +18,11 @@ fn worlds_of_nodes_and_devices_from_many_seeds_keep_every_promise() {
     survive(PACKET_SEEDS, world::packets);
 }
 
+#[test]
+fn worlds_of_databases_that_exchange_packets_keep_every_promise() {
+    survive(PACKET_SEEDS, world::databases);
+}
+
 fn survive(seeds: u64, run: impl Fn(u64) -> Result<Report, String>) {
     let mut happened = Report::default();
     for seed in 0..seeds {
@@ -97,4 +102,24 @@ fn packets_8647_deletes_again_what_it_made_again_and_could_not_send() {
 #[test]
 fn packets_8687_is_registered_after_a_removal_that_beats_what_it_sends() {
     world::packets(8687).unwrap();
+}
+
+#[test]
+fn packets_36854_sends_again_in_vain_what_it_had_removed_under_a_filter() {
+    world::packets(36854).unwrap();
+}
+
+#[test]
+fn databases_112_sends_in_vain_what_was_removed_under_a_filter() {
+    world::databases(112).unwrap();
+}
+
+#[test]
+fn databases_1228_brings_back_what_was_replaced_and_removed_meanwhile() {
+    world::databases(1228).unwrap();
+}
+
+#[test]
+fn databases_3717_clears_makes_again_and_removes_before_it_sends() {
+    world::databases(3717).unwrap();
 }

@@ -39,7 +39,7 @@ impl Desk {
         let replica = self.replica.clone();
         let local: Box<dyn Local> = match options.protocol {
             Protocol::Lsn => Box::new(replica),
-            Protocol::Exchange => Box::new(PacketNode::new(replica, options.exchange.ends()?)),
+            Protocol::Exchange => Box::new(PacketNode::new(replica, &options.exchange)?),
         };
         Ok(self.link.enable(options, collections, move || local)?)
     }

@@ -9,7 +9,7 @@ use syncline_core::model::{CollectionName, NodeId, Strategy};
 use syncline_core::session::{Answer, Backlog, Positions, Request, Stored, Write};
 
 /// How a request of the session leaves.
-pub(super) enum Outgoing {
+pub enum Outgoing {
     /// As a request of the `lsn` dialect.
     Plain,
     /// As a packet of the `exchange` dialect.

@@ -2,6 +2,7 @@
 //! same, its requests leave as packets and their answers come back as pages and receipts.
 
 use super::local::{Local, Outgoing};
+use super::options::ExchangeOptions;
 use super::packet::OutPacket;
 use crate::error::Error;
 use crate::rebase::Resolver;
@@ -12,15 +13,56 @@ use syncline_core::model::{CollectionName, Lsn, NodeId, Page, Strategy};
 use syncline_core::session::{Answer, Backlog, Positions, Request, Stored, Write};
 use syncline_core::wire::exchange::{Side, open};
 
-/// A database that exchanges packets.
-pub(super) struct PacketNode {
+/// A database that exchanges packets, as a sync engine drives it: in place of its [`Replica`], but for positions and
+/// backlog, which are the same.
+pub struct PacketNode {
     replica: Replica,
     ends: Ends,
 }
 
 impl PacketNode {
-    pub(super) fn new(replica: Replica, ends: Ends) -> PacketNode {
-        PacketNode { replica, ends }
+    /// The database below `replica`, which exchanges with the hub that the options name.
+    ///
+    /// # Errors
+    /// [`SyncError::ExchangeOption`] for an id or a version that is none.
+    pub fn new(replica: Replica, options: &ExchangeOptions) -> Result<PacketNode, SyncError> {
+        Ok(PacketNode { replica, ends: options.ends()? })
+    }
+
+    /// The collections take part in the exchange from now on, like [`Replica::join`].
+    ///
+    /// # Errors
+    /// [`SyncError::OtherDialect`], [`SyncError::OtherExchange`], or when the file cannot be written.
+    pub fn join(&self, collections: &BTreeSet<CollectionName>, strategy: Strategy) -> Result<(), Error> {
+        self.replica.join_packets(collections, strategy, &self.ends)
+    }
+
+    /// How a request of the session leaves: as a packet, or not at all.
+    ///
+    /// # Errors
+    /// When the file cannot be written, and for snapshots: packets know none.
+    pub fn outgoing(&self, request: &Request) -> Result<Outgoing, String> {
+        let outgoing = match request {
+            Request::Pull { since, .. } => self.pull(since.lsn),
+            Request::Push(batch) => self.push(&batch.body),
+            // The pull of the same cycle has shown it.
+            Request::Health => Ok(Outgoing::Known(Answer::Healthy)),
+            Request::Snapshot { .. } => return Err("packets know no snapshot; enable sync anew".to_owned()),
+        };
+        outgoing.map_err(|error| error.to_string())
+    }
+
+    /// Carries out one write of a session on these collections.
+    ///
+    /// # Errors
+    /// When the file cannot be written; nothing of the write is then kept.
+    pub fn carry_out(&self, scope: &BTreeSet<CollectionName>, write: Write) -> Result<Stored, Error> {
+        match write {
+            Write::NextBatch { scope, limit, recompose } => {
+                self.replica.next_packet(&scope, &self.ends, limit, recompose)
+            }
+            write => self.replica.carry_out(scope, write),
+        }
     }
 
     /// A pull asks with an empty packet. While one with ops is under way nothing else may be sent, and its
@@ -60,7 +102,7 @@ impl Local for PacketNode {
         for name in collections {
             self.replica.set_resolver(name.clone(), resolver.cloned());
         }
-        self.replica.join_packets(collections, strategy, &self.ends).map_err(Error::into_sync)
+        PacketNode::join(self, collections, strategy).map_err(Error::into_sync)
     }
 
     fn positions(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Positions, String> {
@@ -72,22 +114,10 @@ impl Local for PacketNode {
     }
 
     fn outgoing(&mut self, request: &Request) -> Result<Outgoing, String> {
-        let outgoing = match request {
-            Request::Pull { since, .. } => self.pull(since.lsn),
-            Request::Push(batch) => self.push(&batch.body),
-            // The pull of the same cycle has shown it.
-            Request::Health => Ok(Outgoing::Known(Answer::Healthy)),
-            Request::Snapshot { .. } => return Err("packets know no snapshot; enable sync anew".to_owned()),
-        };
-        outgoing.map_err(|error| error.to_string())
+        PacketNode::outgoing(self, request)
     }
 
     fn carry_out(&mut self, scope: &BTreeSet<CollectionName>, write: Write) -> Result<Stored, String> {
-        match write {
-            Write::NextBatch { scope, limit, recompose } => {
-                self.replica.next_packet(&scope, &self.ends, limit, recompose).map_err(|error| error.to_string())
-            }
-            write => Local::carry_out(&mut self.replica, scope, write),
-        }
+        PacketNode::carry_out(self, scope, write).map_err(|error| error.to_string())
     }
 }

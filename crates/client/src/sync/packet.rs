@@ -17,23 +17,28 @@ use syncline_core::wire::exchange::{Side, UNKNOWN_TYPE, major_version, open};
 const OTHERS: Author = Author(u32::MAX);
 
 /// A packet on its way to the hub.
-pub(super) struct OutPacket {
+#[derive(Clone, Debug)]
+pub struct OutPacket {
     /// What was composed.
-    pub sent: Sent,
+    pub(super) sent: Sent,
     /// Between whom.
-    pub ends: Ends,
+    pub(super) ends: Ends,
     /// Who sends.
-    pub node: NodeId,
+    pub(super) node: NodeId,
 }
 
 impl OutPacket {
-    /// The envelope.
-    pub(super) fn text(&self) -> &str {
+    /// The envelope: the body of a `POST /api/sync/exchange`.
+    #[must_use]
+    pub fn text(&self) -> &str {
         &self.sent.text
     }
 
     /// The hub's packet in return, as the answer to the session's request.
-    pub(super) fn answer(&self, request: &Request, reply: Result<ApiReply, ApiError>) -> Result<Answer, Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`], as the session reads it, where the answer is none, or the one to another packet.
+    pub fn answer(&self, request: &Request, reply: Result<ApiReply, ApiError>) -> Result<Answer, Failure> {
         let reply = reply.map_err(|error| Failure::Network(error.to_string()))?;
         if !(200..300).contains(&reply.status) {
             return Err(refusal(reply));

@@ -157,7 +157,8 @@ impl<'w, 's> Writer<'w, 's> {
     fn write(&mut self, row: &Row, text: Option<&str>, expires: Option<Millis>, new: &NewOp<'_>) -> Result<()> {
         let op = outbox::record(self.unit, &self.named, row, new, self.group.as_deref_mut())?;
         self.unit.changed(&self.named, row.doc, row.body.as_deref(), text)?;
-        if text.is_none() && op.is_none() {
+        // What the hub has, and a clear takes away, must be there when the clear is spelled out for a packet.
+        if text.is_none() && op.is_none() && row.hub.is_none() {
             return rows::delete(self.unit.conn, row.doc);
         }
         let mut after = Row { body: text.map(str::to_owned), expires, op, ..row.clone() };

@@ -153,8 +153,10 @@ impl Progress {
         let again = before.and_then(|version| sender.wrote(version));
         if again.is_some_and(|written| entity.time.is_some_and(|time| Stamp::at(time) < written)) {
             self.overtaken(&key, entity, author);
+            self.note_held(packet, entity, &key);
             return Ok(Some(key));
         }
+        let missing = before.is_none_or(|version| !version.meta.is_live());
         let unborn = before.is_none_or(|version| version.meta.born == Stamp::ZERO);
         let edit = edit_of(entity, unborn);
         let stamp = self.clamp(Stamp::at(entity.time.unwrap_or(self.rules.now)));
@@ -163,20 +165,21 @@ impl Progress {
         let stamp = seen.map_or(stamp, |seen| stamp.max(seen.next()));
         let (base, strategy, committed) = (Base::At(known), None, Millis(0));
         self.apply(Attempt { key: key.clone(), edit: &edit, author, base, stamp, strategy, committed })?;
+        self.note_held(packet, entity, &key);
         let filter = packet.filtered.get(collection);
-        if filter.is_some() {
-            self.note_held(&packet.node, &key);
-        }
         let standing = self.live_version(&key);
         let outside = filter.zip(standing).is_some_and(|(filter, version)| !meant(filter, &version.body));
-        let EntityEdit::Put { sent, .. } = &entity.edit else {
+        let EntityEdit::Put { insert, sent, .. } = &entity.edit else {
             return Ok((again.is_some() || standing.is_some()).then_some(key));
         };
+        // Whoever keeps whole objects has put its update on a text of its own, which need not be the one that stood here
+        // last.
+        let revived = missing && !insert && packet.whole_objects;
         let as_sent = standing.is_some_and(|version| match &edit {
             Edit::Update { set, .. } => fields_of(&version.body) == *set,
             _ => version.body == *sent || fields_of(&version.body) == fields_of(sent),
         });
-        Ok((!as_sent || unseen || outside || again.is_some()).then_some(key))
+        Ok((!as_sent || unseen || outside || revived || again.is_some()).then_some(key))
     }
 
     /// The sender's next packet brings documents as they stand, and takes away what it sent and is not there.
@@ -248,11 +251,15 @@ impl Progress {
         refused
     }
 
-    /// A node holds what it sends, and no longer what it removes.
-    fn note_held(&mut self, node: &NodeId, key: &DocKey) {
-        let ((collection, id), live) = (key.clone(), self.live_version(key).is_some());
-        let gone = (!live).then_some(self.loaded.head);
-        self.writes.held.push((node.clone(), Holding { collection, id, since: Lsn::ZERO, gone }));
+    /// Under a filter it must be known what a node holds: what it sends, also in vain, until a packet of the hub takes
+    /// that away; and no longer what it removes.
+    fn note_held(&mut self, packet: &Packet, entity: &Entity, key: &DocKey) {
+        if packet.filtered.contains_key(&key.0) {
+            let ((collection, id), live) = (key.clone(), self.live_version(key).is_some());
+            let removed = matches!(entity.edit, EntityEdit::Remove { .. }) && !live;
+            let gone = removed.then_some(self.loaded.head);
+            self.writes.held.push((packet.node.clone(), Holding { collection, id, since: Lsn::ZERO, gone }));
+        }
     }
 
     fn live_version(&self, key: &DocKey) -> Option<&Version> {

@@ -1,6 +1,8 @@
 //! A device of a world: the real embedded database and the real session. Its database survives a
 //! restart, its session does not. Its clock runs with a skew.
 
+use super::database::Line;
+use super::part::Part;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,14 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use syncline::filter::Filter;
 use syncline::query::Query;
-use syncline::{Collection, Database, DatabaseOptions};
+use syncline::sync::{ExchangeOptions, PacketNode};
+use syncline::{Collection, Database, DatabaseOptions, Quarantined};
 use syncline_core::model::{CollectionName, Millis, NodeId, Strategy};
 use syncline_core::session::{Backlog, Effect, Enable, Event, Failure, RequestId, Session, Settings, Write};
 
 /// Documents by collection and id.
 pub type Documents = BTreeMap<(String, String), Value>;
 
-const COLLECTIONS: [&str; 2] = ["notes", "tasks"];
 /// Few ids, so that devices meet on the same documents.
 pub const IDS: [&str; 4] = ["a", "b", "c", "d"];
 const FIELDS: [&str; 3] = ["x", "y", "z"];
@@ -35,6 +37,8 @@ pub struct Device {
     edits: u64,
     /// The last value of each field that this device wrote and did not write over itself.
     written: BTreeMap<(String, String, String), String>,
+    /// How it syncs where that is not by the log.
+    pub line: Option<Line>,
 }
 
 impl Device {
@@ -46,8 +50,20 @@ impl Device {
         let node = database.replica().node().expect("the database is whole");
         let skew_ms = i64::try_from(jitter % 20_000).unwrap_or_default() - 10_000;
         let session = Session::new(Settings::default());
-        let written = BTreeMap::new();
-        Device { number, ids, database, clock, skew_ms, session, jitter, node, life: 0, edits: 0, written }
+        let (written, line) = (BTreeMap::new(), None);
+        Device { number, ids, database, clock, skew_ms, session, jitter, node, life: 0, edits: 0, written, line }
+    }
+
+    /// The same, but it exchanges packets.
+    pub fn by_packets(mut self, part: Part) -> Device {
+        let exchange = PacketNode::new(self.database.replica(), &ExchangeOptions::default());
+        self.line = Some(Line::new(exchange.expect("the options are valid"), part, self.number));
+        self
+    }
+
+    /// What the hub gives it.
+    pub fn part(&self) -> Part {
+        self.line.as_ref().map_or(Part::WHOLE, |line| line.part)
     }
 
     pub fn node(&self) -> &NodeId {
@@ -58,10 +74,18 @@ impl Device {
     pub fn start(&mut self, now: Millis) -> (Event, u32) {
         self.set_clock(now);
         self.life += 1;
-        self.session = Session::new(Settings::default());
-        let replica = self.database.replica();
-        replica.join(&scope(), Strategy::LastWriteWins).expect("the database is whole");
-        let positions = replica.positions(&scope()).expect("the database is whole");
+        let (replica, scope) = (self.database.replica(), self.scope());
+        self.session = match &mut self.line {
+            None => {
+                replica.join(&scope, Strategy::LastWriteWins).expect("the database is whole");
+                Session::new(Settings::default())
+            }
+            Some(line) => {
+                line.node.join(&scope, Strategy::LastWriteWins).expect("the database is whole");
+                line.start()
+            }
+        };
+        let positions = replica.positions(&scope).expect("the database is whole");
         let jitter_seed = self.jitter.wrapping_add(u64::from(self.life));
         (Event::Enable(Enable { positions, backlog: self.backlog(), jitter_seed }), self.life)
     }
@@ -74,27 +98,37 @@ impl Device {
     /// Carries out a write of the session.
     pub fn store(&mut self, id: RequestId, write: Write, now: Millis) -> Event {
         self.set_clock(now);
-        match self.database.replica().carry_out(&scope(), write) {
+        let scope = self.scope();
+        let stored = match &self.line {
+            None => self.database.replica().carry_out(&scope, write),
+            Some(line) => line.node.carry_out(&scope, write),
+        };
+        match stored {
             Ok(stored) => Event::Stored(id, stored),
             Err(error) => Event::Failed(id, Failure::Storage(error.to_string())),
         }
     }
 
     pub fn backlog(&self) -> Backlog {
-        self.database.replica().backlog(&scope()).expect("the database is whole")
+        self.database.replica().backlog(&self.scope()).expect("the database is whole")
     }
 
     /// What the app shows.
     pub fn documents(&mut self) -> Documents {
         let mut all = Documents::new();
-        for name in COLLECTIONS {
+        for name in self.part().types() {
             let documents = self.collection(name).find(&Query::new(Filter::all())).expect("the database is whole");
             for document in documents {
                 let id = document["_id"].as_str().unwrap_or_default().to_owned();
-                all.insert((name.to_owned(), id), document);
+                all.insert(((*name).to_owned(), id), document);
             }
         }
         all
+    }
+
+    /// Ops that it was told to take back.
+    pub fn set_aside(&self) -> Vec<Quarantined> {
+        self.database.quarantined().expect("the database is whole")
     }
 
     /// Values that must be somewhere in the end.
@@ -105,7 +139,8 @@ impl Device {
     /// The user does something; tells what.
     pub fn act(&mut self, dice: &mut Rng, now: Millis) -> String {
         self.set_clock(now);
-        let (name, id) = (COLLECTIONS[dice.usize(..COLLECTIONS.len())], self.ids[dice.usize(..self.ids.len())]);
+        let names = self.part().types();
+        let (name, id) = (names[dice.usize(..names.len())], self.ids[dice.usize(..self.ids.len())]);
         let field = FIELDS[dice.usize(..FIELDS.len())];
         match dice.u32(0..20) {
             0..=8 => self.set(name, id, field),
@@ -162,18 +197,19 @@ impl Device {
     fn transact(&mut self, id: &str, field: &str) -> String {
         let value = self.value();
         let document = json!({ "_id": id, field: value });
+        let names = self.part().types();
         let done = self.database.transaction(|tx| {
-            for name in COLLECTIONS {
+            for name in names {
                 tx.collection(name)?.upsert(document.clone())?;
             }
             Ok(())
         });
         done.expect("the transaction is valid");
-        for name in COLLECTIONS {
+        for name in names {
             self.forget(name, Some(id));
             self.note(name, id, field, &value);
         }
-        format!("writes {value} to {id}.{field} of both collections in one transaction")
+        format!("writes {value} to {id}.{field} of all collections in one transaction")
     }
 
     fn note(&mut self, name: &str, id: &str, field: &str, value: &str) {
@@ -189,11 +225,11 @@ impl Device {
         self.database.collection(name).expect("a valid name")
     }
 
+    fn scope(&self) -> BTreeSet<CollectionName> {
+        self.part().types().iter().map(|name| CollectionName::new(*name).expect("a valid name")).collect()
+    }
+
     fn set_clock(&self, now: Millis) {
         self.clock.store(now.0.saturating_add_signed(self.skew_ms), Ordering::Relaxed);
     }
-}
-
-fn scope() -> BTreeSet<CollectionName> {
-    COLLECTIONS.iter().map(|name| CollectionName::new(name).expect("a valid name")).collect()
 }

@@ -1,8 +1,10 @@
 //! Nodes in a world: when they call, what the wire does to their packets, and what befalls their hub.
 
+use super::database::Parcel;
 use super::door::{Answered, Door};
 use super::network::Fate;
-use super::node::Sent;
+use super::node::{Habits, Sent};
+use super::watch::Caller;
 use super::{BEGINNING, REST_MS, Report, TIME_OUT_MS, TROUBLE_MS, World, check, watch};
 use syncline_core::model::Millis;
 
@@ -11,7 +13,7 @@ const CALL_EVERY_MS: u64 = 8_000;
 /// The same when nobody writes any more.
 const CALL_AT_REST_MS: u64 = 30_000;
 /// Polls of a request's work after which its sender is surely answered.
-const PATIENCE_MAX: u32 = 12;
+pub(super) const PATIENCE_MAX: u32 = 12;
 /// Documents where nodes and devices meet: their ids are UUIDs.
 pub(super) const UUIDS: [&str; 4] = [
     "22222222-2222-4222-8222-00000000000a",
@@ -38,6 +40,12 @@ pub(super) enum Event {
     Restart(usize),
     /// Its row filter is filled in otherwise.
     Move(usize),
+    /// The operator makes a device known.
+    RegisterDatabase(usize),
+    /// A packet of a device reaches the hub.
+    ArriveFrom(Box<Parcel>),
+    /// A device's row filter is filled in otherwise.
+    MoveDatabase(usize),
     /// The hub forgets what is old.
     Trim,
 }
@@ -47,7 +55,18 @@ pub(super) enum Event {
 /// # Errors
 /// The history of the world and what is wrong with it.
 pub fn run(seed: u64) -> Result<Report, String> {
-    let mut world = World::of_packets(seed);
+    play(seed, World::of_packets(seed))
+}
+
+/// The same with databases of the client library among the nodes.
+///
+/// # Errors
+/// The history of the world and what is wrong with it.
+pub fn run_databases(seed: u64) -> Result<Report, String> {
+    play(seed, World::of_databases(seed))
+}
+
+fn play(seed: u64, mut world: World) -> Result<Report, String> {
     world.live(BEGINNING + TROUBLE_MS);
     world.heal();
     world.live(BEGINNING + TROUBLE_MS + REST_MS);
@@ -64,7 +83,7 @@ pub fn run(seed: u64) -> Result<Report, String> {
 }
 
 impl World {
-    fn door(&self) -> &Door {
+    pub(super) fn door(&self) -> &Door {
         self.door.as_ref().expect("a world of packets has a door for them")
     }
 
@@ -96,7 +115,7 @@ impl World {
         }
     }
 
-    fn plan_event(&mut self, after_ms: u64, event: Event) {
+    pub(super) fn plan_event(&mut self, after_ms: u64, event: Event) {
         self.schedule(after_ms, super::Happening::Packets(event));
     }
 
@@ -105,7 +124,7 @@ impl World {
         match event {
             Event::Register(node) => {
                 let (id, token) = (self.nodes[node].id.clone(), self.nodes[node].token.clone());
-                self.door().register(&id, &format!("NODE-{node}"), self.nodes[node].plan(), token);
+                self.door().register(&id, &format!("NODE-{node}"), self.nodes[node].part().plan(), token);
                 self.note(format!("node {node} is registered"));
             }
             Event::Act(node) => {
@@ -127,10 +146,13 @@ impl World {
             Event::Move(node) => {
                 self.nodes[node].move_on(&mut self.dice);
                 self.watches[node].refilled = true;
-                let (id, plan) = (self.nodes[node].id.clone(), self.nodes[node].plan());
+                let (id, plan) = (self.nodes[node].id.clone(), self.nodes[node].part().plan());
                 self.note(format!("node {node} moves on: {:?}", plan.attributes));
                 self.door().change(&id, plan);
             }
+            Event::RegisterDatabase(device) => self.register_database(device),
+            Event::ArriveFrom(parcel) => self.parcel_arrives(&parcel),
+            Event::MoveDatabase(device) => self.move_database(device),
             Event::Trim => {
                 self.door().trim();
                 let horizon = self.hub.head().horizon;
@@ -195,14 +217,16 @@ impl World {
     }
 
     fn take_note(&mut self, node: usize, sent: &Sent, answered: &Answered, before: usize) {
-        self.watches[node].read(&self.nodes[node], sent, answered, before, &self.hub, &mut self.problems);
+        let Habits { whole_rows, draws, .. } = self.nodes[node].habits;
+        let caller = Caller { id: &self.nodes[node].id, part: self.nodes[node].part(), exact: whole_rows && draws };
+        self.watches[node].read(&caller, sent, answered, before, &self.hub, &mut self.problems);
     }
 
     fn answer_arrives(&mut self, node: usize, sent: &Sent, answered: &Answered) {
         if self.nodes[node].waits_for != Some(sent.attempt) {
             return;
         }
-        let Some(reply) = watch::envelope(&self.nodes[node], answered) else { return };
+        let Some(reply) = watch::envelope(&self.nodes[node].id, answered) else { return };
         let (more, ms) = (!reply.entities.is_empty(), self.now - BEGINNING);
         self.nodes[node].store(sent, reply.ack, reply.packet, &reply.entities);
         self.history.push(format!("{ms:>7} ms  node {node} stores packet {}", reply.packet));

@@ -1,20 +1,22 @@
 //! A seeded world: one hub and a few devices with the real session, the real database and the real hub
 //! decisions, on a network that drops, repeats, delays and cuts, with restarts of both sides. Time is a
 //! number; nothing waits. The same seed gives the same history. [`packets`] adds nodes that exchange packets, through
-//! the hub's real router.
+//! the hub's real router; in [`databases`] some of them are databases of the client library.
 
 mod check;
+mod database;
 mod device;
 mod door;
 mod exchange;
 mod hub;
 mod network;
 mod node;
+mod part;
 mod recorder;
 mod watch;
 
 pub use check::Report;
-pub use exchange::run as packets;
+pub use exchange::{run as packets, run_databases as databases};
 pub use hub::Hub;
 pub use network::{Fate, Faults};
 
@@ -124,6 +126,27 @@ impl World {
         world.nodes = nodes;
         world.plan();
         world.plan_nodes();
+        world
+    }
+
+    /// A world of one or two databases that exchange packets, beside devices of the log and up to one other node.
+    fn of_databases(seed: u64) -> World {
+        let mut dice = Rng::with_seed(seed);
+        let faults = Faults::roll(&mut dice);
+        let (log, packets) = (dice.usize(0..=2), dice.usize(1..=2));
+        let devices = (0..log + packets).map(|n| {
+            let device = Device::new(n, &UUIDS, dice.u64(..));
+            if n < log { device } else { device.by_packets(database::roll(&mut dice)) }
+        });
+        let devices = devices.collect();
+        let nodes: Vec<Node> = (0..dice.usize(0..=1)).map(|n| Node::new(n, &UUIDS, &mut dice)).collect();
+        let mut world = World::with(dice, faults, devices);
+        world.door = Some(Door::new(world.hub.parts()));
+        world.watches = nodes.iter().map(|_| Watch::default()).collect();
+        world.nodes = nodes;
+        world.plan();
+        world.plan_nodes();
+        world.plan_databases();
         world
     }
 
@@ -245,6 +268,9 @@ impl World {
 
     fn carry_out(&mut self, device: usize, life: u32, effect: Effect, events: &mut VecDeque<Event>) {
         match effect {
+            Effect::Send(id, request) if self.devices[device].line.is_some() => {
+                events.extend(self.send_parcel(device, life, id, request));
+            }
             Effect::Send(id, request) => self.send(device, life, id, request),
             Effect::Store(id, write) => events.push_back(self.devices[device].store(id, write, Millis(self.now))),
             Effect::WakeAt(at) => {

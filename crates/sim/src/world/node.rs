@@ -2,18 +2,15 @@
 //! name, a register of changes, and numbers. It knows no extension. Rows, register and numbers survive a
 //! restart; that it waits for an answer does not.
 
+use super::part::{MARKS, Part};
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
-use syncline_core::model::{CollectionName, Millis, NodeId, Plan};
+use std::collections::BTreeMap;
+use syncline_core::model::{Millis, NodeId};
 
 /// The hub's id where nothing else is configured.
 pub const HUB_ID: &str = "00000000-0000-4000-8000-000000000000";
-/// Where all meet: the types of the nodes are the collections of the devices.
-const TYPES: [&str; 2] = ["notes", "tasks"];
 const FIELDS: [&str; 3] = ["x", "y", "z"];
-/// What a row filter compares with. Values begin with the letter and number of who wrote them.
-const MARKS: [&str; 4] = ["d0", "d1", "n0", "n1"];
 
 /// A type and a UUID.
 pub type Key = (String, String);
@@ -117,24 +114,13 @@ impl Node {
     }
 
     /// What it is registered for.
-    pub fn plan(&self) -> Plan {
-        let name = |name: &str| CollectionName::new(name).expect("a valid name");
-        let types = self.habits.one_type.then(|| BTreeSet::from([name(TYPES[0])]));
-        let rows = (name(TYPES[0]), json!({ "x": { "$gte": "$node.from" } }));
-        let rows = if self.habits.filtered { BTreeMap::from([rows]) } else { BTreeMap::new() };
-        Plan { types, rows, attributes: BTreeMap::from([("from".to_owned(), json!(self.from))]) }
+    pub fn part(&self) -> Part {
+        Part { one_type: self.habits.one_type, filtered: self.habits.filtered, from: self.from }
     }
 
     /// Its part of the data becomes another one.
     pub fn move_on(&mut self, dice: &mut Rng) {
         self.from = MARKS[dice.usize(..MARKS.len())];
-    }
-
-    /// Whether it is to hold a document of the hub.
-    pub fn is_for_it(&self, key: &Key, document: &Value) -> bool {
-        let first = key.0 == TYPES[0];
-        let above = document.get("x").and_then(Value::as_str).is_some_and(|x| x >= self.from);
-        (first || !self.habits.one_type) && (!first || !self.habits.filtered || above)
     }
 
     /// Its rows; a field that is null is the same as none.
@@ -235,7 +221,8 @@ impl Node {
 
     /// The user does something; tells what.
     pub fn act(&mut self, dice: &mut Rng, now: Millis) -> String {
-        let kind = TYPES[dice.usize(..if self.habits.one_type { 1 } else { TYPES.len() })];
+        let types = self.part().types();
+        let kind = types[dice.usize(..types.len())];
         let key = (kind.to_owned(), self.ids[dice.usize(..self.ids.len())].to_owned());
         let field = FIELDS[dice.usize(..FIELDS.len())];
         if self.waits_for.is_some() && !self.habits.busy {

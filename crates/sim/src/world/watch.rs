@@ -4,10 +4,11 @@ use super::check::changes;
 use super::door::Answered;
 use super::hub::Hub;
 use super::node::{HUB_ID, Key, Node, Row, Sent};
+use super::part::Part;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::hub::Change;
-use syncline_core::model::Author;
+use syncline_core::model::{Author, NodeId};
 
 /// What was seen of one node's traffic, in the order in which the hub worked on it.
 #[derive(Default)]
@@ -27,6 +28,15 @@ pub struct Watch {
     sent: BTreeMap<Key, Row>,
 }
 
+/// Who is answered.
+pub struct Caller<'a> {
+    pub id: &'a NodeId,
+    /// What it is given.
+    pub part: Part,
+    /// It sends whole rows, and never another packet under a number that it has used.
+    pub exact: bool,
+}
+
 /// An answer, read.
 pub struct Reply {
     pub packet: u64,
@@ -43,7 +53,7 @@ impl Watch {
     /// Says what is wrong with an answer. `before`: how long the hub's log was.
     pub fn read(
         &mut self,
-        node: &Node,
+        caller: &Caller<'_>,
         sent: &Sent,
         answered: &Answered,
         before: usize,
@@ -51,7 +61,7 @@ impl Watch {
         told: &mut Vec<String>,
     ) {
         let text = &answered.1;
-        let Some(reply) = envelope(node, answered) else {
+        let Some(reply) = envelope(caller.id, answered) else {
             told.push(format!("form: {} is answered with {answered:?}", sent.text));
             return;
         };
@@ -73,14 +83,14 @@ impl Watch {
             problem("exactly one effect: a repeat changed something".to_owned());
         }
         // Of a packet that was composed anew under its number its sender is told what stands.
-        let exact = node.habits.whole_rows && node.habits.draws && !node.habits.filtered && !self.refilled;
+        let exact = caller.exact && !caller.part.filtered && !self.refilled;
         self.note_sent(sent);
         for entity in reply.entities.iter().filter(|_| exact) {
             let (kind, uuid) = names(entity);
             let key = (kind.to_owned(), uuid.to_owned());
             let waits = self.held.insert(key.clone(), reply.packet).is_some_and(|packet| packet > sent.ack);
             let same = self.sent.get(&key) == entity["data"].as_object();
-            if same && !waits && hub.author(&node.id).is_some_and(|author| is_all_its_own(hub, (kind, uuid), author)) {
+            if same && !waits && hub.author(caller.id).is_some_and(|author| is_all_its_own(hub, (kind, uuid), author)) {
                 problem(format!("own change: nobody else has ever touched {uuid}"));
             }
         }
@@ -103,10 +113,10 @@ impl Watch {
 }
 
 /// A packet of the hub for a node; `None`: it is none.
-pub fn envelope(node: &Node, (status, text): &Answered) -> Option<Reply> {
+pub fn envelope(node: &NodeId, (status, text): &Answered) -> Option<Reply> {
     let whole: Value = serde_json::from_str(text).ok().filter(|_| *status == 200)?;
     let header = &whole["header"];
-    let addressed = header["sender_node_id"] == HUB_ID && header["recipient_node_id"] == node.id.as_str();
+    let addressed = header["sender_node_id"] == HUB_ID && header["recipient_node_id"] == node.as_str();
     let entities = whole["body"]["entities"].as_array()?.clone();
     let formed = entities.iter().all(|entity| match entity["operation"].as_str() {
         Some("DELETE") => entity.get("data").is_some_and(Value::is_null),
@@ -134,7 +144,7 @@ pub fn at_rest(hub: &Hub, nodes: &[Node]) -> Vec<String> {
     let truth = super::check::documents(hub);
     for (n, node) in nodes.iter().enumerate() {
         let shown = node.shown();
-        let due = truth.iter().filter(|(key, document)| node.is_for_it(key, document));
+        let due = truth.iter().filter(|(key, document)| node.part().holds(&key.0, document));
         let due = due.map(|(key, document)| {
             let mut row = super::node::without_nulls(document.as_object().expect("documents are objects"));
             row.remove("_id");

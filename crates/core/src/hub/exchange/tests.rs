@@ -459,6 +459,28 @@ fn a_node_with_a_row_filter_holds_what_it_sends_and_learns_what_it_is_not_to_hol
 }
 
 #[test]
+fn a_node_with_a_row_filter_holds_what_it_sends_in_vain() {
+    let mut space = Space::new();
+    let filter = Filter::parse(&serde_json::json!({ "v": 1 })).unwrap();
+    let filtered = BTreeMap::from([(reports(), filter)]);
+    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    space.take(packet("b", 2, 0, vec![delete("x")]));
+    space.take(Packet { filtered, ..packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 5)]) });
+    assert_eq!((space.text("x"), space.held[0].gone), (None, None), "only a packet of the hub takes it away");
+}
+
+#[test]
+fn a_node_of_whole_objects_is_told_what_its_update_has_brought_back() {
+    let mut space = Space::new();
+    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
+    space.take(packet("b", 2, 0, vec![delete("x")]));
+    space.news();
+    let update = vec![update("x", r#"{"v":2}"#, 5_000)];
+    space.take(Packet { whole_objects: true, ..packet("a", 1, 0, update) });
+    assert_eq!(space.news(), "a x, a gets x", "it has put its update on a text of its own");
+}
+
+#[test]
 fn what_a_packet_does_twice_is_done_twice_when_it_is_composed_anew() {
     let mut space = Space::new();
     space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
