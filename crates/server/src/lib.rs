@@ -35,6 +35,7 @@ pub mod redis;
 pub mod rooms;
 pub mod socket;
 pub mod store;
+pub mod sync_server;
 mod workers;
 
 pub use error::{Denied, ServerError};

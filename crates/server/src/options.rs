@@ -9,6 +9,7 @@ pub use rooms::{DEFAULT_ROOMS, RoomRule, RoomsOptions};
 
 use crate::auth::DeclaredToken;
 use crate::clock::Clock;
+use crate::sync_server::{EventStorage, Gate};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,6 +34,10 @@ pub struct Options {
     pub exchange: ExchangeOptions,
     /// What live connections may use.
     pub live: LiveOptions,
+    /// An application's own decision about who comes in over live connections; `None`: tokens decide.
+    pub gate: Option<Gate>,
+    /// Where events of live clients are kept beside the log.
+    pub event_storage: Option<EventStorage>,
     /// Rooms for pages.
     pub rooms: RoomsOptions,
     /// The Redis between several workers; `None`: there is one worker.
@@ -56,6 +61,8 @@ impl Default for Options {
             collections: Vec::new(),
             exchange: ExchangeOptions::default(),
             live: LiveOptions::default(),
+            gate: None,
+            event_storage: None,
             rooms: RoomsOptions::default(),
             redis: None,
             cors_origins: Vec::new(),

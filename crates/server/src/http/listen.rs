@@ -29,17 +29,22 @@ impl Server {
     /// # Errors
     /// A bad address or certificate, a port in use, or those of the store.
     pub async fn bind(store: Arc<dyn Store>, options: Options) -> Result<Server, ServerError> {
-        let listen = options.listen.clone();
-        let failed = |source| ServerError::Io { action: format!("listening on `{listen}`"), source };
         let tls = match &options.tls {
             Some(files) => Some(load_tls(files).await?),
             None => None,
         };
-        let listener = TcpListener::bind(&options.listen).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let addr = listener.local_addr().map_err(failed)?;
+        let (listener, addr) = listen(&options.listen)?;
         let app = open(store, options).await?;
         Ok(Server { app, listener, addr, tls })
+    }
+
+    /// The same for a hub that is open already, without TLS.
+    ///
+    /// # Errors
+    /// A bad address or a port in use.
+    pub fn over(app: Arc<App>) -> Result<Server, ServerError> {
+        let (listener, addr) = listen(&app.options.listen)?;
+        Ok(Server { app, listener, addr, tls: None })
     }
 
     /// The address that was taken.
@@ -107,6 +112,14 @@ fn configured(
     let mut server = axum_server::from_tcp(listener)?.handle(handle);
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(header_timeout);
     Ok(server)
+}
+
+fn listen(address: &str) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let failed = |source| ServerError::Io { action: format!("listening on `{address}`"), source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let addr = listener.local_addr().map_err(failed)?;
+    Ok((listener, addr))
 }
 
 async fn load_tls(files: &TlsFiles) -> Result<RustlsConfig, ServerError> {

@@ -10,7 +10,8 @@ use crate::store::{Encoder, Head, NodeRow, Scan, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::model::{
-    Author, CollectionName, Dispatch, ForeignBatch, Intake, LiveBatch, Lsn, Millis, NodeId, OwnBatch, Packet, SpaceName,
+    Author, CollectionName, Dispatch, ForeignBatch, Intake, Limits, LiveBatch, Lsn, Millis, NodeId, OwnBatch, Packet,
+    SpaceName,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -233,6 +234,12 @@ impl Space {
     #[must_use]
     pub fn handed(&self) -> BTreeMap<NodeId, Lsn> {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner).handed.clone()
+    }
+
+    /// Limits on what one push may weigh.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.settings.limits
     }
 
     /// The nodes that have pushed to or read from the space.

@@ -94,6 +94,14 @@ impl Space {
             ledger_before: ago(keep.ledger),
             quarantine_before: ago(keep.quarantine),
         };
+        self.trim_to(trim).await
+    }
+
+    /// Forgets what may go.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn trim_to(&self, trim: Trim) -> Result<Trimmed, ServerError> {
         let trimmed = self.store.trim(&self.name, trim).await?;
         let head = self.store.head(&self.name).await?;
         self.log.head.send_if_modified(|known| {

@@ -7,6 +7,7 @@ use super::listener::Listener;
 use crate::app::App;
 use crate::auth::Access;
 use crate::error::ServerError;
+use crate::sync_server::Handshake;
 use serde::Deserialize;
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::handler::{ConnectMiddleware, Value};
@@ -44,7 +45,7 @@ impl ConnectMiddleware<LocalAdapter, Direct> for Greeting {
             tokio::time::sleep(super::door::CONNECT_TIMEOUT * 2).await;
             return Err(Box::new("The hub is shutting down"));
         }
-        match admit(&app, read(auth.as_ref())).await {
+        match admit(&app, &socket, auth.as_ref()).await {
             Ok(caller) => {
                 let line = Arc::new(Line::new(Arc::new(caller), &socket, Arc::clone(&app.meters)));
                 socket.extensions.insert(Arc::clone(&line.caller));
@@ -81,7 +82,19 @@ fn read(auth: Option<&Value>) -> Auth {
     }
 }
 
-async fn admit(app: &App, auth: Auth) -> Result<Caller, ServerError> {
+async fn admit(app: &App, socket: &Socket<LocalAdapter>, sent: Option<&Value>) -> Result<Caller, ServerError> {
+    let auth = read(sent);
+    if let Some(gate) = &app.options.gate {
+        let parts = socket.req_parts();
+        let auth_text = sent.and_then(|sent| sent.as_str()).map(ToString::to_string).unwrap_or_default();
+        let handshake = Handshake { headers: parts.headers.clone(), uri: parts.uri.clone(), auth: auth_text };
+        let token = auth.token.as_ref().and_then(|token| token.as_str().map(str::to_owned));
+        let reason = if token.is_some() { "the application refused it" } else { TOKEN_REQUIRED };
+        let secret = gate.admit(handshake, token).await.ok_or(ServerError::Unauthorized { reason })?;
+        let grant = app.tokens.authenticate_secret(secret.reveal().as_bytes())?;
+        let space = app.hub.space(&app.options.default_space).await?;
+        return Ok(Caller { grant: Some(grant), space });
+    }
     let grant = match auth.token {
         None | Some(serde_json::Value::Null) if app.options.rooms.anonymous => None,
         None | Some(serde_json::Value::Null) => {

@@ -2,7 +2,7 @@
 //! have at all yet is filled from a snapshot, page after page, and followed from where the snapshot began.
 
 use super::circle::Circle;
-use super::feed::Change;
+use super::feed::{Change, Stretch};
 use super::pages::collect;
 use super::parcel::Parcel;
 use crate::clock;
@@ -160,7 +160,7 @@ impl Reading {
         author: Option<Author>,
     ) -> Result<Option<(Arc<Parcel>, Reached)>, ServerError> {
         loop {
-            if let Some(next) = self.from_stock() {
+            if let Some(next) = self.take_stock() {
                 return Ok(Some(next));
             }
             if self.fills.front().is_some() {
@@ -170,21 +170,8 @@ impl Reading {
             if self.collections.is_empty() {
                 return Ok(None);
             }
-            if self.cursor >= self.owed.max(self.redo) {
-                if let Some(stretch) = circle.feed.stretch(self.cursor, &self.collections, author, PARCEL_DOCS) {
-                    if stretch.changes.is_empty() {
-                        self.cursor = stretch.upto;
-                        return Ok(None);
-                    }
-                    let reached = Reached::Cursor(stretch.upto);
-                    let make = || Parcel::of(&stretch.changes);
-                    let parcel = if stretch.personal {
-                        Arc::new(make())
-                    } else {
-                        circle.feed.parcel((self.cursor, stretch.upto, Arc::clone(&self.collections)), make)
-                    };
-                    return Ok(Some((parcel, reached)));
-                }
+            if let Some(stretch) = self.stretch(circle, author) {
+                return Ok(self.parcel(circle, &stretch));
             }
             if !self.read_news(circle, author).await? {
                 return Ok(None);
@@ -192,7 +179,27 @@ impl Reading {
         }
     }
 
-    fn from_stock(&mut self) -> Option<(Arc<Parcel>, Reached)> {
+    /// What the feed has for the client; `None`: it is to be told of what only the store knows.
+    fn stretch(&self, circle: &Circle, author: Option<Author>) -> Option<Stretch> {
+        let plain = self.cursor >= self.owed.max(self.redo);
+        plain.then(|| circle.feed.stretch(self.cursor, &self.collections, author, PARCEL_DOCS)).flatten()
+    }
+
+    fn parcel(&mut self, circle: &Circle, stretch: &Stretch) -> Option<(Arc<Parcel>, Reached)> {
+        if stretch.changes.is_empty() {
+            self.cursor = stretch.upto;
+            return None;
+        }
+        let make = || Parcel::of(&stretch.changes);
+        let parcel = if stretch.personal {
+            Arc::new(make())
+        } else {
+            circle.feed.parcel((self.cursor, stretch.upto, Arc::clone(&self.collections)), make)
+        };
+        Some((parcel, Reached::Cursor(stretch.upto)))
+    }
+
+    fn take_stock(&mut self) -> Option<(Arc<Parcel>, Reached)> {
         let stock = self.stock.as_mut()?;
         let (mut rows, mut bytes) = (Vec::new(), 0);
         while rows.len() < PARCEL_DOCS && bytes < PARCEL_BYTES {

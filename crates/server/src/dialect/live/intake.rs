@@ -13,7 +13,8 @@ use crate::auth::{Access, Grant};
 use crate::error::ServerError;
 use crate::hub::Pushed;
 use crate::store::Scan;
-use serde_json::json;
+use crate::sync_server::SyncEvent;
+use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 use syncline_core::hub::{DocKey, Fate, LiveTaken, Reply};
@@ -37,6 +38,8 @@ const CAUSES_TOLD: usize = 3;
 struct Sifted {
     events: Vec<LiveEvent>,
     keys: HashSet<[u8; 16]>,
+    /// The same for an application's own storage.
+    stored: Vec<SyncEvent>,
     /// Whether one changes what is on its way to the client.
     crosses: bool,
 }
@@ -53,9 +56,11 @@ impl Client {
         let served = self.reading.as_ref().map_or(Lsn::ZERO, super::due::Reading::served);
         let (mut sifted, mut good) = (Sifted::default(), Vec::new());
         for mut list in lists {
-            match read(std::mem::take(&mut list.text), self.node.clone(), self.app.options.settings.limits).await {
+            let text = std::mem::take(&mut list.text);
+            let kept = self.app.options.event_storage.is_some().then(|| text.clone());
+            match read(text, self.node.clone(), self.app.options.settings.limits).await {
                 Ok(heard) => {
-                    self.sift(heard, &grant, &mut sifted).await;
+                    self.sift(heard, kept.as_deref(), &grant, &mut sifted).await;
                     good.push(list);
                 }
                 Err(why) => answer(list, Err(why)),
@@ -74,9 +79,10 @@ impl Client {
     }
 
     /// Takes out what is known already and what merely reports a delivery.
-    async fn sift(&mut self, heard: Vec<Received>, grant: &Grant, sifted: &mut Sifted) {
+    async fn sift(&mut self, heard: Vec<Received>, text: Option<&str>, grant: &Grant, sifted: &mut Sifted) {
         let now = Instant::now();
-        for one in heard {
+        let mut raw: Vec<Value> = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        for (n, one) in heard.into_iter().enumerate() {
             if self.echoes.knows(&one.event.key) || sifted.keys.contains(&one.event.key) {
                 continue;
             }
@@ -90,6 +96,9 @@ impl Client {
             self.listen_to(&event, grant);
             sifted.crosses |= self.crosses(&event, now);
             sifted.keys.insert(event.key);
+            if let (Some(raw), false) = (raw.get_mut(n), matches!(event.edit, LiveEdit::Unusable(_))) {
+                sifted.stored.extend(serde_json::from_value::<SyncEvent>(raw.take()));
+            }
             sifted.events.push(event);
         }
     }
@@ -140,6 +149,9 @@ impl Client {
     /// Commits events in their order. An event whose query is over a whole collection comes after the commit of
     /// those before it: what it means is looked for in what is committed.
     async fn commit(&mut self, sifted: Sifted, served: Lsn, causes: &mut Vec<String>) -> Result<(), ServerError> {
+        if let Some(storage) = self.app.options.event_storage.as_ref().filter(|_| !sifted.stored.is_empty()) {
+            storage.0.save_events(sifted.stored).await?;
+        }
         let mut run = Vec::new();
         for mut event in sifted.events {
             if let Some((collection, query)) = event.unresolved() {

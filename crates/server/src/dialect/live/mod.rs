@@ -26,6 +26,8 @@ mod parcel;
 mod places;
 mod seat;
 
+pub(crate) use pages::meant;
+
 use crate::app::App;
 use crate::hub::Space;
 use circle::Circle;

@@ -18,7 +18,7 @@ pub(super) async fn collect(space: &Space, scan: Scan) -> Result<(Vec<Change>, S
 }
 
 /// The documents of a collection that a query means now, found by looking at all of them.
-pub(super) async fn meant(
+pub(crate) async fn meant(
     space: &Space,
     collection: &CollectionName,
     query: &Query,
