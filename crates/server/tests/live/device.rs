@@ -94,9 +94,7 @@ impl Device {
         };
         match packet {
             Packet::Event(name, list) if name == "server:sync" => {
-                for event in list.as_array().unwrap() {
-                    self.apply(event).await;
-                }
+                self.apply_all(&list).await;
             }
             Packet::Event(name, _) => assert_eq!(name, "error"),
             Packet::Answer(number, said) => {
@@ -109,6 +107,19 @@ impl Device {
             other => panic!("{other:?}"),
         }
         true
+    }
+
+    /// The next delivery, not applied yet.
+    pub async fn delivery(&mut self) -> Value {
+        let (name, list) = self.socket.as_mut().unwrap().event().await;
+        assert_eq!(name, "server:sync");
+        list
+    }
+
+    pub async fn apply_all(&mut self, list: &Value) {
+        for event in list.as_array().unwrap() {
+            self.apply(event).await;
+        }
     }
 
     async fn apply(&mut self, event: &Value) {

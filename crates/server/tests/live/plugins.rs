@@ -108,3 +108,34 @@ async fn a_newcomer_is_filled_with_a_bounded_echo() {
     assert_eq!(converge(&mut [&mut a, &mut b]).await.len(), 500);
     assert_eq!(b.sent, 500 + 25, "each document once, in messages of 20");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_id_at_two_devices_at_once_ends_alike() {
+    let hub = Hub::start().await;
+    let [mut a, mut b] = devices(&hub).await;
+    for n in 0..20 {
+        a.insert("users", &json!({ "id": format!("r{n}"), "by": "a" })).await;
+        b.insert("users", &json!({ "id": format!("r{n}"), "by": "b" })).await;
+    }
+    assert_eq!(converge(&mut [&mut a, &mut b]).await.len(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_crossed_with_a_delivery_on_a_cut_link_comes_back_to_its_author() {
+    let hub = Hub::start().await;
+    let [mut a, mut b] = devices(&hub).await;
+    a.insert("users", &json!({ "id": "x", "n": 1 })).await;
+    converge(&mut [&mut a, &mut b]).await;
+    a.delete("users", &json!({ "id": "x" })).await;
+    let removal = b.delivery().await;
+    b.disconnect();
+    b.delete("users", &json!({ "id": "x" })).await;
+    b.insert("users", &json!({ "id": "x", "n": 2 })).await;
+    b.apply_all(&removal).await;
+    assert!(b.shown("users").is_empty(), "the removal came after its own insert");
+
+    b.connect(&hub.addr).await;
+
+    let shown = converge(&mut [&mut a, &mut b]).await;
+    assert_eq!(shown["\"x\""], json!({ "id": "x", "n": 2 }));
+}

@@ -23,6 +23,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// How long what is known of a client is kept in memory after it has left.
 const KEPT_AFTER: Duration = Duration::from_secs(10 * 60);
+/// How long a list is kept to know the beginning of the next one by it.
+const GROWING_LASTS: Duration = Duration::from_secs(1);
 /// Between two notes of a client's place.
 const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// After a connection had no room, or the store refused to be read.
@@ -41,7 +43,7 @@ pub(super) enum Mail {
 /// A list of events, not yet read.
 pub(super) struct Events {
     pub line: Arc<Line>,
-    pub text: Box<str>,
+    pub text: Arc<str>,
     pub ack: AckSender,
     pub _room: Room,
 }
@@ -89,6 +91,10 @@ pub(super) struct Client {
     pub(super) runway: Runway,
     pub(super) echoes: Echoes,
     pub(super) past: Past,
+    /// Whether a message was under way when the connection ended.
+    aborted: bool,
+    /// The list that was taken in last, and when.
+    pub(super) previous: Option<(Arc<str>, Instant)>,
     news: Option<watch::Receiver<syncline_core::model::Lsn>>,
     left_at: Instant,
     noted_at: Instant,
@@ -120,6 +126,8 @@ impl Client {
             runway: Runway::default(),
             echoes: Echoes::default(),
             past: Past::default(),
+            aborted: false,
+            previous: None,
             news: None,
             left_at: now,
             noted_at: now,
@@ -161,13 +169,17 @@ impl Client {
     fn deadline(&self) -> Instant {
         let Some(_) = &self.line else { return self.left_at + KEPT_AFTER };
         let far = Instant::now() + KEPT_AFTER;
-        [self.runway.deadline(), self.retry_at].into_iter().flatten().min().unwrap_or(far)
+        let growing = self.previous.as_ref().map(|(_, at)| *at + GROWING_LASTS);
+        [self.runway.deadline(), self.retry_at, growing].into_iter().flatten().min().unwrap_or(far)
     }
 
     fn late(&mut self) {
         let now = Instant::now();
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
+        }
+        if self.previous.as_ref().is_some_and(|(_, at)| *at + GROWING_LASTS <= now) {
+            self.previous = None;
         }
         if let (Some(reached), Some(reading)) = (self.runway.give_up(now), &mut self.reading) {
             reading.reach(reached);
@@ -210,7 +222,7 @@ impl Client {
                 self.tell(&error.to_string());
             }
         }
-        self.runway.abort();
+        self.aborted |= self.runway.abort();
         let head = self.circle.space.head().lsn;
         if self.reading.is_none() {
             let place = self.circle.places.find(&self.node, &wanted).await.unwrap_or_else(|error| {
@@ -218,8 +230,13 @@ impl Client {
                 None
             });
             self.past = Past::of(place, head, self.circle.is_young());
+            // What the earlier life of the hub was sending then, nobody knows.
+            self.aborted |= place.is_some();
             let known = place.filter(|place| *place <= head && !wanted.is_empty());
             self.reading = Some(known.map(|at| Reading::resume(at, wanted.clone(), head)).unwrap_or_default());
+        }
+        if std::mem::take(&mut self.aborted) {
+            self.past.doubt();
         }
         self.wanted = wanted;
         if let Some(reading) = &mut self.reading {
@@ -241,9 +258,10 @@ impl Client {
     fn go(&mut self) {
         self.note_place(true);
         self.set_line(None);
+        self.previous = None;
         self.news = None;
         self.left_at = Instant::now();
-        self.runway.abort();
+        self.aborted |= self.runway.abort();
         if let Some(reading) = &mut self.reading {
             reading.rewind();
         }

@@ -45,6 +45,8 @@ pub(super) struct Reading {
     stock: Option<Stock>,
     /// Up to here the log may hold returns for the client.
     owed: Lsn,
+    /// Its own last change. Until the feed has it, what the feed has of the same document is older.
+    own: Lsn,
     /// Up to here its own changes count like those of others: they crossed with a delivery of the same documents.
     redo: Lsn,
 }
@@ -114,6 +116,11 @@ impl Reading {
         self.owed = self.owed.max(upto);
     }
 
+    /// The client has changed something.
+    pub(super) fn wrote(&mut self, last: Lsn) {
+        self.own = self.own.max(last);
+    }
+
     /// The client changed documents that are on their way to it: whichever it applies last stands there, so it gets
     /// its own changes up to here as well.
     pub(super) fn redo(&mut self, upto: Lsn) {
@@ -168,6 +175,9 @@ impl Reading {
                 continue;
             }
             if self.collections.is_empty() {
+                return Ok(None);
+            }
+            if circle.feed.upto() < self.own {
                 return Ok(None);
             }
             if let Some(stretch) = self.stretch(circle, author) {

@@ -165,7 +165,8 @@ impl Feed {
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Ring { after: at, upto: at, ..Ring::default() };
     }
 
-    fn upto(&self) -> Lsn {
+    /// Up to where it has read the log.
+    pub(super) fn upto(&self) -> Lsn {
         self.ring.read().unwrap_or_else(PoisonError::into_inner).upto
     }
 }

@@ -61,10 +61,11 @@ impl Runway {
         self.flight = Some(Flight { parcel, reached, sent: now, heard: now, left });
     }
 
-    /// The connection has ended: whether the message arrived will never be known.
-    pub(super) fn abort(&mut self) {
-        self.flight = None;
+    /// The connection has ended. Whether a message that was under way arrived will never be known: tells whether
+    /// there was one.
+    pub(super) fn abort(&mut self) -> bool {
         self.habit = Habit::Unknown;
+        self.flight.take().is_some()
     }
 
     /// When the message counts as arrived without a word.

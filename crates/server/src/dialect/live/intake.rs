@@ -16,6 +16,7 @@ use crate::store::Scan;
 use crate::sync_server::SyncEvent;
 use serde_json::{Value, json};
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::hub::{DocKey, Fate, LiveTaken, Reply};
 use syncline_core::live::{digest, view};
@@ -55,8 +56,9 @@ impl Client {
         }
         let served = self.reading.as_ref().map_or(Lsn::ZERO, super::due::Reading::served);
         let (mut sifted, mut good) = (Sifted::default(), Vec::new());
-        for mut list in lists {
-            let text = std::mem::take(&mut list.text);
+        for list in lists {
+            let text = self.unread(&list.text);
+            self.previous = Some((Arc::clone(&list.text), Instant::now()));
             let kept = self.app.options.event_storage.is_some().then(|| text.clone());
             match read(text, self.node.clone(), self.app.options.settings.limits).await {
                 Ok(heard) => {
@@ -68,6 +70,9 @@ impl Client {
         }
         let mut causes = Vec::new();
         let outcome = self.commit(sifted, served, &mut causes).await.map_err(|error| error.to_string());
+        if outcome.is_err() {
+            self.previous = None;
+        }
         good.into_iter().for_each(|list| answer(list, outcome.clone()));
         let untold = causes.len().saturating_sub(CAUSES_TOLD);
         for cause in causes.iter().take(CAUSES_TOLD) {
@@ -75,6 +80,17 @@ impl Client {
         }
         if untold > 0 {
             self.tell(&format!("{untold} more events were set aside; the quarantine names each"));
+        }
+    }
+
+    /// A client sends its whole list with each change until it is answered, and nothing of it is read twice: a list
+    /// that begins as the last one did is read from there on.
+    fn unread(&self, text: &Arc<str>) -> Arc<str> {
+        let begun = self.previous.as_ref().and_then(|(previous, _)| previous.strip_suffix(']'));
+        match begun.and_then(|begun| text.strip_prefix(begun)).map(|rest| (rest, rest.strip_prefix(','))) {
+            Some(("]", _)) => "[]".into(),
+            Some((_, Some(rest))) if begun.is_some_and(|begun| begun.len() > 1) => format!("[{rest}").into(),
+            _ => Arc::clone(text),
         }
     }
 
@@ -138,6 +154,9 @@ impl Client {
     }
 
     fn crosses(&self, event: &LiveEvent, now: Instant) -> bool {
+        if self.past.is_doubtful(now) {
+            return true;
+        }
         let Some(name) = &event.collection else { return false };
         let under_way = |key: &DocKey| {
             self.runway.carries(key, now) || self.reading.as_ref().is_some_and(|reading| reading.holds(key))
@@ -199,8 +218,11 @@ impl Client {
             if !returned.is_empty() {
                 reading.owe(head.lsn);
             }
-            if let Some((_, last)) = written.filter(|_| crosses) {
-                reading.redo(last);
+            if let Some((_, last)) = written {
+                reading.wrote(last);
+                if crosses {
+                    reading.redo(last);
+                }
             }
         }
         Ok(())
@@ -235,7 +257,7 @@ fn forbid(event: &mut LiveEvent, grant: &Grant) {
 }
 
 /// Whether an event is allowed is asked after the echoes are taken out: who may only read echoes as well.
-async fn read(text: Box<str>, client: NodeId, limits: Limits) -> Result<Vec<Received>, String> {
+async fn read(text: Arc<str>, client: NodeId, limits: Limits) -> Result<Vec<Received>, String> {
     let big = text.len() >= BIG_BYTES;
     let work = move || wire::live::read(&text, client.as_str(), &limits, |_| Ok(())).map_err(|error| error.to_string());
     if !big {
@@ -256,6 +278,8 @@ fn answer(list: Events, outcome: Result<(), String>) {
 
 /// How long a client that came from another life of the hub may still report what that one delivered.
 const PAST_LASTS: Duration = Duration::from_secs(30);
+/// Clients send what they have as soon as they are back.
+const DOUBT_LASTS: Duration = Duration::from_secs(2);
 /// Changes that are looked through for what may have been delivered.
 const PAST_ROWS: usize = 10_000;
 const PAST_BYTES: usize = 64 << 20;
@@ -270,6 +294,8 @@ pub(super) struct Past {
     versions: Option<HashMap<DocKey, Vec<u64>>>,
     /// Documents that the client has changed since.
     own: BTreeSet<DocKey>,
+    /// Until then what the client says may be from before it applied something that nobody knows to have arrived.
+    doubtful: Option<Instant>,
 }
 
 impl Past {
@@ -286,14 +312,23 @@ impl Past {
         let Some(name) = event.collection.as_ref().filter(|_| self.until.is_some()) else { return };
         match (&event.edit, event.unresolved()) {
             (LiveEdit::Insert { .. } | LiveEdit::Unusable(_), _) => {}
-            (_, Some(_)) => *self = Past::default(),
+            (_, Some(_)) => *self = Past { doubtful: self.doubtful, ..Past::default() },
             (_, None) => self.own.extend(event.names().map(|id| (name.clone(), id.clone()))),
         }
     }
 
+    /// The client came back, and what was on its way to it may have been applied after the changes that it brings.
+    pub(super) fn doubt(&mut self) {
+        self.doubtful = Some(Instant::now() + DOUBT_LASTS);
+    }
+
+    fn is_doubtful(&self, now: Instant) -> bool {
+        self.doubtful.is_some_and(|until| now < until)
+    }
+
     async fn holds(&mut self, circle: &Circle, author: Option<Author>, key: &DocKey, digest: u64) -> bool {
         if self.until.is_none_or(|until| until < Instant::now()) {
-            *self = Past::default();
+            *self = Past { doubtful: self.doubtful, ..Past::default() };
             return false;
         }
         if self.own.contains(key) {
