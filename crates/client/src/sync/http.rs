@@ -6,12 +6,17 @@ use crate::sync_error::SyncError;
 use bytes::BytesMut;
 use futures_util::future::BoxFuture;
 use futures_util::stream::StreamExt;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::StatusCode;
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use std::error::Error as _;
 use std::time::Duration;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
 /// No whole answer is larger: pages end at 4 MiB, or after one document at the hub's limit.
-const ANSWER_BYTES: usize = 64 << 20;
+pub(super) const ANSWER_BYTES: usize = 64 << 20;
 
 /// Speaks to the hub at one address with one token.
 #[derive(Clone, Debug)]
@@ -29,6 +34,20 @@ impl HttpApiClient {
     /// # Errors
     /// [`SyncError::BadUrl`] and [`SyncError::Http`].
     pub fn new(url: &str, token: &str, request_timeout: Duration) -> Result<HttpApiClient, SyncError> {
+        HttpApiClient::with(url, token, request_timeout, |client| client)
+    }
+
+    /// The same for connections that are to become WebSockets, which HTTP/2 cannot.
+    pub(super) fn upgrading(url: &str, token: &str, request_timeout: Duration) -> Result<HttpApiClient, SyncError> {
+        HttpApiClient::with(url, token, request_timeout, reqwest::ClientBuilder::http1_only)
+    }
+
+    fn with(
+        url: &str,
+        token: &str,
+        request_timeout: Duration,
+        change: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Result<HttpApiClient, SyncError> {
         let bad = |reason: &str| SyncError::BadUrl { url: url.to_owned(), reason: reason.to_owned() };
         let parsed = reqwest::Url::parse(url).map_err(|e| bad(&e.to_string()))?;
         if !matches!(parsed.scheme(), "http" | "https") {
@@ -43,8 +62,20 @@ impl HttpApiClient {
             .read_timeout(request_timeout)
             .redirect(reqwest::redirect::Policy::none());
         install_tls_provider();
-        let client = client.build().map_err(|e| SyncError::Http(spelled_out(&e)))?;
+        let client = change(client).build().map_err(|e| SyncError::Http(spelled_out(&e)))?;
         Ok(HttpApiClient { base: url.trim_end_matches('/').to_owned(), client, answer_bytes: ANSWER_BYTES })
+    }
+
+    /// Opens a WebSocket at a path; `None`: the answer was something else.
+    pub(super) async fn upgrade(&self, path: &str) -> Result<Option<reqwest::Upgraded>, ApiError> {
+        let request = self.client.get(format!("{}{path}", self.base));
+        let request = request.header(CONNECTION, "upgrade").header(UPGRADE, "websocket");
+        let request = request.header(SEC_WEBSOCKET_VERSION, "13").header(SEC_WEBSOCKET_KEY, generate_key());
+        let response = request.send().await.map_err(|e| cut(&e))?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(None);
+        }
+        response.upgrade().await.map(Some).map_err(|e| cut(&e))
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<ApiReply, ApiError> {

@@ -72,6 +72,7 @@ mod options;
 mod packet;
 mod reply;
 mod request;
+mod socket;
 mod status;
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::api::ApiClient;
 use super::http::HttpApiClient;
+use super::socket::SocketApiClient;
 use crate::rebase::Resolver;
 use crate::replica::Ends;
 use crate::sync_error::SyncError;
@@ -51,9 +52,11 @@ pub struct SyncOptions {
     pub push_batch_size: usize,
     /// Whether sync works by itself (`autoSync`, `autoStartLoop`); otherwise only when triggered. Default true.
     pub auto_sync: bool,
-    /// Whether a pull waits at the hub for changes, so that they arrive at once (the part of
-    /// `useWebSockets`); not with packets. Default true.
+    /// Whether a pull waits at the hub for changes, so that they arrive at once; not with packets. Default true.
     pub long_poll: bool,
+    /// Whether pulls wait on a WebSocket that stays open (`useWebSockets`); where WebSockets are blocked, over
+    /// HTTP. Default true.
+    pub use_web_sockets: bool,
     /// For collections where the hub sets no strategy. Default last-write-wins.
     pub conflict_resolution: Strategy,
     /// After failures.
@@ -161,6 +164,7 @@ impl Default for SyncOptions {
             push_batch_size: 100,
             auto_sync: true,
             long_poll: true,
+            use_web_sockets: true,
             conflict_resolution: Strategy::default(),
             retry: RetryOptions { max_retries: 5, retry_delay_ms: 1_000, use_exponential_backoff: true },
             logging: LoggingOptions { enabled: true, level: LogLevel::Info },
@@ -198,6 +202,9 @@ impl SyncOptions {
             return Err(SyncError::NoHub);
         }
         let timeout = Duration::from_millis(self.request_timeout_ms);
+        if self.use_web_sockets && self.long_poll && self.protocol == Protocol::Lsn {
+            return Ok(Arc::new(SocketApiClient::new(&self.url, &self.token, timeout)?));
+        }
         Ok(Arc::new(HttpApiClient::new(&self.url, &self.token, timeout)?))
     }
 

@@ -61,7 +61,8 @@ impl Asked {
     }
 }
 
-/// The dialect with what it remembers between requests.
+/// The dialect with what it remembers between requests. Clones share it.
+#[derive(Clone)]
 pub struct Dialect {
     app: Arc<App>,
     foreign: Arc<Foreign>,
@@ -76,19 +77,19 @@ impl Dialect {
 
     /// Answers a request below `…/sync/`, or says that there is no such path.
     pub async fn serve(&self, request: Request) -> Response {
-        let (app, foreign) = (Arc::clone(&self.app), Arc::clone(&self.foreign));
-        dispatch(app, foreign, request).await.unwrap_or_else(IntoResponse::into_response)
+        dispatch(self, request).await.unwrap_or_else(IntoResponse::into_response)
     }
 }
 
-async fn dispatch(app: Arc<App>, foreign: Arc<Foreign>, request: Request) -> Result<Response, ServerError> {
+async fn dispatch(dialect: &Dialect, request: Request) -> Result<Response, ServerError> {
     let arrived = Instant::now();
+    let (app, foreign) = (Arc::clone(&dialect.app), Arc::clone(&dialect.foreign));
     let (verb, base) = parse_path(request.uri().path())?;
     check_method(verb, request.method())?;
     let access = match verb {
         Verb::Health => return health(&app, base.space, request.headers()).await,
         Verb::Push => Access::Write,
-        Verb::Pull | Verb::Snapshot => Access::Read,
+        Verb::Pull | Verb::Snapshot | Verb::Live => Access::Read,
     };
     let grant = app.authenticate(request.headers())?;
     let space = app.space(&grant, base.space.as_ref(), access).await?;
@@ -106,6 +107,7 @@ async fn dispatch(app: Arc<App>, foreign: Arc<Foreign>, request: Request) -> Res
         Verb::Push => push(asked, request).await,
         Verb::Pull if asked.query.get("node").is_some() => own::pull(asked).await,
         Verb::Snapshot if asked.query.get("node").is_some() => own::snapshot(asked).await,
+        Verb::Live => own::open_socket(asked, dialect.clone(), request),
         Verb::Pull => wise::pull(asked).await,
         Verb::Snapshot | Verb::Health => wise::snapshot(asked).await,
     }

@@ -1,9 +1,9 @@
-//! What a path says: which of the four requests, in which space, on which collection.
+//! What a path says: which request, in which space, on which collection.
 
 use crate::error::ServerError;
 use syncline_core::model::{CollectionName, SpaceName};
 
-/// The four requests of the dialect.
+/// The requests of the dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// `GET …/sync/snapshot`
@@ -14,6 +14,8 @@ pub enum Verb {
     Push,
     /// `GET …/sync/health`
     Health,
+    /// `GET …/sync/live`
+    Live,
 }
 
 /// What stands before `/sync/`.
@@ -43,6 +45,7 @@ pub fn parse_path(path: &str) -> Result<(Verb, Base), ServerError> {
         Some("pull") => Verb::Pull,
         Some("push") => Verb::Push,
         Some("health") => Verb::Health,
+        Some("live") => Verb::Live,
         _ => return Err(unknown()),
     };
     if segments.pop() != Some("sync") {

@@ -13,7 +13,7 @@ pub(super) struct Admission {
 
 /// A connection's place. The engine keeps it with the request that opened the connection, and so for as long as
 /// that lives.
-pub(super) struct Place {
+pub(crate) struct Place {
     meters: Arc<Meters>,
     _permit: OwnedSemaphorePermit,
 }

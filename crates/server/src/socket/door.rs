@@ -1,6 +1,6 @@
 //! Where live connections come in and how they are closed.
 
-use super::admission::Admission;
+use super::admission::{Admission, Place};
 use super::greeting::Greeting;
 use super::listener::Listener;
 use crate::app::App;
@@ -67,16 +67,24 @@ impl Door {
             if self.closed.load(Ordering::Acquire) {
                 return ServerError::Closing.into_response();
             }
-            let Some(place) = self.admission.take() else {
-                let what = "it has as many live connections as it may";
-                return ServerError::Overloaded { what, limit: "live.connections" }.into_response();
+            match self.admit() {
+                Ok(place) => request.extensions_mut().insert(place),
+                Err(refusal) => return refusal.into_response(),
             };
-            request.extensions_mut().insert(place);
         }
         match self.service.clone().oneshot(request).await {
             Ok(response) => response.into_response(),
             Err(never) => match never {},
         }
+    }
+
+    /// A place for one more live connection, which is its for as long as it is held.
+    ///
+    /// # Errors
+    /// [`ServerError::Overloaded`].
+    pub(crate) fn admit(&self) -> Result<Arc<Place>, ServerError> {
+        let what = "it has as many live connections as it may";
+        self.admission.take().ok_or(ServerError::Overloaded { what, limit: "live.connections" })
     }
 
     /// For emits to rooms of the namespace `/`.

@@ -5,7 +5,9 @@ mod pull;
 mod push;
 mod reader;
 mod snapshot;
+mod socket;
 
 pub(super) use pull::pull;
 pub(super) use push::push;
 pub(super) use snapshot::snapshot;
+pub(super) use socket::open as open_socket;
