@@ -66,7 +66,8 @@ async fn a_waiting_pull_is_answered_by_the_change_and_the_line_stays_open() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_path_and_the_token_of_the_line_say_which_space_and_who() {
     let hub = Hub::start().await;
-    let made = hub.post("/admin/tokens", &json!({ "name": "reader", "space": "shop", "collections": ["orders"] })).await;
+    let made =
+        hub.post("/admin/tokens", &json!({ "name": "reader", "space": "shop", "collections": ["orders"] })).await;
     assert_eq!(made.status, 200, "{made:?}");
     let secret = made.json()["token"].as_str().unwrap().to_owned();
     let mut line = Line::open(&hub, "/s/shop/sync/live", &secret).await.unwrap();
@@ -74,7 +75,8 @@ async fn the_path_and_the_token_of_the_line_say_which_space_and_who() {
     assert_eq!(line.answer().await["status"], json!(200));
     line.ask("/sync/pull?node=reader&since_lsn=0&collections=salaries").await;
     assert_eq!(line.answer().await["status"], json!(403));
-    let removed = hub.send("DELETE", "/admin/tokens/reader", &[("authorization", &format!("Bearer {ADMIN}"))], b"").await;
+    let removed =
+        hub.send("DELETE", "/admin/tokens/reader", &[("authorization", &format!("Bearer {ADMIN}"))], b"").await;
     assert_eq!(removed.status, 200, "{removed:?}");
     line.ask("/sync/pull?node=reader&since_lsn=0&collections=orders").await;
     assert_eq!(line.answer().await["status"], json!(401), "a removed token ends with its next pull");
@@ -87,7 +89,9 @@ async fn the_path_and_the_token_of_the_line_say_which_space_and_who() {
 async fn what_is_no_pull_is_refused_and_the_line_goes_on() {
     let hub = Hub::start().await;
     let mut line = Line::open(&hub, "/sync/live", ADMIN).await.unwrap();
-    for path in ["", "hello", "/sync/push", "/sync/pull?since_lsn=0", "/sync/snapshot?node=n", "/admin/tokens", "http://["] {
+    for path in
+        ["", "hello", "/sync/push", "/sync/pull?since_lsn=0", "/sync/snapshot?node=n", "/admin/tokens", "http://["]
+    {
         line.ask(path).await;
         let answer = line.answer().await;
         assert_eq!((&answer["status"], &answer["body"]["code"]), (&json!(400), &json!("malformed_message")), "{path}");

@@ -117,7 +117,15 @@ impl World {
                 break;
             }
         }
-        let hub = self.read(Scan::Snapshot { collections: None, after: Lsn(0), expired_by: None, max_rows: usize::MAX, max_bytes: usize::MAX }).0;
+        let hub = self
+            .read(Scan::Snapshot {
+                collections: None,
+                after: Lsn(0),
+                expired_by: None,
+                max_rows: usize::MAX,
+                max_bytes: usize::MAX,
+            })
+            .0;
         let hub: BTreeMap<_, _> = hub.into_iter().filter_map(|told| Some((told.id, told.object?))).collect();
         for desk in &self.desks {
             assert_eq!(desk.objects, hub, "seed {}: {} differs from the hub", self.seed, desk.node);

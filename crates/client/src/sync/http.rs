@@ -66,14 +66,17 @@ impl HttpApiClient {
         Ok(HttpApiClient { base: url.trim_end_matches('/').to_owned(), client, answer_bytes: ANSWER_BYTES })
     }
 
-    /// Opens a WebSocket at a path; `None`: the answer was something else.
+    /// Opens a WebSocket at a path; `None`: something on the way takes none. A hub that is down or overloaded is an
+    /// error, because it says nothing about that.
     pub(super) async fn upgrade(&self, path: &str) -> Result<Option<reqwest::Upgraded>, ApiError> {
         let request = self.client.get(format!("{}{path}", self.base));
         let request = request.header(CONNECTION, "upgrade").header(UPGRADE, "websocket");
         let request = request.header(SEC_WEBSOCKET_VERSION, "13").header(SEC_WEBSOCKET_KEY, generate_key());
         let response = request.send().await.map_err(|e| cut(&e))?;
-        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(None);
+        match response.status() {
+            StatusCode::SWITCHING_PROTOCOLS => {}
+            status if status.is_server_error() => return Err(ApiError::new(format!("the hub answers {status}"))),
+            _ => return Ok(None),
         }
         response.upgrade().await.map(Some).map_err(|e| cut(&e))
     }

@@ -66,7 +66,8 @@ impl Link {
         }
         let mut local = open();
         local.join(&joining, options.conflict_resolution, options.resolver.as_ref())?;
-        let same_way = |current: &SyncOptions| current.same_hub(&options) && current.use_web_sockets == options.use_web_sockets;
+        let same_way =
+            |current: &SyncOptions| current.same_hub(&options) && current.use_web_sockets == options.use_web_sockets;
         let fits = |current: &Active| same_way(&current.options) && current.settings == settings;
         if let Some(current) = active.as_mut().filter(|current| fits(current)) {
             current.scope.clone_from(&scope);

@@ -268,5 +268,11 @@ pub(super) fn net_after(name: &str, after: u64) -> Scan {
 
 /// Live documents after a position.
 pub(super) fn snapshot_after(after: u64) -> Scan {
-    Scan::Snapshot { collections: None, after: Lsn(after), expired_by: None, max_rows: usize::MAX, max_bytes: usize::MAX }
+    Scan::Snapshot {
+        collections: None,
+        after: Lsn(after),
+        expired_by: None,
+        max_rows: usize::MAX,
+        max_bytes: usize::MAX,
+    }
 }

@@ -135,8 +135,13 @@ pub async fn a_snapshot_returns_live_documents(bench: &dyn Bench) {
     let head = write(&store, &[Do::Put("b", "y", 2), Do::Remove("a", "gone"), Do::Ticket("a")]).await;
     expiring(&store, "brief", 7, Millis(5_000)).await;
 
-    let asked =
-        |names, by: Option<u64>| Scan::Snapshot { collections: names, after: Lsn(0), expired_by: by.map(Millis), max_rows: usize::MAX, max_bytes: usize::MAX };
+    let asked = |names, by: Option<u64>| Scan::Snapshot {
+        collections: names,
+        after: Lsn(0),
+        expired_by: by.map(Millis),
+        max_rows: usize::MAX,
+        max_bytes: usize::MAX,
+    };
     let all = scan(&store, asked(None, None)).await.expect("readable");
     let at_5000 = scan(&store, asked(None, Some(5_000))).await.expect("readable");
     let at_4999 = scan(&store, asked(None, Some(4_999))).await.expect("readable");

@@ -153,7 +153,13 @@ impl Hub {
 
     fn snapshot(&self, scope: &BTreeSet<CollectionName>, after: Lsn) -> Vec<Answer> {
         let head = self.head();
-        let scan = Scan::Snapshot { collections: Some(scope.clone()), after, expired_by: None, max_rows: usize::MAX, max_bytes: usize::MAX };
+        let scan = Scan::Snapshot {
+            collections: Some(scope.clone()),
+            after,
+            expired_by: None,
+            max_rows: usize::MAX,
+            max_bytes: usize::MAX,
+        };
         let (ops, scanned) = self.scan(scan);
         let first = Answer::SnapshotHead(SnapshotHead { server_lsn: head.last_change, epoch: head.epoch });
         let parts = ops.chunks(SNAPSHOT_PART).map(|part| Answer::SnapshotPart(part.to_vec()));

@@ -156,5 +156,8 @@ fn key(headers: &HeaderMap) -> Result<HeaderValue, ServerError> {
 }
 
 fn not_a_websocket(why: &str) -> ServerError {
-    ServerError::bad("not_a_websocket", format!("`/sync/live` takes WebSockets: {why}; to pull by HTTP use `/sync/pull`"))
+    ServerError::bad(
+        "not_a_websocket",
+        format!("`/sync/live` takes WebSockets: {why}; to pull by HTTP use `/sync/pull`"),
+    )
 }
