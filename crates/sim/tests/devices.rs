@@ -12,7 +12,6 @@ mod packets;
 mod world;
 
 use serde_json::json;
-use std::time::{Duration, Instant};
 use syncline::Database;
 use syncline::sync::SyncOptions;
 use world::{Device, Flaky, Hub, TOKEN, manual};

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 /// After a line that did not come about, HTTP alone is used for so long; doubled each time.
@@ -23,6 +24,8 @@ const BLOCKED_MIN: Duration = Duration::from_secs(30);
 const BLOCKED_MAX: Duration = Duration::from_secs(30 * 60);
 /// A pull waits at the hub at most so long beyond the limit on silence.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+type Socket = WebSocketStream<Upgraded>;
 
 /// Speaks to one hub, by both ways.
 pub(super) struct SocketApiClient {
@@ -36,8 +39,15 @@ pub(super) struct SocketApiClient {
 /// closes it.
 #[derive(Default)]
 struct Line {
-    open: Option<Box<WebSocketStream<Upgraded>>>,
+    open: Option<Box<Socket>>,
     blocked: Option<Blocked>,
+}
+
+/// Why a pull has no answer.
+enum Broken {
+    /// The hub went down in an orderly way.
+    HubLeaves,
+    Cut,
 }
 
 #[derive(Clone, Copy)]
@@ -63,29 +73,31 @@ impl SocketApiClient {
         Ok(SocketApiClient { http, handshake, line: Mutex::default(), request_timeout })
     }
 
-    /// The answer over the line; `None`: there is no line, or it broke.
+    /// The answer over the line; `None`: there is none.
     async fn over_line(&self, path: &str) -> Option<ApiReply> {
-        let (open, blocked) = {
-            let mut line = self.line();
-            (line.open.take(), line.blocked)
-        };
-        let fresh = open.is_none();
-        let mut socket = match open {
-            Some(socket) => socket,
-            None if blocked.is_some_and(|blocked| Instant::now() < blocked.until) => return None,
-            None => self.connect().await?,
-        };
-        let reply = self.ask(&mut socket, path).await;
-        if reply.is_some() {
-            *self.line() = Line { open: Some(socket), blocked: None };
-        } else if fresh {
-            // What takes the handshake and then cuts the line is as good as a block.
-            self.block();
+        let open = self.line().open.take();
+        if let Some(socket) = open
+            && let Ok(reply) = self.ask(socket, path).await
+        {
+            return Some(reply);
         }
-        reply
+        // None was open, or it broke since: the hub may be another process by now.
+        if self.line().blocked.is_some_and(|blocked| Instant::now() < blocked.until) {
+            return None;
+        }
+        let socket = self.connect().await?;
+        match self.ask(socket, path).await {
+            Ok(reply) => Some(reply),
+            Err(Broken::HubLeaves) => None,
+            // What takes the handshake and then cuts the line is as good as a block.
+            Err(Broken::Cut) => {
+                self.block();
+                None
+            }
+        }
     }
 
-    async fn connect(&self) -> Option<Box<WebSocketStream<Upgraded>>> {
+    async fn connect(&self) -> Option<Box<Socket>> {
         match timeout(self.request_timeout, self.handshake.upgrade("/sync/live")).await {
             Ok(Ok(Some(stream))) => {
                 let limit = Some(ANSWER_BYTES);
@@ -102,19 +114,23 @@ impl SocketApiClient {
         }
     }
 
-    async fn ask(&self, socket: &mut WebSocketStream<Upgraded>, path: &str) -> Option<ApiReply> {
-        socket.send(Message::text(path)).await.ok()?;
+    /// One pull; the line stays open where it was answered.
+    async fn ask(&self, mut socket: Box<Socket>, path: &str) -> Result<ApiReply, Broken> {
+        socket.send(Message::text(path)).await.map_err(|_| Broken::Cut)?;
         let silence = self.request_timeout + LONGEST_WAIT;
         loop {
-            match timeout(silence, socket.next()).await.ok()??.ok()? {
+            let Ok(Some(Ok(message))) = timeout(silence, socket.next()).await else { return Err(Broken::Cut) };
+            match message {
                 Message::Text(text) => {
-                    let reply: Reply<'_> = serde_json::from_str(&text).ok()?;
+                    let reply: Reply<'_> = serde_json::from_str(&text).map_err(|_| Broken::Cut)?;
                     let retry_after = reply.retry_after.map(Duration::from_secs);
                     let body = Bytes::copy_from_slice(reply.body.get().as_bytes());
-                    return Some(ApiReply { status: reply.status, retry_after, body });
+                    *self.line() = Line { open: Some(socket), blocked: None };
+                    return Ok(ApiReply { status: reply.status, retry_after, body });
                 }
+                Message::Close(Some(goodbye)) if goodbye.code == CloseCode::Away => return Err(Broken::HubLeaves),
                 Message::Ping(_) | Message::Pong(_) => {}
-                Message::Binary(_) | Message::Close(_) | Message::Frame(_) => return None,
+                Message::Binary(_) | Message::Close(_) | Message::Frame(_) => return Err(Broken::Cut),
             }
         }
     }

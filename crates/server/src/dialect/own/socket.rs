@@ -43,6 +43,9 @@ pub(in super::super) fn open(asked: Asked, dialect: Dialect, mut request: Reques
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let upgrade = upgrade.ok_or_else(|| not_a_websocket("this connection cannot become one"))?;
     let mut leaving = asked.app.hub.leaving();
+    if *leaving.borrow() {
+        return Err(ServerError::Closing);
+    }
     tokio::spawn(async move {
         let _place = place;
         let Ok(upgraded) = upgrade.await else { return };
