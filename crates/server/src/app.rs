@@ -1,7 +1,6 @@
 //! What every request handler shares.
 
 use crate::auth::{Access, Grant, Tokens};
-use crate::dialect::live::Live;
 use crate::error::ServerError;
 use crate::hub::{Hub, Space};
 use crate::meters::Meters;
@@ -9,11 +8,12 @@ use crate::nodes::Nodes;
 use crate::options::Options;
 use crate::redis::Link;
 use crate::rooms::{self, Rooms};
-use crate::socket::{Door, Listener};
+use crate::socket::{Door, House, Listener};
 use crate::workers;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use syncline_core::model::SpaceName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
@@ -30,7 +30,7 @@ pub struct App {
     /// The hub.
     pub hub: Arc<Hub>,
     /// Who may come in.
-    pub tokens: Tokens,
+    pub tokens: Arc<Tokens>,
     /// Who exchanges packets.
     pub nodes: Nodes,
     /// How it was set up.
@@ -41,8 +41,8 @@ pub struct App {
     pub rooms: Arc<Rooms>,
     /// Where live connections come in.
     pub door: Door,
-    /// Clients of event sync.
-    pub live: Arc<Live>,
+    /// Clients of event sync that are connected and have said who they are.
+    live_clients: AtomicUsize,
     requests: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     woken: Arc<Semaphore>,
@@ -57,9 +57,16 @@ pub struct Slot {
 
 impl App {
     /// Puts the parts together. Must be called inside a Tokio runtime, which then also runs the rooms and the link
-    /// to Redis.
+    /// to Redis. `event_sync`: who else speaks over live connections.
     #[must_use]
-    pub fn new(hub: Arc<Hub>, tokens: Tokens, options: Options, meters: Arc<Meters>) -> Arc<App> {
+    pub fn new(
+        hub: Arc<Hub>,
+        tokens: Tokens,
+        options: Options,
+        meters: Arc<Meters>,
+        event_sync: impl FnOnce(Weak<App>) -> Arc<dyn Listener>,
+    ) -> Arc<App> {
+        let tokens = Arc::new(tokens);
         let bounds = &options.settings.bounds;
         let requests = Arc::new(Semaphore::new(bounds.requests));
         let waiting = Arc::new(Semaphore::new(bounds.waiting_polls));
@@ -73,13 +80,35 @@ impl App {
         if let Some(feed) = feed {
             workers::start(feed, &hub, &rooms);
         }
+        let house = House {
+            hub: Arc::clone(&hub),
+            tokens: Arc::clone(&tokens),
+            gate: options.gate.clone(),
+            default_space: options.default_space.clone(),
+            anonymous: options.rooms.anonymous,
+            events_per_second: options.live.events_per_second,
+            meters: Arc::clone(&meters),
+        };
         Arc::new_cyclic(|app| {
-            let live = Arc::new(Live::new(app.clone()));
-            let listeners: Arc<[Arc<dyn Listener>]> =
-                Arc::new([Arc::clone(&live) as Arc<dyn Listener>, Arc::clone(&rooms) as Arc<dyn Listener>]);
-            let door = Door::new(app.clone(), listeners, &options.live, Arc::clone(&meters));
-            App { hub, tokens, nodes, options, meters, rooms, door, live, requests, waiting, woken, body_bytes }
+            let listeners = Arc::new([event_sync(app.clone()), Arc::clone(&rooms) as Arc<dyn Listener>]);
+            let door = Door::new(house, listeners, &options.live);
+            let live_clients = AtomicUsize::new(0);
+            App { hub, tokens, nodes, options, meters, rooms, door, live_clients, requests, waiting, woken, body_bytes }
         })
+    }
+
+    /// How many clients of event sync are connected and have said who they are.
+    #[must_use]
+    pub fn live_clients(&self) -> usize {
+        self.live_clients.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_live_client(&self, comes: bool) {
+        if comes {
+            self.live_clients.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.live_clients.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Finds the grant of a request.
@@ -111,10 +140,7 @@ impl App {
         named: Option<&SpaceName>,
         access: Access,
     ) -> Result<Arc<Space>, ServerError> {
-        let name = named.or(grant.space()).unwrap_or(&self.options.default_space);
-        grant.check_space(name)?;
-        grant.check_access(access)?;
-        self.hub.space(name).await
+        self.hub.space(grant.choose_space(named, &self.options.default_space, access)?).await
     }
 
     /// Takes up a request.

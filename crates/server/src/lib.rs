@@ -26,6 +26,7 @@ pub mod auth;
 pub mod clock;
 pub mod dialect;
 mod error;
+mod events;
 pub mod http;
 pub mod hub;
 pub mod meters;

@@ -7,9 +7,9 @@ mod rooms;
 pub use redis::{RedisAddress, RedisOptions};
 pub use rooms::{DEFAULT_ROOMS, RoomRule, RoomsOptions};
 
-use crate::auth::DeclaredToken;
+use crate::auth::{DeclaredToken, Gate};
 use crate::clock::Clock;
-use crate::sync_server::{EventStorage, Gate};
+use crate::events::EventStorage;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;

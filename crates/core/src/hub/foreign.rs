@@ -4,10 +4,9 @@
 
 use super::decide::Reply;
 use super::loaded::{DocKey, StoredBatch};
-use super::own::edit_text;
 use super::progress::{Attempt, Progress};
 use super::weave::weave;
-use super::write_set::{Entry, Quarantined, Ticket};
+use super::write_set::{Entry, Quarantined, Ticket, edit_text};
 use crate::model::{Author, Base, DocId, Edit, Millis, Stamp, Version};
 use crate::model::{ForeignBatch, ForeignEdit, ForeignOp, Rejection};
 use std::collections::{BTreeMap, BTreeSet};

@@ -11,9 +11,8 @@ mod insert;
 mod tests;
 
 use super::loaded::DocKey;
-use super::own::edit_text;
 use super::progress::Progress;
-use super::write_set::{Entry, Quarantined, Return};
+use super::write_set::{Entry, Quarantined, Return, edit_text};
 use crate::model::{Author, DocId, Edit, LiveBatch, LiveEdit, LiveEvent, Lsn, Rejection, Stamp, Version};
 use std::collections::BTreeSet;
 

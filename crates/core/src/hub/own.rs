@@ -3,7 +3,7 @@
 use super::decide::Reply;
 use super::loaded::StoredBatch;
 use super::progress::{Attempt, Progress};
-use super::write_set::Quarantined;
+use super::write_set::{Quarantined, edit_text};
 use crate::model::{
     Author, Base, Claim, CollectionName, DocId, Edit, Lsn, Millis, NodeId, Op, Receipt, Rejection, Seq, Stamp, Verdict,
 };
@@ -185,19 +185,4 @@ fn reject_with(receipt: &mut Receipt, cause: &Receipt) {
         code: "transaction_rejected".into(),
         reason: format!("op {} of the same transaction was rejected: {reason}", cause.seq.0),
     });
-}
-
-/// An edit for a person to read and for a retry: the fields of the wire.
-pub(super) fn edit_text(id: &DocId, edit: &Edit) -> String {
-    let (name, part) = match edit {
-        Edit::Insert(body) => ("insert", format!(r#","doc":{}"#, body.text())),
-        Edit::Replace { body, .. } => ("replace", format!(r#","doc":{}"#, body.text())),
-        Edit::Update { set, unset } => {
-            let unset = serde_json::to_string(unset).expect("a set of names serializes");
-            ("update", format!(r#","set":{},"unset":{unset}"#, set.to_body().text()))
-        }
-        Edit::Remove => ("remove", String::new()),
-    };
-    let id = serde_json::to_string(id.as_str()).expect("text serializes");
-    format!(r#"{{"op":"{name}","id":{id}{part}}}"#)
 }

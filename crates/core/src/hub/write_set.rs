@@ -3,7 +3,7 @@
 use super::loaded::{BatchKey, StoredBatch};
 use crate::merge::Values;
 use crate::model::{
-    Author, CollectionName, DocId, Facts, Holding, Lsn, Millis, NodeId, Receipt, Seq, Strategy, Traffic, Version,
+    Author, CollectionName, DocId, Edit, Facts, Holding, Lsn, Millis, NodeId, Receipt, Seq, Strategy, Traffic, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -144,4 +144,19 @@ pub struct Quarantined {
     pub reason: String,
     /// The op as it was sent.
     pub op: String,
+}
+
+/// An edit for a person to read and for a retry: the fields of the wire.
+pub(super) fn edit_text(id: &DocId, edit: &Edit) -> String {
+    let (name, part) = match edit {
+        Edit::Insert(body) => ("insert", format!(r#","doc":{}"#, body.text())),
+        Edit::Replace { body, .. } => ("replace", format!(r#","doc":{}"#, body.text())),
+        Edit::Update { set, unset } => {
+            let unset = serde_json::to_string(unset).expect("a set of names serializes");
+            ("update", format!(r#","set":{},"unset":{unset}"#, set.to_body().text()))
+        }
+        Edit::Remove => ("remove", String::new()),
+    };
+    let id = serde_json::to_string(id.as_str()).expect("text serializes");
+    format!(r#"{{"op":"{name}","id":{id}{part}}}"#)
 }

@@ -50,6 +50,22 @@ impl Grant {
         self.0.collections.as_ref().is_none_or(|names| names.contains(collection))
     }
 
+    /// The space that a request means: the one that it names, or the token's, or the hub's default.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`] when the token does not allow this access there.
+    pub fn choose_space<'a>(
+        &'a self,
+        named: Option<&'a SpaceName>,
+        default: &'a SpaceName,
+        access: Access,
+    ) -> Result<&'a SpaceName, ServerError> {
+        let name = named.or(self.space()).unwrap_or(default);
+        self.check_space(name)?;
+        self.check_access(access)?;
+        Ok(name)
+    }
+
     /// Checks a space.
     ///
     /// # Errors

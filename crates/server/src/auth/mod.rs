@@ -1,11 +1,13 @@
 //! Who may do what (step 3 of the life of a change): tokens, their secrets and their grants.
 //! Never keeps or logs a secret; only its SHA-256.
 
+mod gate;
 mod grant;
 mod secret;
 mod spec;
 mod tokens;
 
+pub use gate::{Gate, Handshake};
 pub use grant::{Access, Grant};
 pub use secret::Secret;
 pub use spec::{DeclaredToken, TokenSpec};

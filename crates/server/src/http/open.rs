@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::auth::Tokens;
+use crate::dialect::live::Live;
 use crate::error::ServerError;
 use crate::hub::Hub;
 use crate::meters::Meters;
@@ -36,7 +37,7 @@ pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<App>, S
         }
     }
     let tokens = Tokens::open(store, &options.tokens).await?;
-    Ok(App::new(hub, tokens, options, meters))
+    Ok(App::new(hub, tokens, options, meters, |app| Arc::new(Live::new(app))))
 }
 
 fn check_exchange(options: &ExchangeOptions) -> Result<(), ServerError> {

@@ -1,11 +1,16 @@
 //! Where live connections come in and how they are closed.
 
+<<<<<<< HEAD
 use super::admission::{Admission, Place};
 use super::greeting::Greeting;
+=======
+use super::admission::Admission;
+use super::greeting::{CONNECT_TIMEOUT, Greeting};
+use super::house::House;
+>>>>>>> 8c77c43 (Event sync: what its parts share stands below them (mail, changes, late echoes))
 use super::listener::Listener;
-use crate::app::App;
+use super::rounds;
 use crate::error::ServerError;
-use crate::meters::Meters;
 use crate::options::LiveOptions;
 use axum::Router;
 use axum::extract::Request;
@@ -14,15 +19,13 @@ use socketioxide::handler::ConnectHandler;
 use socketioxide::service::SocketIoService;
 use socketioxide::{ParserConfig, SocketIo};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceExt;
 
 /// The paths of Socket.IO; clients write it with the slash unless they are told otherwise.
 pub const PATHS: [&str; 2] = ["/socket.io/", "/socket.io"];
 
-/// From the opening of a connection to its CONNECT.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Small: a connection that only listens costs little, and a large message is read in larger pieces anyway.
 const READ_BUFFER_BYTES: usize = 1 << 10;
 
@@ -32,15 +35,14 @@ pub struct Door {
     service: SocketIoService<Router>,
     admission: Admission,
     closed: AtomicBool,
+    /// What hangs on connections does not keep the hub alive.
+    _house: Arc<House>,
 }
 
 impl Door {
-    pub(crate) fn new(
-        app: Weak<App>,
-        listeners: Arc<[Arc<dyn Listener>]>,
-        options: &LiveOptions,
-        meters: Arc<Meters>,
-    ) -> Door {
+    /// Must be called inside a Tokio runtime.
+    pub(crate) fn new(house: House, listeners: Arc<[Arc<dyn Listener>]>, options: &LiveOptions) -> Door {
+        let house = Arc::new(house);
         // Attachments would be held until the last has come, and nobody here understands them.
         let parser = ParserConfig::common().max_incoming_binaries(1).max_incoming_binary_buf_size(1 << 20);
         let (service, io) = SocketIo::builder()
@@ -54,11 +56,13 @@ impl Door {
             .ws_read_buffer_size(READ_BUFFER_BYTES)
             .with_parser(parser)
             .build_with_inner_svc(Router::new());
-        let greeting = Greeting { app, listeners };
+        let greeting = Greeting { house: Arc::downgrade(&house), listeners };
         io.ns("/", (async || ()).with(greeting.clone()));
         // After a close the namespace is gone, and who connects then would be refused for good by the library.
         io.dyn_ns("/", (async || ()).with(greeting)).expect("no other dynamic namespace is in its way");
-        Door { io, service, admission: Admission::new(options.connections, meters), closed: AtomicBool::new(false) }
+        tokio::spawn(rounds::go(io.clone(), Arc::downgrade(&house), house.hub.closing()));
+        let admission = Admission::new(options.connections, Arc::clone(&house.meters));
+        Door { io, service, admission, closed: AtomicBool::new(false), _house: house }
     }
 
     /// Serves a request on one of [`PATHS`].

@@ -2,24 +2,27 @@
 
 use super::caller::Caller;
 use super::ear::Ear;
+use super::house::House;
 use super::line::Line;
 use super::listener::Listener;
-use crate::app::App;
-use crate::auth::Access;
+use crate::auth::{Access, Handshake};
 use crate::error::ServerError;
-use crate::sync_server::Handshake;
 use serde::Deserialize;
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::handler::{ConnectMiddleware, Value};
 use socketioxide::socket::Socket;
 use std::fmt::Display;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use syncline_core::model::{Kind, SpaceName};
+
+/// From the opening of a connection to its CONNECT.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Runs for every CONNECT, before the client is told that it is in: what it sends next finds its handlers.
 #[derive(Clone)]
 pub(super) struct Greeting {
-    pub(super) app: Weak<App>,
+    pub(super) house: Weak<House>,
     pub(super) listeners: Arc<[Arc<dyn Listener>]>,
 }
 
@@ -37,23 +40,23 @@ type Outcome = Result<(), Box<dyn Display + Send>>;
 
 impl ConnectMiddleware<LocalAdapter, Direct> for Greeting {
     async fn call<'a>(&'a self, socket: Arc<Socket<LocalAdapter>>, auth: &'a Option<Value>) -> Outcome {
-        let Some(app) = self.app.upgrade() else { return Err(Box::new("The hub is shutting down")) };
-        if *app.hub.leaving().borrow() {
+        let Some(house) = self.house.upgrade() else { return Err(Box::new("The hub is shutting down")) };
+        if *house.hub.leaving().borrow() {
             // A refusal would be taken for the last word. The engine closes connections that stay without answer,
             // and clients come back after that.
-            drop(app);
-            tokio::time::sleep(super::door::CONNECT_TIMEOUT * 2).await;
+            drop(house);
+            tokio::time::sleep(CONNECT_TIMEOUT * 2).await;
             return Err(Box::new("The hub is shutting down"));
         }
-        match admit(&app, &socket, auth.as_ref()).await {
+        match admit(&house, &socket, auth.as_ref()).await {
             Ok(caller) => {
-                let line = Arc::new(Line::new(Arc::new(caller), &socket, Arc::clone(&app.meters)));
-                socket.extensions.insert(Arc::clone(&line.caller));
-                self.attach(line, &socket, &app);
+                let line = Arc::new(Line::new(Arc::new(caller), &socket, Arc::clone(&house.meters)));
+                socket.extensions.insert(Arc::clone(&line));
+                self.attach(line, &socket, &house);
                 Ok(())
             }
             Err(error) => {
-                app.meters.refused(error.code());
+                house.meters.refused(error.code());
                 Err(Box::new(refusal(&error)))
             }
         }
@@ -61,7 +64,7 @@ impl ConnectMiddleware<LocalAdapter, Direct> for Greeting {
 }
 
 impl Greeting {
-    fn attach(&self, line: Arc<Line>, socket: &Socket<LocalAdapter>, app: &App) {
+    fn attach(&self, line: Arc<Line>, socket: &Socket<LocalAdapter>, house: &House) {
         for listener in self.listeners.iter() {
             listener.enter(&line);
         }
@@ -70,8 +73,8 @@ impl Greeting {
             listeners.iter().for_each(|listener| listener.leave(&leaving));
             std::future::ready(())
         });
-        let (listeners, meters) = (Arc::clone(&self.listeners), Arc::clone(&app.meters));
-        socket.on_fallback(Ear::new(line, listeners, app.options.live.events_per_second, meters));
+        let (listeners, meters) = (Arc::clone(&self.listeners), Arc::clone(&house.meters));
+        socket.on_fallback(Ear::new(line, listeners, house.events_per_second, meters));
     }
 }
 
@@ -82,32 +85,32 @@ fn read(auth: Option<&Value>) -> Auth {
     }
 }
 
-async fn admit(app: &App, socket: &Socket<LocalAdapter>, sent: Option<&Value>) -> Result<Caller, ServerError> {
+async fn admit(house: &House, socket: &Socket<LocalAdapter>, sent: Option<&Value>) -> Result<Caller, ServerError> {
     let auth = read(sent);
-    if let Some(gate) = &app.options.gate {
+    if let Some(gate) = &house.gate {
         let parts = socket.req_parts();
         let auth_text = sent.and_then(|sent| sent.as_str()).map(ToString::to_string).unwrap_or_default();
         let handshake = Handshake { headers: parts.headers.clone(), uri: parts.uri.clone(), auth: auth_text };
         let token = auth.token.as_ref().and_then(|token| token.as_str().map(str::to_owned));
         let reason = if token.is_some() { "the application refused it" } else { TOKEN_REQUIRED };
         let secret = gate.admit(handshake, token).await.ok_or(ServerError::Unauthorized { reason })?;
-        let grant = app.tokens.authenticate_secret(secret.reveal().as_bytes())?;
-        let space = app.hub.space(&app.options.default_space).await?;
+        let grant = house.tokens.authenticate_secret(secret.reveal().as_bytes())?;
+        let space = house.hub.space(&house.default_space).await?;
         return Ok(Caller { grant: Some(grant), space });
     }
     let grant = match auth.token {
-        None | Some(serde_json::Value::Null) if app.options.rooms.anonymous => None,
+        None | Some(serde_json::Value::Null) if house.anonymous => None,
         None | Some(serde_json::Value::Null) => {
             return Err(ServerError::Unauthorized { reason: TOKEN_REQUIRED });
         }
-        Some(token) => Some(app.tokens.authenticate_secret(token.as_str().unwrap_or_default().as_bytes())?),
+        Some(token) => Some(house.tokens.authenticate_secret(token.as_str().unwrap_or_default().as_bytes())?),
     };
     let space = match &grant {
-        Some(grant) => match grant.check_access(Access::Read) {
-            Ok(()) => app.space(grant, auth.space.as_ref(), Access::Read).await?,
-            Err(_) => app.space(grant, auth.space.as_ref(), Access::Write).await?,
-        },
-        None => app.hub.space(&app.options.default_space).await?,
+        Some(grant) => {
+            let access = if grant.check_access(Access::Read).is_ok() { Access::Read } else { Access::Write };
+            house.hub.space(grant.choose_space(auth.space.as_ref(), &house.default_space, access)?).await?
+        }
+        None => house.hub.space(&house.default_space).await?,
     };
     Ok(Caller { grant, space })
 }

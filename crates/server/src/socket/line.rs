@@ -3,6 +3,7 @@
 use super::caller::Caller;
 use crate::meters::Meters;
 use serde::Serialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::extract::{AckSender, SocketRef};
@@ -77,6 +78,14 @@ impl Line {
     pub fn answer<T: Serialize + ?Sized>(&self, ack: AckSender, payload: &T) -> Result<(), Unsent> {
         let sent = ack.send(&(payload,)).map_err(|error| unsent(&error));
         self.count(sent)
+    }
+
+    /// Ends the connection and says why. The client is to stay away until it has another token, so it is told by
+    /// Socket.IO's own goodbye, after which clients do not come back by themselves.
+    pub fn dismiss(&self, why: &str) {
+        // A connection that takes nothing is closed by its pings, or by the next attempt.
+        let _ = self.emit("error", &json!({ "message": why }));
+        let _ = self.socket().map(SocketRef::disconnect);
     }
 
     fn count(&self, sent: Result<(), Unsent>) -> Result<(), Unsent> {

@@ -1,11 +1,10 @@
 //! The options of a sync server, with the defaults of its document.
 
 use super::SyncServer;
-use super::gate::{Gate, Handshake};
 use super::log_storage::{LogStorage, save};
-use super::storage::SyncStorage;
-use crate::auth::{DeclaredToken, Secret, TokenSpec};
+use crate::auth::{DeclaredToken, Gate, Handshake, Secret, TokenSpec};
 use crate::error::ServerError;
+use crate::events::{EventStorage, SyncStorage};
 use crate::http::open;
 use crate::options::{LiveOptions, Options};
 use crate::store::{MemoryStore, Store};
@@ -136,15 +135,5 @@ impl Builder {
         }
         let storage = storage.unwrap_or_else(|| Arc::new(LogStorage(space)));
         Ok(SyncServer { app, storage, http, logging, running: Mutex::default() })
-    }
-}
-
-/// An application's storage, as options hold it.
-#[derive(Clone)]
-pub struct EventStorage(pub(crate) Arc<dyn SyncStorage>);
-
-impl std::fmt::Debug for EventStorage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("EventStorage")
     }
 }

@@ -1,7 +1,7 @@
 //! The hub's log as a storage of events: each change is the insert of what stands after it, or a removal.
 
-use super::storage::{EventKind, SyncEvent, SyncStorage};
 use crate::error::ServerError;
+use crate::events::{EventKind, SyncEvent, SyncStorage};
 use crate::hub::Space;
 use crate::store::{Encoder, Head, Row, Scan, Scanned, Trim};
 use futures_util::FutureExt;

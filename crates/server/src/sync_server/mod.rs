@@ -24,13 +24,11 @@
 //! ```
 
 mod builder;
-mod gate;
 mod log_storage;
-mod storage;
 
-pub use builder::{Builder, EventStorage, Http, Logging};
-pub use gate::{Gate, Handshake};
-pub use storage::{EventKind, SyncEvent, SyncStorage};
+pub use crate::auth::Handshake;
+pub use crate::events::{EventKind, SyncEvent, SyncStorage};
+pub use builder::{Builder, Http, Logging};
 
 use crate::app::App;
 use crate::error::ServerError;
@@ -116,7 +114,7 @@ impl SyncServer {
     /// Clients that are connected and have said who they are.
     #[must_use]
     pub fn clients_count(&self) -> usize {
-        self.app.live.clients()
+        self.app.live_clients()
     }
 
     /// The storage of events.

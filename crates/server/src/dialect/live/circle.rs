@@ -1,12 +1,11 @@
 //! The live clients of one space.
 
-use super::client::{Client, Mail, Mailbox};
 use super::feed::Feed;
+use super::mail::{Mail, Mailbox};
 use super::places::Places;
 use crate::app::App;
 use crate::hub::Space;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use syncline_core::model::NodeId;
@@ -20,7 +19,6 @@ pub(super) struct Circle {
     pub(super) feed: Arc<Feed>,
     pub(super) places: Places,
     clients: Mutex<HashMap<NodeId, Mailbox>>,
-    connected: AtomicUsize,
     opened: Instant,
 }
 
@@ -34,13 +32,17 @@ impl Circle {
             feed,
             places,
             clients: Mutex::default(),
-            connected: AtomicUsize::new(0),
             opened: Instant::now(),
         })
     }
 
-    /// Hands mail to a client, whose task begins with its first mail. `None`: the hub is gone.
-    pub(super) fn send(self: &Arc<Self>, node: &NodeId, mail: Mail) -> Option<Mailbox> {
+    /// Hands mail to a client, whose task begins with its first mail by `start`. `None`: the hub is gone.
+    pub(super) fn send(
+        &self,
+        node: &NodeId,
+        mail: Mail,
+        start: impl FnOnce(Arc<App>) -> Mailbox,
+    ) -> Option<Mailbox> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let mail = match clients.get(node) {
             Some(mailbox) => match mailbox.send(mail) {
@@ -49,7 +51,7 @@ impl Circle {
             },
             None => mail,
         };
-        let mailbox = Client::start(self, node.clone(), self.app.upgrade()?);
+        let mailbox = start(self.app.upgrade()?);
         // The task cannot have ended before its first mail.
         let _ = mailbox.send(mail);
         clients.insert(node.clone(), mailbox.clone());
@@ -69,17 +71,5 @@ impl Circle {
     /// Whether clients may still come back from an earlier life of the hub.
     pub(super) fn is_young(&self) -> bool {
         self.opened.elapsed() < YOUTH
-    }
-
-    pub(super) fn connected(&self) -> usize {
-        self.connected.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn count(&self, comes: bool) {
-        if comes {
-            self.connected.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.connected.fetch_sub(1, Ordering::Relaxed);
-        }
     }
 }

@@ -5,20 +5,19 @@ use super::circle::Circle;
 use super::due::Reading;
 use super::echoes::Echoes;
 use super::flight::Runway;
-use super::intake::Past;
+use super::mail::{Events, Mail, Mailbox};
+use super::past::Past;
 use crate::app::App;
 use crate::auth::Access;
 use crate::error::ServerError;
 use crate::socket::{Line, Unsent};
 use serde_json::json;
-use socketioxide::extract::AckSender;
-use socketioxide::socket::Sid;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use syncline_core::model::{Author, CollectionName, NodeId};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use syncline_core::model::{Author, CollectionName, Lsn, NodeId};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 /// How long what is known of a client is kept in memory after it has left.
@@ -29,55 +28,6 @@ const GROWING_LASTS: Duration = Duration::from_secs(1);
 const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// After a connection had no room, or the store refused to be read.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
-
-/// What a client's task is told.
-pub(super) enum Mail {
-    /// `client:info`.
-    Here { line: Arc<Line>, collections: BTreeSet<CollectionName> },
-    /// `client:sync`.
-    Events(Events),
-    /// The connection has ended.
-    Gone { sid: Sid },
-}
-
-/// A list of events, not yet read.
-pub(super) struct Events {
-    pub line: Arc<Line>,
-    pub text: Arc<str>,
-    pub ack: AckSender,
-    pub _room: Room,
-}
-
-/// What a list takes of the limits until it is answered.
-pub(super) struct Room {
-    _place: OwnedSemaphorePermit,
-    _bytes: Option<OwnedSemaphorePermit>,
-}
-
-/// Where mail for a client goes.
-#[derive(Clone)]
-pub(super) struct Mailbox {
-    sender: UnboundedSender<Mail>,
-    places: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
-}
-
-impl Mailbox {
-    pub(super) fn send(&self, mail: Mail) -> Result<(), tokio::sync::mpsc::error::SendError<Mail>> {
-        self.sender.send(mail)
-    }
-
-    /// Room for a list; `None`: this client's lists wait already (`live.queued_messages`), or bodies take too much
-    /// memory (`limits.inflight_body_bytes`).
-    pub(super) fn room_for(&self, bytes: usize) -> Option<Room> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let bytes = match u32::try_from(bytes).ok()? {
-            0 => None,
-            bytes => Some(Arc::clone(&self.bytes).try_acquire_many_owned(bytes).ok()?),
-        };
-        Some(Room { _place: place, _bytes: bytes })
-    }
-}
 
 pub(super) struct Client {
     pub(super) app: Arc<App>,
@@ -95,7 +45,7 @@ pub(super) struct Client {
     aborted: bool,
     /// The list that was taken in last, and when.
     pub(super) previous: Option<(Arc<str>, Instant)>,
-    news: Option<watch::Receiver<syncline_core::model::Lsn>>,
+    news: Option<watch::Receiver<Lsn>>,
     left_at: Instant,
     noted_at: Instant,
     retry_at: Option<Instant>,
@@ -111,9 +61,8 @@ enum Woken {
 impl Client {
     /// Starts the task of a client.
     pub(super) fn start(circle: &Arc<Circle>, node: NodeId, app: Arc<App>) -> Mailbox {
-        let (sender, mail) = unbounded_channel();
-        let places = Arc::new(Semaphore::new(app.options.live.queued_messages.max(1)));
-        let mailbox = Mailbox { sender, places, bytes: Arc::clone(&app.body_bytes) };
+        let lists = app.options.live.queued_messages.max(1);
+        let (mailbox, mail) = Mailbox::open(lists, Arc::clone(&app.body_bytes));
         let now = Instant::now();
         let client = Client {
             author: circle.space.author(&node),
@@ -269,8 +218,8 @@ impl Client {
 
     fn set_line(&mut self, line: Option<Arc<Line>>) {
         match (self.line.is_some(), line.is_some()) {
-            (false, true) => self.circle.count(true),
-            (true, false) => self.circle.count(false),
+            (false, true) => self.app.count_live_client(true),
+            (true, false) => self.app.count_live_client(false),
             _ => {}
         }
         self.line = line;
@@ -319,10 +268,8 @@ impl Client {
 
     /// The token is no longer accepted: the client is to stay away until it has another one.
     pub(super) fn dismiss(&mut self, error: &ServerError) {
-        self.tell(&error.to_string());
-        if let Some(socket) = self.line.as_ref().and_then(|line| line.socket()) {
-            // A connection that cannot be told is closed by its pings.
-            let _ = socket.disconnect();
+        if let Some(line) = &self.line {
+            line.dismiss(&error.to_string());
         }
         self.go();
     }
@@ -352,7 +299,7 @@ impl Client {
 }
 
 /// Waits for changes; for ever where nobody listens.
-async fn changed(news: &mut Option<watch::Receiver<syncline_core::model::Lsn>>) {
+async fn changed(news: &mut Option<watch::Receiver<Lsn>>) {
     let open = match news {
         Some(news) => news.changed().await.is_ok(),
         None => false,

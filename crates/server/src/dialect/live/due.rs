@@ -1,8 +1,9 @@
 //! What a client is to hear next. Its cursor says up to where it has everything of its collections; what it does not
 //! have at all yet is filled from a snapshot, page after page, and followed from where the snapshot began.
 
+use super::change::Change;
 use super::circle::Circle;
-use super::feed::{Change, Stretch};
+use super::feed::Stretch;
 use super::pages::collect;
 use super::parcel::Parcel;
 use crate::clock;

@@ -1,13 +1,16 @@
 //! The newest changes of a space, read from the log once for all of its live clients.
 
+use super::change::Change;
+use super::pages::collect;
 use super::parcel::Parcel;
+use crate::error::ServerError;
 use crate::hub::Space;
-use crate::store::{Encoder, Head, Row, Scan, Scanned};
+use crate::store::{Scan, Scanned};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use syncline_core::hub::DocKey;
-use syncline_core::model::{Author, CollectionName, DocId, Lsn, Millis};
+use syncline_core::model::{Author, CollectionName, Lsn};
 use tokio::sync::watch;
 
 /// Changes that are kept; who is further behind reads from the store.
@@ -20,45 +23,6 @@ const PAGE_BYTES: usize = 4 << 20;
 const PARCELS_MAX: usize = 256;
 /// After the store refused to be read.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-
-/// A change as clients are told of it.
-#[derive(Debug)]
-pub(super) struct Change {
-    pub lsn: Lsn,
-    pub at: Millis,
-    pub key: DocKey,
-    pub live: bool,
-    pub author: Author,
-    pub body: Box<str>,
-}
-
-impl Change {
-    /// `None`: a row of a name that no client can have.
-    pub(super) fn of(row: &Row<'_>) -> Option<Change> {
-        let key = (CollectionName::new(row.collection).ok()?, DocId::new(row.id).ok()?);
-        let body = if row.live { row.body.into() } else { Box::default() };
-        Some(Change { lsn: row.lsn, at: row.at, key, live: row.live, author: row.author, body })
-    }
-
-    fn weight(&self) -> usize {
-        self.body.len() + self.key.1.as_str().len() + size_of::<Change>()
-    }
-}
-
-/// Collects the rows of a scan; the scan bounds how many.
-pub(super) struct Collect(pub Arc<Mutex<Vec<Change>>>);
-
-impl Encoder for Collect {
-    fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
-
-    fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {
-        let Some(change) = Change::of(row) else { return false };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(change);
-        true
-    }
-
-    fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
-}
 
 /// What lies between two positions, for the same collections.
 type Span = (Lsn, Lsn, Arc<BTreeSet<CollectionName>>);
@@ -190,7 +154,7 @@ async fn follow(feed: Weak<Feed>, space: Arc<Space>) {
                     feed.append(changes, scanned.upto);
                     feed.news.send_replace(scanned.upto);
                 }
-                Err(crate::error::ServerError::Resync { .. }) => feed.restart(head),
+                Err(ServerError::Resync { .. }) => feed.restart(head),
                 Err(error) => {
                     tracing::warn!(space = %space.name(), %error, "live clients wait for the store");
                     drop(feed);
@@ -201,7 +165,7 @@ async fn follow(feed: Weak<Feed>, space: Arc<Space>) {
     }
 }
 
-async fn read(space: &Space, after: Lsn) -> Result<(Vec<Change>, Scanned), crate::error::ServerError> {
+async fn read(space: &Space, after: Lsn) -> Result<(Vec<Change>, Scanned), ServerError> {
     let scan = Scan::Log { after, collections: None, max_rows: PAGE_ROWS, max_bytes: PAGE_BYTES };
-    super::pages::collect(space, scan).await
+    collect(space, scan).await
 }

@@ -4,23 +4,21 @@
 //! A client whose list is refused sends it again for ever, with everything that comes after. So only what a repeat
 //! heals is refused; what can never be applied is set aside, and the client hears why by an `error` event.
 
-use super::circle::Circle;
-use super::client::{Client, Events};
+use super::client::Client;
 use super::flight::Runway;
-use super::pages::{collect, meant};
+use super::mail::Events;
+use super::pages::meant;
 use super::parcel::Echo;
 use crate::auth::{Access, Grant};
 use crate::error::ServerError;
+use crate::events::SyncEvent;
 use crate::hub::Pushed;
-use crate::store::Scan;
-use crate::sync_server::SyncEvent;
 use serde_json::{Value, json};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::hub::{DocKey, Fate, LiveTaken, Reply};
-use syncline_core::live::{digest, view};
-use syncline_core::model::{Author, CollectionName, Limits, LiveBatch, LiveEdit, LiveEvent, Lsn, NodeId, Rejection};
+use syncline_core::model::{Limits, LiveBatch, LiveEdit, LiveEvent, Lsn, NodeId, Rejection};
 use syncline_core::wire::{self, live::Received};
 use tokio::time::Instant;
 
@@ -274,88 +272,4 @@ fn answer(list: Events, outcome: Result<(), String>) {
     };
     // A client that cannot be answered sends the list again, and repeats are known.
     let _ = list.line.answer(list.ack, &said);
-}
-
-/// How long a client that came from another life of the hub may still report what that one delivered.
-const PAST_LASTS: Duration = Duration::from_secs(30);
-/// Clients send what they have as soon as they are back.
-const DOUBT_LASTS: Duration = Duration::from_secs(2);
-/// Changes that are looked through for what may have been delivered.
-const PAST_ROWS: usize = 10_000;
-const PAST_BYTES: usize = 64 << 20;
-
-/// What an earlier life of the hub may have delivered to a client that came back: nobody remembers what was on its
-/// way when that ended. Its echo must not stand as a newer document, so for a while an insert counts as an echo where
-/// somebody else has given the document this very content since the client's last noted place.
-#[derive(Default)]
-pub(super) struct Past {
-    from: Option<Lsn>,
-    until: Option<Instant>,
-    versions: Option<HashMap<DocKey, Vec<u64>>>,
-    /// Documents that the client has changed since.
-    own: BTreeSet<DocKey>,
-    /// Until then what the client says may be from before it applied something that nobody knows to have arrived.
-    doubtful: Option<Instant>,
-}
-
-impl Past {
-    /// `place`: where the client was noted. `young`: whether this hub has only just begun, so that a client without
-    /// a place may be one as well.
-    pub(super) fn of(place: Option<Lsn>, head: Lsn, young: bool) -> Past {
-        let recent = Lsn(head.0.saturating_sub(PAST_ROWS as u64));
-        let from = place.map(|place| place.max(recent)).or(young.then_some(recent));
-        Past { from, until: from.map(|_| Instant::now() + PAST_LASTS), ..Past::default() }
-    }
-
-    /// The client has changed documents since: an insert of what stood there before is its own doing.
-    fn forget(&mut self, event: &LiveEvent) {
-        let Some(name) = event.collection.as_ref().filter(|_| self.until.is_some()) else { return };
-        match (&event.edit, event.unresolved()) {
-            (LiveEdit::Insert { .. } | LiveEdit::Unusable(_), _) => {}
-            (_, Some(_)) => *self = Past { doubtful: self.doubtful, ..Past::default() },
-            (_, None) => self.own.extend(event.names().map(|id| (name.clone(), id.clone()))),
-        }
-    }
-
-    /// The client came back, and what was on its way to it may have been applied after the changes that it brings.
-    pub(super) fn doubt(&mut self) {
-        self.doubtful = Some(Instant::now() + DOUBT_LASTS);
-    }
-
-    fn is_doubtful(&self, now: Instant) -> bool {
-        self.doubtful.is_some_and(|until| now < until)
-    }
-
-    async fn holds(&mut self, circle: &Circle, author: Option<Author>, key: &DocKey, digest: u64) -> bool {
-        if self.until.is_none_or(|until| until < Instant::now()) {
-            *self = Past { doubtful: self.doubtful, ..Past::default() };
-            return false;
-        }
-        if self.own.contains(key) {
-            return false;
-        }
-        if self.versions.is_none() {
-            self.versions = Some(self.read(circle, author).await);
-        }
-        let versions = self.versions.as_ref().and_then(|versions| versions.get(key));
-        versions.is_some_and(|versions| versions.contains(&digest))
-    }
-
-    async fn read(&self, circle: &Circle, author: Option<Author>) -> HashMap<DocKey, Vec<u64>> {
-        let after = self.from.unwrap_or_default().max(circle.space.head().horizon);
-        let collections: Option<BTreeSet<CollectionName>> = None;
-        let scan = Scan::Log { after, collections, max_rows: PAST_ROWS, max_bytes: PAST_BYTES };
-        let mut versions: HashMap<DocKey, Vec<u64>> = HashMap::new();
-        match collect(&circle.space, scan).await {
-            Ok((changes, _)) => {
-                for change in changes.into_iter().filter(|change| change.live && Some(change.author) != author) {
-                    if let Some(document) = view(&change.body) {
-                        versions.entry(change.key).or_default().push(digest(&document));
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "late echoes of a live client cannot be told from its own changes"),
-        }
-        versions
-    }
 }

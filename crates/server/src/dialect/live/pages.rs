@@ -1,6 +1,6 @@
 //! What clients are told from the store: newcomers, those who were away for long, and documents that a query means.
 
-use super::feed::{Change, Collect};
+use super::change::{Change, Collect};
 use crate::error::ServerError;
 use crate::hub::Space;
 use crate::store::{Encoder, Head, Row, Scan, Scanned};

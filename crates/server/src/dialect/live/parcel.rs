@@ -2,7 +2,7 @@
 //! those that stand, as inserts. This pair is the only thing that the plugin carries out alike whatever it had
 //! before: it knows no replacement, a second insert of an id makes a second document, and its updates fail.
 
-use super::feed::Change;
+use super::change::Change;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;

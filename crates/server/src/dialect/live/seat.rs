@@ -1,7 +1,9 @@
 //! What a connection hands in, on the task that reads it: nothing here waits.
 
 use super::Live;
-use super::client::{Events, Mail, Mailbox};
+use super::client::Client;
+use super::mail::{Events, Mail, Mailbox};
+use crate::hub::Space;
 use crate::socket::{Incoming, Line, Listener};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -66,7 +68,7 @@ impl Live {
             }
         }
         let mail = Mail::Here { line: Arc::clone(line), collections };
-        let Some(mailbox) = self.circle(&line.caller.space).send(&client, mail) else { return };
+        let Some(mailbox) = self.send(&line.caller.space, &client, mail) else { return };
         let before = self.seats().insert(line.sid, Seat { client: client.clone(), mailbox });
         if let Some(other) = before.filter(|seat| seat.client != client) {
             let _ = other.mailbox.send(Mail::Gone { sid: line.sid });
@@ -80,7 +82,12 @@ impl Live {
             return refuse(line, ack, "the hub is busy; send it again later");
         };
         let events = Events { line: Arc::clone(line), text: payload.into(), ack, _room: room };
-        self.circle(&line.caller.space).send(&client, Mail::Events(events));
+        self.send(&line.caller.space, &client, Mail::Events(events));
+    }
+
+    fn send(&self, space: &Arc<Space>, client: &NodeId, mail: Mail) -> Option<Mailbox> {
+        let circle = self.circle(space);
+        circle.send(client, mail, |app| Client::start(&circle, client.clone(), app))
     }
 
     fn seats(&self) -> MutexGuard<'_, HashMap<Sid, Seat>> {

@@ -1,6 +1,6 @@
 //! An application's own decision about who comes in, instead of the hub's tokens.
 
-use crate::auth::Secret;
+use super::Secret;
 use axum::http::{HeaderMap, Uri};
 use futures_util::future::BoxFuture;
 use std::fmt;
@@ -29,7 +29,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(ask: Option<Arc<Ask>>, secret: Secret) -> Gate {
+    pub(crate) fn new(ask: Option<Arc<Ask>>, secret: Secret) -> Gate {
         Gate { ask, secret }
     }
 

@@ -1,9 +1,12 @@
-//! Where events are kept. The hub keeps them in its log; an application may bring a storage of its own beside.
+//! Events as clients of event sync write them, and where they are kept: the hub keeps them in its log, and an
+//! application may bring a storage of its own beside. Knows nothing of connections.
 
 use crate::error::ServerError;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::fmt;
+use std::sync::Arc;
 
 /// What an event does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +48,7 @@ pub struct SyncEvent {
     pub client_id: String,
 }
 
-/// A storage of events. [`SyncServer`](super::SyncServer) has one over its log; one that an application brings is
+/// A storage of events. [`SyncServer`](crate::sync_server::SyncServer) has one over its log; one that an application brings is
 /// given every event before its client hears that it is safe, and fills the log when the server starts.
 pub trait SyncStorage: Send + Sync + 'static {
     /// Keeps events durably. The same event may come again: by its id it is known.
@@ -75,4 +78,14 @@ pub trait SyncStorage: Send + Sync + 'static {
     /// # Errors
     /// When they cannot be removed.
     fn clear_events_before(&self, timestamp: u64) -> BoxFuture<'_, Result<u64, ServerError>>;
+}
+
+/// An application's storage, as options hold it.
+#[derive(Clone)]
+pub struct EventStorage(pub(crate) Arc<dyn SyncStorage>);
+
+impl fmt::Debug for EventStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EventStorage")
+    }
 }

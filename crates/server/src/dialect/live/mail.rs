@@ -1,0 +1,66 @@
+//! What is handed to a client's task, and how much of it may wait.
+
+use crate::socket::Line;
+use socketioxide::extract::AckSender;
+use socketioxide::socket::Sid;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use syncline_core::model::CollectionName;
+use tokio::sync::mpsc::error::SendError;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What a client's task is told.
+pub(super) enum Mail {
+    /// `client:info`.
+    Here { line: Arc<Line>, collections: BTreeSet<CollectionName> },
+    /// `client:sync`.
+    Events(Events),
+    /// The connection has ended.
+    Gone { sid: Sid },
+}
+
+/// A list of events, not yet read.
+pub(super) struct Events {
+    pub line: Arc<Line>,
+    pub text: Arc<str>,
+    pub ack: AckSender,
+    pub _room: Room,
+}
+
+/// What a list takes of the limits until it is answered.
+pub(super) struct Room {
+    _place: OwnedSemaphorePermit,
+    _bytes: Option<OwnedSemaphorePermit>,
+}
+
+/// Where mail for a client goes.
+#[derive(Clone)]
+pub(super) struct Mailbox {
+    sender: UnboundedSender<Mail>,
+    places: Arc<Semaphore>,
+    bytes: Arc<Semaphore>,
+}
+
+impl Mailbox {
+    /// A mailbox for at most so many lists, which take their bytes from what all bodies may take.
+    pub(super) fn open(lists: usize, bytes: Arc<Semaphore>) -> (Mailbox, UnboundedReceiver<Mail>) {
+        let (sender, mail) = unbounded_channel();
+        (Mailbox { sender, places: Arc::new(Semaphore::new(lists)), bytes }, mail)
+    }
+
+    pub(super) fn send(&self, mail: Mail) -> Result<(), SendError<Mail>> {
+        self.sender.send(mail)
+    }
+
+    /// Room for a list; `None`: this client's lists wait already (`live.queued_messages`), or bodies take too much
+    /// memory (`limits.inflight_body_bytes`).
+    pub(super) fn room_for(&self, bytes: usize) -> Option<Room> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let bytes = match u32::try_from(bytes).ok()? {
+            0 => None,
+            bytes => Some(Arc::clone(&self.bytes).try_acquire_many_owned(bytes).ok()?),
+        };
+        Some(Room { _place: place, _bytes: bytes })
+    }
+}
