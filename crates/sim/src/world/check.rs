@@ -1,9 +1,9 @@
 //! What must hold when a healed world has come to rest. Knows the promises, not the code behind them.
 
-use super::device::{Device, Documents};
+use super::device::Device;
 use super::hub::Hub;
+use super::log::{Documents, changes, documents};
 use std::collections::{BTreeMap, BTreeSet};
-use syncline_core::hub::{Change, Entry};
 use syncline_core::model::{Lsn, Mark};
 
 /// What happened in a world, so that a test can tell that something did.
@@ -27,13 +27,6 @@ pub fn all(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
     problems.extend(convergence(hub, devices));
     problems.extend(nothing_lost(hub, "device", devices.iter().map(Device::written)));
     problems
-}
-
-pub(super) fn changes(log: &[Entry]) -> impl Iterator<Item = &Change> {
-    log.iter().filter_map(|entry| match entry {
-        Entry::Change(change) => Some(change),
-        Entry::Ticket(_) | Entry::Return(_) => None,
-    })
 }
 
 /// LSNs are 1, 2, 3 … in commit order.
@@ -64,19 +57,6 @@ fn exactly_one_effect(hub: &Hub) -> Vec<String> {
         }
     }
     problems
-}
-
-/// The hub's documents.
-pub(super) fn documents(hub: &Hub) -> Documents {
-    let mut documents = Documents::new();
-    for change in changes(&hub.log()) {
-        let key = (change.collection.to_string(), change.id.to_string());
-        documents.remove(&key);
-        if change.version.meta.is_live() {
-            documents.insert(key, serde_json::from_str(change.version.body.text()).expect("bodies are JSON"));
-        }
-    }
-    documents
 }
 
 /// Every device shows the hub's documents and owes it nothing.

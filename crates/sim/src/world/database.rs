@@ -3,56 +3,21 @@
 
 use super::door::Answered;
 use super::exchange::{Event, PATIENCE_MAX};
+use super::line::{Line, Parcel};
 use super::network::Fate;
 use super::node::Sent;
 use super::part::{MARKS, Part};
-use super::watch::{Caller, Watch};
+use super::watch::Caller;
 use super::{TIME_OUT_MS, TROUBLE_MS, World};
 use fastrand::Rng;
 use serde_json::Value;
-use syncline::sync::{ApiReply, OutPacket, Outgoing, PacketNode};
-use syncline_core::session::{self, Failure, Request, RequestId, Session, Settings};
-
-/// Ops in one packet: few, so that a backlog takes several.
-const OPS_MAX: usize = 3;
-
-/// What makes a device a node.
-pub struct Line {
-    pub node: PacketNode,
-    pub part: Part,
-    pub token: String,
-    /// Packets of a node that the hub does not know are refused, and looked at no further.
-    known: bool,
-    watch: Watch,
-}
-
-/// A packet of a device on its way, with what the session asked.
-#[derive(Clone)]
-pub(super) struct Parcel {
-    device: usize,
-    life: u32,
-    id: RequestId,
-    request: Request,
-    packet: OutPacket,
-    fate: Fate,
-}
+use syncline::sync::{ApiReply, OutPacket, Outgoing};
+use syncline_core::session::{self, Failure, Request, RequestId};
 
 /// What a database is given.
 pub(super) fn roll(dice: &mut Rng) -> Part {
     let (one_type, filtered) = (dice.u32(0..4) == 0, dice.u32(0..3) == 0);
     Part { one_type, filtered, from: MARKS[dice.usize(..MARKS.len())] }
-}
-
-impl Line {
-    pub fn new(node: PacketNode, part: Part, number: usize) -> Line {
-        let token = format!("secret-of-database-{number}");
-        Line { node, part, token, known: false, watch: Watch::default() }
-    }
-
-    /// A session as the library sets it up for packets.
-    pub fn start(&mut self) -> Session {
-        Session::new(Settings { wait_s: None, push_batch_size: OPS_MAX, ..Settings::default() })
-    }
 }
 
 impl World {

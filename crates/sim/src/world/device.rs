@@ -1,10 +1,11 @@
 //! A device of a world: the real embedded database and the real session. Its database survives a
 //! restart, its session does not. Its clock runs with a skew.
 
-use super::database::Line;
+use super::line::Line;
+use super::log::Documents;
 use super::part::Part;
 use fastrand::Rng;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +15,6 @@ use syncline::sync::{ExchangeOptions, PacketNode};
 use syncline::{Collection, Database, DatabaseOptions, Quarantined};
 use syncline_core::model::{CollectionName, Millis, NodeId, Strategy};
 use syncline_core::session::{Backlog, Effect, Enable, Event, Failure, RequestId, Session, Settings, Write};
-
-/// Documents by collection and id.
-pub type Documents = BTreeMap<(String, String), Value>;
 
 /// Few ids, so that devices meet on the same documents.
 pub const IDS: [&str; 4] = ["a", "b", "c", "d"];

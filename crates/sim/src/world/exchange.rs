@@ -1,7 +1,7 @@
 //! Nodes in a world: when they call, what the wire does to their packets, and what befalls their hub.
 
-use super::database::Parcel;
 use super::door::{Answered, Door};
+use super::line::Parcel;
 use super::network::Fate;
 use super::node::{Habits, Sent};
 use super::watch::Caller;

@@ -9,6 +9,8 @@ mod device;
 mod door;
 mod exchange;
 mod hub;
+mod line;
+mod log;
 mod network;
 mod node;
 mod part;

@@ -1,8 +1,8 @@
 //! What must hold for every single answer to a packet. Knows the promises, not the code behind them.
 
-use super::check::changes;
 use super::door::Answered;
 use super::hub::Hub;
+use super::log::{changes, documents};
 use super::node::{HUB_ID, Key, Node, Row, Sent};
 use super::part::Part;
 use serde_json::Value;
@@ -141,7 +141,7 @@ fn is_all_its_own(hub: &Hub, key: (&str, &str), author: Author) -> bool {
 /// Every promise to packet nodes that is broken in a world at rest.
 pub fn at_rest(hub: &Hub, nodes: &[Node]) -> Vec<String> {
     let mut problems = Vec::new();
-    let truth = super::check::documents(hub);
+    let truth = documents(hub);
     for (n, node) in nodes.iter().enumerate() {
         let shown = node.shown();
         let due = truth.iter().filter(|(key, document)| node.part().holds(&key.0, document));

@@ -26,23 +26,11 @@ impl Circle {
     pub(super) fn open(app: Weak<App>, space: Arc<Space>) -> Arc<Circle> {
         let feed = Feed::start(Arc::clone(&space));
         let places = Places::new(Arc::clone(&space));
-        Arc::new(Circle {
-            app,
-            space,
-            feed,
-            places,
-            clients: Mutex::default(),
-            opened: Instant::now(),
-        })
+        Arc::new(Circle { app, space, feed, places, clients: Mutex::default(), opened: Instant::now() })
     }
 
     /// Hands mail to a client, whose task begins with its first mail by `start`. `None`: the hub is gone.
-    pub(super) fn send(
-        &self,
-        node: &NodeId,
-        mail: Mail,
-        start: impl FnOnce(Arc<App>) -> Mailbox,
-    ) -> Option<Mailbox> {
+    pub(super) fn send(&self, node: &NodeId, mail: Mail, start: impl FnOnce(Arc<App>) -> Mailbox) -> Option<Mailbox> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let mail = match clients.get(node) {
             Some(mailbox) => match mailbox.send(mail) {

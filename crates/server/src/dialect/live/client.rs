@@ -5,7 +5,7 @@ use super::circle::Circle;
 use super::due::Reading;
 use super::echoes::Echoes;
 use super::flight::Runway;
-use super::mail::{Events, Mail, Mailbox};
+use super::mail::{Mail, Mailbox};
 use super::past::Past;
 use crate::app::App;
 use crate::auth::Access;
