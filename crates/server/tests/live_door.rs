@@ -4,7 +4,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use support::socket::{Client, LONG, Packet};
 use support::{ADMIN, Hub, Reply};
 
@@ -101,6 +101,40 @@ async fn connections_over_the_limit_are_put_off_and_places_come_back() {
         }
     };
     tokio::time::timeout(LONG, back).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_in_leaves_when_its_token_is_removed_or_expires() {
+    let hub = Hub::start().await;
+    let soon = SystemTime::now() + Duration::from_secs(3);
+    let soon = u64::try_from(soon.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    let secret = async |spec: Value| {
+        let made = hub.post("/admin/tokens", &spec).await;
+        made.json()["token"].as_str().unwrap().to_owned()
+    };
+    let (removed, expiring) =
+        (secret(json!({ "name": "removed" })).await, secret(json!({ "name": "expiring", "expires_at": soon })).await);
+    let mut stays = Client::connect(&hub.addr, ADMIN).await;
+    let mut leaving = [Client::connect(&hub.addr, &removed).await, Client::connect(&hub.addr, &expiring).await];
+    for member in leaving.iter_mut().chain([&mut stays]) {
+        assert_eq!(member.call("files:join", &json!({})).await["success"], json!(true));
+    }
+
+    let admin = format!("Bearer {ADMIN}");
+    let gone = hub.send("DELETE", "/admin/tokens/removed", &[("authorization", &admin)], b"").await;
+    assert_eq!(gone.status, 200);
+
+    for (member, why) in leaving.iter_mut().zip(["the token is unknown", "the token has expired"]) {
+        let (event, said) = member.event().await;
+        assert_eq!(event, "error");
+        assert!(said["message"].as_str().unwrap().contains(why), "{said}");
+        assert_eq!(member.packet().await, Packet::Disconnect);
+    }
+    let event = json!({ "event": "files:changed", "reason": "updated" });
+    assert_eq!(hub.post("/api/sync/emit", &event).await.status, 200);
+    assert_eq!(stays.event().await.0, "files:changed");
+    let present = stays.call("files:presence", &json!({})).await;
+    assert_eq!(present["members"], json!(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
