@@ -1,13 +1,8 @@
 //! Where live connections come in and how they are closed.
 
-<<<<<<< HEAD
 use super::admission::{Admission, Place};
-use super::greeting::Greeting;
-=======
-use super::admission::Admission;
 use super::greeting::{CONNECT_TIMEOUT, Greeting};
 use super::house::House;
->>>>>>> 8c77c43 (Event sync: what its parts share stands below them (mail, changes, late echoes))
 use super::listener::Listener;
 use super::rounds;
 use crate::error::ServerError;
