@@ -25,6 +25,6 @@ pub async fn serve(dir: &Path) -> Result<(), Box<dyn Error>> {
         ..Options::default()
     };
     let server = Server::bind(store, options).await?;
-    println!("{}", server.addr().port());
+    println!("{}", server.addr().tcp().ok_or("the hub of a benchmark listens on a port")?.port());
     Ok(server.run(std::future::pending()).await?)
 }

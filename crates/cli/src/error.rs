@@ -334,11 +334,16 @@ fn after_file(action: &str, reason: &io::Error) -> String {
     step.into()
 }
 
-/// What to do when a port cannot be listened on.
+/// What to do when a port or a socket file cannot be listened on.
 fn listening(reason: &io::Error) -> Option<String> {
     let step = match reason.kind() {
-        io::ErrorKind::AddrInUse => "another program listens there; stop it, or choose another --listen ADDRESS:PORT",
-        io::ErrorKind::InvalidInput => "--listen takes ADDRESS:PORT, e.g. 127.0.0.1:7460; port 0 picks a free one",
+        io::ErrorKind::AddrInUse => "another program listens there; stop it, or choose another --listen",
+        io::ErrorKind::InvalidInput => {
+            "--listen takes ADDRESS:PORT, e.g. 127.0.0.1:7460 (port 0 picks a free one), or unix:PATH with at most 107 bytes"
+        }
+        io::ErrorKind::AlreadyExists => "the hub removes no other files; choose another path, or remove it yourself",
+        io::ErrorKind::NotFound => "make the directory of the socket file first",
+        io::ErrorKind::PermissionDenied => "check who may write to that directory, or choose a port above 1023",
         io::ErrorKind::AddrNotAvailable => {
             "the address is not one of this machine; 0.0.0.0:7460 listens on all of them"
         }

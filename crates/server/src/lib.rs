@@ -40,7 +40,7 @@ pub mod sync_server;
 mod workers;
 
 pub use error::{Denied, ServerError};
-pub use http::{Server, open, router};
+pub use http::{ListenAddress, Server, open, router};
 pub use options::{
     Bounds, DEFAULT_ROOMS, DeclaredRule, ExchangeOptions, LiveOptions, Options, RedisAddress, RedisOptions, Retention,
     RoomRule, RoomsOptions, Settings, TlsFiles, UnknownTypes,

@@ -18,7 +18,7 @@ use syncline_core::model::{CollectionName, Limits, SpaceName, Strategy};
 /// How a hub listens, whom it lets in and what it bounds.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Address and port; port 0 takes a free one.
+    /// Address and port, where port 0 takes a free one; or `unix:` and the path of a socket file.
     pub listen: String,
     /// The space of requests whose path and token name none.
     pub default_space: SpaceName,

@@ -27,13 +27,15 @@ Examples:
   syncline serve --listen 0.0.0.0:7460 --data /var/lib/syncline --config /etc/syncline.toml
   SYNCLINE_ADMIN_TOKEN=$(openssl rand -hex 32) syncline serve --log-format json
   syncline serve --listen 127.0.0.1:0 --ready-file hub.ready     a free port; the file tells which
+  syncline serve --listen unix:/run/syncline/one.sock            behind a proxy; its owner and group may connect
   syncline serve --tls-cert cert.pem --tls-key key.pem --cors-origins https://app.example.com
 
 SIGTERM and Ctrl-C stop it after it has answered what it accepted.")]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Address and port to listen on; port 0 picks a free one [default: 127.0.0.1:7460]
+    /// Address and port to listen on; port 0 picks a free one [default: 127.0.0.1:7460]. Or unix:PATH, a socket
+    /// file for a proxy on this machine (see docs/deploy)
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
     /// File that holds an admin token [default: the hub makes one]
@@ -153,17 +155,14 @@ fn free_name(known: &[TokenView]) -> Result<NodeId, CliError> {
 
 /// Where others on this machine reach the hub.
 fn address(server: &Server) -> HubAddress {
-    let listen = server.addr();
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
+    let url = match server.addr().tcp() {
+        Some(listen) if listen.ip().is_unspecified() => {
+            let here: IpAddr = if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+            server.url().replace(&listen.to_string(), &SocketAddr::new(here, listen.port()).to_string())
+        }
+        _ => server.url(),
     };
-    HubAddress {
-        url: server.url().replace(&listen.to_string(), &SocketAddr::new(ip, listen.port()).to_string()),
-        pid: std::process::id(),
-        version: env!("CARGO_PKG_VERSION").into(),
-    }
+    HubAddress { url, pid: std::process::id(), version: env!("CARGO_PKG_VERSION").into() }
 }
 
 /// The files that tell others of the hub.

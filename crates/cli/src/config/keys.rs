@@ -91,7 +91,12 @@ pub const ACCESS: &[&str] = &["read", "write", "read-write", "admin"];
 /// The keys that stand once, in the order of `syncline config`.
 pub const KEYS: &[Key] = &[
     key("data", Kind::Path, "./syncline-data", "The directory that holds the hub's store."),
-    key("listen", Kind::Text, "127.0.0.1:7460", "Address and port that the hub listens on; port 0 picks a free one."),
+    key(
+        "listen",
+        Kind::Text,
+        "127.0.0.1:7460",
+        "Address and port that the hub listens on, port 0 picks a free one; or unix:PATH, a socket file.",
+    ),
     key("space", Kind::Name, "main", "The space of requests that name none."),
     key("collection", Kind::Name, "default", "The collection of bare /sync/… paths whose token names none."),
     key("admin_token", Kind::Secret, "", "An admin token of at least 16 characters, valid while it is configured."),

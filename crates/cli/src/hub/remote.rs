@@ -7,6 +7,7 @@ use reqwest::{Client, Method, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 use syncline_core::model::{Epoch, Lsn, NodeId, SpaceName};
 use syncline_server::auth::{TokenSpec, TokenView};
@@ -18,6 +19,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// A running hub and the token to show to it.
 pub struct RemoteHub {
     base: Url,
+    /// As people write it.
+    shown: String,
     token: String,
     client: Client,
 }
@@ -26,12 +29,16 @@ impl RemoteHub {
     /// Checks the URL and the token's presence; connects later.
     ///
     /// # Errors
-    /// Not an http(s) URL, or no token.
+    /// Neither an http(s) URL nor `unix:` and a path; or no token.
     pub fn new(url: &str, token: Option<&str>) -> Result<RemoteHub, CliError> {
-        let base = hub_url(url)?;
+        let builder = Client::builder().timeout(REQUEST_TIMEOUT);
+        let (base, builder) = match url.strip_prefix("unix:") {
+            None => (hub_url(url)?, builder),
+            Some(path) => (hub_url("http://localhost")?, builder.unix_socket(Path::new(path))),
+        };
         let token = token.ok_or_else(|| CliError::NoToken { url: url.to_owned() })?.to_owned();
-        let client = Client::builder().timeout(REQUEST_TIMEOUT).build().map_err(|source| unreachable(&base, source))?;
-        Ok(RemoteHub { base, token, client })
+        let client = builder.build().map_err(|source| unreachable(url, source))?;
+        Ok(RemoteHub { base, shown: url.to_owned(), token, client })
     }
 
     pub(super) async fn tokens(&self) -> Result<Vec<TokenView>, CliError> {
@@ -135,20 +142,20 @@ impl RemoteHub {
         if let Some(text) = body {
             request = request.header("content-type", "application/json").body(text);
         }
-        let reply = request.send().await.map_err(|source| unreachable(&self.base, source))?;
+        let reply = request.send().await.map_err(|source| unreachable(&self.shown, source))?;
         let status = reply.status().as_u16();
-        let text = reply.text().await.map_err(|source| unreachable(&self.base, source))?;
+        let text = reply.text().await.map_err(|source| unreachable(&self.shown, source))?;
         if status >= 400 {
             return Err(self.refusal(status, &text));
         }
         serde_json::from_str(&text)
-            .map_err(|error| CliError::StrangeReply { url: self.base.to_string(), reason: error.to_string() })
+            .map_err(|error| CliError::StrangeReply { url: self.shown.clone(), reason: error.to_string() })
     }
 
     fn refusal(&self, status: u16, text: &str) -> CliError {
         let said: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
         let message = said.get("error").and_then(serde_json::Value::as_str).unwrap_or("it gave no reason");
-        CliError::Refused { url: self.base.to_string(), status, message: message.to_owned() }
+        CliError::Refused { url: self.shown.clone(), status, message: message.to_owned() }
     }
 }
 
@@ -186,17 +193,17 @@ struct RowNumber {
 ///
 /// # Errors
 /// Not an http(s) URL.
-pub fn hub_url(url: &str) -> Result<Url, CliError> {
+fn hub_url(url: &str) -> Result<Url, CliError> {
     Url::parse(url).ok().filter(|parsed| matches!(parsed.scheme(), "http" | "https")).ok_or_else(|| {
-        CliError::Usage(format!("the hub's URL `{url}` is not one; it looks like http://127.0.0.1:7460"))
+        CliError::Usage(format!("the hub's URL `{url}` is not one; it looks like http://127.0.0.1:7460, or unix:/run/syncline/one.sock"))
     })
 }
 
-fn unreachable(base: &Url, source: reqwest::Error) -> CliError {
+fn unreachable(url: &str, source: reqwest::Error) -> CliError {
     // The innermost cause says what happened; the outer ones repeat the URL.
     let mut cause: &dyn std::error::Error = &source;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    CliError::Unreachable { url: base.to_string(), reason: cause.to_string() }
+    CliError::Unreachable { url: url.to_owned(), reason: cause.to_string() }
 }

@@ -58,6 +58,44 @@ fn a_taken_address_is_an_error_that_names_it() {
 }
 
 #[test]
+fn a_hub_at_a_socket_file_is_found_and_administered_there_and_leaves_nothing_behind() {
+    let shell = Shell::new();
+    let hub = Hub::start_at(&shell, "unix:hub.sock");
+    let socket = shell.path("hub.sock");
+    let url = format!("unix:{}", std::fs::canonicalize(&socket).unwrap().display());
+    assert_eq!(hub.url, url);
+    assert!(std::fs::read_to_string(shell.path("syncline-data/hub.json")).unwrap().contains(&url));
+    let spaces = shell.json(&["status", "--hub", &url, "--token", hub.admin()]);
+    assert_eq!(spaces[0]["space"], "main");
+    let found = shell.json(&["status", "--token", hub.admin()]);
+    assert_eq!(found, spaces, "by the data directory alone");
+
+    let taken = shell.fails(1, &["serve", "--data", "other", "--listen", "unix:hub.sock"]);
+    assert!(taken.contains("unix:hub.sock") && taken.contains("--listen"), "{taken}");
+
+    let (status, _, log) = hub.stop("-TERM");
+    assert!(status.success() && log.contains(&url), "{log}");
+    assert!(!socket.exists());
+    let gone = shell.fails(1, &["status", "--hub", &url, "--token", "x"]);
+    assert!(gone.contains(&url), "{gone}");
+}
+
+#[test]
+fn the_socket_file_of_a_killed_hub_is_replaced_and_another_file_is_not() {
+    let shell = Shell::new();
+    let (status, ..) = Hub::start_at(&shell, "unix:hub.sock").stop("-KILL");
+    assert!(!status.success() && shell.path("hub.sock").exists());
+    let again = Hub::start_at(&shell, "unix:hub.sock");
+    assert!(shell.fails(1, &["status", "--hub", &again.url, "--token", "wrong"]).contains("401"));
+
+    shell.write("notes.txt", "mine");
+    let refusal = shell.fails(1, &["serve", "--data", "other", "--listen", "unix:notes.txt"]);
+    assert!(refusal.contains("no socket file") && refusal.contains("another path"), "{refusal}");
+    let with_tls = ["serve", "--data", "other", "--listen", "unix:other.sock", "--tls-cert", "c", "--tls-key", "k"];
+    assert!(!shell.fails(1, &with_tls).is_empty() && !shell.path("other.sock").exists());
+}
+
+#[test]
 fn an_admin_token_of_the_configuration_is_used_and_none_is_made() {
     let secret = "correct-horse-battery-staple";
     let shell = Shell::new();

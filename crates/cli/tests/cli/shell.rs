@@ -96,13 +96,21 @@ impl Hub {
         Hub::start_with(shell, &[], args)
     }
 
-    /// Returns once the hub has said where it listens.
     pub fn start_with(shell: &Shell, variables: &[(&str, &str)], args: &[&str]) -> Hub {
-        let mut child = shell
-            .command(SYNCLINE)
-            .envs(variables.iter().copied())
-            .args(["--json", "serve", "--listen", "127.0.0.1:0", "--log-format", "json"])
-            .args(args)
+        let mut command = shell.command(SYNCLINE);
+        command.envs(variables.iter().copied()).args(["--json", "serve", "--listen", "127.0.0.1:0"]);
+        Hub::spawn(command.args(args))
+    }
+
+    /// A hub that listens elsewhere than on a free port.
+    pub fn start_at(shell: &Shell, listen: &str) -> Hub {
+        Hub::spawn(shell.command(SYNCLINE).args(["--json", "serve", "--listen", listen]))
+    }
+
+    /// Returns once the hub has said where it listens.
+    fn spawn(command: &mut Command) -> Hub {
+        let mut child = command
+            .args(["--log-format", "json"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

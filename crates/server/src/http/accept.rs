@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
 
@@ -27,15 +27,34 @@ impl Bounded {
     }
 }
 
-impl<S> Accept<TcpStream, S> for Bounded {
-    type Stream = Impatient<TcpStream>;
-    type Service = Counted<S>;
-    type Future = Ready<io::Result<(Impatient<TcpStream>, Counted<S>)>>;
+/// A connection as it comes from a listener.
+pub(super) trait Fresh {
+    /// Lets small answers go out at once.
+    fn prepare(&self) -> io::Result<()>;
+}
 
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+impl Fresh for TcpStream {
+    fn prepare(&self) -> io::Result<()> {
+        self.set_nodelay(true)
+    }
+}
+
+impl Fresh for UnixStream {
+    /// Nothing is held back at a socket file.
+    fn prepare(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<C: Fresh, S> Accept<C, S> for Bounded {
+    type Stream = Impatient<C>;
+    type Service = Counted<S>;
+    type Future = Ready<io::Result<(Impatient<C>, Counted<S>)>>;
+
+    fn accept(&self, stream: C, service: S) -> Self::Future {
         let permit = Arc::clone(&self.free).try_acquire_owned();
         let taken_in = permit.map_err(io::Error::other).and_then(|permit| {
-            stream.set_nodelay(true)?;
+            stream.prepare()?;
             Ok((Impatient::new(stream, self.stall), Counted { service, _permit: Arc::new(permit) }))
         });
         ready(taken_in)

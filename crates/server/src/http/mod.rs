@@ -2,6 +2,7 @@
 //! no rule about data.
 
 mod accept;
+mod address;
 mod admin;
 mod cors;
 mod docs;
@@ -13,6 +14,7 @@ mod router;
 mod stall;
 mod state;
 
+pub use address::ListenAddress;
 pub use listen::Server;
 pub use open::open;
 pub use router::{ROUTES, router};

@@ -32,10 +32,9 @@ pub use builder::{Builder, Http, Logging};
 
 use crate::app::App;
 use crate::error::ServerError;
-use crate::http::{Server, router};
+use crate::http::{ListenAddress, Server, router};
 use axum::Router;
 use socketioxide::SocketIo;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -52,7 +51,7 @@ pub struct SyncServer {
 struct Running {
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), ServerError>>,
-    addr: SocketAddr,
+    addr: ListenAddress,
 }
 
 impl SyncServer {
@@ -80,7 +79,7 @@ impl SyncServer {
             return Ok(());
         }
         let server = Server::over(Arc::clone(&self.app))?;
-        let addr = server.addr();
+        let addr = server.addr().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         // A dropped sender is a stop as well.
         let ended = tokio::spawn(server.run(async { stopped.await.unwrap_or_default() }));
@@ -90,8 +89,8 @@ impl SyncServer {
 
     /// Where it listens, if it does.
     #[must_use]
-    pub fn addr(&self) -> Option<SocketAddr> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|running| running.addr)
+    pub fn addr(&self) -> Option<ListenAddress> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|running| running.addr.clone())
     }
 
     /// Closes the connections so that clients come back to the next server, commits what was accepted, and closes
