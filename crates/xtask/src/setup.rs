@@ -19,9 +19,11 @@ changes nothing. SQLite itself is compiled in; sqlite3 is its shell.
   git             lists the files that the style rules read
   node, npm       run the JavaScript packages and their tests
   curl, sqlite3   run the commands of the guides
-  python3         runs a strict client of the exchange dialect
+  python3         runs a strict client of the exchange dialect, and python-socketio in an environment of its own
   chromium        opens the pages of the example as a person would
   redis-server    stands between the workers of the tests
+  nginx           stands before them
+  systemd-analyze judges the unit of docs/deploy
   rustfmt, clippy parts of the Rust toolchain; set-up says how to add them
 ";
 
@@ -34,7 +36,7 @@ struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 9] = [
+const NEEDS: [Need; 12] = [
     Need {
         name: "C compiler and headers",
         probe: &["cc", "-fsyntax-only", "-include", "stdio.h", "-x", "c", "/dev/null"],
@@ -46,8 +48,15 @@ const NEEDS: [Need; 9] = [
     Need { name: "curl", probe: &["curl", "--version"], packages: &["curl"] },
     Need { name: "sqlite3", probe: &["sqlite3", "--version"], packages: &["sqlite3"] },
     Need { name: "python3", probe: &["python3", "--version"], packages: &["python3"] },
+    Need {
+        name: "python3 environments",
+        probe: &["python3", "-c", "import venv, ensurepip"],
+        packages: &["python3-venv"],
+    },
     Need { name: "chromium", probe: &["chromium", "--version"], packages: &["chromium"] },
     Need { name: "redis-server", probe: &["redis-server", "--version"], packages: &["redis-server"] },
+    Need { name: "nginx", probe: &["nginx", "-v"], packages: &["nginx-light"] },
+    Need { name: "systemd-analyze", probe: &["systemd-analyze", "--version"], packages: &["systemd"] },
 ];
 
 const COMPONENTS: [Need; 2] = [

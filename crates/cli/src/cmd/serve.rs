@@ -84,10 +84,11 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     }
     let data = config.data_dir();
     let store = open_store(&data, &config).map_err(|error| in_use(error, &data))?;
+    // Before anybody can see that the hub is there: a signal from then on ends it in order.
+    let mut stop = Stop::new()?;
     let server = Server::bind(store, options).await?;
     let first = first_admin(&server.app().tokens).await?;
     let address = address(&server);
-    let mut stop = Stop::new()?;
     let files = Announced::write(&address, &data, args.ready_file.as_deref())?;
     tracing::info!(url = %address.url, data = %data.display(), "the hub accepts connections");
     announce(&address, &data, first.as_ref(), output)?;

@@ -195,7 +195,9 @@ struct RowNumber {
 /// Not an http(s) URL.
 fn hub_url(url: &str) -> Result<Url, CliError> {
     Url::parse(url).ok().filter(|parsed| matches!(parsed.scheme(), "http" | "https")).ok_or_else(|| {
-        CliError::Usage(format!("the hub's URL `{url}` is not one; it looks like http://127.0.0.1:7460, or unix:/run/syncline/one.sock"))
+        CliError::Usage(format!(
+            "the hub's URL `{url}` is not one; it looks like http://127.0.0.1:7460, or unix:/run/syncline/one.sock"
+        ))
     })
 }
 

@@ -109,12 +109,8 @@ impl Hub {
 
     /// Returns once the hub has said where it listens.
     fn spawn(command: &mut Command) -> Hub {
-        let mut child = command
-            .args(["--log-format", "json"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            command.args(["--log-format", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = child.stdout.as_mut().unwrap();
         let first: Option<Result<Value, _>> = serde_json::Deserializer::from_reader(said).into_iter().next();
         let Some(Ok(started)) = first else {
