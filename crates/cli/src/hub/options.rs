@@ -37,6 +37,8 @@ pub fn options(config: &Config) -> Result<Options, CliError> {
         collections: config.collections.iter().map(|entry| rule(entry, config)).collect::<Result<_, _>>()?,
         exchange: exchange(config)?,
         live: live(config),
+        gate: None,
+        event_storage: None,
         rooms: rooms(config)?,
         redis: redis(config)?,
         cors_origins: config.list("cors.origins").to_vec(),
