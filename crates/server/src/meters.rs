@@ -213,6 +213,7 @@ fn describe(recorder: &PrometheusRecorder) {
         ("syncline_snapshots_total", "Snapshots that were begun."),
         ("syncline_exchange_unsendable_total", "Times that a document was left out of a packet: its id is no UUID."),
         ("syncline_body_bytes_total", "Bytes of request bodies, after decompression."),
+        ("syncline_live_events_total", "Events of live clients that were committed."),
         ("syncline_live_messages_received_total", "Messages that came over live connections."),
         ("syncline_live_messages_sent_total", "Messages that were handed to live connections."),
         ("syncline_live_messages_put_off_total", "Messages that a live connection had no room for."),
