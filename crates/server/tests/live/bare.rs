@@ -60,6 +60,40 @@ async fn an_insert_reaches_the_others_and_never_its_author() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn behind_many_own_changes_a_client_hears_those_of_others() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    let mut b = registered(&hub, "b", &["users"]).await;
+    let mine: Vec<Value> = (0..100).map(|n| insert("users", &json!({ "id": format!("mine-{n}") }))).collect();
+    sync(&mut a, &mine).await;
+
+    sync(&mut b, &[insert("users", &json!({ "id": "theirs" }))]).await;
+
+    assert_eq!(heard(&mut a).await, [json!({ "id": "theirs" })]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_has_replaced_since_is_not_delivered_to_it() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    let mut b = registered(&hub, "b", &["users"]).await;
+    // The next messages to `b` wait behind this one.
+    sync(&mut a, &[insert("users", &json!({ "id": "first" }))]).await;
+    assert_eq!(heard(&mut b).await, [json!({ "id": "first" })]);
+    let many: Vec<Value> = (0..50).map(|n| insert("users", &json!({ "id": format!("u{n}"), "by": "a" }))).collect();
+    sync(&mut a, &many).await;
+
+    sync(&mut b, &[insert("users", &json!({ "id": "u0", "by": "b" }))]).await;
+
+    let mut told = Vec::new();
+    while !told.iter().any(|document: &Value| document["id"] == "u49") {
+        told.extend(heard(&mut b).await);
+    }
+    let before = json!({ "id": "u0", "by": "a" });
+    assert!(!told.contains(&before), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn updates_and_removals_by_query_travel_as_state() {
     let hub = Hub::start().await;
     let mut a = registered(&hub, "a", &["users"]).await;

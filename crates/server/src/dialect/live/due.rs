@@ -182,7 +182,10 @@ impl Reading {
                 return Ok(None);
             }
             if let Some(stretch) = self.stretch(circle, author) {
-                return Ok(self.parcel(circle, &stretch));
+                match self.parcel(circle, &stretch) {
+                    None if stretch.more => continue,
+                    parcel => return Ok(parcel),
+                }
             }
             if !self.read_news(circle, author).await? {
                 return Ok(None);

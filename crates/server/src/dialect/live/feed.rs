@@ -50,6 +50,8 @@ pub(super) struct Stretch {
     pub upto: Lsn,
     /// Whether changes were left out because the reader made them.
     pub personal: bool,
+    /// Whether the feed goes on behind it.
+    pub more: bool,
 }
 
 impl Feed {
@@ -66,8 +68,8 @@ impl Feed {
         self.news.subscribe()
     }
 
-    /// What a reader is to hear after a position: at most `most` documents. `None`: it is further behind than the
-    /// feed goes.
+    /// What a reader is to hear after a position: at most `most` documents. Of one that it has changed itself since,
+    /// it hears nothing before others change it again. `None`: it is further behind than the feed goes.
     pub(super) fn stretch(
         &self,
         after: Lsn,
@@ -89,11 +91,17 @@ impl Feed {
             }
             newest.insert(&change.key, change);
         }
-        let all = newest.len();
-        let mut changes: Vec<_> =
-            newest.into_values().filter(|change| Some(change.author) != author).cloned().collect();
+        let (all, more) = (newest.len(), upto < ring.upto);
+        newest.retain(|_, change| Some(change.author) != author);
+        if more {
+            let behind = ring.rows.range(ring.rows.partition_point(|change| change.lsn <= upto)..);
+            for own in behind.filter(|change| Some(change.author) == author) {
+                newest.remove(&own.key);
+            }
+        }
+        let mut changes: Vec<_> = newest.into_values().cloned().collect();
         changes.sort_unstable_by_key(|change| change.lsn);
-        Some(Stretch { personal: changes.len() < all, changes, upto })
+        Some(Stretch { personal: changes.len() < all, changes, upto, more })
     }
 
     /// A message that others may have been sent as well.
