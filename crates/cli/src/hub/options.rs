@@ -44,9 +44,6 @@ pub fn options(config: &Config) -> Result<Options, CliError> {
         cors_origins: config.list("cors.origins").to_vec(),
         open_metrics: config.text("metrics.access") == Some("open"),
         tls: tls(config)?,
-        // What only an application can bring along.
-        gate: None,
-        event_storage: None,
     })
 }
 
