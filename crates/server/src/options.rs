@@ -265,6 +265,8 @@ pub struct Retention {
     pub quarantine: Duration,
     /// A node that was silent for longer no longer holds the log back.
     pub nodes: Duration,
+    /// A client of event sync that was silent for longer begins anew when it comes back.
+    pub clients: Duration,
     /// Between two rounds of trimming.
     pub trim_every: Duration,
 }
@@ -278,6 +280,7 @@ impl Default for Retention {
             ledger: 365 * DAY,
             quarantine: 365 * DAY,
             nodes: 90 * DAY,
+            clients: 30 * DAY,
             trim_every: DAY / 24,
         }
     }

@@ -127,6 +127,12 @@ pub const KEYS: &[Key] = &[
     key("live.ping_interval", Kind::Duration, "10s", "Between two signs of life of a live connection."),
     key("live.ping_timeout", Kind::Duration, "5s", "A live connection that leaves one unanswered is closed."),
     key(
+        "live.client_retention",
+        Kind::Duration,
+        "30d",
+        "A client of event sync that was silent for longer begins anew when it comes back.",
+    ),
+    key(
         "rooms.anonymous",
         Kind::Switch,
         "false",

@@ -188,6 +188,7 @@ fn retention(config: &Config) -> Retention {
         ledger: duration(config, "retention.ledger"),
         quarantine: duration(config, "retention.quarantine"),
         nodes: duration(config, "retention.nodes"),
+        clients: duration(config, "live.client_retention"),
         trim_every: duration(config, "retention.trim_every"),
     }
 }

@@ -108,4 +108,10 @@ impl NodeId {
         }
         NodeId::new(format!("(live:{client})"))
     }
+
+    /// Whether it is a client of the `live` dialect, or the place of one.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.as_str().starts_with("(live:")
+    }
 }

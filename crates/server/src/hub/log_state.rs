@@ -108,6 +108,11 @@ impl LogState {
         self.authors.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Forgets nodes that the store has forgotten.
+    pub(super) fn forget(&self, is_gone: impl Fn(&NodeId) -> bool) {
+        self.authors.write().unwrap_or_else(PoisonError::into_inner).retain(|node, _| !is_gone(node));
+    }
+
     pub(super) fn author(&self, node: &NodeId) -> Option<Author> {
         self.authors.read().unwrap_or_else(PoisonError::into_inner).get(node).copied()
     }

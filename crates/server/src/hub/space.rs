@@ -222,6 +222,19 @@ impl Space {
         handed.insert(node.clone(), lsn);
     }
 
+    /// Takes over that clients of event sync are gone from the store; one that is back by now is known again with its
+    /// next push.
+    pub(super) fn forget_clients(&self, left: &[NodeRow]) {
+        let left: BTreeSet<&str> = left.iter().map(|row| row.node.as_str()).collect();
+        let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        let Cursors { noted, handed, readers } = &mut *cursors;
+        let is_gone =
+            |node: &NodeId| node.is_live() && !left.contains(node.as_str()) && !noted.contains_key(node);
+        handed.retain(|node, _| !is_gone(node));
+        readers.retain(|node| !is_gone(node));
+        self.log.forget(is_gone);
+    }
+
     /// Notes what a node is handed, for those who watch it. What it has read, it says with its next request.
     pub fn note_handed(&self, node: &NodeId, upto: Lsn) {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 const CURSORS_EVERY: Duration = Duration::from_secs(5);
+/// Which clients nothing names any more is found by walking along the whole log.
+const CLIENTS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Expired documents that one commit removes, so that pushes get their turn between.
 const EXPIRED_PER_COMMIT: usize = 200;
 const ROWS_PER_LOOK: usize = 10_000;
@@ -21,7 +23,7 @@ const ROWS_PER_LOOK: usize = 10_000;
 pub(super) async fn run(hub: Weak<Hub>, mut closing: watch::Receiver<bool>) {
     let mut tick = interval(CURSORS_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut trimmed_at = Instant::now();
+    let (mut trimmed_at, mut clients_at) = (Instant::now(), None::<Instant>);
     loop {
         tokio::select! {
             _ = closing.wait_for(|closing| *closing) => return,
@@ -32,12 +34,16 @@ pub(super) async fn run(hub: Weak<Hub>, mut closing: watch::Receiver<bool>) {
         if trim {
             trimmed_at = Instant::now();
         }
+        let clients = trim && clients_at.is_none_or(|at| at.elapsed() >= CLIENTS_EVERY);
+        if clients {
+            clients_at = Some(Instant::now());
+        }
         for space in hub.open_spaces() {
             let done = async {
                 space.write_cursors().await?;
                 if trim {
                     let expired = space.expire().await;
-                    space.trim().await?;
+                    space.forget(clients).await?;
                     expired?;
                 }
                 Ok::<_, ServerError>(())
@@ -76,6 +82,11 @@ impl Space {
     /// # Errors
     /// Those of the store.
     pub async fn trim(&self) -> Result<Trimmed, ServerError> {
+        self.forget(true).await
+    }
+
+    /// `clients`: whether to look for clients of event sync that nothing names any more.
+    async fn forget(&self, clients: bool) -> Result<Trimmed, ServerError> {
         let (now, keep) = (self.settings.clock.now(), self.settings.retention);
         let ago = |age: Duration| Millis(now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX)));
         let old = self.last_before(ago(keep.log)).await?;
@@ -93,6 +104,7 @@ impl Space {
             receipts_before: ago(keep.receipts),
             ledger_before: ago(keep.ledger),
             quarantine_before: ago(keep.quarantine),
+            clients_before: if clients { ago(keep.clients) } else { Millis(0) },
         };
         self.trim_to(trim).await
     }
@@ -103,6 +115,9 @@ impl Space {
     /// Those of the store.
     pub async fn trim_to(&self, trim: Trim) -> Result<Trimmed, ServerError> {
         let trimmed = self.store.trim(&self.name, trim).await?;
+        if trimmed.clients > 0 {
+            self.forget_clients(&self.store.nodes(&self.name).await?);
+        }
         let head = self.store.head(&self.name).await?;
         self.log.head.send_if_modified(|known| {
             let moved = known.horizon < head.horizon;

@@ -175,6 +175,9 @@ pub struct Trim {
     pub ledger_before: Millis,
     /// Rows of the quarantine older than this.
     pub quarantine_before: Millis,
+    /// Clients of event sync that were last heard of before this, and that nothing names any more: no row of the log
+    /// and no mark in one, no row of the ledger. Their numbers are never used again.
+    pub clients_before: Millis,
 }
 
 /// What went.
@@ -190,6 +193,8 @@ pub struct Trimmed {
     pub conflicts: u64,
     /// Rows of the quarantine.
     pub quarantined: u64,
+    /// Clients of event sync, and their places.
+    pub clients: u64,
 }
 
 /// Which rows of the ledger or the quarantine.

@@ -5,9 +5,9 @@ use super::exchange_vectors::decided;
 use super::pen::{self, collection, id, node, open, scan, write};
 use serde_json::{Value, json};
 use syncline_core::hub::{Fate, LiveTaken, Reply};
-use syncline_core::model::{Author, Intake, Limits, LiveBatch, Lsn, NodeId};
+use syncline_core::model::{Author, Intake, Limits, LiveBatch, Lsn, Millis, NodeId};
 use syncline_core::wire::live::read;
-use syncline_server::store::Scan;
+use syncline_server::store::{Scan, Trim};
 
 async fn report(store: &super::AnyStore, client: &str, served: u64, events: &Value) -> LiveTaken {
     let received = read(&events.to_string(), client, &Limits::default(), |_| Ok(())).expect("a list");
@@ -72,4 +72,47 @@ pub async fn a_live_event_counts_once(bench: &dyn Bench) {
     let n = [r#"{"_id":"x","n":1}"#, r#"{"_id":"x","n":2}"#, r#"{"_id":"x","n":3}"#];
     assert_eq!(bodies, [(true, n[0]), (true, n[1]), (true, n[2]), (false, n[2])]);
     assert_ne!(node("one"), NodeId::of_live("one").expect("a client id"), "no device can take its place");
+}
+
+/// A client's node and place go when they are old and nothing names them. A change that stands, a field in one, or the
+/// ledger keeps a client; and no number is used twice.
+pub async fn a_silent_live_client_is_forgotten_when_nothing_names_it(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    let put = |event, id, n| json!([insert(event, &json!({ "id": id, "n": n }))]);
+    let field = |event, set| json!([update(event, "x", &json!({ "$set": set }))]);
+    report(&store, "stands", 0, &put("1", "y", 1)).await;
+    report(&store, "first", 0, &put("2", "x", 1)).await;
+    report(&store, "field", 9, &field("3", json!({ "m": 1 }))).await;
+    let last = report(&store, "second", 9, &field("4", json!({ "n": 2 }))).await.author;
+    let place = |at| vec![(node("(live:stands@00000000)"), Lsn(1), Millis(at))];
+    store.note_cursors(&pen::space(), place(100)).await.expect("noted");
+
+    let all = ["field", "first", "second", "stands", "stands@00000000"];
+    assert_eq!(clients(&store).await, all);
+    let trim = |horizon, before| Trim { horizon: Lsn(horizon), clients_before: Millis(before), ..Trim::default() };
+    let kept = store.trim(&pen::space(), trim(0, 100)).await.expect("trimmed");
+    assert_eq!((kept.clients, clients(&store).await), (0, all.map(str::to_owned).to_vec()), "all are named, or young");
+
+    let gone = store.trim(&pen::space(), trim(9, 101)).await.expect("trimmed");
+    assert_eq!(gone.clients, 1, "the place; the rest is still named by what stands");
+    assert_eq!(clients(&store).await, ["field", "first", "second", "stands"]);
+
+    write(&store, &[pen::Do::Put("a", "x", 7)]).await;
+    let gone = store.trim(&pen::space(), trim(9, 101)).await.expect("trimmed");
+    assert_eq!((gone.changes, gone.clients), (1, 3), "nothing of `x` is theirs any more");
+    assert_eq!(clients(&store).await, ["stands"]);
+
+    let store = bench.reopen(store).await;
+    let fresh = report(&store, "fresh", 0, &put("5", "z", 1)).await.author;
+    assert!(fresh > last, "{fresh:?} after {last:?}");
+    let words = scan(&store, pen::snapshot_after(0)).await.expect("readable").words();
+    assert_eq!(words, "1:y 5:x 6:z");
+}
+
+/// Clients and places that the store knows, without what the hub puts around their names.
+async fn clients(store: &super::AnyStore) -> Vec<String> {
+    let rows = store.nodes(&pen::space()).await.expect("readable");
+    let names = rows.iter().filter_map(|row| row.node.strip_prefix("(live:"));
+    names.map(|name| name.trim_end_matches(')').to_owned()).collect()
 }

@@ -93,6 +93,7 @@ macro_rules! store_contract {
             the_recorded_exchange_comes_out,
             a_live_client_is_owed_what_it_could_not_know,
             a_live_event_counts_once,
+            a_silent_live_client_is_forgotten_when_nothing_names_it,
             unknown_spaces_are_refused,
             spaces_are_isolated,
             reopening_keeps_everything,

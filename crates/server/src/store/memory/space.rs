@@ -17,6 +17,8 @@ pub(super) struct Space {
     pub log: BTreeMap<Lsn, (Millis, Entry)>,
     pub heads: BTreeMap<DocKey, Lsn>,
     pub nodes: BTreeMap<NodeId, NodeRow>,
+    /// The last number given to a node: none is used again.
+    pub last_author: u32,
     pub batches: BTreeMap<(Author, BatchId), (Millis, StoredBatch)>,
     pub seen: BTreeMap<[u8; 16], Millis>,
     pub receipts: BTreeMap<(Author, Seq), (Millis, Receipt)>,
@@ -47,9 +49,11 @@ impl Space {
 
     /// The node's row, made when it is new.
     pub fn node(&mut self, node: &NodeId) -> &mut NodeRow {
-        let author = Author(u32::try_from(self.nodes.len() + 1).expect("fewer than 2^32 nodes"));
-        let fresh = || NodeRow { author, node: node.to_string(), ..NodeRow::default() };
-        self.nodes.entry(node.clone()).or_insert_with(fresh)
+        let last = &mut self.last_author;
+        self.nodes.entry(node.clone()).or_insert_with(|| {
+            *last = last.checked_add(1).expect("fewer than 2^32 nodes");
+            NodeRow { author: Author(*last), node: node.to_string(), ..NodeRow::default() }
+        })
     }
 
     /// The change that stands at a position.
@@ -63,11 +67,11 @@ impl Space {
     pub fn load(&self, touch: &Touch, strategies: BTreeMap<CollectionName, Strategy>) -> Loaded {
         let Head { lsn: head, horizon, .. } = self.head;
         let mut loaded = Loaded { head, horizon, strategies, ..Loaded::default() };
-        let mut next = self.nodes.len();
+        let mut next = self.last_author;
         for node in &touch.nodes {
             let author = self.nodes.get(node).map(|n| n.author).unwrap_or_else(|| {
                 next += 1;
-                Author(u32::try_from(next).expect("fewer than 2^32 nodes"))
+                Author(next)
             });
             let forgotten = self.forgotten.get(&author).cloned().unwrap_or_default();
             let owner = self.nodes.get(node).and_then(|row| NodeId::new(row.owner.as_deref()?).ok());

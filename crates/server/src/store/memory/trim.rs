@@ -2,7 +2,9 @@
 
 use super::space::Space;
 use crate::store::{Trim, Trimmed};
+use std::collections::BTreeSet;
 use syncline_core::hub::Entry;
+use syncline_core::model::{Author, Millis};
 
 impl Space {
     pub fn trim(&mut self, trim: Trim) -> Trimmed {
@@ -49,7 +51,29 @@ impl Space {
         self.quarantine.retain(|row| row.at >= trim.quarantine_before);
         trimmed.conflicts = (listed.0 - self.ledger.len()) as u64;
         trimmed.quarantined = (listed.1 - self.quarantine.len()) as u64;
+        trimmed.clients = self.trim_clients(trim.clients_before);
         trimmed.receipts = (before - self.batches.len() - self.seen.len() - self.receipts.len()) as u64;
         trimmed
+    }
+
+    /// Clients of event sync that nothing in the log names. The ledger here keeps names, not numbers.
+    fn trim_clients(&mut self, before: Millis) -> u64 {
+        let mut named: BTreeSet<Author> = self.buried.values().map(|(_, author)| *author).collect();
+        for (_, entry) in self.log.values() {
+            match entry {
+                Entry::Change(change) => {
+                    named.insert(change.version.author);
+                    named.extend(change.version.meta.marks().map(|mark| mark.author));
+                }
+                Entry::Ticket(ticket) => drop(named.insert(ticket.author)),
+                Entry::Return(back) => drop(named.insert(back.author)),
+            }
+        }
+        let all = self.nodes.len();
+        self.nodes.retain(|node, row| {
+            let client = node.is_live() && row.last_seq == 0 && row.owner.is_none();
+            !client || row.seen_at >= before || named.contains(&row.author)
+        });
+        (all - self.nodes.len()) as u64
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Known {
     /// Whether documents may have a time to live.
     pub expiring: bool,
     authors: HashMap<NodeId, AuthorRow>,
+    /// The last number given to a node: none is used again, also where its node was forgotten.
+    last_author: u32,
     /// Of the nodes that have some: ops whose receipts are past their retention.
     forgotten: HashMap<NodeId, Seqs>,
     /// Of the nodes that belong to a token: which.
@@ -51,6 +53,8 @@ impl Known {
             }
             known.authors.insert(node, AuthorRow { author, last_seq });
         }
+        let last = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'authors'";
+        known.last_author = conn.query_row(last, [], |row| row.get(0))?;
         let mut collections = conn.prepare("SELECT name, cid FROM collections")?;
         let mut rows = collections.query([])?;
         while let Some(row) = rows.next()? {
@@ -65,12 +69,24 @@ impl Known {
         if let Some(row) = self.authors.get(node) {
             return Ok(*row);
         }
-        let author = Author(u32::try_from(self.authors.len() + 1).expect("fewer than 2^32 nodes"));
+        self.last_author = self.last_author.checked_add(1).expect("fewer than 2^32 nodes");
+        let author = Author(self.last_author);
         let mut add = conn.prepare_cached("INSERT INTO authors VALUES (?1, ?2, 0, NULL, 0, 0, NULL)")?;
         add.execute(params![author.0, node.as_str()])?;
         let row = AuthorRow { author, last_seq: Seq(0) };
         self.authors.insert(node.clone(), row);
         Ok(row)
+    }
+
+    /// Forgets a node that nothing names.
+    pub fn drop_author(&mut self, conn: &Connection, author: Author) -> rusqlite::Result<()> {
+        let mut gone = conn.prepare_cached("DELETE FROM authors WHERE author = ?1 RETURNING node")?;
+        let mut nodes = gone.query([author.0])?;
+        while let Some(row) = nodes.next()? {
+            let node = NodeId::new(row.get::<_, String>(0)?).map_err(|e| columns::wrong_text(0, e))?;
+            self.authors.remove(&node);
+        }
+        Ok(())
     }
 
     /// Notes that ops up to `seq` were answered.

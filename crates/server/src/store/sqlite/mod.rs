@@ -2,6 +2,7 @@
 //! writer per space, readers beside it, and a lock on the directory so that two hubs never share it.
 
 mod checkpoint;
+mod clients;
 mod columns;
 mod exchange;
 mod health;

@@ -34,7 +34,7 @@ pub(super) const SPACE: &[&str] = &["
     CREATE TABLE expiring (expires INTEGER NOT NULL, lsn INTEGER NOT NULL, PRIMARY KEY (expires, lsn)) WITHOUT ROWID;
     CREATE TABLE collections (cid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
     CREATE TABLE authors (
-        author INTEGER PRIMARY KEY, node TEXT NOT NULL UNIQUE, last_seq INTEGER NOT NULL,
+        author INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL UNIQUE, last_seq INTEGER NOT NULL,
         forgotten TEXT, cursor INTEGER NOT NULL, seen_at INTEGER NOT NULL, owner TEXT);
     CREATE TABLE batches (
         n INTEGER PRIMARY KEY, author INTEGER NOT NULL, id TEXT NOT NULL, digest INTEGER NOT NULL,

@@ -1,6 +1,7 @@
 //! Forgetting what retention no longer asks for, in steps small enough that pushes get their turn
 //! between them. The horizon moves first, so that no reader starts where rows are going.
 
+use super::clients::Walk;
 use super::columns::{BURIED, REMOVED, RETURN, TICKET, int};
 use super::exchange;
 use super::known::Known;
@@ -19,7 +20,7 @@ const STEP_RECEIPTS: usize = 20_000;
 const STEP_POSITIONS: i64 = 5_000;
 
 /// Where a trim stands. Lost in a crash, it starts again and finds what is left.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Stage {
     /// Moving the horizon.
     Horizon,
@@ -37,6 +38,8 @@ pub(super) enum Stage {
     Ledger,
     /// The quarantine, oldest first.
     Quarantine,
+    /// Clients of event sync.
+    Clients(Walk),
     /// Nothing is left.
     Done,
 }
@@ -90,7 +93,10 @@ fn step(
         Stage::Quarantine => {
             let gone = oldest(conn, "quarantine", trim.quarantine_before)?;
             trimmed.quarantined += gone;
-            Ok(if gone == 0 { Stage::Done } else { Stage::Quarantine })
+            Ok(if gone == 0 { Stage::Clients(Walk::begin(conn, trim.clients_before)?) } else { Stage::Quarantine })
+        }
+        Stage::Clients(mut walk) => {
+            Ok(if walk.step(conn, known, trimmed)? { Stage::Clients(walk) } else { Stage::Done })
         }
         Stage::Done => Ok(Stage::Done),
     }
