@@ -228,8 +228,7 @@ impl Space {
         let left: BTreeSet<&str> = left.iter().map(|row| row.node.as_str()).collect();
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         let Cursors { noted, handed, readers } = &mut *cursors;
-        let is_gone =
-            |node: &NodeId| node.is_live() && !left.contains(node.as_str()) && !noted.contains_key(node);
+        let is_gone = |node: &NodeId| node.is_live() && !left.contains(node.as_str()) && !noted.contains_key(node);
         handed.retain(|node, _| !is_gone(node));
         readers.retain(|node| !is_gone(node));
         self.log.forget(is_gone);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use syncline_core::hub::{Fate, LiveTaken, Reply};
 use syncline_core::model::{Author, Intake, Limits, LiveBatch, Lsn, Millis, NodeId};
 use syncline_core::wire::live::read;
-use syncline_server::store::{Scan, Trim};
+use syncline_server::store::{ListQuery, Scan, Trim};
 
 async fn report(store: &super::AnyStore, client: &str, served: u64, events: &Value) -> LiveTaken {
     let received = read(&events.to_string(), client, &Limits::default(), |_| Ok(())).expect("a list");
@@ -75,7 +75,7 @@ pub async fn a_live_event_counts_once(bench: &dyn Bench) {
 }
 
 /// A client's node and place go when they are old and nothing names them. A change that stands, a field in one, or the
-/// ledger keeps a client; and no number is used twice.
+/// ledger keeps a client's name; and no number is used twice.
 pub async fn a_silent_live_client_is_forgotten_when_nothing_names_it(bench: &dyn Bench) {
     let store = bench.store();
     open(&store).await;
@@ -83,31 +83,34 @@ pub async fn a_silent_live_client_is_forgotten_when_nothing_names_it(bench: &dyn
     let field = |event, set| json!([update(event, "x", &json!({ "$set": set }))]);
     report(&store, "stands", 0, &put("1", "y", 1)).await;
     report(&store, "first", 0, &put("2", "x", 1)).await;
-    report(&store, "field", 9, &field("3", json!({ "m": 1 }))).await;
-    let last = report(&store, "second", 9, &field("4", json!({ "n": 2 }))).await.author;
-    let place = |at| vec![(node("(live:stands@00000000)"), Lsn(1), Millis(at))];
-    store.note_cursors(&pen::space(), place(100)).await.expect("noted");
+    report(&store, "field", 2, &field("3", json!({ "m": 1 }))).await;
+    report(&store, "second", 3, &field("4", json!({ "n": 2 }))).await;
+    let last = report(&store, "third", 0, &field("5", json!({ "n": 3 }))).await.author;
+    let place = vec![(node("(live:stands@00000000)"), Lsn(1), Millis(100))];
+    store.note_cursors(&pen::space(), place).await.expect("noted");
+    let trim = |before| Trim { horizon: Lsn(99), clients_before: Millis(before), ..Trim::default() };
 
-    let all = ["field", "first", "second", "stands", "stands@00000000"];
-    assert_eq!(clients(&store).await, all);
-    let trim = |horizon, before| Trim { horizon: Lsn(horizon), clients_before: Millis(before), ..Trim::default() };
-    let kept = store.trim(&pen::space(), trim(0, 100)).await.expect("trimmed");
-    assert_eq!((kept.clients, clients(&store).await), (0, all.map(str::to_owned).to_vec()), "all are named, or young");
+    let young = store.trim(&pen::space(), trim(100)).await.expect("trimmed");
+    let old = store.trim(&pen::space(), trim(101)).await.expect("trimmed");
 
-    let gone = store.trim(&pen::space(), trim(9, 101)).await.expect("trimmed");
-    assert_eq!(gone.clients, 1, "the place; the rest is still named by what stands");
-    assert_eq!(clients(&store).await, ["field", "first", "second", "stands"]);
+    assert_eq!((young.clients, old.clients), (0, 1), "the place; the rest is named by what stands");
+    assert_eq!(clients(&store).await, ["field", "first", "second", "stands", "third"]);
 
     write(&store, &[pen::Do::Put("a", "x", 7)]).await;
-    let gone = store.trim(&pen::space(), trim(9, 101)).await.expect("trimmed");
-    assert_eq!((gone.changes, gone.clients), (1, 3), "nothing of `x` is theirs any more");
-    assert_eq!(clients(&store).await, ["stands"]);
+    store.trim(&pen::space(), trim(101)).await.expect("trimmed");
+    let listed =
+        store.conflicts(&pen::space(), ListQuery { limit: 9, ..ListQuery::default() }).await.expect("readable");
+    assert_eq!(listed.len(), 1);
+    assert_eq!([listed[0].winner.as_str(), listed[0].loser.as_str()], ["(live:third)", "(live:second)"]);
+    let all = Trim { ledger_before: Millis(u64::MAX >> 1), ..trim(101) };
+    store.trim(&pen::space(), all).await.expect("trimmed");
+    assert_eq!(clients(&store).await, ["stands"], "nothing of `x` is theirs any more");
 
     let store = bench.reopen(store).await;
-    let fresh = report(&store, "fresh", 0, &put("5", "z", 1)).await.author;
+    let fresh = report(&store, "fresh", 0, &put("6", "z", 1)).await.author;
     assert!(fresh > last, "{fresh:?} after {last:?}");
-    let words = scan(&store, pen::snapshot_after(0)).await.expect("readable").words();
-    assert_eq!(words, "1:y 5:x 6:z");
+    let standing = scan(&store, pen::snapshot_after(0)).await.expect("readable").rows;
+    assert_eq!(standing.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["y", "x", "z"]);
 }
 
 /// Clients and places that the store knows, without what the hub puts around their names.

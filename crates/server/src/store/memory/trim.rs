@@ -56,7 +56,7 @@ impl Space {
         trimmed
     }
 
-    /// Clients of event sync that nothing in the log names. The ledger here keeps names, not numbers.
+    /// Clients of event sync that nothing names.
     fn trim_clients(&mut self, before: Millis) -> u64 {
         let mut named: BTreeSet<Author> = self.buried.values().map(|(_, author)| *author).collect();
         for (_, entry) in self.log.values() {
@@ -69,10 +69,12 @@ impl Space {
                 Entry::Return(back) => drop(named.insert(back.author)),
             }
         }
+        let listed: BTreeSet<&str> =
+            self.ledger.iter().flat_map(|row| [row.winner.as_str(), row.loser.as_str()]).collect();
         let all = self.nodes.len();
         self.nodes.retain(|node, row| {
             let client = node.is_live() && row.last_seq == 0 && row.owner.is_none();
-            !client || row.seen_at >= before || named.contains(&row.author)
+            !client || row.seen_at >= before || named.contains(&row.author) || listed.contains(node.as_str())
         });
         (all - self.nodes.len()) as u64
     }

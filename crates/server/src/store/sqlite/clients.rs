@@ -61,7 +61,9 @@ impl Walk {
             self.unnamed.remove(&Author(row.get(1)?));
             if let Some(text) = row.get_ref(2)?.as_str_or_null()? {
                 let meta: Meta = serde_json::from_str(text).map_err(|e| wrong_text(2, e))?;
-                meta.marks().for_each(|mark| drop(self.unnamed.remove(&mark.author)));
+                for mark in meta.marks() {
+                    self.unnamed.remove(&mark.author);
+                }
             }
         }
         Ok(count)
