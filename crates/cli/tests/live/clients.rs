@@ -10,7 +10,8 @@ use serde_json::json;
 const MESSAGE_BYTES: usize = 1 << 20;
 
 fn hub(machine: &Machine) -> Worker {
-    Worker::on_a_port(machine, &[&format!("live.message_bytes={MESSAGE_BYTES}")])
+    // A refused python-socketio by polling stays until the next sign of life: that is soon.
+    Worker::on_a_port(machine, &[&format!("live.message_bytes={MESSAGE_BYTES}"), "live.ping_interval=1s"])
 }
 
 #[test]

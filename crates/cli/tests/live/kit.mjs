@@ -63,7 +63,7 @@ export function soon(what, promise) {
 /** A page: a socket of the real client, and what it has heard, in order. */
 export function open(url, options = {}) {
   const { token, cookie, ...rest } = options;
-  const page = { heard: [], errors: [], connects: 0 };
+  const page = { heard: [], errors: [], reasons: [], connects: 0 };
   page.socket = io(url, {
     auth: token === undefined ? {} : { token },
     extraHeaders: cookie ? { cookie } : {},
@@ -74,6 +74,7 @@ export function open(url, options = {}) {
   });
   page.socket.onAny((event, data) => page.heard.push([event, data]));
   page.socket.on("connect", () => (page.connects += 1));
+  page.socket.on("disconnect", (reason) => page.reasons.push(reason));
   page.socket.on("connect_error", (error) => page.errors.push(error.message));
   page.connected = () => until("a page connects", () => page.socket.connected);
   page.call = async (event, ...payload) => {

@@ -92,6 +92,17 @@ await scenario("a document of one worker's store is told to the pages of both", 
   await nothingMore(url, token, pages);
 });
 
+await scenario("devices sync through nginx, and pages of both workers hear of it", async (open) => {
+  const pages = [];
+  for (const name of NAMES) pages.push(await open(url, { token, cookie: cookie[name] }).join("groups"));
+  await ask(`device {"_id":"g1","name":"by a device"}`);
+  for (const page of pages) {
+    const [name, envelope] = await page.next();
+    assert.deepEqual([name, envelope.reason, envelope.id], ["groups:changed", "added", "g1"]);
+  }
+  await nothingMore(url, token, pages);
+});
+
 await scenario("Node's emitter publishes to members on both workers", async (open) => {
   const [pages, client] = [[], createClient({ socket: { path: redis.path }, password: redis.password, database: redis.db })];
   for (const name of NAMES) pages.push(await open(url, { token, cookie: cookie[name] }).join("files"));
@@ -141,7 +152,7 @@ await scenario("with Redis away each worker tells its own pages, and with it bac
   await nothingMore(url, token, Object.values(page));
 });
 
-await scenario("workers are killed in turn under load, and nobody misses the final state", async (open) => {
+await scenario("workers are killed and restarted in turn under load, and nobody misses the final state", async (open) => {
   // What pages show: as an application's database would have it.
   let version = 0;
   const pages = [];
@@ -170,15 +181,16 @@ await scenario("workers are killed in turn under load, and nobody misses the fin
       const document = { id: `k${written.length}`, n: written.length };
       const event = insert("kept", document, "killed");
       await until("the hub has it", () => {
+        if (!writer.socket.connected) return false;
         const sent = writer.socket.timeout(2_000).emitWithAck("client:sync", [event]);
-        return writer.socket.connected && sent.then(({ success }) => success, () => false);
+        return sent.then(({ success }) => success, () => false);
       });
       written.push(document);
     }
   })();
-  for (const name of NAMES) {
+  for (const [how, name] of [["kill", "one"], ["kill", "two"], ["stop", "one"], ["stop", "two"]]) {
     const [at, kept] = [version, written.length];
-    await ask(`kill ${name}`);
+    await ask(`${how} ${name}`);
     await until("all pages are on the other worker", async () => {
       const other = NAMES.find((other) => other !== name);
       return (await members(other)) === pages.length;
@@ -191,7 +203,10 @@ await scenario("workers are killed in turn under load, and nobody misses the fin
   loaded = false;
   await Promise.all([load, writing]);
   await until("all show the final state", () => pages.every((page) => page.seen === version));
-  pages.forEach((page) => assert(page.connects >= 2, "each has lost a worker"));
+  pages.forEach((page) => {
+    assert(page.connects >= 3, "each has lost a worker twice");
+    assert(!page.reasons.includes("io server disconnect"), "after that one a client would not come back");
+  });
 
   const reader = open(documents, { token });
   await reader.connected();

@@ -6,9 +6,10 @@ use crate::nginx::Nginx;
 use crate::play::{node, play};
 use crate::python::Publisher;
 use crate::redis::{DB, PASSWORD, Redis};
-use crate::worker::Worker;
+use crate::worker::{SYNCLINE, Worker};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::process::Command;
 
 #[test]
 fn pages_do_not_notice_which_worker_they_are_on_whatever_happens_to_workers_and_redis() {
@@ -28,11 +29,13 @@ fn pages_do_not_notice_which_worker_they_are_on_whatever_happens_to_workers_and_
         "token": TOKEN,
         "redis": { "path": redis.socket, "password": PASSWORD, "db": DB },
     });
-    play(node("workers.mjs"), &told, 7, |wish| match wish.split_once(' ').unwrap() {
+    play(node("workers.mjs"), &told, 8, |wish| match wish.split_once(' ').unwrap() {
         ("python", event) => python.publish(event),
+        ("device", document) => sync_a_device(&machine, &nginx.pages, document),
         ("stop", "redis") => redis.stop(),
         ("start", "redis") => redis.start_again(),
         ("kill", name) => workers.get_mut(name).unwrap().kill(),
+        ("stop", name) => assert!(workers.remove(name).unwrap().stop().success()),
         ("start", name) => workers.extend([start(name)]),
         other => panic!("{other:?}"),
     });
@@ -40,6 +43,16 @@ fn pages_do_not_notice_which_worker_they_are_on_whatever_happens_to_workers_and_
         let log = worker.log();
         assert!(!log.contains(PASSWORD) && !log.contains(TOKEN), "{log}");
         assert!(worker.stop().success(), "{name}: {log}");
+    }
+}
+
+/// A device with one new document.
+fn sync_a_device(machine: &Machine, url: &str, document: &str) {
+    let insert = ["insert", "device.db", "groups", document];
+    let sync = ["sync", "device.db", "--hub", url, "--token", TOKEN, "--collections", "groups"];
+    for arguments in [&insert[..], &sync[..]] {
+        let ran = Command::new(SYNCLINE).arg("db").args(arguments).current_dir(machine.at("")).output().unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     }
 }
 
