@@ -273,6 +273,9 @@ impl CliError {
                 Some("check the path; `syncline db insert`, `import` and `sync` make a database".into())
             }
             CliError::NoToken { .. } => Some("add --token TOKEN, or set SYNCLINE_TOKEN".into()),
+            CliError::Unreachable { url, .. } if url.starts_with("unix:") => {
+                Some("check the path, that the hub runs, and that you are its user or in its group".into())
+            }
             CliError::Unreachable { .. } | CliError::Sync(_) => Some(
                 "check the URL, also http or https, that the hub runs (`syncline serve`), and that this machine \
                  trusts its certificate (docs/configuration.md, HTTPS)"

@@ -129,7 +129,7 @@ impl SpaceArgs {
 /// Which hub a command talks to.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct HubArgs {
-    /// URL of the running hub [variable SYNCLINE_HUB]
+    /// URL of the running hub, for administration also unix:PATH [variable SYNCLINE_HUB]
     #[arg(long, value_name = "URL")]
     pub hub: Option<String>,
     /// Token to show to the hub [variable SYNCLINE_TOKEN]

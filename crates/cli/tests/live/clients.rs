@@ -19,7 +19,7 @@ fn npm_clients_work_by_websocket_by_polling_and_with_an_upgrade() {
     let machine = Machine::new();
     let hub = hub(&machine);
     let told = json!({ "url": hub.address, "token": TOKEN, "message_bytes": MESSAGE_BYTES });
-    play(node("pages.mjs"), &told, 25, |wish| panic!("{wish}"));
+    play(node("pages.mjs"), &told, 26, |wish| panic!("{wish}"));
     assert!(!hub.log().contains(TOKEN), "{}", hub.log());
     assert!(hub.stop().success());
 }

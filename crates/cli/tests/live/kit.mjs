@@ -113,6 +113,23 @@ export function request(at, method, path, { token, body, headers } = {}) {
   });
 }
 
+/** The bare connection below a WebSocket. */
+export function upgraded(at) {
+  const { hostname: host, port } = new URL(at);
+  const headers = {
+    connection: "Upgrade",
+    upgrade: "websocket",
+    "sec-websocket-version": "13",
+    "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+  };
+  const asked = http.get({ host, port, path: "/socket.io/?EIO=4&transport=websocket", headers });
+  return soon("a WebSocket opens", new Promise((done, fail) => {
+    asked.on("upgrade", (_, socket) => done(socket.on("error", () => {})));
+    asked.on("error", fail);
+    asked.on("response", (reply) => fail(new Error(`it is refused with ${reply.statusCode}`)));
+  }));
+}
+
 /** Publishes as an application does; gives the `seq`. */
 export async function publish(at, token, event) {
   const reply = await request(at, "POST", "/api/sync/emit", { token, body: JSON.stringify(event) });

@@ -2,7 +2,7 @@
 // client would send. The first line of standard input says where the hub is: {url, token, message_bytes}.
 
 import assert from "node:assert/strict";
-import { insert, nothingMore, publish, request, scenario, soon, told, until } from "./kit.mjs";
+import { insert, nothingMore, publish, request, scenario, soon, told, until, upgraded } from "./kit.mjs";
 
 const { url, token, message_bytes: MESSAGE_BYTES } = await told();
 const ROOMS = ["index", "files", "users", "groups", "categories", "registrators", "admin"];
@@ -189,6 +189,32 @@ await scenario("requests that no client sends are refused, each by itself", asyn
     const headers = { "content-type": "text/plain;charset=UTF-8" };
     const reply = await request(url, "POST", `${POLLING}&sid=${sid}`, { body, headers });
     assert(reply.status < 500, `${JSON.stringify(body.slice(0, 20))}: ${reply.status} ${reply.text}`);
+  }
+  await nothingMore(url, token, [page]);
+  assert.equal(page.connects, 1);
+});
+
+await scenario("what is no WebSocket frame ends its own connection", async (open) => {
+  const page = open(url, { token, transports: ["websocket"] });
+  await page.join("files");
+  const masked = (opcode, text) => Buffer.concat([Buffer.from([opcode, 0x80 | text.length, 0, 0, 0, 0]), Buffer.from(text)]);
+  for (const garbage of [
+    Buffer.from([0x81, 0x02, 0x34, 0x30]), // a client that does not mask
+    masked(0xf1, "40"), // bits that nobody agreed on
+    masked(0x83, "40"), // a kind of frame that there is not
+    masked(0x01, "40"), // a beginning without an end, and then another beginning
+    masked(0x81, "\xff\xfe"),
+    Buffer.from([0x81, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]), // longer than anything
+    Buffer.alloc(5_000, 0xff),
+    Buffer.from("GET / HTTP/1.1\r\n\r\n"),
+  ]) {
+    const socket = await upgraded(url);
+    const closed = new Promise((done) => socket.once("close", done));
+    socket.write(garbage);
+    socket.write(masked(0x81, "9"));
+    socket.write(masked(0x88, ""));
+    socket.resume();
+    await soon(`${garbage.toString("hex").slice(0, 40)} is the end`, closed);
   }
   await nothingMore(url, token, [page]);
   assert.equal(page.connects, 1);

@@ -2,7 +2,7 @@
 
 The first line of standard input says what to be: {"be": "clients", "url", "token", "message_bytes"} runs every
 scenario and prints `ok <scenario>` or why one failed; {"be": "publisher", "redis"} publishes one event for each
-further line {"event", "data", "room"} and prints `ok published`.
+further line {"event", "data" or "hex", "room"} and prints `ok published`.
 """
 
 import json
@@ -143,7 +143,8 @@ def be_publisher(where):
     manager = socketio.RedisManager(where["redis"], write_only=True)
     for line in sys.stdin:
         wish = json.loads(line)
-        manager.emit(wish["event"], wish["data"], room=wish["room"])
+        data = bytes.fromhex(wish["hex"]) if "hex" in wish else wish["data"]
+        manager.emit(wish["event"], data, room=wish["room"])
         print("ok published", flush=True)
     return False
 

@@ -115,6 +115,8 @@ await scenario("Node's emitter publishes to members on both workers", async (ope
   }
   emitter.to(["files", "users"]).emit("both", 7);
   for (const page of pages) assert.deepEqual(await page.next(), ["both", 7]);
+  emitter.to("files").emit("bytes", Buffer.from([0, 254, 255]), "and text");
+  for (const page of pages) assert.deepEqual(await page.next(), ["bytes", Buffer.from([0, 254, 255])]);
   emitter.to("nowhere").emit("files:changed", {});
   emitter.of("/other").emit("files:changed", {});
   emitter.to("files").emit("server:sync", [null]);
@@ -130,6 +132,8 @@ await scenario("python-socketio's Redis manager publishes to members on both wor
   const data = { reason: "toggled", from: "Python", text: "žluť", list: [1, null] };
   await ask(`python ${JSON.stringify({ event: "files:changed", data, room: "files" })}`);
   for (const page of pages) assert.deepEqual(await page.next(), ["files:changed", data]);
+  await ask(`python ${JSON.stringify({ event: "bytes", hex: "00feff", room: "files" })}`);
+  for (const page of pages) assert.deepEqual(await page.next(), ["bytes", Buffer.from([0, 254, 255])]);
   await ask(`python ${JSON.stringify({ event: "everybody", data: 3, room: null })}`);
   for (const page of pages) assert.deepEqual(await page.next(), ["everybody", 3]);
   await nothingMore(url, token, pages);
