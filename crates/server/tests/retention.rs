@@ -7,7 +7,8 @@ mod support;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use support::{Hub, insert, stamp};
+use support::socket::{Client, LONG};
+use support::{ADMIN, Hub, insert, stamp};
 use syncline_core::hub::{Touch, WriteSet};
 use syncline_core::model::{Lsn, Millis, NodeId, Plan, Registration, SpaceName, Traffic};
 use syncline_server::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
@@ -139,4 +140,28 @@ async fn what_has_expired_is_removed_for_own_and_foreign_readers() {
         let impostor = json!({ "node": "(hub)", "batchId": "b3", "ops": [insert(1, "a", "x")] });
         assert_eq!(hub.post("/sync/push", &impostor).await.refusal(403), "forbidden");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_is_gone_is_forgotten_and_its_changes_keep_their_author() {
+    let hub = Hub::with(|options| options.settings.retention.clients = Duration::ZERO).await;
+    let mut page = Client::connect(&hub.addr, ADMIN).await;
+    page.emit("client:info", &json!({ "clientId": "page", "collections": ["a"] })).await;
+    let event = json!({ "id": "1", "type": "insert", "collection": "a", "data": { "id": "x" }, "timestamp": 1 });
+    assert_eq!(page.call("client:sync", &json!([event])).await["success"], json!(true));
+    drop(page);
+    let names = async || {
+        let nodes = hub.get("/admin/spaces/main/nodes").await.json();
+        let names = nodes["nodes"].as_array().unwrap().iter().map(|node| node["node"].as_str().unwrap().to_owned());
+        names.filter(|name| name.starts_with("(live:")).collect::<Vec<_>>()
+    };
+    let noted = async { while names().await.len() < 2 {} };
+    tokio::time::timeout(LONG, noted).await.expect("its place is noted");
+
+    let trimmed = hub.post("/admin/spaces/main/trim", &Value::Null).await.json();
+
+    assert_eq!(trimmed["trimmed"]["clients"], json!(1), "{trimmed}");
+    assert_eq!(names().await, ["(live:page)"], "`x` is its");
+    let again = hub.post("/admin/spaces/main/trim", &Value::Null).await.json();
+    assert_eq!(again["trimmed"]["clients"], json!(0));
 }
