@@ -34,9 +34,12 @@ fn python_clients_work_by_websocket_by_polling_and_with_an_upgrade() {
 }
 
 #[test]
-fn a_hundred_pages_and_two_thousand_connections_miss_nothing() {
+fn a_hundred_pages_a_slow_one_and_two_thousand_connections_miss_nothing() {
     let machine = Machine::new();
-    let hub = hub(&machine);
-    play(node("crowd.mjs"), &json!({ "url": hub.address, "token": TOKEN }), 2, |wish| panic!("{wish}"));
+    let mut hub = Worker::on_a_port(&machine, &[]);
+    play(node("crowd.mjs"), &json!({ "url": hub.address, "token": TOKEN }), 3, |wish| {
+        assert_eq!(wish, "restart");
+        hub.restart(&machine);
+    });
     assert!(hub.stop().success());
 }

@@ -25,9 +25,20 @@ pub struct Worker {
 impl Worker {
     /// A hub on a free port.
     pub fn on_a_port(machine: &Machine, settings: &[&str]) -> Worker {
+        Worker::listening(machine, "127.0.0.1:0", settings)
+    }
+
+    /// Kills it and starts it again on its port, with the usual settings.
+    pub fn restart(&mut self, machine: &Machine) {
+        self.kill();
+        fs::remove_file(machine.at("run/ready")).unwrap();
+        *self = Worker::listening(machine, self.address.trim_start_matches("http://"), &[]);
+    }
+
+    fn listening(machine: &Machine, address: &str, settings: &[&str]) -> Worker {
         let ready = machine.at("run/ready");
         let mut command = syncline();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(machine.at("var/lib/syncline/alone"));
+        command.args(["serve", "--listen", address, "--data"]).arg(machine.at("var/lib/syncline/alone"));
         command.args(settings.iter().flat_map(|setting| ["--set", setting])).arg("--ready-file").arg(&ready);
         command.env("SYNCLINE_ADMIN_TOKEN", TOKEN);
         let mut worker = Worker::spawn(machine, "alone", command);
