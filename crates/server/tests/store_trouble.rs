@@ -31,12 +31,14 @@ async fn a_commit_that_takes_too_long_is_answered_and_its_repeat_gets_the_receip
 async fn a_full_queue_refuses_at_once_and_what_it_took_is_committed() {
     let store = FaultyStore::held();
     let hub = Arc::new(Hub::on(store.clone(), |o| o.settings.bounds.queued_pushes = 1).await);
-    let pushes: Vec<_> = (1..=5)
-        .map(|n| {
-            let hub = Arc::clone(&hub);
-            tokio::spawn(async move { hub.post("/sync/push", &push(n)).await })
-        })
-        .collect();
+    let send = |n| {
+        let hub = Arc::clone(&hub);
+        tokio::spawn(async move { hub.post("/sync/push", &push(n)).await })
+    };
+    let mut pushes = vec![send(1)];
+    // Its group is closed: those that come now are not committed with it.
+    store.begun.acquire().await.unwrap().forget();
+    pushes.extend((2..=5).map(send));
     // One is being committed, one is in the queue: the others are refused while nothing moves.
     while !hub.get("/metrics").await.text().contains(r#"syncline_refused_total{code="overloaded"} 3"#) {
         tokio::task::yield_now().await;

@@ -18,6 +18,8 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 pub struct FaultyStore {
     inner: MemoryStore,
     pub passes: Semaphore,
+    /// A permit for each commit that has begun.
+    pub begun: Semaphore,
     failure: OnceLock<fn() -> StoreError>,
     /// How often all records of a kind were read.
     pub reads_of_records: AtomicUsize,
@@ -32,6 +34,7 @@ impl FaultyStore {
         Arc::new(FaultyStore {
             inner: MemoryStore::default(),
             passes: Semaphore::new(0),
+            begun: Semaphore::new(0),
             failure: OnceLock::new(),
             reads_of_records: AtomicUsize::new(0),
             holds_record: AtomicBool::new(false),
@@ -76,6 +79,7 @@ impl Store for FaultyStore {
 
     fn commit<'a>(&'a self, space: &'a SpaceName, touch: Touch, decide: Decide) -> Answer<'a, Head> {
         Box::pin(async move {
+            self.begun.add_permits(1);
             self.passes.acquire().await.unwrap().forget();
             if let Some(failure) = self.failure.get() {
                 return Err(failure());
