@@ -1,6 +1,6 @@
 // A plain npm socket.io server, written as one writes rooms and event sync with it: the peer of the hub in the
 // part `live` of the benchmarks. It keeps nothing on disk.
-// Environment: PEER_MODULES (directory whose node_modules holds socket.io), REDIS_URL (several workers).
+// Environment: PEER_MODULES (directory whose node_modules holds socket.io), REDIS_PORT (several workers).
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 
@@ -8,8 +8,8 @@ const peer = createRequire(`${process.env.PEER_MODULES}/`);
 const { Server } = peer('socket.io');
 
 let adapter;
-if (process.env.REDIS_URL) {
-  const publisher = peer('redis').createClient({ url: process.env.REDIS_URL });
+if (process.env.REDIS_PORT) {
+  const publisher = peer('redis').createClient({ url: `redis://127.0.0.1:${process.env.REDIS_PORT}` });
   const subscriber = publisher.duplicate();
   await Promise.all([publisher.connect(), subscriber.connect()]);
   adapter = peer('@socket.io/redis-adapter').createAdapter(publisher, subscriber);

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use syncline_core::model::{CollectionName, NodeId};
 use syncline_server::auth::{DeclaredToken, TokenSpec};
 use syncline_server::store::{SqliteOptions, SqliteStore};
-use syncline_server::{Options, Server};
+use syncline_server::{Options, RedisAddress, RedisOptions, Server};
 
 /// What requests of a benchmark carry.
 pub const TOKEN: &str = "a-token-of-the-benchmark-and-of-nothing-else";
+
+/// The variable that names the port of the Redis between several hubs.
+pub const REDIS_PORT: &str = "REDIS_PORT";
 
 /// Serves until the process ends; prints the port once it accepts connections.
 ///
@@ -18,7 +21,12 @@ pub const TOKEN: &str = "a-token-of-the-benchmark-and-of-nothing-else";
 pub async fn serve(dir: &Path) -> Result<(), Box<dyn Error>> {
     let store = Arc::new(SqliteStore::open(dir, SqliteOptions::default())?);
     let spec = TokenSpec { admin: true, ..TokenSpec::named(NodeId::new("bench")?) };
+    let redis = match std::env::var(REDIS_PORT) {
+        Ok(port) => Some(RedisOptions::at(RedisAddress::Tcp("127.0.0.1".to_owned(), port.parse()?))),
+        Err(_) => None,
+    };
     let options = Options {
+        redis,
         listen: "127.0.0.1:0".to_owned(),
         default_collection: CollectionName::new("docs")?,
         tokens: vec![DeclaredToken { secret: TOKEN.to_owned(), spec }],

@@ -3,6 +3,7 @@
 
 use super::{frames, socket::head_end};
 use crate::hub::TOKEN;
+use std::collections::HashSet;
 use std::io::{Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -133,15 +134,15 @@ fn admit(
 struct Member {
     stream: TcpStream,
     bytes: Vec<u8>,
-    /// When the newest change that it knows was due.
-    newest: u64,
+    /// When the changes that it knows were due; no two at the same time.
+    known: HashSet<u64>,
 }
 
 async fn join(port: u16, hello: &str) -> Result<Member> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
     stream.write_all(frames::UPGRADE.as_bytes()).await?;
-    let mut member = Member { stream, bytes: Vec::with_capacity(2048), newest: 0 };
+    let mut member = Member { stream, bytes: Vec::with_capacity(2048), known: HashSet::new() };
     while head_end(&member.bytes).is_none() {
         member.fill().await?;
     }
@@ -205,9 +206,7 @@ impl Member {
                 self.stream.write_all(&answer).await?;
             } else {
                 for due in dues(packet).filter(|due| *due != 0) {
-                    // Order is kept, so what is not newer comes a second time.
-                    if due > self.newest {
-                        self.newest = due;
+                    if self.known.insert(due) {
                         heard.push(u32::try_from(now.saturating_sub(due) / 1_000).unwrap_or(u32::MAX));
                         tally.delivered.fetch_add(1, Ordering::Relaxed);
                     }

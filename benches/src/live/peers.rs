@@ -1,6 +1,7 @@
 //! The servers of this part as processes: hubs, npm socket.io, NebulaDB's own server where it is at
 //! hand, and Redis between two workers.
 
+use crate::hub::REDIS_PORT;
 use crate::process::Server;
 use std::error::Error;
 use std::net::{TcpListener, TcpStream};
@@ -11,8 +12,6 @@ use tempfile::TempDir;
 
 /// What is installed for the peer, as its users install it.
 const PACKAGES: [&str; 3] = ["socket.io@4.8.4", "@socket.io/redis-adapter@8.3.0", "redis@5.8.2"];
-/// The variable by which a hub of these benchmarks hears of Redis.
-pub(crate) const REDIS_URL: &str = "REDIS_URL";
 
 /// Who serves.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,8 +98,8 @@ impl Peers {
             }
         };
         match redis {
-            Some(redis) => command.env(REDIS_URL, format!("redis://127.0.0.1:{}", redis.port)),
-            None => command.env_remove(REDIS_URL),
+            Some(redis) => command.env(REDIS_PORT, redis.port.to_string()),
+            None => command.env_remove(REDIS_PORT),
         };
         Ok(Running { server: Server::spawn(&mut command)?, _dir: dir })
     }
