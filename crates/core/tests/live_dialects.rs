@@ -9,7 +9,7 @@ use syncline_core::model::{
     Meta, Millis, NodeId, Version,
 };
 use syncline_core::wire::exchange::{Telling, put_entity};
-use syncline_core::wire::live::{StateWriter, Told, read};
+use syncline_core::wire::live::{Place, StateWriter, Told, read};
 use syncline_core::wire::wise::{Holding, IsoTimes, NetDoc, net_ops};
 
 const UUID: &str = "22222222-2222-4222-8222-000000000001";
@@ -42,7 +42,7 @@ impl Space {
     }
 
     fn live(&mut self, events: &Value) {
-        let events = read(&events.to_string(), "c", &Limits::default(), |_| Ok(())).unwrap();
+        let events = read(&events.to_string(), Place::default(), "c", &Limits::default()).unwrap().received;
         let events = events.into_iter().map(|received| received.event).collect();
         self.commit(Intake::Live(LiveBatch { node: NodeId::of_live("c").unwrap(), served: self.state.head, events }));
     }

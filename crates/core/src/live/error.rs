@@ -1,7 +1,8 @@
 //! Why a query or an update cannot be carried out here.
 
 use super::{
-    CONDITIONS_MAX, IN_VALUES_MAX, LIST_GAP_MAX, PATH_NAMES_MAX, PATTERN_BYTES_MAX, PATTERN_MEMORY_MAX, QUERY_DEPTH_MAX,
+    CONDITIONS_MAX, IN_VALUES_MAX, LIST_GAP_MAX, PATH_NAMES_MAX, PATTERN_BYTES_MAX, PATTERN_MEMORY_MAX, PATTERNS_MAX,
+    QUERY_DEPTH_MAX,
 };
 use thiserror::Error;
 
@@ -23,6 +24,9 @@ pub enum Unreadable {
     /// The query has too many values in lists.
     #[error("the query lists more than {IN_VALUES_MAX} values in `$in` and `$nin`; send several smaller ones")]
     TooManyValues,
+    /// The query has too many patterns.
+    #[error("the query has more than {PATTERNS_MAX} `$regex` patterns; send several smaller ones")]
+    TooManyPatterns,
     /// The pattern asks for what takes time without bound.
     #[error("the pattern `{pattern}` uses {construct}, which the hub does not carry out; name the documents otherwise")]
     Pattern {
@@ -63,7 +67,10 @@ impl Unreadable {
     pub fn code(&self) -> &'static str {
         match self {
             Unreadable::Query => "malformed_query",
-            Unreadable::TooDeep | Unreadable::TooManyConditions | Unreadable::TooManyValues => "query_too_large",
+            Unreadable::TooDeep
+            | Unreadable::TooManyConditions
+            | Unreadable::TooManyValues
+            | Unreadable::TooManyPatterns => "query_too_large",
             Unreadable::Pattern { .. } => "unsupported_pattern",
             Unreadable::PatternTooLong { .. } | Unreadable::PatternTooLarge { .. } => "pattern_too_large",
             Unreadable::Update { .. } => "malformed_update",

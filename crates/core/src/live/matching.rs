@@ -1,10 +1,11 @@
 //! Asks a query about one document.
 
+use super::content::digest;
 use super::javascript::{compare, deep_equal, number_text, text};
 use super::pattern::Pattern;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A query, taken apart.
 #[derive(Clone, Debug)]
@@ -61,7 +62,8 @@ pub(super) enum Side {
 #[derive(Clone, Debug)]
 pub(super) struct Listed {
     texts: BTreeSet<String>,
-    others: Vec<Value>,
+    /// The others by their digest.
+    others: BTreeMap<u64, Vec<Value>>,
 }
 
 impl Node {
@@ -160,7 +162,14 @@ impl Test {
 impl Listed {
     pub fn of(list: &[Value]) -> Listed {
         let texts = list.iter().filter_map(|value| value.as_str().map(str::to_owned)).collect();
-        Listed { texts, others: list.iter().filter(|value| !value.is_string()).cloned().collect() }
+        let mut others = BTreeMap::<u64, Vec<Value>>::new();
+        for value in list.iter().filter(|value| !value.is_string()) {
+            let alike = others.entry(digest(value)).or_default();
+            if !alike.contains(value) {
+                alike.push(value.clone());
+            }
+        }
+        Listed { texts, others }
     }
 
     /// A list meets it by one of its elements.
@@ -175,12 +184,16 @@ impl Listed {
     fn holds(&self, value: &Value) -> bool {
         match value {
             Value::String(text) => self.texts.contains(text),
-            other => self.others.iter().any(|operand| deep_equal(other, operand)),
+            _ if self.others.is_empty() => false,
+            other => {
+                let alike = self.others.get(&digest(other)).map(Vec::as_slice).unwrap_or_default();
+                alike.iter().any(|operand| deep_equal(other, operand))
+            }
         }
     }
 
     fn ids(&self) -> BTreeSet<String> {
-        self.texts.iter().cloned().chain(self.others.iter().filter_map(id_text)).collect()
+        self.texts.iter().cloned().chain(self.others.values().flatten().filter_map(id_text)).collect()
     }
 }
 

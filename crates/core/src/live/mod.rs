@@ -37,7 +37,9 @@ pub const IN_VALUES_MAX: usize = 100_000;
 /// Bytes of a `$regex` pattern.
 pub const PATTERN_BYTES_MAX: usize = 1_000;
 /// The memory that a compiled pattern may take, in bytes.
-pub const PATTERN_MEMORY_MAX: usize = 1 << 20;
+pub const PATTERN_MEMORY_MAX: usize = 256 << 10;
+/// Patterns in one query.
+pub const PATTERNS_MAX: usize = 50;
 /// How many elements an update may add to a list by naming a place behind its end.
 pub const LIST_GAP_MAX: usize = 1_000;
 
@@ -54,6 +56,7 @@ pub const LIST_GAP_MAX: usize = 1_000;
 #[derive(Clone, Debug)]
 pub struct Query {
     root: Node,
+    patterns: usize,
 }
 
 impl Query {
@@ -62,13 +65,14 @@ impl Query {
     /// # Errors
     /// [`Unreadable`]: not a query, over a limit, or with a pattern that cannot be carried out here.
     pub fn parse(query: &Value) -> Result<Query, Unreadable> {
-        Ok(Query { root: parse::query(query)? })
+        let (root, patterns) = parse::query(query)?;
+        Ok(Query { root, patterns })
     }
 
     /// The document with this id and no other.
     #[must_use]
     pub fn of_id(id: &Value) -> Query {
-        Query { root: Node::of_id(id) }
+        Query { root: Node::of_id(id), patterns: 0 }
     }
 
     /// Whether a document is meant, in the shape that the client knows (see [`view`]).
@@ -81,6 +85,12 @@ impl Query {
     #[must_use]
     pub fn matches_stored(&self, body: &str) -> bool {
         view(body).is_some_and(|document| self.matches(&document))
+    }
+
+    /// How many patterns it has.
+    #[must_use]
+    pub fn patterns(&self) -> usize {
+        self.patterns
     }
 
     /// The ids, as text, of which every document that is meant has one; `None`: it may have any.

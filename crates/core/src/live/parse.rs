@@ -2,18 +2,20 @@
 
 use super::matching::{Condition, Listed, Node, Side, Test};
 use super::pattern::Pattern;
-use super::{CONDITIONS_MAX, IN_VALUES_MAX, QUERY_DEPTH_MAX, Unreadable, check_path, javascript};
+use super::{CONDITIONS_MAX, IN_VALUES_MAX, PATTERNS_MAX, QUERY_DEPTH_MAX, Unreadable, check_path, javascript};
 use serde_json::{Map, Value};
 
-/// Reads a whole query.
-pub(super) fn query(query: &Value) -> Result<Node, Unreadable> {
-    Reader { conditions: 0, values: 0 }.query(query, 0)
+/// Reads a whole query; tells how many patterns it has.
+pub(super) fn query(query: &Value) -> Result<(Node, usize), Unreadable> {
+    let mut reader = Reader { conditions: 0, values: 0, patterns: 0 };
+    Ok((reader.query(query, 0)?, reader.patterns))
 }
 
 /// What has been read so far, against the limits.
 struct Reader {
     conditions: usize,
     values: usize,
+    patterns: usize,
 }
 
 impl Reader {
@@ -80,7 +82,7 @@ impl Reader {
             "$lte" => compare(Side::LessOrEqual),
             "$in" => Ok(Test::In(self.list(operand)?)),
             "$nin" => Ok(Test::NotIn(self.list(operand)?)),
-            "$regex" => Ok(Test::Pattern(Pattern::new(&javascript::text(Some(operand)))?)),
+            "$regex" => Ok(Test::Pattern(self.pattern(operand)?)),
             "$exists" => Ok(Test::Exists(javascript::truthy(operand))),
             field => {
                 check_path(field)?;
@@ -93,6 +95,14 @@ impl Reader {
         let Value::Array(list) = operand else { return Ok(None) };
         self.values += list.len();
         if self.values > IN_VALUES_MAX { Err(Unreadable::TooManyValues) } else { Ok(Some(Listed::of(list))) }
+    }
+
+    fn pattern(&mut self, operand: &Value) -> Result<Pattern, Unreadable> {
+        self.patterns += 1;
+        if self.patterns > PATTERNS_MAX {
+            return Err(Unreadable::TooManyPatterns);
+        }
+        Pattern::new(&javascript::text(Some(operand)))
     }
 
     fn enter(&mut self, depth: usize) -> Result<(), Unreadable> {

@@ -29,7 +29,9 @@ impl Pattern {
                 return Err(Unreadable::Pattern { pattern: pattern.to_owned(), construct });
             }
         };
-        match RegexBuilder::new(&rewritten).size_limit(PATTERN_MEMORY_MAX).build() {
+        // The second limit is on what is remembered while texts are looked through.
+        let mut builder = RegexBuilder::new(&rewritten);
+        match builder.size_limit(PATTERN_MEMORY_MAX).dfa_size_limit(PATTERN_MEMORY_MAX).build() {
             Ok(compiled) => Ok(Pattern { compiled: Some(compiled) }),
             Err(regex::Error::Syntax(_)) => Ok(Pattern { compiled: None }),
             Err(_) => Err(Unreadable::PatternTooLarge { pattern: pattern.to_owned() }),

@@ -171,9 +171,29 @@ fn what_a_pattern_may_not_do_is_named() {
     }
     assert_eq!(code(&"x".repeat(1_001)), Some("pattern_too_large"));
     assert_eq!(code("((a{100}){100}){100}"), Some("pattern_too_large"));
-    assert_eq!(code("(a+)+$"), None);
+    assert_eq!(code(r"\w{15000}"), Some("pattern_too_large"));
+    for honest in [
+        "(a+)+$",
+        "^.{1,60}$",
+        r"^\S{2,60}@\S{2,60}\.[a-z]{2,10}$",
+        r"^\d{4}-\d{2}-\d{2}T.*Z$",
+        "^(ann|bob|[^x]{1,80})",
+    ] {
+        assert_eq!(code(honest), None, "{honest}");
+    }
     let bomb = json!({ "s": { "$regex": "^(a+)+$" } });
     assert!(!meant(&bomb, &json!({ "s": format!("{}b", "a".repeat(100_000)) })));
+}
+
+#[test]
+fn a_long_list_of_numbers_is_asked_quickly() {
+    let listed = Query::parse(&json!({ "n": { "$in": (0..100_000).collect::<Vec<_>>() } })).unwrap();
+    let outside = json!({ "n": (100_000..110_000).collect::<Vec<_>>() });
+    // One by one, these would be a billion comparisons.
+    assert!(!listed.matches(&outside));
+    for (list, value) in [(json!([1, 2]), json!(2.0)), (json!([-0.0]), json!(0)), (json!([{ "0": 1 }]), json!([[1]]))] {
+        assert!(meant(&json!({ "n": { "$in": list } }), &json!({ "n": value })), "{list}");
+    }
 }
 
 #[test]
@@ -181,6 +201,8 @@ fn queries_over_a_limit_are_refused_by_name() {
     let code = |query: &Value| Query::parse(query).err().map(|why| why.code());
     let deep = (0..100).fold(json!({}), |query, _| json!({ "$and": [query] }));
     assert_eq!(code(&deep), Some("query_too_large"));
+    let patterns = |many: usize| json!({ "$or": vec![json!({ "s": { "$regex": "a" } }); many] });
+    assert_eq!((code(&patterns(50)), code(&patterns(51))), (None, Some("query_too_large")));
     let wide: Map<String, Value> = (0..4_000).map(|n| (format!("f{n}"), json!(n))).collect();
     assert_eq!(code(&Value::Object(wide)), Some("query_too_large"));
     let long = json!({ "id": { "$in": (0..100_001).collect::<Vec<u32>>() } });

@@ -78,6 +78,15 @@ impl LiveEvent {
         }
     }
 
+    /// How many patterns its query has.
+    #[must_use]
+    pub fn patterns(&self) -> usize {
+        match &self.edit {
+            LiveEdit::Update { query, .. } | LiveEdit::Remove { query, .. } => query.patterns(),
+            LiveEdit::Insert { .. } | LiveEdit::Unusable(_) => 0,
+        }
+    }
+
     /// Takes the documents that were found for [`LiveEvent::unresolved`].
     pub fn resolve(&mut self, found: BTreeSet<DocId>) {
         if let LiveEdit::Update { candidates, .. } | LiveEdit::Remove { candidates, .. } = &mut self.edit {

@@ -1,5 +1,6 @@
 //! The hub's log as a storage of events: each change is the insert of what stands after it, or a removal.
 
+use crate::dialect::live::resolve;
 use crate::error::ServerError;
 use crate::events::{EventKind, SyncEvent, SyncStorage};
 use crate::hub::Space;
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::live::view;
 use syncline_core::model::{Author, LiveBatch, Lsn, Millis, NodeId};
-use syncline_core::wire::live::{BY_QUERY, HUB_CLIENT, read_value};
+use syncline_core::wire::live::{BY_QUERY, HUB_CLIENT, Place, read};
 
 pub(super) struct LogStorage(pub Arc<Space>);
 
@@ -59,14 +60,16 @@ pub(super) async fn save(space: &Space, events: Vec<SyncEvent>) -> Result<(), Se
     for run in events.chunk_by(|a, b| a.client_id == b.client_id) {
         let client = run.first().map(|event| event.client_id.clone()).unwrap_or_default();
         let list = Value::Array(run.iter().map(|event| json!(event)).collect());
-        for one in read_value(&list, &client, &limits, |_| Ok(()))? {
-            let mut event = one.event;
-            if let Some((collection, query)) = event.unresolved() {
-                let found = crate::dialect::live::meant(space, collection, query).await?;
-                event.resolve(found);
+        let (text, mut place) = (list.to_string(), Some(Place::default()));
+        while let Some(from) = place {
+            let piece = read(&text, from, &client, &limits)?;
+            place = piece.rest;
+            for one in piece.received {
+                let mut event = one.event;
+                resolve(space, &mut event).await?;
+                let batch = LiveBatch { node: NodeId::of_live(&client)?, served: Lsn::ZERO, events: vec![event] };
+                space.push_live(batch, None).await?;
             }
-            let batch = LiveBatch { node: NodeId::of_live(&client)?, served: Lsn::ZERO, events: vec![event] };
-            space.push_live(batch, None).await?;
         }
     }
     Ok(())

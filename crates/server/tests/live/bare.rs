@@ -197,7 +197,8 @@ async fn whatever_is_sent_is_answered_with_an_object() {
     let odd = json!([null, 5, [], {}, { "type": "insert" }, insert("no/such", &json!({ "id": "x" })),
         insert("users", &json!({ "id": "x", "_id": "y" })), insert("users", &json!({ "id": {} })),
         update("users", &json!(null), &json!(null)), update("users", &json!([]), &json!(5)),
-        delete("users", &json!({ "id": { "$regex": "(a+)+$" } })), insert("users", &json!({ "id": "good" }))]);
+        delete("users", &json!({ "id": { "$regex": "(a+)+$" } })),
+        delete("users", &json!({ "$or": vec![json!({ "id": { "$regex": "\\w{40}" } }); 51] })), insert("users", &json!({ "id": "good" }))]);
     assert_eq!(a.call("client:sync", &odd).await, json!({ "success": true }), "a refusal would block the client");
     let (name, told) = a.event().await;
     assert_eq!(name, "error");
@@ -253,6 +254,39 @@ async fn a_large_backlog_is_taken() {
         got += heard(&mut b).await.len();
     }
     assert_eq!(got, 6_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_in_a_long_list_means_what_stands_by_then() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    let some = |range: std::ops::Range<u32>| range.map(|n| insert("users", &json!({ "id": format!("d{n}"), "n": n })));
+    let mut list: Vec<Value> = some(0..1_500).collect();
+    list.push(delete("users", &json!({ "n": { "$gte": 0 } })));
+    list.extend(some(1_500..3_000));
+    list.push(delete("users", &json!({ "n": { "$gte": 1_510 } })));
+    assert_eq!(sync(&mut a, &list).await, json!({ "success": true }));
+    assert_eq!(sync(&mut a, &list).await, json!({ "success": true }), "a repeat");
+
+    let mut b = registered(&hub, "b", &["users"]).await;
+    let mut got = Vec::new();
+    while got.len() < 10 {
+        got.extend(heard(&mut b).await);
+    }
+    assert!(got.len() == 10 && got.iter().all(|document| document["n"].as_u64() >= Some(1_500)), "{got:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage_of_any_length_is_one_row_of_the_quarantine() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    let good = insert("users", &json!({ "id": "good" }));
+    let said = a.call("client:sync", &json!([vec![json!(0); 300_000], vec![good]].concat())).await;
+    assert_eq!(said, json!({ "success": true }));
+    let rows = hub.get("/admin/spaces/main/quarantine").await.json();
+    assert_eq!(rows["quarantine"].as_array().unwrap().len(), 1, "{rows}");
+    let mut b = registered(&hub, "b", &["users"]).await;
+    assert_eq!(heard(&mut b).await, [json!({ "id": "good" })]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

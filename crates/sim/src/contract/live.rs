@@ -6,11 +6,11 @@ use super::pen::{self, collection, id, node, open, scan, write};
 use serde_json::{Value, json};
 use syncline_core::hub::{Fate, LiveTaken, Reply};
 use syncline_core::model::{Author, Intake, Limits, LiveBatch, Lsn, Millis, NodeId};
-use syncline_core::wire::live::read;
+use syncline_core::wire::live::{Place, read};
 use syncline_server::store::{ListQuery, Scan, Trim};
 
 async fn report(store: &super::AnyStore, client: &str, served: u64, events: &Value) -> LiveTaken {
-    let received = read(&events.to_string(), client, &Limits::default(), |_| Ok(())).expect("a list");
+    let received = read(&events.to_string(), Place::default(), client, &Limits::default()).expect("a list").received;
     let events = received.into_iter().map(|received| received.event).collect();
     let node = NodeId::of_live(client).expect("a client id");
     match decided(store, Intake::Live(LiveBatch { node, served: Lsn(served), events })).await {

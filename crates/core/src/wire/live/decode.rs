@@ -2,7 +2,7 @@
 //! reason. A client keeps its list until it is accepted, so nothing in it may stop the rest.
 
 use super::{BY_QUERY, MARK};
-use crate::live::{Query, Unreadable, Update, digest, number_text, view};
+use crate::live::{PATTERNS_MAX, Query, Unreadable, Update, digest, number_text, view};
 use crate::model::{
     Body, CollectionName, DocId, Fields, Limits, LiveEdit, LiveEvent, Malformed, Millis, Rejection, Value as RawText,
 };
@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// One element of a message.
 #[derive(Clone, Debug)]
@@ -22,36 +23,8 @@ pub struct Received {
     pub mark: Option<u64>,
     /// Of an insert: [`digest`] of its document.
     pub digest: Option<u64>,
-}
-
-/// Reads the list of a `client:sync` message. `client`: who sends; ids of events are its own. `accept` says why events
-/// of a collection are not allowed.
-///
-/// # Errors
-/// [`Malformed::Json`] when it is no list.
-pub fn read(
-    text: &str,
-    client: &str,
-    limits: &Limits,
-    accept: impl Fn(&CollectionName) -> Result<(), Rejection>,
-) -> Result<Vec<Received>, Malformed> {
-    let list: Vec<&RawValue> =
-        serde_json::from_str(text).map_err(|_| Malformed::json("client:sync", "must be a list of events"))?;
-    let reader = Reader { client, limits, accept: &accept };
-    Ok(list.into_iter().map(|raw| reader.element(raw)).collect())
-}
-
-/// As [`read`], from a value that was read already: numbers are then spelled as Rust does.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_value(
-    list: &Value,
-    client: &str,
-    limits: &Limits,
-    accept: impl Fn(&CollectionName) -> Result<(), Rejection>,
-) -> Result<Vec<Received>, Malformed> {
-    if list.is_array() { read(&list.to_string(), client, limits, accept) } else { read("null", client, limits, accept) }
+    /// Where the element stands in the text of its message.
+    pub place: Range<usize>,
 }
 
 /// The parts of an event as text.
@@ -75,10 +48,14 @@ struct Parts<'a> {
     timestamp: Option<&'a RawValue>,
 }
 
-struct Reader<'a> {
-    client: &'a str,
-    limits: &'a Limits,
-    accept: &'a dyn Fn(&CollectionName) -> Result<(), Rejection>,
+/// Makes events of elements.
+pub(super) struct Reader<'a> {
+    /// Who sends.
+    pub client: &'a str,
+    /// What one event may weigh.
+    pub limits: &'a Limits,
+    /// How many patterns were read: they take the most time.
+    pub patterns: usize,
 }
 
 /// An edit with what the dialect needs to know it again.
@@ -89,7 +66,13 @@ struct Edited {
 }
 
 impl Reader<'_> {
-    fn element(&self, raw: &RawValue) -> Received {
+    /// The event of an element that stands at `start` of its message.
+    pub fn element(&mut self, start: usize, raw: &RawValue) -> Received {
+        let (event, mark, digest) = self.event(raw);
+        Received { event, mark, digest, place: start..start + raw.get().len() }
+    }
+
+    fn event(&mut self, raw: &RawValue) -> (LiveEvent, Option<u64>, Option<u64>) {
         let parts = if raw.get().starts_with('{') { serde_json::from_str::<Parts<'_>>(raw.get()).ok() } else { None };
         let Some(parts) = parts else { return self.unusable(raw, None, wrong("event", "must be an object")) };
         let collection = text::<CollectionName>(parts.collection, "collection");
@@ -99,31 +82,34 @@ impl Reader<'_> {
         };
         let key = self.key(id.get());
         let time = parts.timestamp.and_then(|time| millis(time.get()));
-        match collection.and_then(|name| (self.accept)(&name)).and_then(|()| self.edit(&parts, raw)) {
+        match collection.and_then(|_| self.edit(&parts, raw)) {
             Ok(Edited { edit, mark, digest }) => {
                 let raw = if matches!(edit, LiveEdit::Insert { .. }) { String::new() } else { raw.get().to_owned() };
-                Received { event: LiveEvent { key, collection: known, time, edit, raw }, mark, digest }
+                (LiveEvent { key, collection: known, time, edit, raw }, mark, digest)
             }
             Err(why) => {
                 let edit = LiveEdit::Unusable(why);
-                let event = LiveEvent { key, collection: known, time, edit, raw: raw.get().to_owned() };
-                Received { event, mark: None, digest: None }
+                (LiveEvent { key, collection: known, time, edit, raw: raw.get().to_owned() }, None, None)
             }
         }
     }
 
     /// An element without an identity of its own is known by its text.
-    fn unusable(&self, raw: &RawValue, collection: Option<CollectionName>, why: Rejection) -> Received {
+    fn unusable(
+        &self,
+        raw: &RawValue,
+        collection: Option<CollectionName>,
+        why: Rejection,
+    ) -> (LiveEvent, Option<u64>, Option<u64>) {
         let (key, raw) = (self.key(raw.get()), raw.get().to_owned());
-        let event = LiveEvent { key, collection, time: None, edit: LiveEdit::Unusable(why), raw };
-        Received { event, mark: None, digest: None }
+        (LiveEvent { key, collection, time: None, edit: LiveEdit::Unusable(why), raw }, None, None)
     }
 
     fn key(&self, id: &str) -> [u8; 16] {
         fnv128(&[b"live", self.client.as_bytes(), id.as_bytes()])
     }
 
-    fn edit(&self, parts: &Parts<'_>, raw: &RawValue) -> Result<Edited, Rejection> {
+    fn edit(&mut self, parts: &Parts<'_>, raw: &RawValue) -> Result<Edited, Rejection> {
         let kind: String = json(parts.kind, "type").map_err(|_| unknown_type())?;
         if kind == "insert" {
             return self.insert(parts);
@@ -165,7 +151,7 @@ impl Reader<'_> {
         Ok(Edited { edit: LiveEdit::Insert { id, body }, mark: None, digest })
     }
 
-    fn update(&self, parts: &Parts<'_>) -> Result<Edited, Rejection> {
+    fn update(&mut self, parts: &Parts<'_>) -> Result<Edited, Rejection> {
         let (query, mark) = self.query(parts)?;
         let update = match (parts.update, parts.data) {
             (Some(update), _) => Update::parse(&json(Some(update), "update")?).map_err(|why| unreadable(&why))?,
@@ -181,11 +167,14 @@ impl Reader<'_> {
     }
 
     /// The documents that an event means: by its query, or by the id of one.
-    fn query(&self, parts: &Parts<'_>) -> Result<(Query, Option<u64>), Rejection> {
+    fn query(&mut self, parts: &Parts<'_>) -> Result<(Query, Option<u64>), Rejection> {
         if let Some(query) = parts.query {
             let query: Value = json(Some(query), "query")?;
             let mark = query.get("$and").and_then(|_| query.get(MARK)?.as_u64());
-            return Ok((Query::parse(&query).map_err(|why| unreadable(&why))?, mark));
+            let parsed = Query::parse(&query);
+            // Where the reading of a refused one ended, nobody knows.
+            self.patterns += parsed.as_ref().map_or(PATTERNS_MAX, Query::patterns);
+            return Ok((parsed.map_err(|why| unreadable(&why))?, mark));
         }
         let missing = || wrong("query", "must be an object, or `documentId` the id of a document");
         let id: Value = json(parts.document_id, "documentId").map_err(|_| missing())?;

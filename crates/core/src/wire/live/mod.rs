@@ -4,11 +4,13 @@
 
 mod decode;
 mod encode;
+mod list;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{Received, read, read_value};
+pub use decode::Received;
 pub use encode::{StateWriter, Stated, Told};
+pub use list::{Piece, Place, read};
 
 /// The key beside `$and` by which a query of the hub is known when a client echoes it. Clients do not look at it.
 pub const MARK: &str = "__syncline";

@@ -1,8 +1,8 @@
 //! Lists of events in and out: recorded ones, odd ones, and anything at all.
 
-use super::{HUB_CLIENT, MARK, Received, StateWriter, Stated, Told, read, read_value};
+use super::{HUB_CLIENT, MARK, Place, Received, StateWriter, Stated, Told, read};
 use crate::live::{Query, digest, view};
-use crate::model::{CollectionName, Limits, LiveEdit, Lsn, Malformed, Millis, Rejection};
+use crate::model::{Limits, LiveEdit, Lsn, Malformed, Millis};
 use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
@@ -13,12 +13,18 @@ fn vector(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn any_collection(_: &CollectionName) -> Result<(), Rejection> {
-    Ok(())
+fn whole(text: &str, client: &str, limits: &Limits) -> Result<Vec<Received>, Malformed> {
+    let (mut all, mut place) = (Vec::new(), Some(Place::default()));
+    while let Some(from) = place {
+        let piece = read(text, from, client, limits)?;
+        all.extend(piece.received);
+        place = piece.rest;
+    }
+    Ok(all)
 }
 
 fn received(list: &Value) -> Vec<Received> {
-    read(&list.to_string(), CLIENT, &Limits::default(), any_collection).unwrap()
+    whole(&list.to_string(), CLIENT, &Limits::default()).unwrap()
 }
 
 fn one(event: &Value) -> Received {
@@ -67,7 +73,7 @@ fn every_recorded_event_is_read_as_it_was_meant() {
     }
     let keys: std::collections::BTreeSet<_> = received.iter().map(|received| received.event.key).collect();
     assert_eq!(keys.len(), 14);
-    let again = read_value(&events, CLIENT, &Limits::default(), any_collection).unwrap();
+    let again = self::received(&events);
     assert!(again.iter().zip(&received).all(|(a, b)| a.event.key == b.event.key && a.digest == b.digest));
 }
 
@@ -167,7 +173,7 @@ fn the_document_id_form_means_one_document() {
 fn ids_are_texts_or_numbers_and_stand_once() {
     let stored = |data: &str| {
         let text = format!(r#"[{{"id":"e","type":"insert","collection":"c","data":{data}}}]"#);
-        match read(&text, CLIENT, &Limits::default(), any_collection).unwrap().remove(0).event.edit {
+        match whole(&text, CLIENT, &Limits::default()).unwrap().remove(0).event.edit {
             LiveEdit::Insert { id, body } => format!("{id} {}", body.text()),
             LiveEdit::Unusable(why) => why.code,
             other => panic!("{other:?}"),
@@ -214,7 +220,7 @@ fn what_is_wrong_with_an_element_is_said_and_stops_no_other() {
     let limits = Limits { document_bytes: 1_000, ..Limits::default() };
     for (bad, expected) in cases {
         let text = json!([good, bad, good]).to_string();
-        let received = read(&text, CLIENT, &limits, any_collection).unwrap();
+        let received = whole(&text, CLIENT, &limits).unwrap();
         let LiveEdit::Unusable(why) = &received[1].event.edit else { panic!("{bad}") };
         assert_eq!(why.code, expected, "{bad}");
         assert_eq!(received[1].event.raw, bad.to_string(), "the quarantine shows it as it was sent");
@@ -226,26 +232,61 @@ fn what_is_wrong_with_an_element_is_said_and_stops_no_other() {
 #[test]
 fn only_what_is_no_list_is_refused_as_a_whole() {
     for text in ["null", "{}", "\"x\"", "7", "", "[", "[1,", "\u{0}"] {
-        let refused = read(text, CLIENT, &Limits::default(), any_collection);
+        let refused = whole(text, CLIENT, &Limits::default());
         assert!(matches!(refused, Err(Malformed::Json { .. })), "{text}");
     }
     assert!(received(&json!([])).is_empty());
-    assert!(read_value(&json!({}), CLIENT, &Limits::default(), any_collection).is_err());
 }
 
 #[test]
-fn a_collection_that_is_not_allowed_is_set_aside_with_the_reason_given() {
-    let list = json!([event("insert", json!({ "data": { "id": "a" } }))]).to_string();
-    let why = Rejection { code: "forbidden".into(), reason: "not yours".into() };
-    let received = read(&list, CLIENT, &Limits::default(), |_| Err(why.clone())).unwrap().remove(0);
-    assert!(matches!(received.event.edit, LiveEdit::Unusable(given) if given == why));
-    assert!(received.event.collection.is_some(), "a person finds it under its collection");
+fn a_long_list_is_read_in_pieces_and_each_element_once() {
+    let insert = |n: usize| event("insert", json!({ "id": format!("e{n}"), "data": { "id": n } })).to_string();
+    let list = format!(" [ {} ]\n", (0..2_500).map(insert).collect::<Vec<_>>().join(" ,\n"));
+    let (mut sizes, mut ids, mut place) = (Vec::new(), Vec::new(), Some(Place::default()));
+    while let Some(from) = place {
+        let piece = read(&list, from, CLIENT, &Limits::default()).unwrap();
+        sizes.push(piece.received.len());
+        for one in piece.received {
+            let spelled: Value = serde_json::from_str(&list[one.place.clone()]).unwrap();
+            let LiveEdit::Insert { id, .. } = one.event.edit else { panic!("an insert") };
+            assert_eq!(spelled["data"]["id"].to_string(), id.as_str());
+            ids.push(id.as_str().to_owned());
+        }
+        place = piece.rest;
+    }
+    assert_eq!(sizes, [1_000, 1_000, 500]);
+    assert_eq!(ids, (0..2_500).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_same_garbage_again_and_again_is_one_event() {
+    let list = format!("[{}0]", "0,".repeat(100_000));
+    let piece = read(&list, Place::default(), CLIENT, &Limits::default()).unwrap();
+    assert_eq!((piece.received.len(), piece.rest), (1, None));
+}
+
+#[test]
+fn a_piece_ends_with_its_patterns() {
+    let fields = |many: usize| (0..many).map(|n| (format!("a{n}"), json!({ "$regex": "\\w{40}" }))).collect::<Value>();
+    let asks = |n: usize, many: usize| event("delete", json!({ "id": format!("e{n}"), "query": fields(many) }));
+    let list = json!([asks(0, 30), asks(1, 30), asks(2, 51), asks(3, 1)]).to_string();
+    let (mut codes, mut place) = (Vec::new(), Some(Place::default()));
+    while let Some(from) = place {
+        let piece = read(&list, from, CLIENT, &Limits::default()).unwrap();
+        let code = |one: &Received| match &one.event.edit {
+            LiveEdit::Unusable(why) => why.code.clone(),
+            _ => "read".to_owned(),
+        };
+        codes.push(piece.received.iter().map(code).collect::<Vec<_>>());
+        place = piece.rest;
+    }
+    assert_eq!(codes, [vec!["read", "read"], vec!["query_too_large"], vec!["read"]]);
 }
 
 #[test]
 fn the_same_id_of_another_client_is_another_event() {
     let list = json!([event("insert", json!({ "data": { "id": "a" } }))]).to_string();
-    let key = |client: &str| read(&list, client, &Limits::default(), any_collection).unwrap()[0].event.key;
+    let key = |client: &str| whole(&list, client, &Limits::default()).unwrap()[0].event.key;
     assert_ne!(key("a"), key("b"));
     assert_eq!(key("a"), key("a"));
 }
@@ -264,7 +305,7 @@ proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in ".{0,200}", brackets in r#"[\[\]{}",:a-c0-9 ]{0,100}"#) {
         for text in [text.as_str(), brackets.as_str(), &format!("[{brackets}]"), &format!("[{{{brackets}}}]")] {
-            if let Ok(list) = read(text, CLIENT, &Limits::default(), any_collection) {
+            if let Ok(list) = whole(text, CLIENT, &Limits::default()) {
                 prop_assert!(list.iter().all(|element| element.mark.is_none()));
             }
         }
@@ -279,7 +320,7 @@ proptest! {
         let cut = cut % bytes.len();
         bytes[cut] = put;
         if let Ok(text) = String::from_utf8(bytes)
-            && let Ok(list) = read(&text, CLIENT, &Limits::default(), any_collection)
+            && let Ok(list) = whole(&text, CLIENT, &Limits::default())
         {
             prop_assert!(list.len() <= 2);
         }

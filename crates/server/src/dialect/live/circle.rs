@@ -1,6 +1,7 @@
 //! The live clients of one space.
 
 use super::feed::Feed;
+use super::lists::Toil;
 use super::mail::{Mail, Mailbox};
 use super::places::Places;
 use crate::app::App;
@@ -18,15 +19,16 @@ pub(super) struct Circle {
     pub(super) space: Arc<Space>,
     pub(super) feed: Arc<Feed>,
     pub(super) places: Places,
+    pub(super) toil: Arc<Toil>,
     clients: Mutex<HashMap<NodeId, Mailbox>>,
     opened: Instant,
 }
 
 impl Circle {
-    pub(super) fn open(app: Weak<App>, space: Arc<Space>) -> Arc<Circle> {
+    pub(super) fn open(app: Weak<App>, space: Arc<Space>, toil: Arc<Toil>) -> Arc<Circle> {
         let feed = Feed::start(Arc::clone(&space));
         let places = Places::new(Arc::clone(&space));
-        Arc::new(Circle { app, space, feed, places, clients: Mutex::default(), opened: Instant::now() })
+        Arc::new(Circle { app, space, feed, places, toil, clients: Mutex::default(), opened: Instant::now() })
     }
 
     /// Hands mail to a client, whose task begins with its first mail by `start`. `None`: the hub is gone.

@@ -7,25 +7,25 @@
 use super::client::Client;
 use super::flight::Runway;
 use super::mail::Events;
-use super::pages::meant;
 use super::parcel::Echo;
 use crate::auth::{Access, Grant};
 use crate::error::ServerError;
 use crate::events::SyncEvent;
 use crate::hub::Pushed;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::hub::{DocKey, Fate, LiveTaken, Reply};
-use syncline_core::model::{Limits, LiveBatch, LiveEdit, LiveEvent, Lsn, NodeId, Rejection};
-use syncline_core::wire::{self, live::Received};
+use syncline_core::live::PATTERNS_MAX;
+use syncline_core::model::{LiveBatch, LiveEdit, LiveEvent, Lsn, Rejection};
+use syncline_core::wire::live::{Place, Received};
 use tokio::time::Instant;
 
-/// Longer lists are read beside the tasks that serve connections.
-const BIG_BYTES: usize = 64 << 10;
-/// Events in one commit, so that others get their turn.
+/// Documents that the events of one commit name, so that others get their turn.
 const EVENTS_PER_COMMIT: usize = 1_000;
+/// Bytes of a list after which its events are committed.
+const BYTES_PER_COMMIT: usize = 4 << 20;
 /// How often a commit is tried that found no room, and how long is waited before.
 const TRIES: u32 = 4;
 const TRY_DELAY: Duration = Duration::from_millis(100);
@@ -41,44 +41,100 @@ struct Sifted {
     stored: Vec<SyncEvent>,
     /// Whether one changes what is on its way to the client.
     crosses: bool,
+    /// What the events take in memory, about.
+    bytes: usize,
+    patterns: usize,
+}
+
+impl Sifted {
+    fn is_full(&self) -> bool {
+        self.events.len() >= EVENTS_PER_COMMIT || self.bytes >= BYTES_PER_COMMIT || self.patterns >= PATTERNS_MAX
+    }
+}
+
+/// What is being taken in, of lists that came together.
+#[derive(Default)]
+struct Intake {
+    /// What the client had when they came.
+    served: Lsn,
+    sifted: Sifted,
+    causes: Causes,
+}
+
+/// Why events were set aside.
+#[derive(Default)]
+struct Causes {
+    told: Vec<String>,
+    untold: usize,
+}
+
+impl Causes {
+    fn add(&mut self, cause: String) {
+        if self.told.len() < CAUSES_TOLD { self.told.push(cause) } else { self.untold += 1 }
+    }
+}
+
+/// Why a list was not taken in.
+enum Untaken {
+    NoList(String),
+    Uncommitted(ServerError),
 }
 
 impl Client {
     /// Reads, commits and answers lists that came together.
     pub(super) async fn take_in(&mut self, lists: Vec<Events>) {
         let Some(first) = lists.first() else { return };
-        let Some(grant) = first.line.caller.grant.clone() else { return };
+        let Some(grant) = first.line.caller.grant.clone() else {
+            return lists.into_iter().for_each(|list| answer(list, Err("Authentication token required".to_owned())));
+        };
         if let Err(error) = self.app.tokens.check_again(&grant) {
             lists.into_iter().for_each(|list| answer(list, Err(error.to_string())));
             return self.dismiss(&error);
         }
         let served = self.reading.as_ref().map_or(Lsn::ZERO, super::due::Reading::served);
-        let (mut sifted, mut good) = (Sifted::default(), Vec::new());
+        let (mut intake, mut good, mut outcome) = (Intake { served, ..Intake::default() }, Vec::new(), Ok(()));
         for list in lists {
-            let text = self.unread(&list.text);
-            self.previous = Some((Arc::clone(&list.text), Instant::now()));
-            let kept = self.app.options.event_storage.is_some().then(|| text.clone());
-            match read(text, self.node.clone(), self.app.options.settings.limits).await {
-                Ok(heard) => {
-                    self.sift(heard, kept.as_deref(), &grant, &mut sifted).await;
-                    good.push(list);
+            if outcome.is_ok() {
+                match self.take(&list.text, &grant, &mut intake).await {
+                    Ok(()) => {}
+                    Err(Untaken::NoList(why)) => {
+                        answer(list, Err(why));
+                        continue;
+                    }
+                    // Nothing may overtake what could not be committed.
+                    Err(Untaken::Uncommitted(error)) => outcome = Err(error),
                 }
-                Err(why) => answer(list, Err(why)),
             }
+            good.push(list);
         }
-        let mut causes = Vec::new();
-        let outcome = self.commit(sifted, served, &mut causes).await.map_err(|error| error.to_string());
+        if outcome.is_ok() {
+            outcome = self.commit(&mut intake).await;
+        }
         if outcome.is_err() {
             self.previous = None;
         }
+        let outcome = outcome.map_err(|error| error.to_string());
         good.into_iter().for_each(|list| answer(list, outcome.clone()));
-        let untold = causes.len().saturating_sub(CAUSES_TOLD);
-        for cause in causes.iter().take(CAUSES_TOLD) {
-            self.tell(cause);
-        }
+        let Causes { told, untold } = intake.causes;
+        told.iter().for_each(|cause| self.tell(cause));
         if untold > 0 {
             self.tell(&format!("{untold} more events were set aside; the quarantine names each"));
         }
+    }
+
+    /// Reads a list, and commits now and then, however long it is.
+    async fn take(&mut self, list: &Arc<str>, grant: &Grant, intake: &mut Intake) -> Result<(), Untaken> {
+        let (text, mut place) = (self.unread(list), Some(Place::default()));
+        while let Some(from) = place {
+            let piece = self.read_piece(&text, from).await.map_err(Untaken::NoList)?;
+            place = piece.rest;
+            self.sift(piece.received, &text, grant, &mut intake.sifted).await;
+            if intake.sifted.is_full() {
+                self.commit(intake).await.map_err(Untaken::Uncommitted)?;
+            }
+        }
+        self.previous = Some((Arc::clone(list), Instant::now()));
+        Ok(())
     }
 
     /// A client sends its whole list with each change until it is answered, and nothing of it is read twice: a list
@@ -93,10 +149,10 @@ impl Client {
     }
 
     /// Takes out what is known already and what merely reports a delivery.
-    async fn sift(&mut self, heard: Vec<Received>, text: Option<&str>, grant: &Grant, sifted: &mut Sifted) {
+    async fn sift(&mut self, heard: Vec<Received>, text: &str, grant: &Grant, sifted: &mut Sifted) {
         let now = Instant::now();
-        let mut raw: Vec<Value> = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        for (n, one) in heard.into_iter().enumerate() {
+        let keeps = self.app.options.event_storage.is_some();
+        for one in heard {
             if self.echoes.knows(&one.event.key) || sifted.keys.contains(&one.event.key) {
                 continue;
             }
@@ -104,14 +160,16 @@ impl Client {
                 self.echoes.note(one.event.key);
                 continue;
             }
-            let mut event = one.event;
+            let (mut event, place) = (one.event, one.place);
             self.past.forget(&event);
             forbid(&mut event, grant);
             self.listen_to(&event, grant);
             sifted.crosses |= self.crosses(&event, now);
             sifted.keys.insert(event.key);
-            if let (Some(raw), false) = (raw.get_mut(n), matches!(event.edit, LiveEdit::Unusable(_))) {
-                sifted.stored.extend(serde_json::from_value::<SyncEvent>(raw.take()));
+            sifted.bytes += place.len();
+            sifted.patterns += event.patterns();
+            if keeps && !matches!(event.edit, LiveEdit::Unusable(_)) {
+                sifted.stored.extend(serde_json::from_str::<SyncEvent>(&text[place]));
             }
             sifted.events.push(event);
         }
@@ -163,55 +221,53 @@ impl Client {
             || event.names().any(|id| under_way(&(name.clone(), id.clone())))
     }
 
-    /// Commits events in their order. An event whose query is over a whole collection comes after the commit of
-    /// those before it: what it means is looked for in what is committed.
-    async fn commit(&mut self, sifted: Sifted, served: Lsn, causes: &mut Vec<String>) -> Result<(), ServerError> {
-        if let Some(storage) = self.app.options.event_storage.as_ref().filter(|_| !sifted.stored.is_empty()) {
-            storage.0.save_events(sifted.stored).await?;
+    /// Commits what was sifted, in its order. An event whose query is over a whole collection comes after the commit
+    /// of those before it: what it means is looked for in what is committed.
+    async fn commit(&mut self, intake: &mut Intake) -> Result<(), ServerError> {
+        let Sifted { events, stored, crosses, .. } = std::mem::take(&mut intake.sifted);
+        if let Some(storage) = self.app.options.event_storage.as_ref().filter(|_| !stored.is_empty()) {
+            storage.0.save_events(stored).await?;
         }
-        let mut run = Vec::new();
-        for mut event in sifted.events {
-            if let Some((collection, query)) = event.unresolved() {
-                self.push(std::mem::take(&mut run), served, sifted.crosses, causes).await?;
-                let _turn = self.app.turn().await?;
-                let found = meant(&self.circle.space, collection, query).await?;
-                event.resolve(found);
+        let (mut run, mut named) = (Vec::new(), 0);
+        for mut event in events {
+            if event.unresolved().is_some() {
+                self.push(std::mem::take(&mut run), crosses, intake).await?;
+                self.look_for(&mut event).await?;
+                named = 0;
             }
+            named += event.names().count().max(1);
             run.push(event);
-            if run.len() >= EVENTS_PER_COMMIT {
-                self.push(std::mem::take(&mut run), served, sifted.crosses, causes).await?;
+            if named >= EVENTS_PER_COMMIT {
+                self.push(std::mem::take(&mut run), crosses, intake).await?;
+                named = 0;
             }
         }
-        self.push(run, served, sifted.crosses, causes).await
+        self.push(run, crosses, intake).await
     }
 
-    async fn push(
-        &mut self,
-        events: Vec<LiveEvent>,
-        served: Lsn,
-        crosses: bool,
-        causes: &mut Vec<String>,
-    ) -> Result<(), ServerError> {
+    async fn push(&mut self, events: Vec<LiveEvent>, crosses: bool, intake: &mut Intake) -> Result<(), ServerError> {
         if events.is_empty() {
             return Ok(());
         }
         let keys: Vec<_> = events.iter().map(|event| event.key).collect();
-        let batch = LiveBatch { node: self.node.clone(), served, events };
+        let batch = LiveBatch { node: self.node.clone(), served: intake.served, events };
         let Pushed { head, reply } = self.push_patiently(batch).await?;
         let Reply::Live(LiveTaken { author, fates, written, returned }) = reply else {
             return Err(ServerError::Bug(format!("a live client got another's answer: {reply:?}")));
         };
         self.author = Some(author);
         keys.into_iter().for_each(|key| self.echoes.note(key));
-        causes.extend(fates.into_iter().filter_map(|fate| match fate {
-            Fate::SetAside(why) => Some(why.reason),
-            Fate::Applied { .. }
-            | Fate::Unchanged
-            | Fate::Superseded
-            | Fate::Stale
-            | Fate::NoMatch
-            | Fate::Duplicate => None,
-        }));
+        for fate in fates {
+            match fate {
+                Fate::SetAside(why) => intake.causes.add(why.reason),
+                Fate::Applied { .. }
+                | Fate::Unchanged
+                | Fate::Superseded
+                | Fate::Stale
+                | Fate::NoMatch
+                | Fate::Duplicate => {}
+            }
+        }
         if let Some(reading) = &mut self.reading {
             if !returned.is_empty() {
                 reading.owe(head.lsn);
@@ -252,16 +308,6 @@ fn forbid(event: &mut LiveEvent, grant: &Grant) {
         }
         event.edit = LiveEdit::Unusable(why);
     }
-}
-
-/// Whether an event is allowed is asked after the echoes are taken out: who may only read echoes as well.
-async fn read(text: Arc<str>, client: NodeId, limits: Limits) -> Result<Vec<Received>, String> {
-    let big = text.len() >= BIG_BYTES;
-    let work = move || wire::live::read(&text, client.as_str(), &limits, |_| Ok(())).map_err(|error| error.to_string());
-    if !big {
-        return work();
-    }
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err("the list cannot be read".to_owned()))
 }
 
 /// The client's process ends when an answer is not an object.

@@ -6,7 +6,7 @@
 //! 1. `seat`: what a connection hands in is enqueued for its client, without waiting.
 //! 2. `client`: one task for each client id. It outlives the connection, so that a client that comes back goes
 //!    on where it was. The clients of a space are a `circle`, which hands them their `mail`.
-//! 3. `intake`: lists of events become commits. What merely reports back what was delivered is known by
+//! 3. `intake`: lists of events, read piece by piece in `lists`, become commits. What merely reports back what was delivered is known by
 //!    `echoes`, or by `past` where the hub began anew, and swallowed.
 //! 4. `due`: what a client is to hear next: each `change` from `feed` (the newest of the space, read once for all)
 //!    or from the store (`pages`).
@@ -22,6 +22,7 @@ mod echoes;
 mod feed;
 mod flight;
 mod intake;
+mod lists;
 mod mail;
 mod pages;
 mod parcel;
@@ -29,11 +30,12 @@ mod past;
 mod places;
 mod seat;
 
-pub(crate) use pages::meant;
+pub(crate) use pages::resolve;
 
 use crate::app::App;
 use crate::hub::Space;
 use circle::Circle;
+use lists::Toil;
 use seat::Seat;
 use socketioxide::socket::Sid;
 use std::collections::{BTreeMap, HashMap};
@@ -43,6 +45,7 @@ use syncline_core::model::SpaceName;
 /// The live clients of a hub.
 pub struct Live {
     app: Weak<App>,
+    toil: Arc<Toil>,
     circles: Mutex<BTreeMap<SpaceName, Arc<Circle>>>,
     /// Connections that have said whose they are.
     seats: Mutex<HashMap<Sid, Seat>>,
@@ -50,12 +53,12 @@ pub struct Live {
 
 impl Live {
     pub(crate) fn new(app: Weak<App>) -> Live {
-        Live { app, circles: Mutex::default(), seats: Mutex::default() }
+        Live { app, toil: Arc::default(), circles: Mutex::default(), seats: Mutex::default() }
     }
 
     fn circle(&self, space: &Arc<Space>) -> Arc<Circle> {
         let mut circles = self.circles.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = || Circle::open(self.app.clone(), Arc::clone(space));
+        let open = || Circle::open(self.app.clone(), Arc::clone(space), Arc::clone(&self.toil));
         Arc::clone(circles.entry(space.name().clone()).or_insert_with(open))
     }
 }
