@@ -47,9 +47,9 @@ pub enum Command {
     /// Show where the spaces of a hub stand
     Status(cmd::status::Args),
     /// Show which edits lost against concurrent ones, and what they said
-    Conflicts(cmd::ledger::ConflictsArgs),
+    Conflicts(cmd::kept::conflicts::Args),
     /// Show the ops that the hub could not apply, and why
-    Quarantine(cmd::ledger::QuarantineArgs),
+    Quarantine(cmd::kept::quarantine::Args),
     /// Use an embedded database from the shell
     Db(cmd::db::Args),
     /// Show the effective configuration and where each value came from

@@ -29,6 +29,7 @@ mod error;
 mod events;
 pub mod http;
 pub mod hub;
+pub mod kept;
 pub mod meters;
 pub mod nodes;
 mod options;

@@ -139,6 +139,7 @@ impl Meters {
                 Reply::Live(taken) => self.live_events.increment(taken.fates.len() as u64),
                 Reply::Dispatched { .. } => self.packets_out.increment(1),
                 Reply::Expired { .. }
+                | Reply::Mended(_)
                 | Reply::NodeTaken { .. }
                 | Reply::BatchReused
                 | Reply::Moved
@@ -181,6 +182,8 @@ impl Meters {
         gauge("syncline_space_head_lsn", "The last LSN of the space's log.", |space| space.head_lsn);
         gauge("syncline_space_horizon_lsn", "Changes after this LSN can be read.", |space| space.horizon_lsn);
         gauge("syncline_space_queued_pushes", "Pushes that wait for their commit.", |space| space.queued_pushes);
+        gauge("syncline_space_conflicts", "Rows of the conflict ledger.", |space| space.conflicts);
+        gauge("syncline_space_quarantined", "Ops in quarantine.", |space| space.quarantined);
         gauge("syncline_space_failed", "1: a failed write has stopped the space.", |space| u64::from(space.failed));
         text
     }
@@ -196,6 +199,10 @@ pub struct SpaceGauges {
     pub horizon_lsn: u64,
     /// Pushes that wait for their commit.
     pub queued_pushes: u64,
+    /// Rows of the conflict ledger.
+    pub conflicts: u64,
+    /// Ops in quarantine.
+    pub quarantined: u64,
     /// Whether a failed write has stopped it.
     pub failed: bool,
 }

@@ -6,7 +6,7 @@ pub mod config;
 pub mod db;
 pub mod demo;
 pub mod exchange;
-pub mod ledger;
+pub mod kept;
 pub mod node;
 pub mod serve;
 pub mod status;

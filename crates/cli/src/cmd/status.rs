@@ -4,7 +4,7 @@
 use crate::cmd::node;
 use crate::error::CliError;
 use crate::groups::AdminArgs;
-use crate::hub::{Admin, COUNT_MAX, SpaceStatus};
+use crate::hub::{Admin, SpaceStatus};
 use crate::output::{Output, Style};
 use serde::Serialize;
 use std::time::Duration;
@@ -113,7 +113,6 @@ async fn wait(args: &Args) -> Result<(Admin, Vec<SpaceName>), CliError> {
 fn describe(space: &SpaceStatus, output: Output) -> String {
     let kept_aside = |count: u64, what: &str, command: &str| match count {
         0 => output.paint(Style::Good, &format!("no {what}")),
-        n if n >= COUNT_MAX => output.paint(Style::Attention, &format!("{COUNT_MAX} or more {what}")),
         n => output.paint(Style::Attention, &format!("{n} {what} (syncline {command})")),
     };
     format!(

@@ -1,6 +1,6 @@
 //! Administration in the data directory itself, while no hub runs on it.
 
-use super::{COUNT_MAX, NewToken, ROWS_AT_ONCE, SpaceStatus, declared_tokens, options};
+use super::{NewToken, SpaceStatus, declared_tokens, options};
 use crate::config::Config;
 use crate::error::CliError;
 use std::path::Path;
@@ -92,8 +92,8 @@ impl LocalHub {
             head: head.lsn,
             last_change: head.last_change,
             horizon: head.horizon,
-            conflicts: self.count_conflicts(space).await?,
-            quarantined: self.count_quarantined(space).await?,
+            conflicts: head.kept.conflicts,
+            quarantined: head.kept.quarantined,
             nodes,
         })
     }
@@ -104,32 +104,6 @@ impl LocalHub {
 
     pub(super) async fn quarantine(&self, space: &SpaceName, query: ListQuery) -> Result<Vec<QuarantineRow>, CliError> {
         Ok(self.store.quarantine(space, query).await?)
-    }
-
-    async fn count_conflicts(&self, space: &SpaceName) -> Result<u64, CliError> {
-        let (mut count, mut query) = (0, ListQuery { limit: ROWS_AT_ONCE, ..ListQuery::default() });
-        while count < COUNT_MAX {
-            let rows = self.store.conflicts(space, query.clone()).await?;
-            count += rows.len() as u64;
-            match rows.last() {
-                Some(last) if rows.len() == ROWS_AT_ONCE => query.before = Some(last.n),
-                _ => break,
-            }
-        }
-        Ok(count)
-    }
-
-    async fn count_quarantined(&self, space: &SpaceName) -> Result<u64, CliError> {
-        let (mut count, mut query) = (0, ListQuery { limit: ROWS_AT_ONCE, ..ListQuery::default() });
-        while count < COUNT_MAX {
-            let rows = self.store.quarantine(space, query.clone()).await?;
-            count += rows.len() as u64;
-            match rows.last() {
-                Some(last) if rows.len() == ROWS_AT_ONCE => query.before = Some(last.n),
-                _ => break,
-            }
-        }
-        Ok(count)
     }
 
     pub(super) async fn close(self) -> Result<(), CliError> {

@@ -6,6 +6,7 @@
 //! two ways in), `nodes` (what both do for registered nodes).
 
 mod address;
+mod kept;
 mod live;
 mod local;
 mod local_nodes;
@@ -32,12 +33,6 @@ use syncline_server::auth::{TokenSpec, TokenView};
 use syncline_server::hub::NodeView;
 use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, StoreError};
 
-/// Rows of the ledger or the quarantine that are looked at together while counting.
-const ROWS_AT_ONCE: usize = 1_000;
-
-/// Counting ends here: more tells a person nothing, and costs time.
-pub const COUNT_MAX: u64 = 10_000;
-
 /// A token that was just made.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct NewToken {
@@ -60,9 +55,9 @@ pub struct SpaceStatus {
     pub last_change: Lsn,
     /// Changes after this LSN can be read.
     pub horizon: Lsn,
-    /// Rows of the conflict ledger; [`COUNT_MAX`]: that many or more.
+    /// Rows of the conflict ledger.
     pub conflicts: u64,
-    /// Ops in quarantine; [`COUNT_MAX`]: that many or more.
+    /// Ops in quarantine.
     pub quarantined: u64,
     /// Its nodes.
     pub nodes: Vec<NodeView>,

@@ -1,7 +1,7 @@
 //! Administration through the admin API of a running hub. Speaks HTTP and reads JSON; decides
 //! nothing.
 
-use super::{COUNT_MAX, NewToken, ROWS_AT_ONCE, SpaceStatus};
+use super::{NewToken, SpaceStatus};
 use crate::error::CliError;
 use reqwest::{Client, Method, Url};
 use serde::de::DeserializeOwned;
@@ -72,28 +72,14 @@ impl RemoteHub {
             head: answer.head,
             last_change: answer.last_change,
             horizon: answer.horizon,
-            conflicts: self.count(name, "conflicts").await?,
-            quarantined: self.count(name, "quarantine").await?,
+            conflicts: answer.conflicts,
+            quarantined: answer.quarantined,
             nodes: answer.nodes,
         })
     }
 
     async fn status(&self) -> Result<StatusAnswer, CliError> {
         self.call(Method::GET, &["status"], &[], None::<&()>).await
-    }
-
-    /// Counts the rows of a list, page by page.
-    async fn count(&self, space: &SpaceName, list: &str) -> Result<u64, CliError> {
-        let (mut count, mut query) = (0, ListQuery { limit: ROWS_AT_ONCE, ..ListQuery::default() });
-        while count < COUNT_MAX {
-            let rows: Vec<RowNumber> = self.rows(space, list, &query).await?;
-            count += rows.len() as u64;
-            match rows.last() {
-                Some(last) if rows.len() == ROWS_AT_ONCE => query.before = Some(last.n),
-                _ => break,
-            }
-        }
-        Ok(count)
     }
 
     /// Rows of a list: `conflicts` or `quarantine`.
@@ -180,13 +166,9 @@ struct NodesAnswer {
     head: Lsn,
     last_change: Lsn,
     horizon: Lsn,
+    conflicts: u64,
+    quarantined: u64,
     nodes: Vec<NodeView>,
-}
-
-/// A row of a list, of which only the number matters here.
-#[derive(Deserialize)]
-struct RowNumber {
-    n: u64,
 }
 
 /// A hub's URL.

@@ -6,6 +6,7 @@ mod config;
 mod db;
 mod demo;
 mod docs_commands;
+mod kept;
 mod nodes;
 mod serve;
 mod shell;

@@ -2,6 +2,7 @@
 
 use super::live::LiveTaken;
 use super::loaded::{Loaded, Rules};
+use super::mend::Mended;
 use super::progress::Progress;
 use super::write_set::WriteSet;
 use crate::model::{Author, Intake, Lsn, NodeId, Reached, Receipt, Refused};
@@ -51,6 +52,8 @@ pub enum Reply {
         /// Documents that were removed.
         removed: u64,
     },
+    /// To a person who decided about a kept row.
+    Mended(Mended),
     /// The node belongs to another token; nothing was applied.
     NodeTaken {
         /// The token.
@@ -90,6 +93,7 @@ pub fn decide(loaded: Loaded, group: &[Intake], rules: Rules) -> Decision {
             Intake::Dispatch(dispatch) => progress.dispatch(dispatch),
             Intake::Live(batch) => Reply::Live(progress.live_batch(batch)),
             Intake::Expiry(expiry) => progress.expiry(expiry),
+            Intake::Mend(mend) => Reply::Mended(progress.mend(mend)),
         })
         .collect();
     Decision { writes: progress.into_writes(), replies }

@@ -1,9 +1,11 @@
 //! What a group of pushes needs to know, and the same once a store has loaded it.
+
+use crate::merge::Values;
 use crate::model::{
     Author, BatchId, CollectionName, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Seqs, Strategy, Traffic,
     Version,
 };
-use crate::model::{EntityEdit, ForeignBatch, ForeignEdit, Intake, LiveBatch, OwnBatch, Packet, Step};
+use crate::model::{EntityEdit, ForeignBatch, ForeignEdit, Intake, LiveBatch, Mend, MendAct, OwnBatch, Packet, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A document's place in a space.
@@ -31,6 +33,10 @@ pub struct Touch {
     pub seqs: BTreeMap<NodeId, Seqs>,
     /// Nodes whose registration and traffic are needed.
     pub registered: BTreeSet<NodeId>,
+    /// Rows of the ledger that are needed, by their numbers.
+    pub ledger: BTreeSet<u64>,
+    /// Rows of the quarantine of which it must be known whether they are there.
+    pub quarantine: BTreeSet<u64>,
 }
 
 /// What is known of a node that pushes.
@@ -75,6 +81,21 @@ pub struct Loaded {
     pub traffic: BTreeMap<NodeId, Traffic>,
     /// Changes after this can be read.
     pub horizon: Lsn,
+    /// The touched rows of the ledger.
+    pub ledger: BTreeMap<u64, KeptLoss>,
+    /// The touched rows of the quarantine that are there.
+    pub quarantine: BTreeSet<u64>,
+}
+
+/// What the ledger keeps of an edit that lost, as far as bringing it back needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptLoss {
+    /// What was lost.
+    pub losing: Values,
+    /// What won.
+    pub winning: Values,
+    /// The change by which it was restored.
+    pub restored: Option<Lsn>,
 }
 
 /// The facts that a decision takes beside what was loaded.
@@ -101,6 +122,7 @@ pub fn touch(group: &[Intake]) -> Touch {
                 touch.nodes.insert(NodeId::hub());
                 touch.docs.extend(expiry.docs.iter().cloned());
             }
+            Intake::Mend(mend) => touch.mend(mend),
         }
     }
     touch
@@ -159,6 +181,21 @@ impl Touch {
             let Some(collection) = &event.collection else { continue };
             self.collections.insert(collection.clone());
             self.docs.extend(event.names().map(|id| (collection.clone(), id.clone())));
+        }
+    }
+
+    fn mend(&mut self, mend: &Mend) {
+        let author = mend.act.author();
+        self.nodes.insert(author.clone());
+        if let MendAct::Restore { .. } = mend.act {
+            self.ledger.insert(mend.n);
+        } else {
+            self.quarantine.insert(mend.n);
+            self.seqs.entry(author).or_default().insert(Seq(mend.n));
+        }
+        if let Some((collection, id)) = mend.act.place() {
+            self.collections.insert(collection.clone());
+            self.docs.insert((collection.clone(), id.clone()));
         }
     }
 

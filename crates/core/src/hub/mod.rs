@@ -10,6 +10,7 @@ mod expiry;
 mod foreign;
 mod live;
 mod loaded;
+mod mend;
 mod own;
 mod progress;
 mod traffic;
@@ -21,5 +22,6 @@ mod tests;
 
 pub use decide::{Decision, Reply, Taken, decide};
 pub use live::{Fate, LiveTaken};
-pub use loaded::{AuthorState, BatchKey, DocKey, Loaded, Rules, StoredBatch, Touch, touch};
+pub use loaded::{AuthorState, BatchKey, DocKey, KeptLoss, Loaded, Rules, StoredBatch, Touch, touch};
+pub use mend::Mended;
 pub use write_set::{Change, Conflict, Entry, Quarantined, Return, Ticket, WriteSet};

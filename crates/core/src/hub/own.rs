@@ -52,7 +52,7 @@ impl Progress {
         let first = receipts.len();
         let mut fresh = Vec::with_capacity(run.len());
         for (n, step) in run.iter().enumerate() {
-            let receipt = self.repeat(batch, step.seq()).unwrap_or_else(|| {
+            let receipt = self.repeat(&batch.node, step.seq()).unwrap_or_else(|| {
                 fresh.push((first + n, step));
                 self.step(batch, author, step).unwrap_or_else(|rejection| rejected(step.seq(), rejection))
             });
@@ -69,7 +69,7 @@ impl Progress {
             }
             // The same number twice in one transaction has one fate.
             for receipt in &mut receipts[first..] {
-                if let Some(fate) = self.repeat(batch, receipt.seq) {
+                if let Some(fate) = self.repeat(&batch.node, receipt.seq) {
                     *receipt = fate;
                 }
             }
@@ -85,10 +85,10 @@ impl Progress {
     }
 
     /// The receipt of an op that was decided before.
-    fn repeat(&self, batch: &OwnBatch, seq: Seq) -> Option<Receipt> {
-        let kept = self.loaded.receipts.get(&(batch.node.clone(), seq)).cloned();
+    pub(super) fn repeat(&self, node: &NodeId, seq: Seq) -> Option<Receipt> {
+        let kept = self.loaded.receipts.get(&(node.clone(), seq)).cloned();
         let forgotten = Receipt { seq, result: Verdict::Duplicate, lsn: Lsn::ZERO, rejection: None };
-        let node = self.loaded.nodes.get(&batch.node);
+        let node = self.loaded.nodes.get(node);
         kept.or_else(|| node.is_some_and(|node| node.forgotten.contains(seq)).then_some(forgotten))
     }
 
@@ -162,7 +162,7 @@ impl Progress {
     }
 }
 
-fn unknown_document(collection: &CollectionName, id: &DocId) -> Rejection {
+pub(super) fn unknown_document(collection: &CollectionName, id: &DocId) -> Rejection {
     Rejection {
         code: "unknown_document".into(),
         reason: format!(

@@ -25,8 +25,12 @@ pub struct WriteSet {
     pub receipts: BTreeMap<NodeId, Vec<Receipt>>,
     /// New rows of the conflict ledger.
     pub conflicts: Vec<Conflict>,
+    /// Rows of the ledger that were restored, by which change.
+    pub restored: BTreeMap<u64, Lsn>,
     /// New rows of the quarantine.
     pub quarantine: Vec<Quarantined>,
+    /// Rows of the quarantine that leave it.
+    pub released: BTreeSet<u64>,
     /// Registered nodes whose exchange has moved on.
     pub traffic: BTreeMap<NodeId, Traffic>,
     /// What nodes with a row filter hold and lose, in order.

@@ -1,6 +1,6 @@
 //! What concurrent edits lost, gathered while an edit is applied. Both sides' values are kept.
 
-use crate::model::{Author, Fields, Value};
+use crate::model::{Author, Fields};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
@@ -20,7 +20,8 @@ pub struct Loss {
 /// One side of a conflict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Values {
-    /// Values of single fields, as a JSON object; absent fields are null.
+    /// Values of single fields, as a JSON object. A field that this side did not have is left out, and known by its name
+    /// on the other side; one that a whole edit took away, where there is no other side, is null.
     Fields(String),
     /// A whole document.
     Document(String),
@@ -75,16 +76,15 @@ impl Losses {
 
 impl Contest {
     fn note(&mut self, field: &str, losing: Option<&RawValue>, winning: Option<&RawValue>) {
-        self.losing.set(field, or_null(losing));
-        self.winning.set(field, or_null(winning));
+        for (side, value) in [(&mut self.losing, losing), (&mut self.winning, winning)] {
+            if let Some(value) = value {
+                side.set(field, value.to_owned());
+            }
+        }
     }
 
     fn into_loss(self, winner: Author, loser: Author) -> Loss {
         let text = |fields: Fields| Values::Fields(fields.to_body().text().to_owned());
         Loss { winner, loser, losing: text(self.losing), winning: text(self.winning) }
     }
-}
-
-fn or_null(value: Option<&RawValue>) -> Value {
-    value.map_or_else(|| RawValue::NULL.to_owned(), ToOwned::to_owned)
 }

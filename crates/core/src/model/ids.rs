@@ -154,6 +154,18 @@ impl NodeId {
         NodeId("(hub)".into())
     }
 
+    /// The hub, as the author of what was restored from the conflict ledger.
+    #[must_use]
+    pub fn of_ledger() -> NodeId {
+        NodeId("(ledger)".into())
+    }
+
+    /// The hub, as the author of what was tried again from the quarantine.
+    #[must_use]
+    pub fn of_quarantine() -> NodeId {
+        NodeId("(quarantine)".into())
+    }
+
     /// The foreign clients of a token, as the author of their changes.
     #[must_use]
     pub fn of_token(name: &NodeId) -> NodeId {

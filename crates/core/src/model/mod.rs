@@ -5,6 +5,7 @@ mod error;
 mod ids;
 mod limits;
 mod live;
+mod mend;
 mod op;
 mod packet;
 mod push;
@@ -22,6 +23,7 @@ pub use ids::{
 };
 pub use limits::Limits;
 pub use live::{LiveBatch, LiveEdit, LiveEvent};
+pub use mend::{Mend, MendAct};
 pub use op::{Base, Edit, Op, OpKey};
 pub use packet::{
     Dispatch, Entity, EntityEdit, Fill, Holding, Known, LastPacket, Packet, Plan, Reached, Refused, Registration,

@@ -1,8 +1,8 @@
 //! What a dialect hands to the hub: pushes that are decoded, authenticated and within the limits.
 
 use super::{
-    BatchId, Body, CollectionName, Dispatch, DocId, Fields, LiveBatch, Lsn, Millis, NodeId, Op, Packet, Rejection, Seq,
-    Stamp, Strategy,
+    BatchId, Body, CollectionName, Dispatch, DocId, Fields, LiveBatch, Lsn, Mend, Millis, NodeId, Op, Packet,
+    Rejection, Seq, Stamp, Strategy,
 };
 
 /// One push, waiting to be decided.
@@ -20,6 +20,8 @@ pub enum Intake {
     Live(LiveBatch),
     /// From the hub itself: documents whose time seems to be over.
     Expiry(Expiry),
+    /// From a person: what is to become of a row of the ledger or of the quarantine.
+    Mend(Mend),
 }
 
 /// Documents that the hub found expired. Whether they still are is decided with the push.

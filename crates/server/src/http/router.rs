@@ -65,7 +65,12 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("get", "/admin/spaces/{space}/collections"),
     ("put", "/admin/spaces/{space}/collections/{collection}"),
     ("get", "/admin/spaces/{space}/conflicts"),
+    ("get", "/admin/spaces/{space}/conflicts/{n}"),
+    ("post", "/admin/spaces/{space}/conflicts/{n}/restore"),
     ("get", "/admin/spaces/{space}/quarantine"),
+    ("get", "/admin/spaces/{space}/quarantine/{n}"),
+    ("delete", "/admin/spaces/{space}/quarantine/{n}"),
+    ("post", "/admin/spaces/{space}/quarantine/{n}/retry"),
     ("post", "/admin/spaces/{space}/trim"),
 ];
 
@@ -120,8 +125,12 @@ fn handlers(path: &str) -> Option<MethodRouter<Arc<App>>> {
         "/admin/spaces/{space}/packets" => post(admin::nodes::import),
         "/admin/spaces/{space}/collections" => get(admin::spaces::collections),
         "/admin/spaces/{space}/collections/{collection}" => put(admin::spaces::put_collection),
-        "/admin/spaces/{space}/conflicts" => get(admin::spaces::conflicts),
-        "/admin/spaces/{space}/quarantine" => get(admin::spaces::quarantine),
+        "/admin/spaces/{space}/conflicts" => get(admin::kept::conflicts),
+        "/admin/spaces/{space}/conflicts/{n}" => get(admin::kept::conflict),
+        "/admin/spaces/{space}/conflicts/{n}/restore" => post(admin::kept::restore),
+        "/admin/spaces/{space}/quarantine" => get(admin::kept::quarantine),
+        "/admin/spaces/{space}/quarantine/{n}" => get(admin::kept::quarantined).delete(admin::kept::discard),
+        "/admin/spaces/{space}/quarantine/{n}/retry" => post(admin::kept::retry),
         "/admin/spaces/{space}/trim" => post(admin::spaces::trim),
         _ => return None,
     })

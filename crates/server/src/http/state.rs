@@ -70,12 +70,14 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
 }
 
 fn gauges(space: &Space) -> SpaceGauges {
-    let head = space.head();
+    let (head, kept) = (space.head(), space.kept());
     SpaceGauges {
         name: space.name().to_string(),
         head_lsn: head.lsn.0,
         horizon_lsn: head.horizon.0,
         queued_pushes: space.queued() as u64,
+        conflicts: kept.conflicts,
+        quarantined: kept.quarantined,
         failed: space.failure().is_some(),
     }
 }

@@ -162,6 +162,7 @@ fn weight(intake: &Intake) -> usize {
         Intake::Dispatch(dispatch) => dispatch.held.len(),
         Intake::Live(batch) => batch.events.iter().map(|event| event.names().count().max(1)).sum(),
         Intake::Expiry(expiry) => expiry.docs.len(),
+        Intake::Mend(_) => 1,
     }
 }
 

@@ -1,9 +1,9 @@
 //! What is known of a space's log without asking the store. Written by the committer, read by all.
 
-use crate::store::{Head, NodeRow, StoreError};
+use crate::store::{Head, Kept, NodeRow, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use syncline_core::model::{Author, CollectionName, Lsn, NodeId};
 use tokio::sync::watch;
 
@@ -17,6 +17,7 @@ pub(super) struct LogState {
     authors: RwLock<BTreeMap<NodeId, Author>>,
     owners: RwLock<BTreeMap<NodeId, NodeId>>,
     failure: OnceLock<String>,
+    kept: Mutex<Kept>,
 }
 
 impl LogState {
@@ -27,6 +28,7 @@ impl LogState {
         LogState {
             unknown_upto: AtomicU64::new(head.last_change.0),
             committed: AtomicU64::new(head.lsn.0),
+            kept: Mutex::new(head.kept),
             head: watch::channel(head).0,
             touched: RwLock::default(),
             authors: RwLock::new(known),
@@ -63,6 +65,7 @@ impl LogState {
 
     /// A head that was read earlier than the known one says nothing new.
     fn take_over(&self, head: Head) -> bool {
+        self.keep(head.kept);
         self.head.send_if_modified(|known| {
             let newer = head.lsn > known.lsn || head.epoch != known.epoch;
             if newer {
@@ -70,6 +73,15 @@ impl LogState {
             }
             newer
         })
+    }
+
+    /// Takes over how much is kept aside: that changes without the log, too.
+    pub(super) fn keep(&self, kept: Kept) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    pub(super) fn kept(&self) -> Kept {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether there may be changes of these collections (`None`: any) after a position.

@@ -6,12 +6,12 @@ use super::reading::Reading;
 use crate::error::ServerError;
 use crate::meters::Meters;
 use crate::options::Settings;
-use crate::store::{Encoder, Head, NodeRow, Scan, Store, StoreError};
+use crate::store::{Encoder, Head, Kept, NodeRow, Scan, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::model::{
-    Author, CollectionName, Dispatch, ForeignBatch, Intake, Limits, LiveBatch, Lsn, Millis, NodeId, OwnBatch, Packet,
-    SpaceName,
+    Author, CollectionName, Dispatch, ForeignBatch, Intake, Limits, LiveBatch, Lsn, Mend, Millis, NodeId, OwnBatch,
+    Packet, SpaceName,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -70,6 +70,12 @@ impl Space {
     #[must_use]
     pub fn head(&self) -> Head {
         self.log.head.borrow().clone()
+    }
+
+    /// How much is kept aside, as of the last commit through this hub.
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        self.log.kept()
     }
 
     /// Changes with every commit.
@@ -170,6 +176,14 @@ impl Space {
     /// As [`Space::push_own`].
     pub async fn push_live(&self, batch: LiveBatch, share: Share) -> Result<Pushed, ServerError> {
         self.push(Intake::Live(batch), share).await
+    }
+
+    /// Commits what a person decided about a row of the ledger or of the quarantine.
+    ///
+    /// # Errors
+    /// As [`Space::push_own`].
+    pub async fn mend(&self, mend: Mend) -> Result<Pushed, ServerError> {
+        self.push(Intake::Mend(mend), None).await
     }
 
     pub(super) async fn push(&self, intake: Intake, share: Share) -> Result<Pushed, ServerError> {

@@ -119,6 +119,7 @@ impl Space {
             self.forget_clients(&self.store.nodes(&self.name).await?);
         }
         let head = self.store.head(&self.name).await?;
+        self.log.keep(head.kept);
         self.log.head.send_if_modified(|known| {
             let moved = known.horizon < head.horizon;
             known.horizon = known.horizon.max(head.horizon);

@@ -1,7 +1,48 @@
 //! How the two sides of a conflict stand in a store: a word for the kind, and JSON text.
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::fmt;
 use syncline_core::merge::Values;
+
+/// JSON as it was written: numbers and spelling stay.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Json(Box<RawValue>);
+
+impl Json {
+    /// A value that is JSON already.
+    #[must_use]
+    pub fn of(value: &RawValue) -> Json {
+        Json(value.to_owned())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+
+    /// Whether it is `null`.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        self.text() == "null"
+    }
+}
+
+impl PartialEq for Json {
+    fn eq(&self, other: &Json) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Json {}
+
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
 
 /// `fields`, `document` or `removal`, and the values.
 pub(super) fn side(values: &Values) -> (&'static str, Option<&str>) {
@@ -12,7 +53,18 @@ pub(super) fn side(values: &Values) -> (&'static str, Option<&str>) {
     }
 }
 
+/// Back again.
+pub(super) fn values(kind: &str, text: Option<&str>) -> Values {
+    match (kind, text) {
+        ("fields", Some(text)) => Values::Fields(text.to_owned()),
+        ("document", Some(text)) => Values::Document(text.to_owned()),
+        _ => Values::Removal,
+    }
+}
+
 /// Stored values as JSON; text that is none (which no writer produces) is shown as a string.
-pub(super) fn json(text: Option<&str>) -> Value {
-    text.map_or(Value::Null, |text| serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())))
+pub(super) fn json(text: Option<&str>) -> Json {
+    let Some(text) = text else { return Json(RawValue::NULL.to_owned()) };
+    let quoted = || serde_json::value::to_raw_value(text).expect("text serializes");
+    Json(RawValue::from_string(text.to_owned()).unwrap_or_else(|_| quoted()))
 }

@@ -10,10 +10,11 @@ mod memory;
 mod rows;
 mod sqlite;
 
+pub use ledger::Json;
 pub use memory::MemoryStore;
 pub use rows::{
-    CollectionRule, ConflictRow, ExpiredRow, Head, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan,
-    Scanned, Trim, Trimmed,
+    CollectionRule, ConflictRow, ExpiredRow, Head, Kept, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row,
+    Scan, Scanned, Trim, Trimmed,
 };
 
 pub use sqlite::{Options as SqliteOptions, SqliteStore};
@@ -23,7 +24,7 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::path::Path;
 use syncline_core::hub::{DocKey, Loaded, Return, Touch, WriteSet};
-use syncline_core::model::{Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Strategy, Traffic};
+use syncline_core::model::{Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Strategy, Traffic, Version};
 use tokio::sync::mpsc;
 
 /// Turns what was loaded into what to write. May be called again when the engine asks for a retry.
@@ -113,6 +114,14 @@ pub trait Store: Send + Sync + 'static {
         space: &'a SpaceName,
         query: ListQuery,
     ) -> BoxFuture<'a, Result<Vec<QuarantineRow>, StoreError>>;
+
+    /// The newest version of each of these documents, removed ones included; those that the space does not know are
+    /// left out.
+    fn documents<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        docs: Vec<DocKey>,
+    ) -> BoxFuture<'a, Result<Vec<(DocKey, Version)>, StoreError>>;
 
     /// Nodes and tokens that have pushed to or read from the space.
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>>;

@@ -1,5 +1,6 @@
 //! Rows as stores return them, and the questions that they answer.
 
+use super::Json;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Millis, SpaceName, Stamp, Strategy, TimeFields};
@@ -15,6 +16,8 @@ pub struct Head {
     pub last_change: Lsn,
     /// Changes after this LSN can be read.
     pub horizon: Lsn,
+    /// How much the space keeps aside.
+    pub kept: Kept,
 }
 
 /// Which rows to read.
@@ -244,10 +247,24 @@ pub struct ConflictRow {
     pub loser: String,
     /// `fields`, `document` or `removal`.
     pub losing_kind: String,
-    /// The losing values as JSON; null for a removal.
-    pub losing: serde_json::Value,
-    /// The winning values as JSON; null for a removal.
-    pub winning: serde_json::Value,
+    /// The losing values; null for a removal. Of fields that this side did not have, the other one knows the names.
+    pub losing: Json,
+    /// As `losing_kind`.
+    pub winning_kind: String,
+    /// The winning values; null for a removal.
+    pub winning: Json,
+    /// The change by which the losing side was restored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<Lsn>,
+}
+
+/// How much a space keeps aside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Rows of the conflict ledger.
+    pub conflicts: u64,
+    /// Rows of the quarantine.
+    pub quarantined: u64,
 }
 
 /// A row of the quarantine.

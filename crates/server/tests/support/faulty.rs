@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use syncline_core::hub::{DocKey, Touch};
-use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
+use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, Version};
 use syncline_server::store::{
     ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow,
     Record, RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
@@ -118,6 +118,10 @@ impl Store for FaultyStore {
 
     fn quarantine<'a>(&'a self, space: &'a SpaceName, query: ListQuery) -> Answer<'a, Vec<QuarantineRow>> {
         self.inner.quarantine(space, query)
+    }
+
+    fn documents<'a>(&'a self, space: &'a SpaceName, docs: Vec<DocKey>) -> Answer<'a, Vec<(DocKey, Version)>> {
+        self.inner.documents(space, docs)
     }
 
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Vec<NodeRow>> {

@@ -2,10 +2,10 @@
 
 use super::Bench;
 use super::pen::{Do, by, collection, commit, id, load, node, open, space, write};
-use syncline_core::hub::{Change, Conflict, Entry, Quarantined, Touch, WriteSet};
+use syncline_core::hub::{Change, Conflict, Entry, KeptLoss, Quarantined, Touch, WriteSet};
 use syncline_core::merge::Values;
 use syncline_core::model::{Author, Body, Lsn, Mark, Meta, Millis, Seq, Stamp, Strategy, Version};
-use syncline_server::store::{ListQuery, RecordKind};
+use syncline_server::store::{Kept, ListQuery, RecordKind, Trim};
 
 /// Newest first, filtered by collection and document, page by page; losing values unharmed.
 pub async fn the_ledger_is_listed_in_pages(bench: &dyn Bench) {
@@ -78,6 +78,82 @@ pub async fn the_quarantine_is_listed_in_pages(bench: &dyn Bench) {
     assert_eq!((rest[0].collection.as_deref(), rest[0].id.as_deref()), (Some("a"), Some("x")));
     assert_eq!((rest[0].code.as_str(), rest[0].reason.as_str()), ("too_deep", "it nests too deep"));
     assert_eq!((rest[0].op.as_str(), rest[0].at), ("not even JSON \u{0} é", Millis(6)));
+}
+
+/// A restored row says by which change, and a row that leaves the quarantine is gone; how many are left is known.
+pub async fn kept_rows_are_decided_about_one_by_one(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    let conflict = |losing, winning| Conflict {
+        collection: collection("a"),
+        id: id("x"),
+        lsn: Lsn(9),
+        rule: Strategy::LastWriteWins,
+        winner: Author(1),
+        loser: Author(2),
+        losing,
+        winning,
+    };
+    let odd = Values::Fields(r#"{"n":1.50,"big":12345678901234567890123}"#.into());
+    let conflicts =
+        vec![conflict(odd.clone(), Values::Fields("{}".into())), conflict(Values::Removal, Values::Removal)];
+    let quarantine = ["one", "two", "three"].map(aside).to_vec();
+    let writes = WriteSet { at: Millis(5), conflicts, quarantine, ..WriteSet::default() };
+    let head = commit(&store, Touch::default(), writes).await.expect("written");
+    assert_eq!(head.kept, Kept { conflicts: 2, quarantined: 3 });
+    let rows = store.conflicts(&space(), ListQuery { limit: 9, ..ListQuery::default() }).await.expect("readable");
+    let (first, second) = (rows[1].n, rows[0].n);
+    let rows = store.quarantine(&space(), ListQuery { limit: 9, ..ListQuery::default() }).await.expect("readable");
+    let (kept, gone) = (rows[2].n, rows[0].n);
+
+    let writes = WriteSet { restored: [(first, Lsn(12))].into(), released: [gone, 77].into(), ..WriteSet::default() };
+    let head = commit(&store, Touch::default(), writes).await.expect("written");
+
+    assert_eq!(head.kept, Kept { conflicts: 2, quarantined: 2 });
+    let touch = Touch { ledger: [first, second, 77].into(), quarantine: [kept, gone, 77].into(), ..Touch::default() };
+    let loaded = load(&store, touch).await;
+    let restored = KeptLoss { losing: odd, winning: Values::Fields("{}".into()), restored: Some(Lsn(12)) };
+    let other = KeptLoss { losing: Values::Removal, winning: Values::Removal, restored: None };
+    assert_eq!(loaded.ledger, [(first, restored), (second, other)].into());
+    assert_eq!(loaded.quarantine, [kept].into());
+    let rows = store.conflicts(&space(), ListQuery { limit: 9, ..ListQuery::default() }).await.expect("readable");
+    assert_eq!(rows.iter().map(|row| row.restored).collect::<Vec<_>>(), [None, Some(Lsn(12))]);
+    assert_eq!(rows[1].losing.text(), r#"{"n":1.50,"big":12345678901234567890123}"#, "spelling stays");
+
+    let store = bench.reopen(store).await;
+    assert_eq!(open(&store).await.kept, Kept { conflicts: 2, quarantined: 2 });
+    store.trim(&space(), Trim { quarantine_before: Millis(6), ..Trim::default() }).await.expect("trimmed");
+    let kept = store.head(&space()).await.expect("readable").kept;
+    assert_eq!(kept, Kept { conflicts: 2, quarantined: 0 });
+}
+
+fn aside(op: &str) -> Quarantined {
+    Quarantined {
+        collection: None,
+        id: None,
+        node: node("n1"),
+        seq: None,
+        code: "too_deep".into(),
+        reason: "it nests too deep".into(),
+        op: op.into(),
+    }
+}
+
+/// The newest versions, also of what was removed; what nobody knows is left out.
+pub async fn documents_are_read_by_their_places(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    write(&store, &[Do::Put("a", "x", 1), Do::Put("a", "y", 2), Do::Put("b", "x", 3)]).await;
+    write(&store, &[Do::Put("a", "x", 4), Do::Remove("a", "y")]).await;
+
+    let asked = [("a", "x"), ("a", "y"), ("a", "z"), ("c", "x")].map(|(c, i)| (collection(c), id(i))).to_vec();
+    let found = store.documents(&space(), asked).await.expect("readable");
+
+    let seen: Vec<_> = (found.iter())
+        .map(|((c, i), version)| (c.as_str(), i.as_str(), version.lsn.0, version.meta.is_live()))
+        .collect();
+    assert_eq!(seen, [("a", "x", 4, true), ("a", "y", 5, false)]);
+    assert_eq!(found[0].1.body.text(), r#"{"_id":"x","n":4}"#);
 }
 
 /// A reader that has never pushed is known, too.

@@ -78,6 +78,8 @@ macro_rules! store_contract {
             the_ledger_and_the_quarantine_are_kept_for_their_time,
             the_ledger_is_listed_in_pages,
             the_quarantine_is_listed_in_pages,
+            kept_rows_are_decided_about_one_by_one,
+            documents_are_read_by_their_places,
             expired_documents_are_listed_in_order,
             cursors_are_noted,
             records_are_kept_by_kind,

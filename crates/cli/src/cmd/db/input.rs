@@ -22,6 +22,15 @@ pub fn object(what: &str, argument: &str) -> Result<Value, CliError> {
     }
 }
 
+/// The same as its text: numbers and spelling stay.
+///
+/// # Errors
+/// As [`object`].
+pub fn object_text(what: &str, argument: &str) -> Result<String, CliError> {
+    let text = if argument == "-" { standard_input("a JSON object")? } else { argument.to_owned() };
+    object(what, &text).map(|_| text)
+}
+
 /// Documents from arguments; from standard input (JSON lines, or one array) where there are none or
 /// one is `-`.
 ///

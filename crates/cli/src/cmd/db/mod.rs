@@ -5,7 +5,7 @@ mod edit;
 mod exchange;
 mod find;
 mod index;
-mod input;
+pub mod input;
 mod progress;
 mod state;
 mod sync;

@@ -131,7 +131,13 @@ mod tests {
 
     #[test]
     fn a_page_reads_back_as_the_wire_codec_reads_it() {
-        let head = Head { epoch: Epoch::new("e1").unwrap(), lsn: Lsn(9), last_change: Lsn(8), horizon: Lsn(0) };
+        let head = Head {
+            epoch: Epoch::new("e1").unwrap(),
+            lsn: Lsn(9),
+            last_change: Lsn(8),
+            horizon: Lsn(0),
+            ..Head::default()
+        };
         let row = put("a\"b\n", r#"{"_id":"a\"b\n","n":1.50}"#);
         let gone = Row { lsn: Lsn(8), live: false, meta: r#"{"w":[5,7,3],"b":5,"r":[6,8,3]}"#, ..row };
 

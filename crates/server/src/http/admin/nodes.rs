@@ -45,6 +45,7 @@ pub(in crate::http) async fn list(admin: Admin, State(app): Shared) -> Answer {
     let (head, nodes) = hub::nodes(app.hub.store().as_ref(), &name, &handed).await?;
     Ok(answer::json(&json!({
         "epoch": head.epoch, "head": head.lsn, "last_change": head.last_change, "horizon": head.horizon,
+        "conflicts": head.kept.conflicts, "quarantined": head.kept.quarantined,
         "nodes": joined(&registered, &nodes),
     })))
 }

@@ -1,19 +1,15 @@
-//! Spaces: where their logs stand, who reads them, their rules, ledger and quarantine.
+//! Spaces: where their logs stand, who reads them, their rules.
 
 use super::asked::{Admin, body};
 use crate::answer;
 use crate::app::App;
 use crate::error::ServerError;
-use crate::store::{CollectionRule, ListQuery, RecordKind, StoreError};
+use crate::store::{CollectionRule, RecordKind, StoreError};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde_json::{Value, json};
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use syncline_core::model::{CollectionName, DocId, SpaceName};
-
-const LIST_DEFAULT: NonZeroUsize = NonZeroUsize::new(100).expect("above zero");
-const LIST_MAX: usize = 1_000;
+use syncline_core::model::{CollectionName, SpaceName};
 
 type Answer = Result<Response, ServerError>;
 type Shared = State<Arc<App>>;
@@ -35,9 +31,6 @@ pub(in crate::http) async fn status(admin: Admin, State(app): Shared) -> Answer 
 async fn status_of(name: &SpaceName, app: &App, stopped: Option<&StoreError>) -> Result<Value, ServerError> {
     let (store, in_use) = (app.hub.store(), app.hub.opened(name));
     let head = store.head(name).await?;
-    let newest = || ListQuery { limit: 1, ..ListQuery::default() };
-    let conflicts = store.conflicts(name, newest()).await?;
-    let quarantined = store.quarantine(name, newest()).await?;
     Ok(json!({
         "space": name,
         "epoch": head.epoch,
@@ -46,8 +39,8 @@ async fn status_of(name: &SpaceName, app: &App, stopped: Option<&StoreError>) ->
         "horizon": head.horizon,
         "nodes": store.nodes(name).await?.len(),
         "queued_pushes": in_use.as_ref().map_or(0, |space| space.queued()),
-        "newest_conflict": conflicts.first().map_or(0, |row| row.n),
-        "newest_quarantined": quarantined.first().map_or(0, |row| row.n),
+        "conflicts": head.kept.conflicts,
+        "quarantined": head.kept.quarantined,
         "failure": stopped.map(ToString::to_string),
     }))
 }
@@ -80,16 +73,6 @@ pub(in crate::http) async fn put_collection(admin: Admin, State(app): Shared, re
     Ok(answer::json(&json!({ "collection": collection, "strategy": rule.strategy })))
 }
 
-pub(in crate::http) async fn conflicts(admin: Admin, State(app): Shared) -> Answer {
-    let rows = app.hub.store().conflicts(&space_name(&admin)?, list_query(&admin)?).await?;
-    Ok(answer::json(&json!({ "conflicts": rows })))
-}
-
-pub(in crate::http) async fn quarantine(admin: Admin, State(app): Shared) -> Answer {
-    let rows = app.hub.store().quarantine(&space_name(&admin)?, list_query(&admin)?).await?;
-    Ok(answer::json(&json!({ "quarantine": rows })))
-}
-
 pub(in crate::http) async fn trim(admin: Admin, State(app): Shared) -> Answer {
     let space = app.hub.space(&space_name(&admin)?).await?;
     let expired = space.expire().await?;
@@ -99,18 +82,4 @@ pub(in crate::http) async fn trim(admin: Admin, State(app): Shared) -> Answer {
 
 fn space_name(admin: &Admin) -> Result<SpaceName, ServerError> {
     admin.name("space", |text| SpaceName::new(text))
-}
-
-fn list_query(admin: &Admin) -> Result<ListQuery, ServerError> {
-    let query = admin.query(&["collection", "id", "before", "limit"])?;
-    let before = match query.get("before") {
-        Some(_) => Some(query.read("before", 0, "the number of a row")?),
-        None => None,
-    };
-    Ok(ListQuery {
-        collection: query.get("collection").map(CollectionName::new).transpose()?,
-        id: query.get("id").map(DocId::new).transpose()?,
-        before,
-        limit: query.read("limit", LIST_DEFAULT, "a whole number, 1 or more")?.get().min(LIST_MAX),
-    })
 }

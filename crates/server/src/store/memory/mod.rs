@@ -17,7 +17,9 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{DocKey, Touch};
-use syncline_core::model::{CollectionName, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Strategy, Traffic};
+use syncline_core::model::{
+    CollectionName, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Strategy, Traffic, Version,
+};
 use tokio::sync::mpsc;
 
 /// Keeps spaces in memory.
@@ -150,6 +152,14 @@ impl Store for MemoryStore {
         query: ListQuery,
     ) -> BoxFuture<'a, Result<Vec<QuarantineRow>, StoreError>> {
         ready(self.with(space, |space| Ok(space.quarantine(&query)))).boxed()
+    }
+
+    fn documents<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        docs: Vec<DocKey>,
+    ) -> BoxFuture<'a, Result<Vec<(DocKey, Version)>, StoreError>> {
+        ready(self.with(space, |space| Ok(space.documents(docs)))).boxed()
     }
 
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>> {

@@ -115,6 +115,11 @@ impl Space {
         rows
     }
 
+    pub fn documents(&self, docs: Vec<DocKey>) -> Vec<(DocKey, Version)> {
+        let newest = |key: DocKey| Some((self.change(*self.heads.get(&key)?)?.version.clone(), key));
+        docs.into_iter().filter_map(newest).map(|(version, key)| (key, version)).collect()
+    }
+
     pub fn conflicts(&self, query: &ListQuery) -> Vec<ConflictRow> {
         let wanted = |row: &&ConflictRow| {
             query.before.is_none_or(|before| row.n < before)

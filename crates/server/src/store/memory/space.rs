@@ -1,10 +1,10 @@
 //! One space in memory: what a commit loads and writes.
 
-use crate::store::ledger::{json, side};
-use crate::store::{ConflictRow, Head, NodeRow, QuarantineRow};
+use crate::store::ledger::{json, side, values};
+use crate::store::{ConflictRow, Head, Json, Kept, NodeRow, QuarantineRow};
 use std::collections::BTreeMap;
 use syncline_core::hub::{
-    AuthorState, Change, Conflict, DocKey, Entry, Loaded, Quarantined, StoredBatch, Touch, WriteSet,
+    AuthorState, Change, Conflict, DocKey, Entry, KeptLoss, Loaded, Quarantined, StoredBatch, Touch, WriteSet,
 };
 use syncline_core::model::{
     Author, BatchId, CollectionName, Epoch, Lsn, Millis, NodeId, Receipt, Registration, Seq, Seqs, Strategy, Traffic,
@@ -104,6 +104,13 @@ impl Space {
                 loaded.docs.insert(key.clone(), change.version.clone());
             }
         }
+        for row in self.ledger.iter().filter(|row| touch.ledger.contains(&row.n)) {
+            let side = |kind: &str, json: &Json| values(kind, Some(json.text()));
+            let (losing, winning) = (side(&row.losing_kind, &row.losing), side(&row.winning_kind, &row.winning));
+            loaded.ledger.insert(row.n, KeptLoss { losing, winning, restored: row.restored });
+        }
+        let listed = self.quarantine.iter().map(|row| row.n);
+        loaded.quarantine = listed.filter(|n| touch.quarantine.contains(n)).collect();
         loaded
     }
 
@@ -155,6 +162,15 @@ impl Space {
         for op in writes.quarantine {
             self.add_quarantined(at, op);
         }
+        for row in &mut self.ledger {
+            row.restored = row.restored.or(writes.restored.get(&row.n).copied());
+        }
+        self.quarantine.retain(|row| !writes.released.contains(&row.n));
+        self.count_kept();
+    }
+
+    pub fn count_kept(&mut self) {
+        self.head.kept = Kept { conflicts: self.ledger.len() as u64, quarantined: self.quarantine.len() as u64 };
     }
 
     fn add_conflict(&mut self, at: Millis, conflict: Conflict) {
@@ -162,7 +178,7 @@ impl Space {
             self.nodes.values().find(|n| n.author == author).map(|n| n.node.clone()).unwrap_or_default()
         };
         let (losing_kind, losing) = side(&conflict.losing);
-        let (_, winning) = side(&conflict.winning);
+        let (winning_kind, winning) = side(&conflict.winning);
         self.last_listed.0 += 1;
         let row = ConflictRow {
             n: self.last_listed.0,
@@ -175,7 +191,9 @@ impl Space {
             loser: name(conflict.loser),
             losing_kind: losing_kind.to_owned(),
             losing: json(losing),
+            winning_kind: winning_kind.to_owned(),
             winning: json(winning),
+            restored: None,
         };
         self.ledger.push(row);
     }

@@ -51,6 +51,7 @@ impl Space {
         self.quarantine.retain(|row| row.at >= trim.quarantine_before);
         trimmed.conflicts = (listed.0 - self.ledger.len()) as u64;
         trimmed.quarantined = (listed.1 - self.quarantine.len()) as u64;
+        self.count_kept();
         trimmed.clients = self.trim_clients(trim.clients_before);
         trimmed.receipts = (before - self.batches.len() - self.seen.len() - self.receipts.len()) as u64;
         trimmed

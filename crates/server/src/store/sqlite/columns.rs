@@ -1,6 +1,6 @@
 //! How positions, times and kinds stand in SQLite's columns.
 
-use crate::store::{Head, RecordKind};
+use crate::store::{Head, Kept, RecordKind};
 use rusqlite::{Connection, Row};
 use syncline_core::model::{Epoch, Lsn, Meta, Seqs, TimeFields};
 
@@ -57,11 +57,12 @@ pub(super) fn lsn(row: &Row<'_>, column: usize) -> rusqlite::Result<Lsn> {
 
 /// Where the log stands, as the current transaction sees it.
 pub(super) fn head(conn: &Connection) -> rusqlite::Result<Head> {
-    let mut read = conn.prepare_cached("SELECT epoch, lsn, last_change, horizon FROM state")?;
+    let mut read = conn.prepare_cached("SELECT epoch, lsn, last_change, horizon, conflicts, quarantined FROM state")?;
     read.query_row([], |row| {
         let epoch: String = row.get(0)?;
         let epoch = Epoch::new(epoch).map_err(|e| wrong_text(0, e))?;
-        Ok(Head { epoch, lsn: lsn(row, 1)?, last_change: lsn(row, 2)?, horizon: lsn(row, 3)? })
+        let kept = Kept { conflicts: nat(row.get(4)?), quarantined: nat(row.get(5)?) };
+        Ok(Head { epoch, lsn: lsn(row, 1)?, last_change: lsn(row, 2)?, horizon: lsn(row, 3)?, kept })
     })
 }
 

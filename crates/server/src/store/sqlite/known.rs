@@ -2,7 +2,7 @@
 //! documents. Read anew from the file after anything failed.
 
 use super::columns::{self, int, nat};
-use crate::store::Head;
+use crate::store::{Head, Kept};
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
 use syncline_core::model::{Author, CollectionName, NodeId, Seq, Seqs};
@@ -112,6 +112,16 @@ impl Known {
         let mut update = conn.prepare_cached("UPDATE authors SET owner = ?2 WHERE author = ?1")?;
         update.execute(params![row.author.0, token.as_str()])?;
         self.owners.insert(node.clone(), token.clone());
+        Ok(())
+    }
+
+    /// Notes how much is kept aside.
+    pub fn keep(&mut self, conn: &Connection, kept: Kept) -> rusqlite::Result<()> {
+        if kept != self.head.kept {
+            let mut update = conn.prepare_cached("UPDATE state SET conflicts = ?1, quarantined = ?2")?;
+            update.execute([int(kept.conflicts), int(kept.quarantined)])?;
+            self.head.kept = kept;
+        }
         Ok(())
     }
 

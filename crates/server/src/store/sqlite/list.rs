@@ -1,10 +1,12 @@
 //! Lists for people: the conflict ledger, the quarantine, the nodes of a space.
 
 use super::columns::{int, lsn, nat, wrong_text};
+use super::load::version_of;
 use crate::store::ledger::json;
 use crate::store::{ConflictRow, ExpiredRow, ListQuery, NodeRow, QuarantineRow};
-use rusqlite::{Connection, params};
-use syncline_core::model::{Author, CollectionName, DocId, Lsn, Millis};
+use rusqlite::{Connection, OptionalExtension, params};
+use syncline_core::hub::DocKey;
+use syncline_core::model::{Author, CollectionName, DocId, Lsn, Millis, Version};
 
 /// Live documents that expired by a time, in the order of expiry and LSN behind a place in it.
 pub(super) fn expired(
@@ -32,7 +34,7 @@ pub(super) fn expired(
 pub(super) fn conflicts(conn: &Connection, query: &ListQuery) -> rusqlite::Result<Vec<ConflictRow>> {
     let mut find = conn.prepare_cached(
         "SELECT l.n, l.at, c.name, l.id, l.lsn, l.rule, coalesce(w.node, ''), coalesce(o.node, ''),
-                l.losing_kind, l.losing, l.winning
+                l.losing_kind, l.losing, l.winning_kind, l.winning, l.restored
          FROM ledger l JOIN collections c ON c.cid = l.cid
          LEFT JOIN authors w ON w.author = l.winner LEFT JOIN authors o ON o.author = l.loser
          WHERE l.n < ?1 AND (?2 IS NULL OR c.name = ?2) AND (?3 IS NULL OR l.id = ?3)
@@ -50,7 +52,9 @@ pub(super) fn conflicts(conn: &Connection, query: &ListQuery) -> rusqlite::Resul
             loser: row.get(7)?,
             losing_kind: row.get(8)?,
             losing: json(row.get_ref(9)?.as_str_or_null()?),
-            winning: json(row.get_ref(10)?.as_str_or_null()?),
+            winning_kind: row.get(10)?,
+            winning: json(row.get_ref(11)?.as_str_or_null()?),
+            restored: row.get::<_, Option<i64>>(12)?.map(|lsn| Lsn(nat(lsn))),
         })
     })?;
     rows.collect()
@@ -77,6 +81,20 @@ pub(super) fn quarantine(conn: &Connection, query: &ListQuery) -> rusqlite::Resu
         })
     })?;
     rows.collect()
+}
+
+/// The newest versions of documents.
+pub(super) fn documents(conn: &Connection, docs: Vec<DocKey>) -> rusqlite::Result<Vec<(DocKey, Version)>> {
+    let mut find = conn.prepare_cached(
+        "SELECT l.lsn, l.author, l.stamp, l.meta, l.body FROM collections c
+         CROSS JOIN heads h ON h.cid = c.cid CROSS JOIN log l ON l.lsn = h.lsn WHERE c.name = ?1 AND h.id = ?2",
+    )?;
+    let mut found = Vec::with_capacity(docs.len());
+    for key in docs {
+        let version = find.query_row([key.0.as_str(), key.1.as_str()], version_of).optional()?;
+        found.extend(version.map(|version| (key, version)));
+    }
+    Ok(found)
 }
 
 /// The nodes and tokens that the space knows, by their id.

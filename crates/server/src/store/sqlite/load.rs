@@ -4,10 +4,11 @@
 use super::columns::{LIVE, int, lsn, nat, wrong_text};
 use super::exchange;
 use super::known::Known;
+use crate::store::ledger::values;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeSet;
-use syncline_core::hub::{AuthorState, Loaded, StoredBatch, Touch};
-use syncline_core::model::{Author, Body, CollectionName, DocId, Mark, Meta, Receipt, Seq, Seqs, Stamp, Version};
+use syncline_core::hub::{AuthorState, KeptLoss, Loaded, StoredBatch, Touch};
+use syncline_core::model::{Author, Body, CollectionName, DocId, Lsn, Mark, Meta, Receipt, Seq, Seqs, Stamp, Version};
 
 /// Reads what `touch` names; new nodes get their number here.
 pub(super) fn load(conn: &Connection, known: &mut Known, touch: &Touch) -> rusqlite::Result<Loaded> {
@@ -28,7 +29,29 @@ pub(super) fn load(conn: &Connection, known: &mut Known, touch: &Touch) -> rusql
             loaded.traffic.insert(node.clone(), traffic);
         }
     }
+    load_kept(conn, touch, &mut loaded)?;
     Ok(loaded)
+}
+
+/// Rows that a person decides about.
+fn load_kept(conn: &Connection, touch: &Touch, loaded: &mut Loaded) -> rusqlite::Result<()> {
+    let sql = "SELECT losing_kind, losing, winning_kind, winning, restored FROM ledger WHERE n = ?1";
+    for n in &touch.ledger {
+        let kept = conn.prepare_cached(sql)?.query_row([int(*n)], |row| {
+            let side = |kind: usize| {
+                Ok::<_, rusqlite::Error>(values(row.get_ref(kind)?.as_str()?, row.get_ref(kind + 1)?.as_str_or_null()?))
+            };
+            let restored = row.get::<_, Option<i64>>(4)?.map(|lsn| Lsn(nat(lsn)));
+            Ok(KeptLoss { losing: side(0)?, winning: side(2)?, restored })
+        });
+        loaded.ledger.extend(kept.optional()?.map(|kept| (*n, kept)));
+    }
+    for n in &touch.quarantine {
+        if conn.prepare_cached("SELECT 1 FROM quarantine WHERE n = ?1")?.exists([int(*n)])? {
+            loaded.quarantine.insert(*n);
+        }
+    }
+    Ok(())
 }
 
 fn load_batches(conn: &Connection, known: &mut Known, touch: &Touch, loaded: &mut Loaded) -> rusqlite::Result<()> {
@@ -129,7 +152,7 @@ fn load_whole(conn: &Connection, known: &Known, touch: &Touch, loaded: &mut Load
 }
 
 /// Columns: lsn, author, stamp, meta, body.
-fn version_of(row: &Row<'_>) -> rusqlite::Result<Version> {
+pub(super) fn version_of(row: &Row<'_>) -> rusqlite::Result<Version> {
     let (lsn, author, stamp) = (lsn(row, 0)?, Author(row.get(1)?), Stamp(nat(row.get(2)?)));
     let meta = match row.get_ref(3)?.as_str_or_null()? {
         Some(text) => serde_json::from_str(text).map_err(|e| wrong_text(3, e))?,

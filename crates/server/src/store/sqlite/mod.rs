@@ -45,7 +45,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::hub::{DocKey, Touch};
-use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
+use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, Version};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use trim::Stage;
@@ -239,6 +239,17 @@ impl Store for SqliteStore {
     ) -> BoxFuture<'a, Result<Vec<QuarantineRow>, StoreError>> {
         let read = move |reader: &mut reader::Reader| {
             list::quarantine(reader.connection(), &query).map_err(StoreError::engine("reading the quarantine"))
+        };
+        async move { self.space(space).await?.read(read).await }.boxed()
+    }
+
+    fn documents<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        docs: Vec<DocKey>,
+    ) -> BoxFuture<'a, Result<Vec<(DocKey, Version)>, StoreError>> {
+        let read = move |reader: &mut reader::Reader| {
+            list::documents(reader.connection(), docs).map_err(StoreError::engine("reading documents"))
         };
         async move { self.space(space).await?.read(read).await }.boxed()
     }

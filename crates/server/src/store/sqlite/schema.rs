@@ -12,7 +12,8 @@ use std::time::Duration;
 /// the log rows that are no longer anybody's head, in log order, so that a snapshot is one pass over
 /// two ordered tables and trimming finds what may go. `expiring` lists the
 /// heads that are documents with a time to live, soonest first: what was prolonged is not looked at again. People name rows
-/// of the ledger and the quarantine by their numbers, so none is used again. Meta is null for a document
+/// of the ledger and the quarantine by their numbers, so none is used again; `state`
+/// counts them, because counting rows with texts reads all of them. Meta is null for a document
 /// that one insert wrote, `born` where it is the stamp.
 ///
 /// `sync_nodes` and `sync_changes` show registered nodes and their queues under the names of the exchange's design
@@ -22,7 +23,8 @@ pub(super) const SPACE: &[&str] = &["
     CREATE TABLE state (
         one INTEGER PRIMARY KEY CHECK (one = 1),
         epoch TEXT NOT NULL, lsn INTEGER NOT NULL, last_change INTEGER NOT NULL,
-        horizon INTEGER NOT NULL, swept INTEGER NOT NULL);
+        horizon INTEGER NOT NULL, swept INTEGER NOT NULL,
+        conflicts INTEGER NOT NULL, quarantined INTEGER NOT NULL);
     CREATE TABLE log (
         lsn INTEGER PRIMARY KEY, cid INTEGER NOT NULL, kind INTEGER NOT NULL, author INTEGER NOT NULL,
         at INTEGER NOT NULL, stamp INTEGER NOT NULL, created INTEGER NOT NULL, born INTEGER,
@@ -57,7 +59,7 @@ pub(super) const SPACE: &[&str] = &["
     CREATE TABLE ledger (
         n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL,
         rule TEXT NOT NULL, winner INTEGER NOT NULL, loser INTEGER NOT NULL, losing_kind TEXT NOT NULL,
-        losing TEXT, winning TEXT);
+        losing TEXT, winning_kind TEXT NOT NULL, winning TEXT, restored INTEGER);
     CREATE TABLE quarantine (
         n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, collection TEXT, id TEXT, node TEXT NOT NULL, seq INTEGER,
         code TEXT NOT NULL, reason TEXT NOT NULL, op TEXT NOT NULL);

@@ -38,7 +38,7 @@ impl SpaceFile {
         let action = "opening a space";
         let conn = schema::open_to_write(&path, schema::SPACE, options.cache_bytes)?;
         let epoch = uuid::Uuid::new_v4().to_string();
-        conn.execute("INSERT INTO state VALUES (1, ?1, 0, 0, 0, 0) ON CONFLICT DO NOTHING", params![epoch])
+        conn.execute("INSERT INTO state VALUES (1, ?1, 0, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING", params![epoch])
             .map_err(|e| StoreError::engine(action)(e).of_file(&path))?;
         let place = Arc::new(Place::of(&path)?);
         let writer =

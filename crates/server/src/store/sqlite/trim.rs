@@ -7,7 +7,7 @@ use super::exchange;
 use super::known::Known;
 use super::load::receipts_of;
 use super::writer::Writer;
-use crate::store::{StoreError, Trim, Trimmed};
+use crate::store::{Kept, StoreError, Trim, Trimmed};
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use syncline_core::model::{Author, Millis, Seq};
@@ -88,11 +88,15 @@ fn step(
         Stage::Ledger => {
             let gone = oldest(conn, "ledger", trim.ledger_before)?;
             trimmed.conflicts += gone;
+            let kept = known.head.kept;
+            known.keep(conn, Kept { conflicts: kept.conflicts.saturating_sub(gone), ..kept })?;
             Ok(if gone == 0 { Stage::Quarantine } else { Stage::Ledger })
         }
         Stage::Quarantine => {
             let gone = oldest(conn, "quarantine", trim.quarantine_before)?;
             trimmed.quarantined += gone;
+            let kept = known.head.kept;
+            known.keep(conn, Kept { quarantined: kept.quarantined.saturating_sub(gone), ..kept })?;
             Ok(if gone == 0 { Stage::Clients(Walk::begin(conn, trim.clients_before)?) } else { Stage::Quarantine })
         }
         Stage::Clients(mut walk) => {

@@ -4,7 +4,7 @@ use super::columns::{LIVE, REMOVED, RETURN, TICKET, flags, int};
 use super::exchange;
 use super::known::Known;
 use crate::store::ledger::side;
-use crate::store::lost;
+use crate::store::{Kept, lost};
 use rusqlite::{CachedStatement, Connection, params};
 use syncline_core::hub::{Change, Conflict, Entry, Quarantined, Return, Ticket, WriteSet};
 use syncline_core::model::{Mark, Meta, Millis, NodeId, Receipt, Seq};
@@ -26,13 +26,28 @@ pub(super) fn write(conn: &Connection, known: &mut Known, writes: &WriteSet) -> 
     for (node, traffic) in &writes.traffic {
         exchange::write_traffic(conn, known, node, traffic)?;
     }
+    write_kept(conn, known, writes)
+}
+
+/// Rows of the ledger and of the quarantine: new ones, and what a person decided about old ones.
+fn write_kept(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlite::Result<()> {
     for conflict in &writes.conflicts {
         write_conflict(conn, known, conflict, writes.at)?;
     }
     for op in &writes.quarantine {
         write_quarantined(conn, op, writes.at)?;
     }
-    Ok(())
+    for (n, lsn) in &writes.restored {
+        conn.prepare_cached("UPDATE ledger SET restored = ?2 WHERE n = ?1")?.execute([int(*n), int(lsn.0)])?;
+    }
+    let mut released = 0;
+    for n in &writes.released {
+        released += conn.prepare_cached("DELETE FROM quarantine WHERE n = ?1")?.execute([int(*n)])? as u64;
+    }
+    let Kept { conflicts, quarantined } = known.head.kept;
+    let conflicts = conflicts + writes.conflicts.len() as u64;
+    let quarantined = (quarantined + writes.quarantine.len() as u64).saturating_sub(released);
+    known.keep(conn, Kept { conflicts, quarantined })
 }
 
 struct Statements<'c> {
@@ -206,10 +221,10 @@ fn write_receipts(
 fn write_conflict(conn: &Connection, known: &mut Known, conflict: &Conflict, at: Millis) -> rusqlite::Result<()> {
     let cid = known.collection_or_new(conn, &conflict.collection)?;
     let (losing_kind, losing) = side(&conflict.losing);
-    let (_, winning) = side(&conflict.winning);
+    let (winning_kind, winning) = side(&conflict.winning);
     let mut add = conn.prepare_cached(
-        "INSERT INTO ledger (at, cid, id, lsn, rule, winner, loser, losing_kind, losing, winning)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO ledger (at, cid, id, lsn, rule, winner, loser, losing_kind, losing, winning_kind, winning)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     add.execute(params![
         int(at.0),
@@ -221,6 +236,7 @@ fn write_conflict(conn: &Connection, known: &mut Known, conflict: &Conflict, at:
         conflict.loser.0,
         losing_kind,
         losing,
+        winning_kind,
         winning,
     ])?;
     Ok(())

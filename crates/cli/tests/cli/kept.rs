@@ -1,0 +1,82 @@
+//! The ledger and the quarantine of a hub from the shell: the same through a running hub and in its data directory.
+
+use super::shell::{Hub, Shell};
+use serde_json::json;
+
+/// The command, for the running hub.
+fn with<'a>(admin: &[&'a str], args: &[&'a str]) -> Vec<&'a str> {
+    [args, admin].concat()
+}
+
+/// Two devices with the same note, edited on both; `b.db` was second. And an op that the hub set aside.
+fn contested(shell: &Shell, hub: &Hub) {
+    let sync = |file: &str| {
+        shell.json(&["db", "sync", file, "--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"]);
+    };
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1","title":"Milk","done":false}"#]);
+    sync("a.db");
+    sync("b.db");
+    shell.ok(&["db", "update", "a.db", "notes", "n1", r#"{"title":"Oat milk"}"#]);
+    shell.ok(&["db", "update", "b.db", "notes", "n1", r#"{"title":"Soy milk"}"#]);
+    sync("a.db");
+    sync("b.db");
+}
+
+#[test]
+fn a_losing_edit_is_seen_field_by_field_and_comes_back_once() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    contested(&shell, &hub);
+    let admin = ["--hub", &hub.url, "--token", hub.admin()];
+
+    let shown = shell.ok(&with(&admin, &["conflicts", "show", "1"]));
+    assert!(shown.contains("FIELD") && shown.contains("\"Oat milk\"") && shown.contains("\"Soy milk\""), "{shown}");
+    assert!(shown.contains("syncline conflicts restore 1"), "{shown}");
+    let fields = shell.json(&with(&admin, &["conflicts", "show", "1"]))["fields"].clone();
+    assert_eq!(fields[0], json!({ "field": "title", "lost": "Oat milk", "won": "Soy milk", "now": "Soy milk" }));
+
+    let restored = shell.ok(&with(&admin, &["conflicts", "restore", "1"]));
+    assert!(restored.contains("conflict 1 is applied, as change"), "{restored}");
+    let again = shell.ok(&with(&admin, &["conflicts", "restore", "1"]));
+    assert!(again.contains("was already applied"), "{again}");
+    shell.ok(&["db", "sync", "b.db", "--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"]);
+    assert_eq!(shell.json(&["db", "get", "b.db", "notes", "n1"])["title"], "Oat milk");
+    assert!(shell.ok(&with(&admin, &["conflicts"])).contains("restored as change"));
+
+    let unknown = shell.fails(1, &with(&admin, &["conflicts", "show", "9"]));
+    assert!(unknown.contains("conflict 9") && unknown.contains("404"), "{unknown}");
+    hub.stop("-TERM");
+    assert_eq!(shell.json(&["conflicts", "restore", "1"])["repeated"], true, "in the data directory the same");
+    assert!(shell.fails(1, &["conflicts", "restore", "9"]).contains("retention.ledger"));
+}
+
+#[test]
+fn an_op_in_quarantine_is_shown_mended_dropped_and_exported() {
+    let shell = Shell::new();
+    let secret = "correct-horse-battery-staple";
+    let hub = Hub::start_with(&shell, &[("SYNCLINE_ADMIN_TOKEN", secret)], &["--set", "limits.document_bytes=300"]);
+    let long = |id: &str| format!(r#"{{"_id":"{id}","text":"{}"}}"#, "x".repeat(400));
+    shell.ok(&["db", "insert", "a.db", "goods", &long("one"), &long("two"), &long("three"), &long("four")]);
+    shell.json(&["db", "sync", "a.db", "--hub", &hub.url, "--token", secret, "--collections", "goods"]);
+    let admin = ["--hub", &hub.url, "--token", secret];
+
+    assert!(shell.ok(&with(&admin, &["quarantine", "show", "1"])).contains("limits.document_bytes"));
+    let still = shell.fails(1, &with(&admin, &["quarantine", "retry", "1"]));
+    assert!(still.contains("op 1 stays in quarantine") && still.contains("422"), "{still}");
+    let mended = r#"{"op":"insert","id":"one","doc":{"_id":"one","n":1.50}}"#;
+    let done = shell.json(&with(&admin, &["quarantine", "retry", "1", "--op", mended]));
+    assert_eq!((&done["result"], &done["repeated"]), (&json!("applied"), &json!(false)));
+    assert!(shell.ok(&with(&admin, &["quarantine", "discard", "2"])).contains("op 2 is discarded"));
+    let discarded = shell.fails(1, &with(&admin, &["quarantine", "retry", "2"]));
+    assert!(discarded.contains("was discarded"), "{discarded}");
+    assert!(shell.fails(2, &with(&admin, &["quarantine", "retry", "3", "--op", "[1]"])).contains("it is a list"));
+    let exported = shell.ok(&with(&admin, &["quarantine", "export"]));
+    let rows: Vec<serde_json::Value> = exported.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(rows.iter().map(|row| row["n"].as_u64().unwrap()).collect::<Vec<_>>(), [4, 3]);
+    assert_eq!(shell.json(&with(&admin, &["status"]))[0]["quarantined"], 2);
+    hub.stop("-TERM");
+
+    assert_eq!(shell.json(&["quarantine", "retry", "3"])["result"], "applied", "the limit was raised");
+    assert_eq!(shell.json(&["quarantine", "discard", "4"])["result"], "discarded");
+    assert_eq!(shell.json(&["status"])[0]["quarantined"], 0);
+}
