@@ -148,8 +148,9 @@ fn entity(text: &str, collection: Option<&CollectionName>, limits: &Limits) -> R
 
 /// An event of a live client.
 fn event(text: &str, collection: Option<&CollectionName>, limits: &Limits) -> Result<Aside, Rejection> {
-    let list = live::read(&format!("[{text}]"), "(quarantine)", limits, |_| Ok(())).map_err(|e| malformed(&e))?;
-    let Some(received) = list.into_iter().next() else { return Err(unreadable("it is empty")) };
+    let list = format!("[{text}]");
+    let piece = live::read(&list, live::Place::default(), "(quarantine)", limits).map_err(|e| malformed(&e))?;
+    let Some(received) = piece.received.into_iter().next() else { return Err(unreadable("it is empty")) };
     let collection = received.event.collection.as_ref().or(collection);
     match received.event.edit {
         LiveEdit::Insert { id, body } => {
