@@ -10,6 +10,7 @@ use serde_json::json;
 use std::sync::{Arc, Mutex};
 use support::socket::{Client, Packet};
 use syncline_server::ServerError;
+use syncline_server::store::{SqliteOptions, SqliteStore};
 use syncline_server::sync_server::{EventKind, Http, SyncEvent, SyncServer, SyncStorage};
 
 /// A storage that an application might bring.
@@ -119,4 +120,89 @@ async fn an_applications_own_storage_is_given_everything_and_fills_the_next_serv
         assert_eq!(kept.0.lock().unwrap().len(), 1);
     }
     assert_eq!(kept.clear_events_before(u64::MAX).await.unwrap(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn odd_events_are_kept_as_they_were_understood_and_the_next_server_starts() {
+    let kept = Arc::new(Kept::default());
+    let start = || async {
+        let storage = Arc::clone(&kept) as Arc<dyn SyncStorage>;
+        let sync = SyncServer::builder().http(Http::Listen("127.0.0.1:0".to_owned())).storage(storage).build().await;
+        let sync = sync.unwrap();
+        sync.start().await.unwrap();
+        sync
+    };
+    let sync = start().await;
+    let mut client = Client::connect(&sync.addr().unwrap().to_string(), "any").await;
+    register(&mut client, "a").await;
+    let odd = json!([
+        { "id": 7, "type": "insert", "collection": "users", "data": { "id": "u1", "n": 1 }, "clientId": "" },
+        { "id": "e2", "type": "insert", "collection": "users", "documentId": "u2", "data": {}, "timestamp": "soon" },
+        { "id": "e3", "type": "update", "collection": "users", "documentId": "u1", "data": { "n": 2 } },
+    ]);
+    assert_eq!(client.call("client:sync", &odd).await, json!({ "success": true }));
+    assert_eq!(kept.0.lock().unwrap().len(), 3, "what is accepted is kept");
+    assert!(kept.0.lock().unwrap().iter().all(|event| event.client_id == "a"));
+    sync.stop().await.unwrap();
+
+    let unusable = |client: &str| SyncEvent { client_id: client.to_owned(), ..kept.0.lock().unwrap()[0].clone() };
+    let unusable = [unusable(""), unusable("no such client")];
+    kept.0.lock().unwrap().splice(0..0, unusable);
+    let sync = start().await;
+    let mut client = Client::connect(&sync.addr().unwrap().to_string(), "any").await;
+    register(&mut client, "b").await;
+    let (_, list) = client.event().await;
+    let told: Vec<_> = list.as_array().unwrap().iter().filter_map(|event| event.get("data").cloned()).collect();
+    assert_eq!(told, [json!({ "id": "u2" }), json!({ "id": "u1", "n": 2 })]);
+    sync.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_lasts_is_filled_once_and_knows_what_was_sent_before() {
+    let kept = Arc::new(Kept::default());
+    let event_of = |event: serde_json::Value| serde_json::from_value::<SyncEvent>(event).unwrap();
+    let update = json!({ "id": "e2", "type": "update", "collection": "users", "documentId": "query-based", "clientId": "a",
+                         "query": {}, "update": { "$inc": { "n": 1 } }, "timestamp": 1_700_000_000_001u64 });
+    let first = [event("e1", "a", &json!({ "id": "u1", "n": 1 })), update];
+    kept.0.lock().unwrap().extend(first.clone().map(event_of));
+    let dir = tempfile::TempDir::new().unwrap();
+    for _ in 0..2 {
+        let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
+        let builder = SyncServer::builder().http(Http::Listen("127.0.0.1:0".to_owned()));
+        let storage = Arc::clone(&kept) as Arc<dyn SyncStorage>;
+        let sync = builder.store(Arc::new(store)).storage(storage).build().await.unwrap();
+        sync.start().await.unwrap();
+        let mut client = Client::connect(&sync.addr().unwrap().to_string(), "any").await;
+        register(&mut client, "a").await;
+        let said = client.call("client:sync", &json!(first)).await;
+        assert_eq!(said, json!({ "success": true }), "repeats of what the storage had");
+        let space = sync.app().hub.space(&sync.app().options.default_space).await.unwrap();
+        assert_eq!(space.head().last_change.0, 2, "an insert and one increment");
+        sync.stop().await.unwrap();
+        // It would be another increment.
+        let later = json!({ "id": "e3", "type": "update", "collection": "users", "documentId": "u1", "clientId": "z",
+                            "update": { "$inc": { "n": 1 } }, "timestamp": 1_700_000_000_002u64 });
+        kept.0.lock().unwrap().push(event_of(later));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_built_in_storage_answers_for_a_time_and_for_a_client() {
+    let sync = SyncServer::builder().build().await.unwrap();
+    let event_of = |event: serde_json::Value| serde_json::from_value::<SyncEvent>(event).unwrap();
+    let of = |id: &str, client: &str| event_of(event(id, client, &json!({ "id": id })));
+    let storage = sync.storage();
+    // Both names end in brackets of their own.
+    storage.save_events(vec![of("e1", "a"), of("e2", "a)"), of("e3", "b"), of("e1", "a")]).await.unwrap();
+
+    let users = ["users".to_owned()];
+    let of_others = storage.get_events_for_client("a", &users).await.unwrap();
+    let authors: Vec<_> = of_others.iter().map(|event| event.client_id.as_str()).collect();
+    assert_eq!(authors, ["a)", "b"]);
+    assert!(storage.get_events_for_client("a", &["posts".to_owned()]).await.unwrap().is_empty());
+    let all = storage.get_events_after(0).await.unwrap();
+    assert_eq!(all.len(), 3);
+    assert!(storage.get_events_after(all[2].timestamp).await.unwrap().is_empty());
+    assert_eq!(storage.clear_events_before(all[2].timestamp + 1).await.unwrap(), 0, "all of it stands");
+    sync.stop().await.unwrap();
 }

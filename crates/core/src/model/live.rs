@@ -118,6 +118,12 @@ impl NodeId {
         NodeId::new(format!("(live:{client})"))
     }
 
+    /// The own id of a client of the `live` dialect.
+    #[must_use]
+    pub fn live_client(&self) -> Option<&str> {
+        self.as_str().strip_prefix("(live:")?.strip_suffix(')')
+    }
+
     /// Whether it is a client of the `live` dialect, or the place of one.
     #[must_use]
     pub fn is_live(&self) -> bool {

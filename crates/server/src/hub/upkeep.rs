@@ -129,7 +129,10 @@ impl Space {
     }
 
     /// The last change that was committed before a time, found by looking from the horizon on.
-    async fn last_before(&self, cutoff: Millis) -> Result<Lsn, ServerError> {
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn last_before(&self, cutoff: Millis) -> Result<Lsn, ServerError> {
         let mut found = self.head().horizon;
         loop {
             let seen = Arc::new(Seen { last_old: AtomicU64::new(found.0), met_newer: AtomicBool::new(false) });

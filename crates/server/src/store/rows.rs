@@ -318,6 +318,8 @@ pub enum RecordKind {
     Token,
     /// Collection rules ([`CollectionRule`]), by `space/collection`.
     Collection,
+    /// Spaces whose log was filled from an application's storage of events, by name.
+    Filled,
 }
 
 /// What a [`RecordKind::Collection`] record says, as JSON. Fields that other parts of the hub add

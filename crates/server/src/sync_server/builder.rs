@@ -1,7 +1,8 @@
 //! The options of a sync server, with the defaults of its document.
 
 use super::SyncServer;
-use super::log_storage::{LogStorage, save};
+use super::filling::fill;
+use super::log_storage::LogStorage;
 use crate::auth::{DeclaredToken, Gate, Handshake, Secret, TokenSpec};
 use crate::error::ServerError;
 use crate::events::{EventStorage, SyncStorage};
@@ -87,8 +88,9 @@ impl Builder {
         self
     }
 
-    /// The application's own storage of events. The log is filled from it at the start, and it is given every event
-    /// before the event's client hears that it is safe.
+    /// The application's own storage of events. It is given every event before the event's client hears that it is
+    /// safe, and the log is filled from it when a server first starts over it: with an engine that keeps the log
+    /// ([`Builder::store`]) once, with the default one at each start.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn SyncStorage>) -> Builder {
         self.storage = Some(storage);
@@ -131,7 +133,7 @@ impl Builder {
         let app = open(store.unwrap_or_else(|| Arc::new(MemoryStore::default())), options).await?;
         let space = app.hub.space(&app.options.default_space).await?;
         if let Some(storage) = &storage {
-            save(&space, storage.get_events_after(0).await?).await?;
+            fill(&**app.hub.store(), &space, &**storage).await?;
         }
         let storage = storage.unwrap_or_else(|| Arc::new(LogStorage(space)));
         Ok(SyncServer { app, storage, http, logging, running: Mutex::default() })

@@ -1,18 +1,18 @@
 //! The hub's log as a storage of events: each change is the insert of what stands after it, or a removal.
 
-use crate::dialect::live::resolve;
+use super::filling::save;
 use crate::error::ServerError;
 use crate::events::{EventKind, SyncEvent, SyncStorage};
 use crate::hub::Space;
 use crate::store::{Encoder, Head, Row, Scan, Scanned, Trim};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::live::view;
-use syncline_core::model::{Author, LiveBatch, Lsn, Millis, NodeId};
-use syncline_core::wire::live::{BY_QUERY, HUB_CLIENT, Place, read};
+use syncline_core::model::{Author, CollectionName, Millis, NodeId};
+use syncline_core::wire::live::{BY_QUERY, HUB_CLIENT};
 
 pub(super) struct LogStorage(pub Arc<Space>);
 
@@ -22,11 +22,7 @@ impl SyncStorage for LogStorage {
     }
 
     fn get_events_after(&self, timestamp: u64) -> BoxFuture<'_, Result<Vec<SyncEvent>, ServerError>> {
-        async move {
-            let events = self.read().await?;
-            Ok(events.into_iter().filter(|event| event.timestamp > timestamp).collect())
-        }
-        .boxed()
+        self.read(None, move |row, _| row.at.0 > timestamp).boxed()
     }
 
     fn get_events_for_client<'a>(
@@ -34,108 +30,81 @@ impl SyncStorage for LogStorage {
         client_id: &'a str,
         collections: &'a [String],
     ) -> BoxFuture<'a, Result<Vec<SyncEvent>, ServerError>> {
-        async move {
-            let mut events = self.read().await?;
-            events.retain(|event| event.client_id != client_id && collections.contains(&event.collection));
-            Ok(events)
-        }
-        .boxed()
+        let names = collections.iter().filter_map(|name| CollectionName::new(name).ok()).collect();
+        let client = client_id.to_owned();
+        self.read(Some(names), move |_, author| author != client).boxed()
     }
 
     /// Superseded changes alone: what stands is never forgotten.
     fn clear_events_before(&self, timestamp: u64) -> BoxFuture<'_, Result<u64, ServerError>> {
         async move {
-            let events = self.rows().await?;
-            let last = events.iter().take_while(|row| row.at.0 < timestamp).last().map_or(Lsn::ZERO, |row| row.lsn);
-            let trimmed = self.0.trim_to(Trim { horizon: last, ..Trim::default() }).await?;
+            let horizon = self.0.last_before(Millis(timestamp)).await?;
+            let trimmed = self.0.trim_to(Trim { horizon, ..Trim::default() }).await?;
             Ok(trimmed.changes + trimmed.tombstones)
         }
         .boxed()
     }
 }
 
-/// Events take effect in the log as if their clients had sent them.
-pub(super) async fn save(space: &Space, events: Vec<SyncEvent>) -> Result<(), ServerError> {
-    let limits = space.limits();
-    for run in events.chunk_by(|a, b| a.client_id == b.client_id) {
-        let client = run.first().map(|event| event.client_id.clone()).unwrap_or_default();
-        let list = Value::Array(run.iter().map(|event| json!(event)).collect());
-        let (text, mut place) = (list.to_string(), Some(Place::default()));
-        while let Some(from) = place {
-            let piece = read(&text, from, &client, &limits)?;
-            place = piece.rest;
-            for one in piece.received {
-                let mut event = one.event;
-                resolve(space, &mut event).await?;
-                let batch = LiveBatch { node: NodeId::of_live(&client)?, served: Lsn::ZERO, events: vec![event] };
-                space.push_live(batch, None).await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-struct LogRow {
-    lsn: Lsn,
-    at: Millis,
-    author: Author,
-    collection: String,
-    id: String,
-    body: Option<String>,
-}
-
 impl LogStorage {
-    async fn rows(&self) -> Result<Vec<LogRow>, ServerError> {
-        let rows = Arc::new(Mutex::new(Vec::new()));
+    /// The changes that are `wanted`, by themselves and by the client that made them.
+    async fn read(
+        &self,
+        collections: Option<BTreeSet<CollectionName>>,
+        wanted: impl Fn(&Row<'_>, &str) -> bool + Send + 'static,
+    ) -> Result<Vec<SyncEvent>, ServerError> {
+        let authors = self.0.nodes().await?.into_iter().map(|node| (node.author, client_of(node.node))).collect();
+        let events = Arc::new(Mutex::new(Vec::new()));
         let after = self.0.head().horizon;
-        let scan = Scan::Log { after, collections: None, max_rows: usize::MAX, max_bytes: usize::MAX };
-        self.0.read(scan, Box::new(Collect(Arc::clone(&rows)))).await?.scanned().await?;
-        Ok(std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner)))
-    }
-
-    async fn read(&self) -> Result<Vec<SyncEvent>, ServerError> {
-        let nodes: BTreeMap<Author, String> =
-            self.0.nodes().await?.into_iter().map(|node| (node.author, node.node)).collect();
-        let client = |author| {
-            let name = nodes.get(&author).map_or(HUB_CLIENT, String::as_str);
-            name.strip_prefix("(live:").map_or(name, |name| name.trim_end_matches(')')).to_owned()
-        };
-        Ok(self.rows().await?.into_iter().map(|row| event(&row, client(row.author))).collect())
+        let scan = Scan::Log { after, collections, max_rows: usize::MAX, max_bytes: usize::MAX };
+        let pick = Box::new(Pick { authors, wanted, events: Arc::clone(&events) });
+        self.0.read(scan, pick).await?.scanned().await?;
+        Ok(std::mem::take(&mut *events.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 }
 
-fn event(row: &LogRow, client_id: String) -> SyncEvent {
-    let data = row.body.as_deref().and_then(view);
+/// The id by which an application knows an author.
+fn client_of(node: String) -> String {
+    match NodeId::new(&node) {
+        Ok(id) => id.live_client().map(str::to_owned).unwrap_or(node),
+        Err(_) => node,
+    }
+}
+
+/// Keeps what is wanted and writes nothing.
+struct Pick<W> {
+    authors: BTreeMap<Author, String>,
+    wanted: W,
+    events: Arc<Mutex<Vec<SyncEvent>>>,
+}
+
+impl<W: Fn(&Row<'_>, &str) -> bool + Send> Encoder for Pick<W> {
+    fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
+
+    fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {
+        let client = self.authors.get(&row.author).map_or(HUB_CLIENT, String::as_str);
+        let wanted = (self.wanted)(row, client);
+        if wanted {
+            self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event(row, client));
+        }
+        wanted
+    }
+
+    fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
+}
+
+fn event(row: &Row<'_>, client_id: &str) -> SyncEvent {
+    let data = if row.live { view(row.body) } else { None };
     let kind = if data.is_some() { EventKind::Insert } else { EventKind::Delete };
     SyncEvent {
         id: format!("{HUB_CLIENT}-{}", row.lsn),
         kind,
-        collection: row.collection.clone(),
-        document_id: if data.is_some() { row.id.clone() } else { BY_QUERY.to_owned() },
+        collection: row.collection.to_owned(),
+        document_id: if data.is_some() { row.id.to_owned() } else { BY_QUERY.to_owned() },
         query: data.is_none().then(|| json!({ "id": row.id })),
         data,
         update: None,
         timestamp: row.at.0,
-        client_id,
+        client_id: client_id.to_owned(),
     }
-}
-
-struct Collect(Arc<Mutex<Vec<LogRow>>>);
-
-impl Encoder for Collect {
-    fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
-
-    fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(LogRow {
-            lsn: row.lsn,
-            at: row.at,
-            author: row.author,
-            collection: row.collection.to_owned(),
-            id: row.id.to_owned(),
-            body: row.live.then(|| row.body.to_owned()),
-        });
-        true
-    }
-
-    fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
 }

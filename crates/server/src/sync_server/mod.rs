@@ -24,6 +24,7 @@
 //! ```
 
 mod builder;
+mod filling;
 mod log_storage;
 
 pub use crate::auth::Handshake;

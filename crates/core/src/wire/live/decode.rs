@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -80,7 +81,8 @@ impl Reader<'_> {
         let Some(id) = parts.id.filter(|id| is_id(id)) else {
             return self.unusable(raw, known, wrong("id", "must be a text that no other event of the client has"));
         };
-        let key = self.key(id.get());
+        let text = serde_json::from_str::<Cow<'_, str>>(id.get()).unwrap_or(Cow::Borrowed(id.get()));
+        let key = self.key(b"id", &text);
         let time = parts.timestamp.and_then(|time| millis(time.get()));
         match collection.and_then(|_| self.edit(&parts, raw)) {
             Ok(Edited { edit, mark, digest }) => {
@@ -101,12 +103,12 @@ impl Reader<'_> {
         collection: Option<CollectionName>,
         why: Rejection,
     ) -> (LiveEvent, Option<u64>, Option<u64>) {
-        let (key, raw) = (self.key(raw.get()), raw.get().to_owned());
+        let (key, raw) = (self.key(b"text", raw.get()), raw.get().to_owned());
         (LiveEvent { key, collection, time: None, edit: LiveEdit::Unusable(why), raw }, None, None)
     }
 
-    fn key(&self, id: &str) -> [u8; 16] {
-        fnv128(&[b"live", self.client.as_bytes(), id.as_bytes()])
+    fn key(&self, by: &[u8], id: &str) -> [u8; 16] {
+        fnv128(&[b"live", self.client.as_bytes(), by, id.as_bytes()])
     }
 
     fn edit(&mut self, parts: &Parts<'_>, raw: &RawValue) -> Result<Edited, Rejection> {

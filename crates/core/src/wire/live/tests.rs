@@ -292,6 +292,15 @@ fn the_same_id_of_another_client_is_another_event() {
 }
 
 #[test]
+fn an_id_is_the_same_however_it_is_spelled_and_no_garbage_has_it() {
+    let list = r#"[{"id":"5"},{"id":5},{"id":"\u0035"},"5",5,{"id":"6"}]"#;
+    let keys: Vec<_> = whole(list, CLIENT, &Limits::default()).unwrap().iter().map(|one| one.event.key).collect();
+    // Unusable ones with the same id are one.
+    assert_eq!(keys.len(), 4);
+    assert!((1..4).all(|n| !keys[..n].contains(&keys[n])));
+}
+
+#[test]
 fn a_time_is_a_number_of_milliseconds() {
     let time = |time: Value| one(&event("delete", json!({ "query": {}, "timestamp": time }))).event.time;
     assert_eq!(time(json!(1_795_251_315_046_u64)), Some(Millis(1_795_251_315_046)));

@@ -9,6 +9,7 @@ use super::flight::Runway;
 use super::mail::Events;
 use super::parcel::Echo;
 use crate::auth::{Access, Grant};
+use crate::clock;
 use crate::error::ServerError;
 use crate::events::SyncEvent;
 use crate::hub::Pushed;
@@ -169,7 +170,10 @@ impl Client {
             sifted.bytes += place.len();
             sifted.patterns += event.patterns();
             if keeps && !matches!(event.edit, LiveEdit::Unusable(_)) {
-                sifted.stored.extend(serde_json::from_str::<SyncEvent>(&text[place]));
+                match SyncEvent::of(&text[place], &event, &self.node, clock::now()) {
+                    Some(kept) => sifted.stored.push(kept),
+                    None => set_aside(&mut event, no_value()),
+                }
             }
             sifted.events.push(event);
         }
@@ -302,12 +306,21 @@ fn forbid(event: &mut LiveEvent, grant: &Grant) {
     let allowed = grant.check_access(Access::Write);
     let allowed = allowed.and_then(|()| event.collection.as_ref().map_or(Ok(()), |name| grant.check_collection(name)));
     if let Err(error) = allowed {
-        let why = Rejection { code: error.code().to_owned(), reason: error.to_string() };
-        if let LiveEdit::Insert { body, .. } = &event.edit {
-            event.raw = body.text().to_owned();
-        }
-        event.edit = LiveEdit::Unusable(why);
+        set_aside(event, Rejection { code: error.code().to_owned(), reason: error.to_string() });
     }
+}
+
+fn set_aside(event: &mut LiveEvent, why: Rejection) {
+    if let LiveEdit::Insert { body, .. } = &event.edit {
+        event.raw = body.text().to_owned();
+    }
+    event.edit = LiveEdit::Unusable(why);
+}
+
+/// Events are kept by the application as well as by the log, or by neither.
+fn no_value() -> Rejection {
+    let reason = "the application's storage takes only numbers and text that every reader of JSON can read";
+    Rejection { code: "malformed_element".to_owned(), reason: reason.to_owned() }
 }
 
 /// The client's process ends when an answer is not an object.

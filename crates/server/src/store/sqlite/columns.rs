@@ -84,5 +84,6 @@ pub(super) fn record_kind(kind: RecordKind) -> &'static str {
     match kind {
         RecordKind::Token => "token",
         RecordKind::Collection => "collection",
+        RecordKind::Filled => "filled",
     }
 }
