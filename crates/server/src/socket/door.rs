@@ -51,11 +51,11 @@ impl Door {
             .ws_read_buffer_size(READ_BUFFER_BYTES)
             .with_parser(parser)
             .build_with_inner_svc(Router::new());
-        let greeting = Greeting { house: Arc::downgrade(&house), listeners };
+        let greeting = Greeting { house: Arc::downgrade(&house), listeners: Arc::clone(&listeners) };
         io.ns("/", (async || ()).with(greeting.clone()));
         // After a close the namespace is gone, and who connects then would be refused for good by the library.
         io.dyn_ns("/", (async || ()).with(greeting)).expect("no other dynamic namespace is in its way");
-        tokio::spawn(rounds::go(io.clone(), Arc::downgrade(&house), house.hub.closing()));
+        tokio::spawn(rounds::go(Arc::downgrade(&house), listeners, house.hub.closing()));
         let admission = Admission::new(options.connections, Arc::clone(&house.meters));
         Door { io, service, admission, closed: AtomicBool::new(false), _house: house }
     }

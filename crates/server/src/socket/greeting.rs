@@ -51,7 +51,6 @@ impl ConnectMiddleware<LocalAdapter, Direct> for Greeting {
         match admit(&house, &socket, auth.as_ref()).await {
             Ok(caller) => {
                 let line = Arc::new(Line::new(Arc::new(caller), &socket, Arc::clone(&house.meters)));
-                socket.extensions.insert(Arc::clone(&line));
                 self.attach(line, &socket, &house);
                 Ok(())
             }
@@ -65,6 +64,7 @@ impl ConnectMiddleware<LocalAdapter, Direct> for Greeting {
 
 impl Greeting {
     fn attach(&self, line: Arc<Line>, socket: &Socket<LocalAdapter>, house: &House) {
+        house.guests.enter(&line);
         for listener in self.listeners.iter() {
             listener.enter(&line);
         }

@@ -1,5 +1,6 @@
 //! What the door asks the hub, and nothing else of it.
 
+use super::guests::Guests;
 use crate::auth::{Gate, Tokens};
 use crate::hub::Hub;
 use crate::meters::Meters;
@@ -18,5 +19,7 @@ pub(crate) struct House {
     pub anonymous: bool,
     /// Messages of one connection (`live.events_per_second`).
     pub events_per_second: u32,
+    /// Who is in.
+    pub guests: Guests,
     pub meters: Arc<Meters>,
 }

@@ -52,6 +52,12 @@ impl Line {
         self.socket.upgrade().map(SocketRef::from)
     }
 
+    /// Whether nothing is left of the connection: neither does anybody still take in a message of it. Asks without
+    /// taking part in the socket, so that its end never falls to who asks.
+    pub(super) fn is_gone(&self) -> bool {
+        self.socket.strong_count() == 0
+    }
+
     /// Sends an event with one argument.
     ///
     /// # Errors

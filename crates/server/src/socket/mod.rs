@@ -6,13 +6,14 @@
 //! for it, and every [`Listener`] is told of it (`greeting`). Each message comes to `ear` as an [`Incoming`],
 //! synchronously and in order; the listener that knows it must not wait but enqueue. What is
 //! sent goes through [`Line::emit`], which may find the connection full or gone: an emit is a hint, never a promise.
-//! The socket's extensions hold the `Arc<Line>`. Who is in is looked at again now and then (`rounds`).
+//! Who is in (`guests`) is looked at again now and then (`rounds`).
 
 mod admission;
 mod caller;
 mod door;
 mod ear;
 mod greeting;
+mod guests;
 mod house;
 mod line;
 mod listener;
@@ -21,6 +22,7 @@ mod rounds;
 
 pub use caller::Caller;
 pub use door::{Door, PATHS};
+pub(crate) use guests::Guests;
 pub(crate) use house::House;
 pub use line::{Incoming, Line, Unsent};
 pub use listener::Listener;

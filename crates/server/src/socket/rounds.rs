@@ -1,9 +1,10 @@
 //! Goes round among those who are in: a token that was removed or has expired since ends the connections that it
-//! opened. Without this they would stay in their rooms for as long as they like.
+//! opened; without this they would stay in their rooms for as long as they like. And whoever is gone without having
+//! said so has left.
 
 use super::house::House;
 use super::line::Line;
-use socketioxide::SocketIo;
+use super::listener::Listener;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -12,19 +13,18 @@ use tokio::sync::watch;
 const ROUND_EVERY: Duration = Duration::from_secs(2);
 
 /// Until the hub closes.
-pub(super) async fn go(io: SocketIo, house: Weak<House>, mut closing: watch::Receiver<bool>) {
+pub(super) async fn go(house: Weak<House>, listeners: Arc<[Arc<dyn Listener>]>, mut closing: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             _ = closing.wait_for(|closing| *closing) => return,
             () = tokio::time::sleep(ROUND_EVERY) => {}
         }
         let Some(house) = house.upgrade() else { return };
-        // Where the namespace is gone, the door was closed.
-        let Some(all) = io.of("/") else { return };
-        for socket in all.sockets() {
-            if let Some(line) = socket.extensions.get::<Arc<Line>>() {
-                check(&line, &house);
-            }
+        for line in house.guests.gone() {
+            listeners.iter().for_each(|listener| listener.leave(&line));
+        }
+        for line in house.guests.all() {
+            check(&line, &house);
         }
     }
 }
