@@ -181,3 +181,19 @@ async fn a_message_over_the_limit_ends_its_connection_only() {
     other.emit("unknown", &json!(null)).await;
     assert_eq!(other.event_within(Duration::from_millis(50)).await, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_says_who_somebody_is_or_where_it_goes_is_measured_before_it_is_looked_into() {
+    let hub = Hub::start().await;
+    let (_, said) = Client::greet(&hub.addr, &json!({ "token": ADMIN, "more": vec![0; 10_000] })).await;
+    assert!(matches!(&said, Packet::Refused(why) if why.contains("fit in 16384")), "{said:?}");
+    let mut client = Client::connect(&hub.addr, ADMIN).await;
+    client.emit("client:info", &json!({ "clientId": "c", "collections": vec![0; 200_000] })).await;
+    let (event, said) = client.event().await;
+    assert_eq!(event, "error");
+    assert!(said["message"].as_str().unwrap().contains("262144 bytes"), "{said}");
+    let said = client.call("join", &json!({ "room": "files", "more": vec![0; 1_000] })).await;
+    assert_eq!(said["error"], "there is no such room");
+    let members = client.call("presence", &json!({ "room": "files" })).await;
+    assert_eq!(members["members"], 0);
+}

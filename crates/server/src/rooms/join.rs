@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use syncline_core::model::RoomName;
 
+/// What names a room, as JSON text; whatever is longer names none.
+const NAMED_BYTES_MAX: usize = 1 << 10;
+
 /// What a page asks for.
 enum Wish {
     Join,
@@ -67,6 +70,9 @@ fn read(incoming: &Incoming<'_>) -> Option<(Wish, Option<String>)> {
         _ => return None,
     };
     let named = || {
+        if incoming.payload.get().len() > NAMED_BYTES_MAX {
+            return None;
+        }
         Some(match serde_json::from_str(incoming.payload.get()).ok()? {
             Named::Object { room } | Named::Plain(room) => room,
         })

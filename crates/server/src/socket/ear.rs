@@ -5,6 +5,8 @@ use super::line::{Incoming, Line};
 use super::listener::Listener;
 use super::pace::Pace;
 use crate::meters::Meters;
+use serde::de::{Error, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::json;
 use serde_json::value::RawValue;
 use socketioxide::adapter::LocalAdapter;
@@ -12,6 +14,7 @@ use socketioxide::extract::AckSender;
 use socketioxide::handler::{FromMessageParts, MessageHandler, Value};
 use socketioxide::socket::Socket;
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -39,14 +42,8 @@ impl Ear {
     }
 
     fn hear(&self, text: &str, ack: AckSender) {
-        let Ok(mut parts) = serde_json::from_str::<Vec<Borrowed<'_>>>(text) else { return };
-        parts.truncate(2);
-        let payload = if parts.len() == 2 { parts.pop() } else { None };
-        let Some(Ok(event)) = parts.pop().map(|name| serde_json::from_str::<Cow<'_, str>>(name.0.get())) else {
-            return;
-        };
-        let payload = payload.map_or(RawValue::NULL, |payload| payload.0);
-        self.hand_on(Incoming { event: &event, payload, ack });
+        let Ok(Parts { event, payload }) = serde_json::from_str(text) else { return };
+        self.hand_on(Incoming { event: &event, payload: payload.unwrap_or(RawValue::NULL), ack });
     }
 
     /// The first listener who knows the event gets it; one that nobody knows is ignored.
@@ -77,8 +74,38 @@ fn await_greeting(socket: &Socket<LocalAdapter>) {
     }
 }
 
-#[derive(serde::Deserialize)]
-struct Borrowed<'a>(#[serde(borrow)] &'a RawValue);
+/// A message is a list: the event's name, its first argument, and more that nobody looks at or keeps.
+struct Parts<'a> {
+    event: Cow<'a, str>,
+    payload: Option<&'a RawValue>,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Parts<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ReadParts)
+    }
+}
+
+struct ReadParts;
+
+impl<'de> Visitor<'de> for ReadParts {
+    type Value = Parts<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list that begins with an event's name")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Parts<'de>, A::Error> {
+        let Name(event) = list.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
+        let payload = list.next_element()?;
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Parts { event, payload })
+    }
+}
+
+/// Borrowed where the text allows it.
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl MessageHandler<LocalAdapter, Direct> for Ear {
     fn call(&self, socket: Arc<Socket<LocalAdapter>>, mut value: Value, ack: Option<i64>) {

@@ -19,6 +19,9 @@ use syncline_core::model::{Kind, SpaceName};
 /// From the opening of a connection to its CONNECT.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a client shows with CONNECT, as JSON text. A token has some hundred bytes, one of an application some thousand.
+const AUTH_BYTES_MAX: usize = 16 << 10;
+
 /// Runs for every CONNECT, before the client is told that it is in: what it sends next finds its handlers.
 #[derive(Clone)]
 pub(super) struct Greeting {
@@ -78,15 +81,20 @@ impl Greeting {
     }
 }
 
-fn read(auth: Option<&Value>) -> Auth {
+/// Anybody may send it: it is measured before it is looked into.
+fn read(auth: Option<&Value>) -> Result<Auth, ServerError> {
     match auth {
-        Some(Value::Str(text, _)) => serde_json::from_str(text).unwrap_or_default(),
-        _ => Auth::default(),
+        Some(Value::Str(text, _)) if text.len() > AUTH_BYTES_MAX => {
+            let reason = format!("`auth` has {} bytes; a token and a space fit in {AUTH_BYTES_MAX}", text.len());
+            Err(ServerError::bad("auth_too_large", reason))
+        }
+        Some(Value::Str(text, _)) => Ok(serde_json::from_str(text).unwrap_or_default()),
+        _ => Ok(Auth::default()),
     }
 }
 
 async fn admit(house: &House, socket: &Socket<LocalAdapter>, sent: Option<&Value>) -> Result<Caller, ServerError> {
-    let auth = read(sent);
+    let auth = read(sent)?;
     if let Some(gate) = &house.gate {
         let parts = socket.req_parts();
         let auth_text = sent.and_then(|sent| sent.as_str()).map(ToString::to_string).unwrap_or_default();

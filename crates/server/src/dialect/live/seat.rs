@@ -16,6 +16,9 @@ use syncline_core::model::{CollectionName, NodeId};
 /// Collections that a client may list.
 const COLLECTIONS_MAX: usize = 1_000;
 
+/// `client:info` as JSON text: as many collections with the longest names.
+const INFO_BYTES_MAX: usize = 256 << 10;
+
 /// A connection that has said whose it is.
 #[derive(Clone)]
 pub(super) struct Seat {
@@ -54,6 +57,12 @@ impl Listener for Live {
 
 impl Live {
     fn info(&self, line: &Arc<Line>, payload: &str) {
+        if payload.len() > INFO_BYTES_MAX {
+            return tell(
+                line,
+                &format!("client:info is over the limit of {INFO_BYTES_MAX} bytes; list fewer collections"),
+            );
+        }
         let info: Result<Info, _> = serde_json::from_str(payload);
         let client = info.as_ref().ok().and_then(|info| NodeId::of_live(info.client_id.as_str()?).ok());
         let (Ok(info), Some(client)) = (info, client) else {
