@@ -4,11 +4,21 @@ use super::events::{delete, insert, update};
 use crate::support::socket::{Client, Packet};
 use crate::support::{ADMIN, Hub};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use syncline_core::model::{CollectionName, NodeId};
+use syncline_server::Options;
 use syncline_server::auth::{DeclaredToken, TokenSpec};
 
 const SOON: Duration = Duration::from_millis(600);
+
+/// A hub that takes what it sent for arrived once a connection has lived for half a second after it.
+fn quick_pings(options: &mut Options) {
+    options.live.ping_interval = Duration::from_millis(200);
+    options.live.ping_timeout = Duration::from_millis(300);
+}
+/// Longer than that.
+const PROVED: Duration = Duration::from_secs(2);
 
 pub async fn registered(hub: &Hub, client: &str, collections: &[&str]) -> Client {
     registered_with(hub, ADMIN, client, collections).await
@@ -121,7 +131,7 @@ async fn updates_and_removals_by_query_travel_as_state() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newcomer_gets_what_stands_and_a_returning_one_what_it_missed() {
-    let hub = Hub::start().await;
+    let hub = Hub::with(quick_pings).await;
     let mut a = registered(&hub, "a", &["users"]).await;
     let many: Vec<_> = (0..60).map(|n| insert("users", &json!({ "id": format!("d{n}"), "n": n }))).collect();
     sync(&mut a, &many).await;
@@ -134,7 +144,7 @@ async fn a_newcomer_gets_what_stands_and_a_returning_one_what_it_missed() {
         assert!(part.len() <= 20);
         got.extend(part);
     }
-    assert_eq!(b.event_within(SOON).await, None);
+    assert_eq!(tokio::join!(a.event_within(PROVED), b.event_within(PROVED)), (None, None));
     drop(b);
     sync(&mut a, &[insert("users", &json!({ "id": "new" })), delete("users", &json!({ "id": "d20" }))]).await;
     let mut b = registered(&hub, "b", &["users"]).await;
@@ -144,18 +154,41 @@ async fn a_newcomer_gets_what_stands_and_a_returning_one_what_it_missed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_lay_in_a_cut_link_is_sent_again_to_a_client_that_does_not_say_what_arrives() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    let mut filled: BTreeSet<String> = (0..60).map(|n| format!("d{n}")).collect();
+    let many: Vec<_> = filled.iter().map(|id| insert("users", &json!({ "id": id }))).collect();
+    sync(&mut a, &many).await;
+    let unread = registered(&hub, "b", &["users"]).await;
+    assert_eq!(a.event_within(SOON).await, None, "the hub does not wait for ever");
+    sync(&mut a, &[insert("users", &json!({ "id": "later" }))]).await;
+    assert_eq!(a.event_within(SOON).await, None);
+    drop(unread);
+
+    let mut b = registered(&hub, "b", &["users"]).await;
+
+    filled.insert("later".to_owned());
+    while !filled.is_empty() {
+        for document in heard(&mut b).await {
+            filled.remove(document["id"].as_str().unwrap());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_place_survives_a_restart_of_the_hub() {
     let dir = tempfile::TempDir::new().unwrap();
     let open = || {
         let options = syncline_server::store::SqliteOptions::default();
         std::sync::Arc::new(syncline_server::store::SqliteStore::open(dir.path(), options).unwrap())
     };
-    let hub = Hub::on(open(), |_| {}).await;
+    let hub = Hub::on(open(), quick_pings).await;
     let mut a = registered(&hub, "a", &["users"]).await;
     let mut b = registered(&hub, "b", &["users"]).await;
     sync(&mut a, &[insert("users", &json!({ "id": "old" }))]).await;
     assert_eq!(heard(&mut b).await.len(), 1);
-    assert_eq!(b.event_within(SOON).await, None);
+    assert_eq!(tokio::join!(a.event_within(PROVED), b.event_within(PROVED)), (None, None));
     hub.shut_down().await;
     assert_eq!(b.packet().await, Packet::Closed);
 

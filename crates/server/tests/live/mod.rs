@@ -3,4 +3,5 @@
 mod bare;
 mod device;
 mod events;
+mod link;
 mod plugins;

@@ -1,6 +1,7 @@
 //! Clients that echo what they apply, as the plugin does.
 
 use super::device::Device;
+use super::link::Link;
 use crate::support::{ADMIN, Hub};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -138,4 +139,29 @@ async fn a_change_that_crossed_with_a_delivery_on_a_cut_link_comes_back_to_its_a
 
     let shown = converge(&mut [&mut a, &mut b]).await;
     assert_eq!(shown["\"x\""], json!({ "id": "x", "n": 2 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_into_a_dead_link_is_sent_again_when_the_client_is_back() {
+    let hub = Hub::with(|options| {
+        options.live.ping_interval = Duration::from_secs(2);
+        options.live.ping_timeout = Duration::from_secs(3);
+    })
+    .await;
+    let link = Link::to(&hub.addr).await;
+    let mut a = Device::new("a", ADMIN, &["users"]);
+    let mut b = Device::new("b", ADMIN, &["users"]);
+    a.connect(&hub.addr).await;
+    b.connect(&link.addr).await;
+    a.insert("users", &json!({ "id": "before" })).await;
+    converge(&mut [&mut a, &mut b]).await;
+    link.die();
+    a.insert("users", &json!({ "id": "meanwhile" })).await;
+    while !hub.get("/metrics").await.text().contains("syncline_live_connections 1") {
+        a.step(Duration::from_millis(100)).await;
+    }
+
+    b.connect(&hub.addr).await;
+
+    assert_eq!(converge(&mut [&mut a, &mut b]).await.len(), 2);
 }

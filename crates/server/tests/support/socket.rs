@@ -99,6 +99,11 @@ impl Client {
 
     /// The next event.
     pub async fn event(&mut self) -> (String, Value) {
+        // Signs of life alone are not what is waited for.
+        timeout(LONG, self.any_event()).await.expect("an event")
+    }
+
+    async fn any_event(&mut self) -> (String, Value) {
         loop {
             if let Some(event) = self.waiting.pop_front() {
                 return event;

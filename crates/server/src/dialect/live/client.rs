@@ -131,7 +131,9 @@ impl Client {
             self.previous = None;
         }
         if let (Some(reached), Some(reading)) = (self.runway.give_up(now), &mut self.reading) {
-            reading.reach(reached);
+            // A connection that lives so long has answered a ping that was sent behind the message.
+            let live = &self.app.options.live;
+            reading.assume(reached, now + live.ping_interval + live.ping_timeout);
         }
     }
 
@@ -171,7 +173,7 @@ impl Client {
                 self.tell(&error.to_string());
             }
         }
-        self.aborted |= self.runway.abort();
+        self.interrupt();
         let head = self.circle.space.head().lsn;
         if self.reading.is_none() {
             let place = self.circle.places.find(&self.node, &wanted).await.unwrap_or_else(|error| {
@@ -205,14 +207,19 @@ impl Client {
     }
 
     fn go(&mut self) {
+        self.interrupt();
         self.note_place(true);
         self.set_line(None);
         self.previous = None;
         self.news = None;
         self.left_at = Instant::now();
+    }
+
+    /// A connection has ended, perhaps long before anybody noticed: what was on its way may have arrived or not.
+    fn interrupt(&mut self) {
         self.aborted |= self.runway.abort();
         if let Some(reading) = &mut self.reading {
-            reading.rewind();
+            self.aborted |= reading.go_back();
         }
     }
 

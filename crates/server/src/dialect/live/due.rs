@@ -11,8 +11,10 @@ use crate::error::ServerError;
 use crate::store::Scan;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use syncline_core::hub::DocKey;
 use syncline_core::model::{Author, CollectionName, Lsn};
+use tokio::time::Instant;
 
 /// Documents in one message. Clients report what they apply in lists that grow with each document, so the traffic
 /// goes with the square of this.
@@ -22,6 +24,8 @@ const PARCEL_BYTES: usize = 1 << 20;
 /// Read from the store at once.
 const PAGE_ROWS: usize = 500;
 const PAGE_BYTES: usize = 4 << 20;
+/// Messages in doubt are told apart no finer than this.
+const ASSUMED_STEP: Duration = Duration::from_secs(1);
 /// Stands for a client that has never sent anything: nothing is its own.
 const NOBODY: Author = Author(u32::MAX);
 
@@ -39,10 +43,9 @@ pub(super) enum Reached {
 /// A client's way through the log.
 #[derive(Default)]
 pub(super) struct Reading {
-    /// Everything of `collections` up to here has arrived.
-    cursor: Lsn,
-    collections: Arc<BTreeSet<CollectionName>>,
-    fills: VecDeque<Fill>,
+    at: Position,
+    /// Where it was before messages that count as arrived without a word, and until when that is in doubt.
+    assumed: VecDeque<(Instant, Position)>,
     stock: Option<Stock>,
     /// Up to here the log may hold returns for the client.
     owed: Lsn,
@@ -52,7 +55,17 @@ pub(super) struct Reading {
     redo: Lsn,
 }
 
+/// What a client has.
+#[derive(Clone, Default)]
+struct Position {
+    /// Everything of `collections` up to here has arrived.
+    cursor: Lsn,
+    collections: Arc<BTreeSet<CollectionName>>,
+    fills: VecDeque<Fill>,
+}
+
 /// Collections of which the client has nothing yet.
+#[derive(Clone)]
 struct Fill {
     collections: BTreeSet<CollectionName>,
     /// Where the log was when it began.
@@ -71,45 +84,49 @@ impl Reading {
     /// A client that was here before, with these collections.
     pub(super) fn resume(cursor: Lsn, collections: BTreeSet<CollectionName>, head: Lsn) -> Reading {
         // What the log returns to it is not in the feed.
-        Reading { cursor, collections: Arc::new(collections), owed: head, ..Reading::default() }
+        let at = Position { cursor, collections: Arc::new(collections), fills: VecDeque::new() };
+        Reading { at, owed: head, ..Reading::default() }
     }
 
     /// Takes over what the client listens to now. `head`: where the log stands.
     pub(super) fn listen(&mut self, wanted: &BTreeSet<CollectionName>, head: Lsn) {
         self.stock = None;
-        self.collections = Arc::new(self.collections.intersection(wanted).cloned().collect());
-        for fill in &mut self.fills {
+        self.at.collections = Arc::new(self.at.collections.intersection(wanted).cloned().collect());
+        for fill in &mut self.at.fills {
             fill.collections = fill.collections.intersection(wanted).cloned().collect();
         }
-        self.fills.retain(|fill| !fill.collections.is_empty());
+        self.at.fills.retain(|fill| !fill.collections.is_empty());
         let missing: BTreeSet<_> = wanted.iter().filter(|name| !self.listens_to(name)).cloned().collect();
         if !missing.is_empty() {
-            self.fills.push_back(Fill { collections: missing, first: head, after: Lsn::ZERO });
+            self.at.fills.push_back(Fill { collections: missing, first: head, after: Lsn::ZERO });
         }
     }
 
     pub(super) fn listens_to(&self, name: &CollectionName) -> bool {
-        self.collections.contains(name) || self.fills.iter().any(|fill| fill.collections.contains(name))
+        self.at.collections.contains(name) || self.at.fills.iter().any(|fill| fill.collections.contains(name))
     }
 
     /// Begins anew with everything, because the log no longer tells what changed. Documents that are gone meanwhile
     /// stay at the client: which ones it has, nobody knows, and a removal of all others could take what it has not
     /// sent yet.
     fn refill(&mut self, head: Lsn) {
-        let mut wanted = (*self.collections).clone();
-        wanted.extend(self.fills.drain(..).flat_map(|fill| fill.collections));
+        let mut wanted = (*self.at.collections).clone();
+        wanted.extend(self.at.fills.drain(..).flat_map(|fill| fill.collections));
         *self = Reading::default();
         self.listen(&wanted, head);
     }
 
     /// The client has every document of its collections as it was here, or later; 0 while it is filled.
     pub(super) fn served(&self) -> Lsn {
-        if self.fills.is_empty() { self.cursor } else { Lsn::ZERO }
+        if self.at.fills.is_empty() { self.at.cursor } else { Lsn::ZERO }
     }
 
     /// Where the client is to go on after a restart; `None` while it is filled.
     pub(super) fn place(&self) -> Option<Lsn> {
-        (self.fills.is_empty() && !self.collections.is_empty()).then_some(self.cursor)
+        let now = Instant::now();
+        let doubtful = self.assumed.iter().find(|(until, _)| now < *until + ASSUMED_STEP);
+        let at = doubtful.map_or(&self.at, |(_, before)| before);
+        (at.fills.is_empty() && !at.collections.is_empty()).then_some(at.cursor)
     }
 
     /// The log holds returns for the client up to here.
@@ -133,27 +150,56 @@ impl Reading {
         self.stock.as_ref().is_some_and(|stock| stock.rows.iter().any(|change| change.key == *key))
     }
 
-    /// What was not confirmed is read again.
+    /// What was not sent is read again.
     pub(super) fn rewind(&mut self) {
         self.stock = None;
     }
 
-    /// A message has arrived.
-    pub(super) fn reach(&mut self, reached: Reached) {
+    /// The connection has ended: what merely counts as arrived, and is still in doubt, is sent again. Hearing a state
+    /// twice is harmless. Tells whether there was any.
+    pub(super) fn go_back(&mut self) -> bool {
+        self.stock = None;
+        let now = Instant::now();
+        let doubtful = self.assumed.drain(..).find(|(until, _)| now < *until + ASSUMED_STEP);
+        let any = doubtful.is_some();
+        self.at = doubtful.map_or_else(|| std::mem::take(&mut self.at), |(_, before)| before);
+        any
+    }
+
+    /// A message has arrived, and with it all before it: what the client said shows it.
+    pub(super) fn confirm(&mut self, reached: Reached) {
+        self.assumed.clear();
+        self.reach(reached);
+    }
+
+    /// A message counts as arrived because nothing else was heard. `until`: when the connection would have ended if
+    /// it had not.
+    pub(super) fn assume(&mut self, reached: Reached, until: Instant) {
+        let now = Instant::now();
+        while self.assumed.front().is_some_and(|(until, _)| *until + ASSUMED_STEP <= now) {
+            self.assumed.pop_front();
+        }
+        if self.assumed.back().is_none_or(|(last, _)| *last + ASSUMED_STEP <= until) {
+            self.assumed.push_back((until, self.at.clone()));
+        }
+        self.reach(reached);
+    }
+
+    fn reach(&mut self, reached: Reached) {
         match reached {
-            Reached::Cursor(lsn) => self.cursor = self.cursor.max(lsn),
+            Reached::Cursor(lsn) => self.at.cursor = self.at.cursor.max(lsn),
             Reached::Fill(after) => {
-                if let Some(fill) = self.fills.front_mut() {
+                if let Some(fill) = self.at.fills.front_mut() {
                     fill.after = after;
                 }
             }
             Reached::Filled => {
-                let Some(fill) = self.fills.pop_front() else { return };
+                let Some(fill) = self.at.fills.pop_front() else { return };
                 // Hearing some changes of the other collections twice is harmless.
-                self.cursor = if self.collections.is_empty() { fill.first } else { self.cursor.min(fill.first) };
-                let mut all = (*self.collections).clone();
+                self.at.cursor = if self.at.collections.is_empty() { fill.first } else { self.at.cursor.min(fill.first) };
+                let mut all = (*self.at.collections).clone();
                 all.extend(fill.collections);
-                self.collections = Arc::new(all);
+                self.at.collections = Arc::new(all);
             }
         }
     }
@@ -171,11 +217,11 @@ impl Reading {
             if let Some(next) = self.take_stock() {
                 return Ok(Some(next));
             }
-            if self.fills.front().is_some() {
+            if self.at.fills.front().is_some() {
                 self.read_fill(circle, author).await?;
                 continue;
             }
-            if self.collections.is_empty() {
+            if self.at.collections.is_empty() {
                 return Ok(None);
             }
             if circle.feed.upto() < self.own {
@@ -195,20 +241,20 @@ impl Reading {
 
     /// What the feed has for the client; `None`: it is to be told of what only the store knows.
     fn stretch(&self, circle: &Circle, author: Option<Author>) -> Option<Stretch> {
-        let plain = self.cursor >= self.owed.max(self.redo);
-        plain.then(|| circle.feed.stretch(self.cursor, &self.collections, author, PARCEL_DOCS)).flatten()
+        let plain = self.at.cursor >= self.owed.max(self.redo);
+        plain.then(|| circle.feed.stretch(self.at.cursor, &self.at.collections, author, PARCEL_DOCS)).flatten()
     }
 
     fn parcel(&mut self, circle: &Circle, stretch: &Stretch) -> Option<(Arc<Parcel>, Reached)> {
         if stretch.changes.is_empty() {
-            self.cursor = stretch.upto;
+            self.at.cursor = stretch.upto;
             return None;
         }
         let make = || Parcel::of(&stretch.changes);
         let parcel = if stretch.personal {
             Arc::new(make())
         } else {
-            circle.feed.parcel((self.cursor, stretch.upto, Arc::clone(&self.collections)), make)
+            circle.feed.parcel((self.at.cursor, stretch.upto, Arc::clone(&self.at.collections)), make)
         };
         Some((parcel, Reached::Cursor(stretch.upto)))
     }
@@ -234,7 +280,7 @@ impl Reading {
     }
 
     async fn read_fill(&mut self, circle: &Circle, author: Option<Author>) -> Result<(), ServerError> {
-        let Some(fill) = self.fills.front() else { return Ok(()) };
+        let Some(fill) = self.at.fills.front() else { return Ok(()) };
         let scan = Scan::Snapshot {
             collections: Some(fill.collections.clone()),
             after: fill.after,
@@ -251,10 +297,10 @@ impl Reading {
     /// Reads what others changed, and what the log returns to the client. `false`: there was nothing.
     async fn read_news(&mut self, circle: &Circle, author: Option<Author>) -> Result<bool, ServerError> {
         let scan = Scan::Packet {
-            after: self.cursor,
+            after: self.at.cursor,
             author: author.unwrap_or(NOBODY),
             fill: self.redo,
-            collections: Some((*self.collections).clone()),
+            collections: Some((*self.at.collections).clone()),
             max_rows: PAGE_ROWS,
             max_bytes: PAGE_BYTES,
         };

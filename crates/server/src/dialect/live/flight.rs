@@ -18,6 +18,8 @@ const MISSES: u8 = 2;
 /// Between two messages to a client that does not echo: often enough to be at once for people, and seldom enough
 /// that changes which come together go together.
 const STEADY_GAP: Duration = Duration::from_millis(25);
+/// The size of message that these times are for.
+const AT_ONCE_BYTES: usize = 64 << 10;
 /// How long a document counts as on its way to a client that does not say when it has arrived.
 const CROSSING: Duration = Duration::from_secs(2);
 
@@ -71,10 +73,12 @@ impl Runway {
     /// When the message counts as arrived without a word.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let flight = self.flight.as_ref()?;
+        // Larger ones take longer on their way, and must not pile up in front of a ping.
+        let times = u32::try_from(1 + flight.parcel.text.get().len() / AT_ONCE_BYTES).unwrap_or(u32::MAX);
         Some(match self.habit {
-            Habit::Unknown => flight.heard + FIRST_PATIENCE,
-            Habit::Echoes { .. } => flight.heard + PATIENCE,
-            Habit::Silent => flight.sent + STEADY_GAP,
+            Habit::Unknown => flight.heard + FIRST_PATIENCE * times,
+            Habit::Echoes { .. } => flight.heard + PATIENCE * times,
+            Habit::Silent => flight.sent + STEADY_GAP * times,
         })
     }
 

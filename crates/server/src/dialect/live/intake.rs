@@ -199,7 +199,7 @@ impl Client {
     /// An echo came: perhaps the one that the next message waits for.
     fn landed(&mut self, echo: &Echo, now: Instant) {
         if let (Some(reached), Some(reading)) = (self.runway.echoed(echo, now), &mut self.reading) {
-            reading.reach(reached);
+            reading.confirm(reached);
         }
     }
 
