@@ -335,3 +335,30 @@ async fn changes_of_other_dialects_arrive() {
     assert_eq!(state(&list), [json!(null); 0]);
     assert!(list[0]["query"].to_string().contains("\"x\""), "{list}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_writes_that_reports_nothing_is_no_echo_of_what_it_was_sent() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["lamps"]).await;
+    let mut b = registered(&hub, "b", &["lamps"]).await;
+    // With its first list it could bring what an earlier life of the hub had sent it.
+    sync(&mut b, &[]).await;
+    let lamp = |on: bool| json!({ "id": "x", "on": on });
+    for on in [false, true] {
+        sync(&mut a, &[insert("lamps", &lamp(on))]).await;
+        assert_eq!(heard(&mut b).await, [lamp(on)]);
+    }
+    assert_eq!(b.event_within(SOON).await, None);
+
+    sync(&mut b, &[insert("lamps", &lamp(false))]).await;
+    assert_eq!(heard(&mut a).await, [lamp(false)]);
+    assert_eq!(a.event_within(SOON).await, None);
+
+    sync(&mut a, &[insert("lamps", &lamp(true))]).await;
+    while heard(&mut b).await != [lamp(true)] {}
+    assert_eq!(b.event_within(SOON).await, None);
+    sync(&mut b, &[delete("lamps", &json!({ "id": "x" }))]).await;
+    while !heard(&mut a).await.is_empty() {}
+    sync(&mut b, &[insert("lamps", &lamp(true))]).await;
+    assert_eq!(heard(&mut a).await, [lamp(true)], "it took its removal back");
+}

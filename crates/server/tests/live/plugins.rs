@@ -165,3 +165,20 @@ async fn what_was_sent_into_a_dead_link_is_sent_again_when_the_client_is_back() 
 
     assert_eq!(converge(&mut [&mut a, &mut b]).await.len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_was_sent_twice_can_be_removed_and_put_in_again() {
+    let hub = Hub::start().await;
+    let [mut a, mut b] = devices(&hub).await;
+    a.insert("users", &json!({ "id": "x", "n": 1 })).await;
+    a.insert("users", &json!({ "id": "y", "n": 1 })).await;
+    b.delivery().await;
+    b.disconnect();
+    b.connect(&hub.addr).await;
+    converge(&mut [&mut a, &mut b]).await;
+
+    b.delete("users", &json!({ "id": "x" })).await;
+    b.insert("users", &json!({ "id": "x", "n": 1 })).await;
+
+    assert_eq!(converge(&mut [&mut a, &mut b]).await.len(), 2);
+}

@@ -119,7 +119,7 @@ impl Client {
         let Some(_) = &self.line else { return self.left_at + KEPT_AFTER };
         let far = Instant::now() + KEPT_AFTER;
         let growing = self.previous.as_ref().map(|(_, at)| *at + GROWING_LASTS);
-        [self.runway.deadline(), self.retry_at, growing].into_iter().flatten().min().unwrap_or(far)
+        [self.runway.deadline(), self.retry_at, growing, self.echoes.deadline()].into_iter().flatten().min().unwrap_or(far)
     }
 
     fn late(&mut self) {
@@ -130,6 +130,7 @@ impl Client {
         if self.previous.as_ref().is_some_and(|(_, at)| *at + GROWING_LASTS <= now) {
             self.previous = None;
         }
+        self.echoes.trim(now);
         if let (Some(reached), Some(reading)) = (self.runway.give_up(now), &mut self.reading) {
             // A connection that lives so long has answered a ping that was sent behind the message.
             let live = &self.app.options.live;
@@ -174,6 +175,7 @@ impl Client {
             }
         }
         self.interrupt();
+        self.echoes.resume(Instant::now());
         let head = self.circle.space.head().lsn;
         if self.reading.is_none() {
             let place = self.circle.places.find(&self.node, &wanted).await.unwrap_or_else(|error| {
@@ -249,10 +251,9 @@ impl Client {
             Ok(None) => {}
             Ok(Some((parcel, reached))) => match line.emit("server:sync", &*parcel.text) {
                 Ok(()) => {
-                    for (key, digest) in &parcel.inserts {
-                        self.echoes.expect(key, *digest);
-                    }
-                    self.runway.send(parcel, reached, Instant::now());
+                    let now = Instant::now();
+                    self.echoes.sent(&parcel, now);
+                    self.runway.send(parcel, reached, now);
                 }
                 // Of its end a connection tells by itself. Before its beginning is through, it takes nothing either:
                 // a client may answer faster than the library notes that it is connected.

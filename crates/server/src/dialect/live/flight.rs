@@ -40,6 +40,8 @@ struct Flight {
     sent: Instant,
     /// When it was last heard of.
     heard: Instant,
+    /// Whether its mark has come back. The same document may have been on its way before.
+    begun: bool,
     /// How many of the last kind of echo are still to come.
     left: usize,
 }
@@ -60,7 +62,7 @@ impl Runway {
 
     pub(super) fn send(&mut self, parcel: Arc<Parcel>, reached: Reached, now: Instant) {
         let left = parcel.last.1;
-        self.flight = Some(Flight { parcel, reached, sent: now, heard: now, left });
+        self.flight = Some(Flight { parcel, reached, sent: now, heard: now, begun: false, left });
     }
 
     /// The connection has ended. Whether a message that was under way arrived will never be known: tells whether
@@ -87,7 +89,8 @@ impl Runway {
         self.habit = Habit::Echoes { missed: 0 };
         let flight = self.flight.as_mut()?;
         flight.heard = now;
-        if flight.parcel.last.0 == *echo {
+        flight.begun |= *echo == Echo::Removal(flight.parcel.mark);
+        if flight.begun && flight.parcel.last.0 == *echo {
             flight.left -= 1;
         }
         if flight.left > 0 {

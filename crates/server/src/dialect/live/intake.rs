@@ -134,6 +134,7 @@ impl Client {
                 self.commit(intake).await.map_err(Untaken::Uncommitted)?;
             }
         }
+        self.past.end();
         self.previous = Some((Arc::clone(list), Instant::now()));
         Ok(())
     }
@@ -165,7 +166,11 @@ impl Client {
             self.past.forget(&event);
             forbid(&mut event, grant);
             self.listen_to(&event, grant);
-            sifted.crosses |= self.crosses(&event, now);
+            let crosses = self.crosses(&event, now);
+            if !crosses {
+                self.echoes.forget(&event);
+            }
+            sifted.crosses |= crosses;
             sifted.keys.insert(event.key);
             sifted.bytes += place.len();
             sifted.patterns += event.patterns();
@@ -181,6 +186,9 @@ impl Client {
 
     async fn is_echo(&mut self, received: &Received, now: Instant) -> bool {
         if let Some(mark) = received.mark {
+            if let Some(collection) = &received.event.collection {
+                self.echoes.begin(mark, collection);
+            }
             self.landed(&Echo::Removal(mark), now);
             return true;
         }

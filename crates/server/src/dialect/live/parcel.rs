@@ -3,16 +3,18 @@
 //! before: it knows no replacement, a second insert of an id makes a second document, and its updates fail.
 
 use super::change::Change;
+use crate::clock;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use syncline_core::hub::DocKey;
 use syncline_core::model::CollectionName;
 use syncline_core::wire::live::{StateWriter, Told};
 
-/// Numbers the marks of this process. An echo that comes to another process is known by having a mark at all.
-static MARKS: AtomicU64 = AtomicU64::new(1);
+/// Numbers the marks of this process, from the time of its start, so that an echo of what another process sent is
+/// not taken for one of its own.
+static MARKS: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(clock::now().0));
 
 /// What a client reports of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +29,10 @@ pub(super) enum Echo {
 pub(super) struct Parcel {
     /// The list of events as JSON.
     pub text: Box<RawValue>,
+    /// Of its removals.
+    pub mark: u64,
     /// The documents that stand, with the digest of what the client will know of them.
-    pub inserts: Vec<(DocKey, u64)>,
+    pub inserts: Arc<[(DocKey, u64)]>,
     removed: Vec<DocKey>,
     /// What is reported last, and how often the like of it comes.
     pub last: (Echo, usize),
@@ -72,7 +76,7 @@ impl Parcel {
             None => (Echo::Removal(mark), collections.len()),
         };
         let text = RawValue::from_string(text).expect("the codec writes JSON");
-        Parcel { text, inserts, removed, last }
+        Parcel { text, mark, inserts: inserts.into(), removed, last }
     }
 
     pub(super) fn holds(&self, key: &DocKey) -> bool {

@@ -10,7 +10,7 @@ use syncline_core::live::{digest, view};
 use syncline_core::model::{Author, CollectionName, LiveEdit, LiveEvent, Lsn};
 use tokio::time::Instant;
 
-/// How long a client that came from another life of the hub may still report what that one delivered.
+/// How long the first list of a client that came from another life of the hub may take to come.
 const PAST_LASTS: Duration = Duration::from_secs(30);
 /// Clients send what they have as soon as they are back.
 const DOUBT_LASTS: Duration = Duration::from_secs(2);
@@ -19,8 +19,8 @@ const PAST_ROWS: usize = 10_000;
 const PAST_BYTES: usize = 64 << 20;
 
 /// What an earlier life of the hub may have delivered to a client that came back: nobody remembers what was on its
-/// way when that ended. Its echo must not stand as a newer document, so for a while an insert counts as an echo where
-/// somebody else has given the document this very content since the client's last noted place.
+/// way when that ended. Its echo must not stand as a newer document, so in the first list that the client brings an insert
+/// counts as an echo where somebody else has given the document this very content since the client's last noted place.
 #[derive(Default)]
 pub(super) struct Past {
     from: Option<Lsn>,
@@ -46,9 +46,14 @@ impl Past {
         let Some(name) = event.collection.as_ref().filter(|_| self.until.is_some()) else { return };
         match (&event.edit, event.unresolved()) {
             (LiveEdit::Insert { .. } | LiveEdit::Unusable(_), _) => {}
-            (_, Some(_)) => *self = Past { doubtful: self.doubtful, ..Past::default() },
+            (_, Some(_)) => self.end(),
             (_, None) => self.own.extend(event.names().map(|id| (name.clone(), id.clone()))),
         }
+    }
+
+    /// The client has brought what it had.
+    pub(super) fn end(&mut self) {
+        *self = Past { doubtful: self.doubtful, ..Past::default() };
     }
 
     /// The client came back, and what was on its way to it may have been applied after the changes that it brings.
@@ -62,7 +67,7 @@ impl Past {
 
     pub(super) async fn holds(&mut self, circle: &Circle, author: Option<Author>, key: &DocKey, digest: u64) -> bool {
         if self.until.is_none_or(|until| until < Instant::now()) {
-            *self = Past { doubtful: self.doubtful, ..Past::default() };
+            self.end();
             return false;
         }
         if self.own.contains(key) {
