@@ -242,19 +242,37 @@ async fn whatever_is_sent_is_answered_with_an_object() {
     assert_eq!(heard(&mut b).await, [json!({ "id": "good" })]);
 }
 
+fn with_limited_tokens(options: &mut Options) {
+    let limited = TokenSpec {
+        collections: Some([CollectionName::new("users").unwrap()].into()),
+        ..TokenSpec::named(NodeId::new("limited").unwrap())
+    };
+    let reader = TokenSpec { write: false, ..TokenSpec::named(NodeId::new("reader").unwrap()) };
+    for (secret, spec) in [("limited-secret", limited), ("reader-secret", reader)] {
+        options.tokens.push(DeclaredToken { secret: secret.to_owned(), spec });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_tokens_with_one_client_id_never_share_their_rights() {
+    let hub = Hub::with(with_limited_tokens).await;
+    let mut first = registered(&hub, "c", &["users"]).await;
+    sync(&mut first, &[insert("posts", &json!({ "id": "secret" }))]).await;
+    let mut second = registered_with(&hub, "limited-secret", "c", &["users"]).await;
+    assert_eq!(sync(&mut second, &[]).await["success"], json!(true));
+
+    let late = sync(&mut first, &[insert("posts", &json!({ "id": "late" }))]).await;
+
+    assert_eq!(late["success"], json!(false), "{late}");
+    assert!(late["error"].as_str().unwrap().starts_with("Client not registered"), "{late}");
+    assert_eq!(second.event_within(SOON).await, None);
+    let mut third = registered(&hub, "d", &["posts"]).await;
+    assert_eq!(heard(&mut third).await, [json!({ "id": "secret" })]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_reads_and_writes_only_within_its_grant() {
-    let hub = Hub::with(|options| {
-        let limited = TokenSpec {
-            collections: Some([CollectionName::new("users").unwrap()].into()),
-            ..TokenSpec::named(NodeId::new("limited").unwrap())
-        };
-        let reader = TokenSpec { write: false, ..TokenSpec::named(NodeId::new("reader").unwrap()) };
-        for (secret, spec) in [("limited-secret", limited), ("reader-secret", reader)] {
-            options.tokens.push(DeclaredToken { secret: secret.to_owned(), spec });
-        }
-    })
-    .await;
+    let hub = Hub::with(with_limited_tokens).await;
     let mut all = registered(&hub, "all", &["users", "posts"]).await;
     let mut limited = registered_with(&hub, "limited-secret", "limited", &["users", "posts"]).await;
     let (name, told) = limited.event().await;

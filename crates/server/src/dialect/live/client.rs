@@ -5,6 +5,7 @@ use super::circle::Circle;
 use super::due::Reading;
 use super::echoes::Echoes;
 use super::flight::Runway;
+use super::intake::refuse;
 use super::mail::{Mail, Mailbox};
 use super::past::Past;
 use crate::app::App;
@@ -12,6 +13,7 @@ use crate::auth::Access;
 use crate::error::ServerError;
 use crate::socket::{Line, Unsent};
 use serde_json::json;
+use socketioxide::socket::Sid;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +30,8 @@ const GROWING_LASTS: Duration = Duration::from_secs(1);
 const NOTE_EVERY: Duration = Duration::from_secs(5);
 /// After a connection had no room, or the store refused to be read.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
+/// What a connection hears whose client has come by another one.
+const OVERTAKEN: &str = "Client not registered: another connection came with its id since";
 
 pub(super) struct Client {
     pub(super) app: Arc<App>,
@@ -144,6 +148,8 @@ impl Client {
         let mut next = Some(first);
         while let Some(one) = next {
             match one {
+                // Its rights are those of its own token: it cannot speak for the client any more.
+                Mail::Events(events) if !self.is_at(events.line.sid) => refuse(events, OVERTAKEN),
                 Mail::Events(events) => lists.push(events),
                 Mail::Here { line, collections } => {
                     self.take_in(std::mem::take(&mut lists)).await;
@@ -151,7 +157,7 @@ impl Client {
                 }
                 Mail::Gone { sid } => {
                     self.take_in(std::mem::take(&mut lists)).await;
-                    if self.line.as_ref().is_some_and(|line| line.sid == sid) {
+                    if self.is_at(sid) {
                         self.go();
                     }
                 }
@@ -159,6 +165,11 @@ impl Client {
             next = mail.try_recv().ok();
         }
         self.take_in(lists).await;
+    }
+
+    /// Whether the client is at the other end of this connection.
+    fn is_at(&self, sid: Sid) -> bool {
+        self.line.as_ref().is_some_and(|line| line.sid == sid)
     }
 
     /// The client says who it is and what it listens to.

@@ -84,9 +84,10 @@ enum Untaken {
 impl Client {
     /// Reads, commits and answers lists that came together.
     pub(super) async fn take_in(&mut self, lists: Vec<Events>) {
-        let Some(first) = lists.first() else { return };
-        let Some(grant) = first.line.caller.grant.clone() else {
-            return lists.into_iter().for_each(|list| answer(list, Err("Authentication token required".to_owned())));
+        // All of them came over the client's connection.
+        let grant = lists.first().and_then(|_| self.line.as_ref()?.caller.grant.clone());
+        let Some(grant) = grant else {
+            return lists.into_iter().for_each(|list| refuse(list, "Authentication token required"));
         };
         if let Err(error) = self.app.tokens.check_again(&grant) {
             lists.into_iter().for_each(|list| answer(list, Err(error.to_string())));
@@ -329,6 +330,10 @@ fn set_aside(event: &mut LiveEvent, why: Rejection) {
 fn no_value() -> Rejection {
     let reason = "the application's storage takes only numbers and text that every reader of JSON can read";
     Rejection { code: "malformed_element".to_owned(), reason: reason.to_owned() }
+}
+
+pub(super) fn refuse(list: Events, why: &str) {
+    answer(list, Err(why.to_owned()));
 }
 
 /// The client's process ends when an answer is not an object.
