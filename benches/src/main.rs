@@ -28,7 +28,8 @@ Parts:
   hub       W1 push, W2 bootstrap, W3 catch-up, wake-up of a waiting client
   memory    peak memory of the hub while 100,000 and 1,000,000 documents are bootstrapped
   exchange  packets of registered nodes beside own pushes and pulls, writes with 10,000 registered nodes
-  live      rooms and event sync beside npm socket.io (needs node and npm; left out of `all` without them)
+  live      rooms and event sync beside npm socket.io (needs node and npm; left out of `all` without them);
+            of it alone: live-rooms, live-idle, live-events, live-workers
   local     inserts, queries, live queries and pulled pages of the embedded database
 
 Options:
@@ -73,6 +74,7 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
             "--rounds" => extent.rounds = usize::try_from(number()?)?.max(1),
             "--documents" => extent.documents = (number()? / 1_000).max(1) * 1_000,
             "all" | "hub" | "memory" | "exchange" | "live" | "local" => part = word,
+            "live-rooms" | "live-idle" | "live-events" | "live-workers" => part = word,
             "--help" | "-h" => {
                 println!("{HELP}");
                 return Ok(true);
@@ -90,8 +92,8 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
     if matches!(part, "all" | "exchange") {
         met &= exchange::compare(extent)?;
     }
-    if part == "live" || part == "all" && live::possible() {
-        met &= live::compare(extent)?;
+    if part.starts_with("live") || part == "all" && live::possible() {
+        met &= live::compare(part.strip_prefix("live-"), extent)?;
     }
     if matches!(part, "all" | "local") {
         met &= local::compare(extent)?;

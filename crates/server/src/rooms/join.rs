@@ -102,6 +102,7 @@ impl Rooms {
             return Err(why);
         }
         match self.members.join(line, room, self.joined) {
+            Joined::Gone => Err("this connection has ended".to_owned()),
             Joined::TooMany => Err(format!("this connection is in {} rooms already (`live.joins`)", self.joined)),
             joined => {
                 if joined == Joined::New {

@@ -1,8 +1,7 @@
 //! Who is in which room of which space, and the delivery to them. An event reaches each member once, in the
 //! order in which events are handed in.
 
-use crate::socket::{Line, Unsent};
-use serde::Serialize;
+use crate::socket::Line;
 use socketioxide::socket::Sid;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -40,6 +39,8 @@ pub(super) enum Joined {
     Already,
     /// It is in as many rooms as it may be.
     TooMany,
+    /// It has ended.
+    Gone,
 }
 
 impl Members {
@@ -51,7 +52,10 @@ impl Members {
 
     pub(super) fn join(&self, line: &Arc<Line>, room: &RoomName, most: usize) -> Joined {
         let mut spaces = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let present = spaces.entry(line.caller.space.name().clone()).or_default();
+        let present = spaces.get_mut(line.caller.space.name());
+        let Some(present) = present.filter(|present| present.everybody.contains_key(&line.sid)) else {
+            return Joined::Gone;
+        };
         if present.rooms.get(room).is_some_and(|lines| lines.contains_key(&line.sid)) {
             return Joined::Already;
         }
@@ -107,17 +111,10 @@ impl Members {
         spaces.get(space).is_some_and(|present| rooms.into_iter().any(|room| present.rooms.contains_key(room)))
     }
 
-    /// Hands an event to all it is for; `args` is a tuple of its arguments. Returns how many got it, and those
-    /// who take what they are sent too slowly: they have missed it.
-    pub(super) fn tell<T: Serialize>(&self, to: &Audience, event: &str, args: &T) -> (usize, Vec<Arc<Line>>) {
+    /// Goes to all that an event is for.
+    pub(super) fn each(&self, to: &Audience, mut hand: impl FnMut(&Arc<Line>)) {
         let spaces = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(present) = spaces.get(&to.space) else { return (0, Vec::new()) };
-        let (mut told, mut slow) = (0, Vec::new());
-        let mut hand = |line: &Arc<Line>| match line.emit_args(event, args) {
-            Ok(()) => told += 1,
-            Err(Unsent::Full) => slow.push(Arc::clone(line)),
-            Err(Unsent::Gone) => {}
-        };
+        let Some(present) = spaces.get(&to.space) else { return };
         let lines_of = |room: &RoomName| present.rooms.get(room);
         match to.rooms.as_slice() {
             [room] if to.except.is_empty() => lines_of(room).into_iter().flat_map(HashMap::values).for_each(hand),
@@ -132,7 +129,6 @@ impl Members {
                 }
             }
         }
-        (told, slow)
     }
 }
 
@@ -144,4 +140,29 @@ fn take_out(present: &mut Present, sid: Sid, room: &RoomName) -> bool {
         present.rooms.remove(room);
     }
     was_in
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::open;
+    use crate::options::Options;
+    use crate::socket::{Caller, Listener};
+    use crate::store::MemoryStore;
+
+    #[tokio::test]
+    async fn who_has_left_joins_nothing_any_more() {
+        let app = open(Arc::new(MemoryStore::default()), Options::default()).await.unwrap();
+        let space = app.hub.space(&app.options.default_space).await.unwrap();
+        let line = Arc::new(Line::ended(Caller { grant: None, space }, Arc::clone(&app.meters)));
+        let (members, files) = (&app.rooms.members, RoomName::new("files").unwrap());
+
+        app.rooms.enter(&line);
+        assert_eq!(members.join(&line, &files, 8), Joined::New);
+        Listener::leave(&*app.rooms, &line);
+
+        assert_eq!(members.counts(), Vec::new());
+        assert_eq!(members.join(&line, &files, 8), Joined::Gone);
+        assert_eq!(members.counts(), Vec::new());
+    }
 }

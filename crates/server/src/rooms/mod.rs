@@ -26,9 +26,10 @@ use crate::error::ServerError;
 use crate::meters::Meters;
 use crate::options::RoomsOptions;
 use crate::redis::{Channel, Link};
+use crate::socket::Message;
 use envelope::SeqClock;
 use members::{Audience, Members};
-use outlet::{Outlet, Parcel};
+use outlet::{Args, Outlet, Parcel};
 use presence::Elsewhere;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -150,7 +151,8 @@ impl Rooms {
         }
         let rooms = scope.room().cloned().into_iter().collect();
         let to = Audience { space, rooms, except: Vec::new() };
-        place.put(Parcel::Told { to, event: name, envelope });
+        let message = Message::new(name.as_str(), Args::Told(envelope)).expect("an envelope is JSON");
+        place.put(Parcel { to, event: name, message: Arc::new(message) });
         self.meters.room_events.increment(1);
         seq
     }

@@ -4,6 +4,7 @@
 use super::members::{Audience, Members};
 use super::owed::Owed;
 use crate::meters::Meters;
+use crate::socket::{Message, Unsent};
 use serde::Serialize;
 use serde::ser::SerializeTuple;
 use serde_json::value::RawValue;
@@ -12,11 +13,18 @@ use syncline_core::model::EventName;
 use tokio::sync::mpsc::{self, OwnedPermit};
 
 /// An event on its way.
-pub(super) enum Parcel {
-    /// One with an envelope.
-    Told { to: Audience, event: EventName, envelope: Arc<RawValue> },
-    /// Another back end's, as it is.
-    Passed { to: Audience, event: EventName, args: Vec<rmpv::Value> },
+pub(super) struct Parcel {
+    pub(super) to: Audience,
+    pub(super) event: EventName,
+    pub(super) message: Arc<Message<Args>>,
+}
+
+/// What members get behind the event's name.
+pub(super) enum Args {
+    /// An envelope.
+    Told(Arc<RawValue>),
+    /// The arguments of another back end, as they are.
+    Passed(Vec<rmpv::Value>),
 }
 
 /// Where events are put in.
@@ -38,7 +46,7 @@ impl Outlet {
         tokio::spawn(async move {
             let owed = Owed::start();
             while let Some(parcel) = parcels.recv().await {
-                deliver(parcel, &members, &owed, &meters);
+                deliver(&parcel, &members, &owed, &meters);
             }
         });
         Outlet(put)
@@ -54,29 +62,29 @@ impl Outlet {
     }
 }
 
-fn deliver(parcel: Parcel, members: &Members, owed: &Owed, meters: &Meters) {
-    let told = match parcel {
-        Parcel::Told { to, event, envelope } => {
-            let (told, slow) = members.tell(&to, event.as_str(), &(&*envelope,));
-            for line in slow {
-                owed.note(line, &event, &to, &envelope);
-            }
-            told
+fn deliver(parcel: &Parcel, members: &Members, owed: &Owed, meters: &Meters) {
+    let (mut owed, mut told) = (owed.open(), 0);
+    members.each(&parcel.to, |line| {
+        // What is owed goes first, or an older event would come after a newer one.
+        let handed = if owed.holds(line) { Err(Unsent::Full) } else { line.hand(&parcel.message) };
+        match handed {
+            Ok(()) => told += 1,
+            Err(Unsent::Full) => owed.note(line, parcel),
+            Err(Unsent::Gone) => {}
         }
-        Parcel::Passed { to, event, args } => members.tell(&to, event.as_str(), &Args(&args)).0,
-    };
-    meters.room_deliveries.increment(told as u64);
+    });
+    meters.room_deliveries.increment(told);
 }
 
-/// A list that is spread over the arguments of an event.
-struct Args<'a>(&'a [rmpv::Value]);
-
-impl Serialize for Args<'_> {
+impl Serialize for Args {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut tuple = serializer.serialize_tuple(self.0.len())?;
-        for arg in self.0 {
-            tuple.serialize_element(arg)?;
+        match self {
+            Args::Told(envelope) => (&**envelope,).serialize(serializer),
+            Args::Passed(args) => {
+                let mut tuple = serializer.serialize_tuple(args.len())?;
+                args.iter().try_for_each(|arg| tuple.serialize_element(arg))?;
+                tuple.end()
+            }
         }
-        tuple.end()
     }
 }

@@ -2,12 +2,11 @@
 //! takes anything again, and fetches what it shows once; one that takes nothing at all is cut off below
 //! (`limits.reader_stall`) and refreshes when it comes back.
 
-use super::members::Audience;
-use crate::socket::{Line, Unsent};
-use serde_json::value::RawValue;
+use super::outlet::{Args, Parcel};
+use crate::socket::{Line, Message, Unsent};
 use socketioxide::socket::Sid;
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use syncline_core::model::{EventName, RoomName};
 
@@ -17,10 +16,16 @@ const TRY_AGAIN: Duration = Duration::from_millis(250);
 const KINDS_MAX: usize = 256;
 
 type Kind = (EventName, Option<RoomName>);
-type Missed = (Arc<Line>, BTreeMap<Kind, Arc<RawValue>>);
+type Notice = (Kind, Arc<Message<Args>>);
+
+/// What each connection has missed, in the order in which it was told.
+type Debts = HashMap<Sid, (Arc<Line>, Vec<Notice>)>;
 
 #[derive(Default)]
-pub(super) struct Owed(Arc<Mutex<HashMap<Sid, Missed>>>);
+pub(super) struct Owed(Arc<Mutex<Debts>>);
+
+/// The books, while somebody writes in them.
+pub(super) struct Open<'a>(MutexGuard<'a, Debts>);
 
 impl Owed {
     pub(super) fn start() -> Owed {
@@ -29,30 +34,41 @@ impl Owed {
         owed
     }
 
-    pub(super) fn note(&self, line: Arc<Line>, event: &EventName, to: &Audience, envelope: &Arc<RawValue>) {
-        let mut owed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (_, missed) = owed.entry(line.sid).or_insert_with(|| (line, BTreeMap::new()));
-        let kind = (event.clone(), to.rooms.first().cloned());
-        if missed.len() < KINDS_MAX || missed.contains_key(&kind) {
-            missed.insert(kind, Arc::clone(envelope));
+    pub(super) fn open(&self) -> Open<'_> {
+        Open(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Open<'_> {
+    /// Whether something is owed to a connection.
+    pub(super) fn holds(&self, line: &Line) -> bool {
+        !self.0.is_empty() && self.0.contains_key(&line.sid)
+    }
+
+    pub(super) fn note(&mut self, line: &Arc<Line>, parcel: &Parcel) {
+        let (_, missed) = self.0.entry(line.sid).or_insert_with(|| (Arc::clone(line), Vec::new()));
+        let kind = (parcel.event.clone(), parcel.to.rooms.first().cloned());
+        missed.retain(|(noted, _)| *noted != kind);
+        if missed.len() < KINDS_MAX {
+            missed.push((kind, Arc::clone(&parcel.message)));
         }
     }
 }
 
-async fn pay(owed: Weak<Mutex<HashMap<Sid, Missed>>>) {
+async fn pay(owed: Weak<Mutex<Debts>>) {
     loop {
         tokio::time::sleep(TRY_AGAIN).await;
         let Some(owed) = owed.upgrade() else { return };
         let mut owed = owed.lock().unwrap_or_else(PoisonError::into_inner);
         owed.retain(|_, (line, missed)| {
-            while let Some(entry) = missed.first_entry() {
-                match line.emit_args(entry.key().0.as_str(), &(&**entry.get(),)) {
-                    Ok(()) => drop(entry.remove()),
-                    Err(Unsent::Full) => return true,
-                    Err(Unsent::Gone) => return false,
-                }
-            }
-            false
+            let mut paid = 0;
+            let refused = missed.iter().find_map(|(_, message)| {
+                let refused = line.hand(message).err();
+                paid += usize::from(refused.is_none());
+                refused
+            });
+            missed.drain(..paid);
+            refused == Some(Unsent::Full)
         });
     }
 }

@@ -50,7 +50,7 @@ impl Elsewhere {
     fn count(&self, space: &SpaceName, room: &RoomName) -> usize {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = workers.values().filter(|(at, _)| at.elapsed() < FORGET_AFTER);
-        fresh.filter_map(|(_, counts)| counts.get(space)?.get(room)).sum()
+        fresh.filter_map(|(_, counts)| counts.get(space)?.get(room)).fold(0, |all, one| all.saturating_add(*one))
     }
 
     fn hear(&self, said: Said) {
@@ -69,7 +69,7 @@ impl Rooms {
     #[must_use]
     pub fn present(&self, space: &SpaceName, room: &RoomName) -> usize {
         let elsewhere = if self.link.is_some() { self.elsewhere.count(space, room) } else { 0 };
-        self.members.count(space, room) + elsewhere
+        self.members.count(space, room).saturating_add(elsewhere)
     }
 
     /// Takes what a worker says it has.

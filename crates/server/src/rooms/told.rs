@@ -2,9 +2,10 @@
 
 use super::envelope::{Item, Reason, Scope};
 use super::members::Audience;
-use super::outlet::Parcel;
+use super::outlet::{Args, Parcel};
 use super::{Rooms, RoomsOptions};
 use crate::redis::{Emission, Refused};
+use crate::socket::Message;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -90,7 +91,9 @@ impl Rooms {
         check(notice.envelope, &scope).map_err(malformed)?;
         fits(&self.options, notice.envelope.get().len())?;
         let to = Audience { space, rooms: scope.room().cloned().into_iter().collect(), except: Vec::new() };
-        self.pass(Parcel::Told { to, event, envelope: Arc::from(notice.envelope.to_owned()) })
+        let args = Args::Told(Arc::from(notice.envelope.to_owned()));
+        let message = Message::new(event.as_str(), args).map_err(|error| malformed(error.to_string()))?;
+        self.pass(Parcel { to, event, message: Arc::new(message) })
     }
 
     /// Passes on what an emitter of another back end asks for, to the default space.
@@ -111,7 +114,9 @@ impl Rooms {
             let shown: String = rooms[0].chars().take(64).collect();
             return Err(unknown(&shown));
         }
-        self.pass(Parcel::Passed { to, event, args })
+        let message = Message::new(event.as_str(), Args::Passed(args));
+        let message = message.map_err(|error| Refused::new("emission_malformed", error.to_string()))?;
+        self.pass(Parcel { to, event, message: Arc::new(message) })
     }
 
     fn pass(&self, parcel: Parcel) -> Result<(), Refused> {

@@ -4,12 +4,16 @@ use super::admission::{Admission, Place};
 use super::greeting::{CONNECT_TIMEOUT, Greeting};
 use super::house::House;
 use super::listener::Listener;
+use super::opening;
 use super::rounds;
+use super::wire::Side;
 use crate::error::ServerError;
 use crate::options::LiveOptions;
 use axum::Router;
 use axum::extract::Request;
+use axum::http::header::SEC_WEBSOCKET_KEY;
 use axum::response::{IntoResponse, Response};
+use hyper::upgrade::OnUpgrade;
 use socketioxide::handler::ConnectHandler;
 use socketioxide::service::SocketIoService;
 use socketioxide::{ParserConfig, SocketIo};
@@ -21,8 +25,8 @@ use tower::ServiceExt;
 /// The paths of Socket.IO; clients write it with the slash unless they are told otherwise.
 pub const PATHS: [&str; 2] = ["/socket.io/", "/socket.io"];
 
-/// Small: a connection that only listens costs little, and a large message is read in larger pieces anyway.
-const READ_BUFFER_BYTES: usize = 1 << 10;
+/// Small: a connection that only listens costs little, and few messages of clients are longer.
+const READ_BUFFER_BYTES: usize = 256;
 
 /// The door for live connections.
 pub struct Door {
@@ -30,6 +34,9 @@ pub struct Door {
     service: SocketIoService<Router>,
     admission: Admission,
     closed: AtomicBool,
+    /// Whether an application decides by the headers of a request.
+    shows_headers: bool,
+    queued_messages: usize,
     /// What hangs on connections does not keep the hub alive.
     _house: Arc<House>,
 }
@@ -37,14 +44,14 @@ pub struct Door {
 impl Door {
     /// Must be called inside a Tokio runtime.
     pub(crate) fn new(house: House, listeners: Arc<[Arc<dyn Listener>]>, options: &LiveOptions) -> Door {
-        let house = Arc::new(house);
+        let (house, queued_messages) = (Arc::new(house), options.queued_messages.max(1));
         // Attachments would be held until the last has come, and nobody here understands them.
         let parser = ParserConfig::common().max_incoming_binaries(1).max_incoming_binary_buf_size(1 << 20);
         let (service, io) = SocketIo::builder()
             .ping_interval(options.ping_interval)
             .ping_timeout(options.ping_timeout)
             .connect_timeout(CONNECT_TIMEOUT)
-            .max_buffer_size(options.queued_messages.max(1))
+            .max_buffer_size(queued_messages)
             .max_payload(options.message_bytes as u64)
             .ws_max_message_size(options.message_bytes)
             .ws_max_frame_size(options.message_bytes)
@@ -57,7 +64,8 @@ impl Door {
         io.dyn_ns("/", (async || ()).with(greeting)).expect("no other dynamic namespace is in its way");
         tokio::spawn(rounds::go(Arc::downgrade(&house), listeners, house.hub.closing()));
         let admission = Admission::new(options.connections, Arc::clone(&house.meters));
-        Door { io, service, admission, closed: AtomicBool::new(false), _house: house }
+        let (closed, shows_headers) = (AtomicBool::new(false), house.gate.is_some());
+        Door { io, service, admission, closed, shows_headers, queued_messages, _house: house }
     }
 
     /// Serves a request on one of [`PATHS`].
@@ -66,10 +74,19 @@ impl Door {
             if self.closed.load(Ordering::Acquire) {
                 return ServerError::Closing.into_response();
             }
-            match self.admit() {
-                Ok(place) => request.extensions_mut().insert(place),
+            let place = match self.admit() {
+                Ok(place) => place,
                 Err(refusal) => return refusal.into_response(),
             };
+            let accept = opening::websocket_accept(&request);
+            request = opening::slim(request, |_| self.shows_headers);
+            request.extensions_mut().insert(place);
+            if let Some(accept) = accept {
+                let side = Side::new(self.queued_messages);
+                return opening::become_websocket(request, accept, side, self.service.clone());
+            }
+        } else if request.extensions().get::<OnUpgrade>().is_some() {
+            request = opening::slim(request, |name| name == SEC_WEBSOCKET_KEY);
         }
         match self.service.clone().oneshot(request).await {
             Ok(response) => response.into_response(),

@@ -1,6 +1,8 @@
 //! One accepted connection, as those see it who speak over it.
 
 use super::caller::Caller;
+use super::message::Message;
+use super::wire::Side;
 use crate::meters::Meters;
 use serde::Serialize;
 use serde_json::json;
@@ -19,6 +21,8 @@ pub struct Line {
     /// The connection's id.
     pub sid: Sid,
     socket: Weak<Socket<LocalAdapter>>,
+    /// Where it is a WebSocket from the beginning.
+    side: Option<Arc<Side>>,
     meters: Arc<Meters>,
 }
 
@@ -43,7 +47,14 @@ pub enum Unsent {
 
 impl Line {
     pub(super) fn new(caller: Arc<Caller>, socket: &Arc<Socket<LocalAdapter>>, meters: Arc<Meters>) -> Line {
-        Line { caller, sid: socket.id, socket: Arc::downgrade(socket), meters }
+        let side = socket.req_parts().extensions.get().cloned();
+        Line { caller, sid: socket.id, socket: Arc::downgrade(socket), side, meters }
+    }
+
+    /// One that has ended.
+    #[cfg(test)]
+    pub(crate) fn ended(caller: Caller, meters: Arc<Meters>) -> Line {
+        Line { caller: Arc::new(caller), sid: Sid::new(), socket: Weak::new(), side: None, meters }
     }
 
     /// The socket, while it is open.
@@ -74,6 +85,18 @@ impl Line {
     pub fn emit_args<T: Serialize>(&self, event: &str, args: &T) -> Result<(), Unsent> {
         let socket = self.socket.upgrade().ok_or(Unsent::Gone)?;
         let sent = socket.emit(event, args).map_err(|error| unsent(&error));
+        self.count(sent)
+    }
+
+    /// Sends an event that many get. Between themselves such events keep their order; what is sent by
+    /// [`Line::emit`] may overtake them, and they it.
+    ///
+    /// # Errors
+    /// As [`Line::emit`].
+    pub fn hand<A: Serialize>(&self, message: &Message<A>) -> Result<(), Unsent> {
+        let Some(side) = &self.side else { return self.emit_args(&message.event, &message.args) };
+        let socket = self.socket.upgrade().filter(|socket| socket.connected());
+        let sent = socket.ok_or(Unsent::Gone).and_then(|_| side.send(&message.frames));
         self.count(sent)
     }
 

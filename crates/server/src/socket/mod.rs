@@ -6,6 +6,7 @@
 //! for it, and every [`Listener`] is told of it (`greeting`). Each message comes to `ear` as an [`Incoming`],
 //! synchronously and in order; the listener that knows it must not wait but enqueue. What is
 //! sent goes through [`Line::emit`], which may find the connection full or gone: an emit is a hint, never a promise.
+//! What many get is a [`Message`]: encoded once and written below the library (`wire`), by [`Line::hand`].
 //! Who is in (`guests`) is looked at again now and then (`rounds`).
 
 mod admission;
@@ -17,8 +18,11 @@ mod guests;
 mod house;
 mod line;
 mod listener;
+mod message;
+mod opening;
 mod pace;
 mod rounds;
+mod wire;
 
 pub use caller::Caller;
 pub use door::{Door, PATHS};
@@ -26,3 +30,4 @@ pub(crate) use guests::Guests;
 pub(crate) use house::House;
 pub use line::{Incoming, Line, Unsent};
 pub use listener::Listener;
+pub use message::Message;

@@ -63,6 +63,33 @@ async fn events_come_in_the_order_in_which_they_were_told_and_seq_only_grows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_reads_slowly_never_hears_an_older_event_after_a_newer_one_and_ends_with_the_newest() {
+    let hub = Hub::with(|options| options.live.queued_messages = 8).await;
+    let mut slow = page(&hub, "files").await;
+    let large = json!({ "event": "files:changed", "reason": "updated", "data": "x".repeat(60_000) });
+    let mut put_off = false;
+    while !put_off {
+        emit(&hub, &large).await;
+        let metrics = hub.get("/metrics").await.text();
+        put_off = !metrics.lines().any(|line| line == "syncline_live_messages_put_off_total 0");
+    }
+
+    let (mut last, mut newest) = (0, 0);
+    for _ in 0..20 {
+        newest = emit(&hub, &large).await;
+        let seq = heard(&mut slow).await.1["seq"].as_u64().unwrap();
+        assert!(seq > last, "{seq} after {last}");
+        last = seq;
+    }
+    while last < newest {
+        let seq = heard(&mut slow).await.1["seq"].as_u64().unwrap();
+        assert!(seq > last, "{seq} after {last}");
+        last = seq;
+    }
+    nothing_more(&hub, &mut [&mut slow]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_are_refreshed_softly_by_categories_and_registrators_and_by_nothing_else() {
     let hub = Hub::start().await;
     let rooms = ["files", "categories", "registrators", "users"];
