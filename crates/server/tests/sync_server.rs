@@ -4,6 +4,8 @@
 
 mod support;
 
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::json;
@@ -12,6 +14,7 @@ use support::socket::{Client, Packet};
 use syncline_server::ServerError;
 use syncline_server::store::{SqliteOptions, SqliteStore};
 use syncline_server::sync_server::{EventKind, Http, SyncEvent, SyncServer, SyncStorage};
+use tower::ServiceExt;
 
 /// A storage that an application might bring.
 #[derive(Default)]
@@ -64,8 +67,13 @@ async fn the_application_decides_who_comes_in_and_mounts_the_server() {
         .build()
         .await
         .unwrap();
-    let page = axum::routing::get(|| async { "the application's own page" });
-    let app = axum::Router::new().route("/page", page).merge(sync.router());
+    let page = || axum::routing::get(|| async { "the application's own page" });
+    let app = axum::Router::new().route("/metrics", page()).fallback(page()).merge(sync.router());
+    for path in ["/metrics", "/docs", "/sync/pull", "/anything"] {
+        let said = app.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+        let text = to_bytes(said.into_body(), 1_000).await.unwrap();
+        assert_eq!(text, "the application's own page", "{path}");
+    }
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move { axum::serve(listener, app).await });

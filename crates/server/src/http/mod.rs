@@ -17,4 +17,5 @@ mod state;
 pub use address::ListenAddress;
 pub use listen::Server;
 pub use open::open;
+pub(crate) use router::socket_router;
 pub use router::{ROUTES, router};

@@ -84,10 +84,7 @@ pub fn router(app: Arc<App>) -> Router {
             router = router.route(path, handlers.fallback(move |method| async move { wrong_method(path, &method) }));
         }
     }
-    for path in socket::PATHS {
-        router = router
-            .route(path, any(|State(app): State<Arc<App>>, request| async move { app.door.serve(request).await }));
-    }
+    router = router.merge(sockets());
     let compression = CompressionLayer::new().no_br().no_deflate().compress_when(SizeAbove::new(COMPRESS_FROM_BYTES));
     let dialect = Arc::new(Dialect::new(Arc::clone(&app)));
     let cors = cors::layer(&app.options.cors_origins);
@@ -100,6 +97,16 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(tower::util::option_layer(cors))
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), frame::frame))
         .with_state(app)
+}
+
+/// The paths of live connections alone, for an application that has all others itself.
+pub(crate) fn socket_router(app: Arc<App>) -> Router {
+    sockets().layer(axum::middleware::from_fn_with_state(Arc::clone(&app), frame::frame)).with_state(app)
+}
+
+fn sockets() -> Router<Arc<App>> {
+    let serve = || any(|State(app): State<Arc<App>>, request| async move { app.door.serve(request).await });
+    socket::PATHS.iter().fold(Router::new(), |router, path| router.route(path, serve()))
 }
 
 fn handlers(path: &str) -> Option<MethodRouter<Arc<App>>> {

@@ -33,7 +33,7 @@ pub use builder::{Builder, Http, Logging};
 
 use crate::app::App;
 use crate::error::ServerError;
-use crate::http::{ListenAddress, Server, router};
+use crate::http::{ListenAddress, Server, socket_router};
 use axum::Router;
 use socketioxide::SocketIo;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,9 +62,10 @@ impl SyncServer {
         Builder::default()
     }
 
-    /// What an application mounts with `merge`: `/socket.io/` and the rest of the hub's interface.
+    /// What an application mounts with `merge`: `/socket.io/` and nothing else, whatever paths and fallback it has.
+    /// The hub's whole interface is [`syncline_server::router`](crate::router) over [`SyncServer::app`].
     pub fn router(&self) -> Router {
-        router(Arc::clone(&self.app))
+        socket_router(Arc::clone(&self.app))
     }
 
     /// Begins to serve. With [`Http::Listen`] it takes its port; mounted, clients come as soon as the application
