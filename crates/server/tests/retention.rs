@@ -11,6 +11,7 @@ use support::socket::{Client, LONG};
 use support::{ADMIN, Hub, insert, stamp};
 use syncline_core::hub::{Touch, WriteSet};
 use syncline_core::model::{Lsn, Millis, NodeId, Plan, Registration, SpaceName, Traffic};
+use syncline_server::Options;
 use syncline_server::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
 
 fn update(seq: u64) -> Value {
@@ -47,7 +48,7 @@ async fn a_reader_behind_the_horizon_is_sent_to_a_snapshot() {
 async fn a_live_node_holds_the_log_back_until_it_has_read_it() {
     let dir = tempfile::TempDir::new().unwrap();
     let open = || Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap());
-    let forgetful = |options: &mut syncline_server::Options| options.settings.retention.log = Duration::ZERO;
+    let forgetful = |options: &mut Options| options.settings.retention.log = Duration::ZERO;
 
     let hub = Hub::on(open(), forgetful).await;
     hub.push("n1", "b1", &json!([insert(1, "a", "x"), update(2), update(3)])).await;
@@ -89,7 +90,7 @@ async fn a_registered_node_holds_the_log_back_for_as_long_as_it_calls() {
 async fn nodes_that_only_read_are_noted_up_to_their_limit_and_served_past_it() {
     let dir = tempfile::TempDir::new().unwrap();
     let open = || Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap());
-    let few = |options: &mut syncline_server::Options| options.settings.bounds.reading_nodes = 3;
+    let few = |options: &mut Options| options.settings.bounds.reading_nodes = 3;
 
     let hub = Hub::on(open(), few).await;
     hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
@@ -105,10 +106,29 @@ async fn nodes_that_only_read_are_noted_up_to_their_limit_and_served_past_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn however_many_pages_were_open_devices_are_noted() {
+    let mut options = Options { tokens: Vec::new(), ..Options::default() };
+    options.settings.bounds.reading_nodes = 3;
+    let app = syncline_server::open(Arc::new(MemoryStore::new()), options).await.unwrap();
+    let space = app.hub.space(&app.options.default_space).await.unwrap();
+    let names = |before: &str| (0..5).map(|n| NodeId::new(format!("{before}{n}")).unwrap()).collect::<Vec<_>>();
+
+    for node in [names("(live:page"), names("device")].concat() {
+        space.note_cursor(&node, Lsn(1));
+    }
+
+    space.write_cursors().await.unwrap();
+    let noted: Vec<_> = space.nodes().await.unwrap().into_iter().map(|row| row.node).collect();
+    assert_eq!(noted, ["(live:page0", "(live:page1", "(live:page2", "device0", "device1", "device2"]);
+    let handed = names("device").iter().map(|node| space.handed_to(node)).collect::<Vec<_>>();
+    assert_eq!(handed, [Some(Lsn(1)), Some(Lsn(1)), Some(Lsn(1)), None, None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_has_expired_is_removed_for_own_and_foreign_readers() {
     let dir = tempfile::TempDir::new().unwrap();
     let files = Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap());
-    let exact = |options: &mut syncline_server::Options| options.settings.limits.clock_drift_ms = 0;
+    let exact = |options: &mut Options| options.settings.limits.clock_drift_ms = 0;
     for hub in [Hub::with(exact).await, Hub::on(files, exact).await] {
         let document = |seq: u64, id: String, expires: &str| {
             let doc = json!({ "_id": id, "expireAt": expires });

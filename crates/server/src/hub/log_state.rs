@@ -15,6 +15,8 @@ pub(super) struct LogState {
     committed: AtomicU64,
     touched: RwLock<BTreeMap<CollectionName, Lsn>>,
     authors: RwLock<BTreeMap<NodeId, Author>>,
+    /// Clients of event sync, and their places.
+    clients: RwLock<BTreeMap<NodeId, Author>>,
     owners: RwLock<BTreeMap<NodeId, NodeId>>,
     failure: OnceLock<String>,
     kept: Mutex<Kept>,
@@ -24,14 +26,16 @@ impl LogState {
     pub(super) fn new(head: Head, nodes: Vec<NodeRow>) -> LogState {
         let owned = |n: &NodeRow| Some((NodeId::new(&n.node).ok()?, NodeId::new(n.owner.as_deref()?).ok()?));
         let owners = nodes.iter().filter_map(owned).collect();
-        let known = nodes.into_iter().filter_map(|n| Some((NodeId::new(n.node).ok()?, n.author))).collect();
+        let known = nodes.into_iter().filter_map(|n| Some((NodeId::new(n.node).ok()?, n.author)));
+        let (clients, authors) = known.partition(|(node, _)| node.is_live());
         LogState {
             unknown_upto: AtomicU64::new(head.last_change.0),
             committed: AtomicU64::new(head.lsn.0),
             kept: Mutex::new(head.kept),
             head: watch::channel(head).0,
             touched: RwLock::default(),
-            authors: RwLock::new(known),
+            authors: RwLock::new(authors),
+            clients: RwLock::new(clients),
             owners: RwLock::new(owners),
             failure: OnceLock::new(),
         }
@@ -41,9 +45,8 @@ impl LogState {
     pub(super) fn advance(&self, head: Head, touched: BTreeMap<CollectionName, Lsn>, authors: Vec<(NodeId, Author)>) {
         self.touched.write().unwrap_or_else(PoisonError::into_inner).extend(touched);
         let new = |(node, author): &(NodeId, Author)| self.author(node) != Some(*author);
-        let fresh: Vec<_> = authors.into_iter().filter(new).collect();
-        if !fresh.is_empty() {
-            self.authors.write().unwrap_or_else(PoisonError::into_inner).extend(fresh);
+        for (node, author) in authors.into_iter().filter(new) {
+            self.alike(node.is_live()).write().unwrap_or_else(PoisonError::into_inner).insert(node, author);
         }
         self.committed.fetch_max(head.lsn.0, Ordering::AcqRel);
         self.take_over(head);
@@ -115,17 +118,22 @@ impl LogState {
         self.failure.get().map(|cause| StoreError::Poisoned { cause: cause.clone() })
     }
 
-    /// How many nodes the space knew when it was opened, and those that have pushed since.
-    pub(super) fn authors(&self) -> usize {
-        self.authors.read().unwrap_or_else(PoisonError::into_inner).len()
+    /// How many nodes the space knew when it was opened, and those that have pushed since: clients of event sync, or
+    /// all others.
+    pub(super) fn known(&self, live: bool) -> usize {
+        self.alike(live).read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Forgets nodes that the store has forgotten.
+    fn alike(&self, live: bool) -> &RwLock<BTreeMap<NodeId, Author>> {
+        if live { &self.clients } else { &self.authors }
+    }
+
+    /// Forgets clients of event sync that the store has forgotten.
     pub(super) fn forget(&self, is_gone: impl Fn(&NodeId) -> bool) {
-        self.authors.write().unwrap_or_else(PoisonError::into_inner).retain(|node, _| !is_gone(node));
+        self.clients.write().unwrap_or_else(PoisonError::into_inner).retain(|node, _| !is_gone(node));
     }
 
     pub(super) fn author(&self, node: &NodeId) -> Option<Author> {
-        self.authors.read().unwrap_or_else(PoisonError::into_inner).get(node).copied()
+        self.alike(node.is_live()).read().unwrap_or_else(PoisonError::into_inner).get(node).copied()
     }
 }

@@ -36,6 +36,8 @@ struct Cursors {
     handed: BTreeMap<NodeId, Lsn>,
     /// Nodes that have only read since the space was opened.
     readers: BTreeSet<NodeId>,
+    /// The same for clients of event sync: there is one for each page that was ever open.
+    places: BTreeSet<NodeId>,
 }
 
 impl Space {
@@ -222,15 +224,17 @@ impl Space {
     }
 
     /// Notes how far a node has read; written to the store later, together with others. Past
-    /// `limits.reading_nodes`, new ones that never push are not noted.
+    /// `limits.reading_nodes`, new ones that never push are not noted. Clients of event sync are counted by themselves:
+    /// however many there are, devices find room.
     pub fn note_cursor(&self, node: &NodeId, lsn: Lsn) {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        let Cursors { noted, handed, readers } = &mut *cursors;
-        if self.log.author(node).is_none() && !readers.contains(node) {
-            if readers.len() + self.log.authors() >= self.settings.bounds.reading_nodes {
+        let Cursors { noted, handed, readers, places } = &mut *cursors;
+        let alike = if node.is_live() { places } else { readers };
+        if self.log.author(node).is_none() && !alike.contains(node) {
+            if alike.len() + self.log.known(node.is_live()) >= self.settings.bounds.reading_nodes {
                 return;
             }
-            readers.insert(node.clone());
+            alike.insert(node.clone());
         }
         noted.insert(node.clone(), (lsn, self.settings.clock.now()));
         handed.insert(node.clone(), lsn);
@@ -241,10 +245,10 @@ impl Space {
     pub(super) fn forget_clients(&self, left: &[NodeRow]) {
         let left: BTreeSet<&str> = left.iter().map(|row| row.node.as_str()).collect();
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        let Cursors { noted, handed, readers } = &mut *cursors;
+        let Cursors { noted, handed, places, .. } = &mut *cursors;
         let is_gone = |node: &NodeId| node.is_live() && !left.contains(node.as_str()) && !noted.contains_key(node);
         handed.retain(|node, _| !is_gone(node));
-        readers.retain(|node| !is_gone(node));
+        places.retain(|node| !is_gone(node));
         self.log.forget(is_gone);
     }
 
@@ -260,6 +264,12 @@ impl Space {
     #[must_use]
     pub fn handed(&self) -> BTreeMap<NodeId, Lsn> {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner).handed.clone()
+    }
+
+    /// How far one node was handed the log since the space is in use.
+    #[must_use]
+    pub fn handed_to(&self, node: &NodeId) -> Option<Lsn> {
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).handed.get(node).copied()
     }
 
     /// Limits on what one push may weigh.

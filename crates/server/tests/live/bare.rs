@@ -341,6 +341,33 @@ async fn garbage_of_any_length_is_one_row_of_the_quarantine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_one_clients_and_may_say_more_of_it() {
+    let hub = Hub::start().await;
+    let mut other = registered(&hub, "other", &[]).await;
+    let mut a = registered(&hub, "a", &[]).await;
+
+    a.emit("client:info", &json!({ "clientId": "b", "collections": ["users"] })).await;
+    let (name, told) = a.event().await;
+    assert!(name == "error" && told["message"].as_str().unwrap().contains("`clientId`"), "{told}");
+    a.emit("client:info", &json!({ "clientId": "a", "collections": ["users"] })).await;
+    sync(&mut a, &[insert("users", &json!({ "_id": "odd" }))]).await;
+    assert_eq!(a.event().await.0, "error", "an event that is set aside");
+    sync(&mut other, &[insert("users", &json!({ "id": "x" }))]).await;
+
+    assert_eq!(heard(&mut a).await, [json!({ "id": "x" })]);
+    let rows = hub.get("/admin/spaces/main/quarantine").await.json();
+    assert_eq!(rows["quarantine"][0]["node"], json!("(live:a)"), "it is still who it was");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_larger_than_all_bodies_may_be_is_taken_alone() {
+    let hub = Hub::with(|options| options.settings.bounds.inflight_body_bytes = 1_000).await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    let large = insert("users", &json!({ "id": "u1", "text": "t".repeat(2_000) }));
+    assert_eq!(sync(&mut a, &[large]).await, json!({ "success": true }), "busy it would be for ever");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn changes_of_other_dialects_arrive() {
     let hub = Hub::start().await;
     let mut a = registered(&hub, "a", &["users"]).await;

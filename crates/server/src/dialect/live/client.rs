@@ -50,7 +50,8 @@ pub(super) struct Client {
     /// The list that was taken in last, and when.
     pub(super) previous: Option<(Arc<str>, Instant)>,
     news: Option<watch::Receiver<Lsn>>,
-    left_at: Instant,
+    /// Without a connection, its task ends then.
+    kept_until: Instant,
     noted_at: Instant,
     retry_at: Option<Instant>,
 }
@@ -66,7 +67,8 @@ impl Client {
     /// Starts the task of a client.
     pub(super) fn start(circle: &Arc<Circle>, node: NodeId, app: Arc<App>) -> Mailbox {
         let lists = app.options.live.queued_messages.max(1);
-        let (mailbox, mail) = Mailbox::open(lists, Arc::clone(&app.body_bytes));
+        let bytes = app.options.settings.bounds.inflight_body_bytes;
+        let (mailbox, mail) = Mailbox::open(lists, Arc::clone(&app.body_bytes), bytes);
         let now = Instant::now();
         let client = Client {
             author: circle.space.author(&node),
@@ -82,7 +84,7 @@ impl Client {
             aborted: false,
             previous: None,
             news: None,
-            left_at: now,
+            kept_until: now + KEPT_AFTER,
             noted_at: now,
             retry_at: None,
         };
@@ -120,7 +122,7 @@ impl Client {
     }
 
     fn deadline(&self) -> Instant {
-        let Some(_) = &self.line else { return self.left_at + KEPT_AFTER };
+        let Some(_) = &self.line else { return self.kept_until };
         let far = Instant::now() + KEPT_AFTER;
         let growing = self.previous.as_ref().map(|(_, at)| *at + GROWING_LASTS);
         [self.runway.deadline(), self.retry_at, growing, self.echoes.deadline()].into_iter().flatten().min().unwrap_or(far)
@@ -151,7 +153,7 @@ impl Client {
                 // Its rights are those of its own token: it cannot speak for the client any more.
                 Mail::Events(events) if !self.is_at(events.line.sid) => refuse(events, OVERTAKEN),
                 Mail::Events(events) => lists.push(events),
-                Mail::Here { line, collections } => {
+                Mail::Here { line, collections, _room } => {
                     self.take_in(std::mem::take(&mut lists)).await;
                     self.come(line, collections).await;
                 }
@@ -161,6 +163,7 @@ impl Client {
                         self.go();
                     }
                 }
+                Mail::Forget => self.kept_until = Instant::now(),
             }
             next = mail.try_recv().ok();
         }
@@ -179,6 +182,7 @@ impl Client {
         let (wanted, refused): (BTreeSet<_>, BTreeSet<_>) =
             listed.into_iter().partition(|name| reads && grant.covers(name));
         self.set_line(Some(Arc::clone(&line)));
+        self.circle.note_present(&self.node);
         for name in refused {
             let why = if reads { grant.check_collection(&name) } else { grant.check_access(Access::Read) };
             if let Err(error) = why {
@@ -225,7 +229,8 @@ impl Client {
         self.set_line(None);
         self.previous = None;
         self.news = None;
-        self.left_at = Instant::now();
+        self.kept_until = Instant::now() + KEPT_AFTER;
+        self.circle.note_absent(&self.node);
     }
 
     /// A connection has ended, perhaps long before anybody noticed: what was on its way may have arrived or not.

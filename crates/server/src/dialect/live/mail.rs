@@ -12,12 +12,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a client's task is told.
 pub(super) enum Mail {
-    /// `client:info`.
-    Here { line: Arc<Line>, collections: BTreeSet<CollectionName> },
+    /// `client:info`; a repeated one takes room.
+    Here { line: Arc<Line>, collections: BTreeSet<CollectionName>, _room: Option<Room> },
     /// `client:sync`.
     Events(Events),
     /// The connection has ended.
     Gone { sid: Sid },
+    /// Too many clients are away: this one longest.
+    Forget,
 }
 
 /// A list of events, not yet read.
@@ -40,24 +42,26 @@ pub(super) struct Mailbox {
     sender: UnboundedSender<Mail>,
     places: Arc<Semaphore>,
     bytes: Arc<Semaphore>,
+    /// How many there are.
+    bytes_max: usize,
 }
 
 impl Mailbox {
-    /// A mailbox for at most so many lists, which take their bytes from what all bodies may take.
-    pub(super) fn open(lists: usize, bytes: Arc<Semaphore>) -> (Mailbox, UnboundedReceiver<Mail>) {
+    /// A mailbox for at most so many lists, which take their bytes from what all bodies may take: `bytes_max`.
+    pub(super) fn open(lists: usize, bytes: Arc<Semaphore>, bytes_max: usize) -> (Mailbox, UnboundedReceiver<Mail>) {
         let (sender, mail) = unbounded_channel();
-        (Mailbox { sender, places: Arc::new(Semaphore::new(lists)), bytes }, mail)
+        (Mailbox { sender, places: Arc::new(Semaphore::new(lists)), bytes, bytes_max }, mail)
     }
 
     pub(super) fn send(&self, mail: Mail) -> Result<(), SendError<Mail>> {
         self.sender.send(mail)
     }
 
-    /// Room for a list; `None`: this client's lists wait already (`live.queued_messages`), or bodies take too much
-    /// memory (`limits.inflight_body_bytes`).
+    /// Room for a message; `None`: as many of this client wait already (`live.queued_messages`), or bodies take too much
+    /// memory (`limits.inflight_body_bytes`). One that is larger than that goes alone: refused, it would come again.
     pub(super) fn room_for(&self, bytes: usize) -> Option<Room> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let bytes = match u32::try_from(bytes).ok()? {
+        let bytes = match u32::try_from(bytes.min(self.bytes_max)).ok()? {
             0 => None,
             bytes => Some(Arc::clone(&self.bytes).try_acquire_many_owned(bytes).ok()?),
         };

@@ -31,7 +31,7 @@ impl Places {
     ) -> Result<Option<Lsn>, ServerError> {
         let Some(place) = place(client, collections) else { return Ok(None) };
         let noted = self.noted.get_or_try_init(|| self.load()).await?;
-        let since = self.space.handed().get(&place).copied();
+        let since = self.space.handed_to(&place);
         Ok(since.or_else(|| noted.get(place.as_str()).copied()))
     }
 
@@ -48,8 +48,8 @@ impl Places {
     }
 }
 
-/// A client's place is noted beside those of other readers, under a name that no client can have. `None`: its own
-/// id is too long for that.
+/// A client's place is noted beside those of other readers, under a name that no client can have: without a bracket at
+/// its end. `None`: its own id is too long for that.
 fn place(client: &NodeId, collections: &BTreeSet<CollectionName>) -> Option<NodeId> {
     let mut hash = Sha256::new();
     for name in collections {
@@ -58,6 +58,21 @@ fn place(client: &NodeId, collections: &BTreeSet<CollectionName>) -> Option<Node
     }
     let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
     let list = u32::from_be_bytes([a, b, c, d]);
-    let client = client.as_str().trim_end_matches(')');
-    NodeId::new(format!("{client}@{list:08x})")).ok()
+    NodeId::new(format!("(live:{}@{list:08x}", client.live_client()?)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_one_clients_and_no_client() {
+        let client = |id: &str| NodeId::of_live(id).unwrap();
+        let users = BTreeSet::from([CollectionName::new("users").unwrap()]);
+        let of_a = place(&client("a"), &users).unwrap();
+        assert!(of_a.is_live() && of_a.live_client().is_none());
+        let hash = of_a.as_str().strip_prefix("(live:a@").unwrap();
+        assert_ne!(of_a, client(&format!("a@{hash}")));
+        assert_ne!(Some(of_a), place(&client("a)"), &users));
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::Live;
 use super::client::Client;
-use super::mail::{Events, Mail, Mailbox};
+use super::mail::{Events, Mail, Mailbox, Room};
 use crate::hub::Space;
 use crate::socket::{Incoming, Line, Listener};
 use serde::Deserialize;
@@ -68,6 +68,10 @@ impl Live {
         let (Ok(info), Some(client)) = (info, client) else {
             return tell(line, "client:info needs a `clientId`: text of 1 to 120 visible ASCII characters");
         };
+        let room = match self.room_at_seat(line, &client, payload.len()) {
+            Ok(room) => room,
+            Err(why) => return tell(line, why),
+        };
         let listed = info.collections.as_array().map(Vec::as_slice).unwrap_or_default();
         let mut collections = BTreeSet::new();
         for name in listed.iter().take(COLLECTIONS_MAX) {
@@ -76,11 +80,22 @@ impl Live {
                 Err(why) => tell(line, &format!("a collection of client:info is left out: {why}")),
             }
         }
-        let mail = Mail::Here { line: Arc::clone(line), collections };
-        let Some(mailbox) = self.send(&line.caller.space, &client, mail) else { return };
-        let before = self.seats().insert(line.sid, Seat { client: client.clone(), mailbox });
-        if let Some(other) = before.filter(|seat| seat.client != client) {
-            let _ = other.mailbox.send(Mail::Gone { sid: line.sid });
+        let Some(mailbox) =
+            self.send(&line.caller.space, &client, Mail::Here { line: Arc::clone(line), collections, _room: room })
+        else {
+            return;
+        };
+        self.seats().insert(line.sid, Seat { client, mailbox });
+    }
+
+    /// A connection is one client's, and repeats of what it said first wait like its lists.
+    fn room_at_seat(&self, line: &Line, client: &NodeId, bytes: usize) -> Result<Option<Room>, &'static str> {
+        match self.seats().get(&line.sid) {
+            None => Ok(None),
+            Some(seat) if seat.client != *client => {
+                Err("this connection is another client's; open one for each `clientId`")
+            }
+            Some(seat) => seat.mailbox.room_for(bytes).map(Some).ok_or("the hub is busy; send client:info again later"),
         }
     }
 
