@@ -125,7 +125,11 @@ impl Client {
         let Some(_) = &self.line else { return self.kept_until };
         let far = Instant::now() + KEPT_AFTER;
         let growing = self.previous.as_ref().map(|(_, at)| *at + GROWING_LASTS);
-        [self.runway.deadline(), self.retry_at, growing, self.echoes.deadline()].into_iter().flatten().min().unwrap_or(far)
+        [self.runway.deadline(), self.retry_at, growing, self.echoes.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(far)
     }
 
     fn late(&mut self) {

@@ -196,7 +196,8 @@ impl Reading {
             Reached::Filled => {
                 let Some(fill) = self.at.fills.pop_front() else { return };
                 // Hearing some changes of the other collections twice is harmless.
-                self.at.cursor = if self.at.collections.is_empty() { fill.first } else { self.at.cursor.min(fill.first) };
+                self.at.cursor =
+                    if self.at.collections.is_empty() { fill.first } else { self.at.cursor.min(fill.first) };
                 let mut all = (*self.at.collections).clone();
                 all.extend(fill.collections);
                 self.at.collections = Arc::new(all);
