@@ -1,9 +1,11 @@
 //! The open database: where collections, transactions and the replica come from.
 
 use crate::collection::Collection;
+use crate::conflicts::LostEdit;
 use crate::error::Result;
+use crate::fate::WriteReceipt;
 use crate::quarantine::Quarantined;
-use crate::replica::{Replica, Resolvers};
+use crate::replica::{Replica, Resolvers, Unsynced};
 use crate::store::{Store, StoreOptions, TimeSource};
 use crate::sync::desk::Desk;
 use crate::sync::{DatabaseSync, Imported, Protocol, SyncOptions};
@@ -12,6 +14,7 @@ use crate::ttl;
 use crate::typed::TypedCollection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -205,6 +208,66 @@ impl Database {
     /// [`Error::NotQuarantined`](crate::Error::NotQuarantined).
     pub fn discard_quarantined(&self, number: i64) -> Result<Quarantined> {
         self.replica().discard_quarantined(number)
+    }
+
+    /// As [`Database::transaction`], and says what becomes of its edits at the hub: see [`WriteReceipt`].
+    ///
+    /// # Errors
+    /// As [`Database::transaction`].
+    pub fn receipted<T>(&self, work: impl FnOnce(&mut Transaction<'_, '_>) -> Result<T>) -> Result<(T, WriteReceipt)> {
+        self.store.write_tracked(|unit| work(&mut Transaction::new(&self.store, unit)))
+    }
+
+    /// Own edits that met concurrent ones at the hub and did not stand whole, oldest first; the newest 10,000 are kept.
+    /// `sync:conflict` tells of each when it comes.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn conflicts(&self) -> Result<Vec<LostEdit>> {
+        self.replica().conflicts(None)
+    }
+
+    /// Makes an edit that did not stand once more, as a new edit on top of what stands now; it leaves the list.
+    ///
+    /// # Errors
+    /// [`Error::NoConflict`](crate::Error::NoConflict), or those of the edit, which is then kept in the list.
+    pub fn restore_conflict(&self, number: i64) -> Result<()> {
+        self.replica().restore_conflict(number)
+    }
+
+    /// Takes an edit that did not stand out of the list. Returns it.
+    ///
+    /// # Errors
+    /// [`Error::NoConflict`](crate::Error::NoConflict).
+    pub fn forget_conflict(&self, number: i64) -> Result<LostEdit> {
+        self.replica().forget_conflict(number)
+    }
+
+    /// Every op that the hub has not receipted, oldest first.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn unsynced(&self) -> Result<Vec<Unsynced>> {
+        self.replica().unsynced(None)
+    }
+
+    /// Gives an op up that the hub has not receipted; its document becomes what it is without. Later ops of a document
+    /// go with its insert. Returns what went. If the hub has the op already, its change comes back with the next page.
+    ///
+    /// # Errors
+    /// [`Error::NotUnsynced`](crate::Error::NotUnsynced), [`Error::UnderWay`](crate::Error::UnderWay).
+    pub fn discard_unsynced(&self, number: i64) -> Result<Vec<Unsynced>> {
+        self.replica().discard_unsynced(number)
+    }
+
+    /// Puts another content into an op that no hub has seen: of an insert or a replacement the document, of an update
+    /// an object with `set` (values by field) and `unset` (names).
+    ///
+    /// # Errors
+    /// [`Error::NotUnsynced`](crate::Error::NotUnsynced), [`Error::Offered`](crate::Error::Offered) where a hub may have
+    /// seen it, [`Error::NoContent`](crate::Error::NoContent) for a removal, or the content breaks a rule.
+    pub fn edit_unsynced(&self, number: i64, content: &Value) -> Result<()> {
+        self.replica().edit_unsynced(number, content)
     }
 
     /// The database as a sync engine sees it.

@@ -118,6 +118,23 @@ pub enum Error {
     /// A quarantined op that is not there any more.
     #[error("there is no quarantined op number {0}; list the quarantine for those that are")]
     NotQuarantined(i64),
+    /// A conflict that is not there any more.
+    #[error("there is no conflict number {0}: it was restored or forgotten; list the conflicts for those that are")]
+    NoConflict(i64),
+    /// An op that does not wait for the hub.
+    #[error(
+        "no op number {0} waits for the hub: it was receipted or discarded; list what is unsynced for those that do"
+    )]
+    NotUnsynced(i64),
+    /// An op that a hub may have seen cannot be changed.
+    #[error("the hub may have seen op {0} already; edit its document, which makes a new op, or discard it")]
+    Offered(i64),
+    /// A removal has no content.
+    #[error("op {0} removes and has no content to edit; discard it instead")]
+    NoContent(i64),
+    /// An op of a packet that waits for its answer.
+    #[error("op {0} is part of a packet that the hub may have accepted; wait for its answer")]
+    UnderWay(i64),
     /// A value that breaks a rule of the model.
     #[error(transparent)]
     Malformed(#[from] Malformed),

@@ -15,9 +15,11 @@
 
 mod collection;
 mod collection_sync;
+mod conflicts;
 mod database;
 mod document;
 mod error;
+mod fate;
 pub mod filter;
 mod find;
 pub mod index;
@@ -38,12 +40,14 @@ mod typed;
 mod watch;
 
 pub use collection::Collection;
+pub use conflicts::LostEdit;
 pub use database::{CommitHook, Database, DatabaseOptions};
 pub use error::{Error, Result};
+pub use fate::{Fate, WriteReceipt};
 pub use outbox::PendingBatch;
 pub use quarantine::Quarantined;
 pub use rebase::{Conflict, Resolution, Resolver};
-pub use replica::Replica;
+pub use replica::{Replica, Unsynced};
 pub use syncline_core::model::{CollectionName, DocId, Kind, Limits, Lsn, Malformed, Millis, NodeId};
 pub use transaction::{Transaction, TransactionCollection};
 pub use typed::TypedCollection;

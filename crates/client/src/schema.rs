@@ -64,6 +64,10 @@ CREATE TABLE quarantine(
   number INTEGER PRIMARY KEY AUTOINCREMENT, collection TEXT NOT NULL, id TEXT, seq INTEGER,
   operation TEXT NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL, at INTEGER NOT NULL
 );
+CREATE TABLE conflicts(
+  number INTEGER PRIMARY KEY AUTOINCREMENT, collection TEXT NOT NULL, id TEXT NOT NULL, merged INTEGER NOT NULL,
+  lsn INTEGER NOT NULL, operation TEXT NOT NULL, at INTEGER NOT NULL
+);
 ";
 
 /// Refuses a file that belongs to somebody else, before anything is written to it.

@@ -2,6 +2,8 @@
 //! receipts, pages, snapshots, rebase, quarantine.
 #![allow(clippy::unwrap_used)] // the helpers of tests are tests too
 
+#[path = "local_replica/fates.rs"]
+mod fates;
 #[path = "local_replica/outbox.rs"]
 mod outbox;
 #[path = "local_replica/quarantine.rs"]

@@ -134,6 +134,7 @@ pub(super) fn append(unit: &mut Unit<'_>, named: &Named, op: Appended, group: Op
             op.prev
         ])?;
     unit.one_waits(named.cid);
+    unit.recorded(number(op.seq));
     Ok(())
 }
 
@@ -195,6 +196,7 @@ fn fold(unit: &mut Unit<'_>, last: &OpRow, new: &NewOp<'_>) -> Result<Option<Opt
         _ => return Ok(None),
     }
     save(unit.conn, &op)?;
+    unit.recorded(op.number());
     Ok(Some(Some(op.number())))
 }
 

@@ -10,10 +10,13 @@ mod pull;
 mod push;
 mod retry;
 mod snapshot;
+mod unsynced;
 
 pub(crate) use absorb::UNTIMED;
 pub(crate) use packet::{Ends, Order, Sent};
+pub use unsynced::Unsynced;
 
+use crate::conflicts::{self, LostEdit};
 use crate::error::Result;
 use crate::outbox::{self, PendingBatch};
 use crate::quarantine::{self, Quarantined};
@@ -21,6 +24,7 @@ use crate::rebase::Resolver;
 use crate::store::{Named, Store, Unit};
 use crate::transaction::enqueue_all;
 use rusqlite::params;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::model::{BatchId, CollectionName, NodeId, PushReply, Rejection, Strategy};
@@ -208,6 +212,55 @@ impl Replica {
     /// [`Error::NotQuarantined`](crate::Error::NotQuarantined).
     pub fn discard_quarantined(&self, number: i64) -> Result<Quarantined> {
         self.store.write(|unit| quarantine::take(unit, number))
+    }
+
+    /// Own edits that did not stand whole at the hub, oldest first; of one collection, or of all.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn conflicts(&self, collection: Option<&CollectionName>) -> Result<Vec<LostEdit>> {
+        self.store.read(|unit| conflicts::list(unit, collection))
+    }
+
+    /// Makes an edit that did not stand once more, as a new local edit.
+    ///
+    /// # Errors
+    /// [`Error::NoConflict`](crate::Error::NoConflict), or those of the edit; it is then kept.
+    pub fn restore_conflict(&self, number: i64) -> Result<()> {
+        self.store.write(|unit| retry::restore(&self.store, unit, number))
+    }
+
+    /// Forgets an edit that did not stand. Returns it.
+    ///
+    /// # Errors
+    /// [`Error::NoConflict`](crate::Error::NoConflict).
+    pub fn forget_conflict(&self, number: i64) -> Result<LostEdit> {
+        self.store.write(|unit| conflicts::take(unit, number).map(|(edit, _)| edit))
+    }
+
+    /// Every op that the hub has not receipted, oldest first; of one collection, or of all.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn unsynced(&self, collection: Option<&CollectionName>) -> Result<Vec<Unsynced>> {
+        self.store.read(|unit| unsynced::list(unit, collection))
+    }
+
+    /// Gives an op up that the hub has not receipted.
+    ///
+    /// # Errors
+    /// [`Error::NotUnsynced`](crate::Error::NotUnsynced), [`Error::UnderWay`](crate::Error::UnderWay).
+    pub fn discard_unsynced(&self, number: i64) -> Result<Vec<Unsynced>> {
+        self.store.write(|unit| unsynced::discard(unit, number))
+    }
+
+    /// Puts another content into an op that no hub has seen.
+    ///
+    /// # Errors
+    /// [`Error::NotUnsynced`](crate::Error::NotUnsynced), [`Error::Offered`](crate::Error::Offered),
+    /// [`Error::NoContent`](crate::Error::NoContent), or the content is none for it.
+    pub fn edit_unsynced(&self, number: i64, content: &Value) -> Result<()> {
+        self.store.write(|unit| unsynced::edit(&self.store, unit, number, content))
     }
 
     /// One transaction whose outcome is told to the session; what it set aside is logged after the commit.

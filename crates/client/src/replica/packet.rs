@@ -8,7 +8,9 @@
 use super::absorb::absorb;
 use super::pull::{self, Source, Targets};
 use super::{Applying, Replica, Scope, known, push};
+use crate::conflicts;
 use crate::error::Result;
+use crate::fate::Fate;
 use crate::outbox::{self, OpRow, PacketOps, Traffic};
 use crate::quarantine::{self, Aside};
 use crate::store::{Row, Unit, rows};
@@ -21,6 +23,7 @@ use syncline_core::model::{
 use syncline_core::session::interface::{Batch, Stored};
 use syncline_core::session::notice;
 use syncline_core::wire::exchange::{Contents, Envelope, Header, WireEntity};
+use syncline_core::wire::own::WireOp;
 
 /// What the epoch of a collection that goes by packets begins with; a hub's log never has such a one.
 const STREAM: &str = "exchange:";
@@ -315,15 +318,23 @@ fn take(unit: &mut Unit<'_>, applying: &mut Applying, scope: &Scope, (page, orde
     Ok(())
 }
 
-/// Own documents that were accepted just now: the hub's text before and after.
-type Settled = BTreeMap<(i64, DocId), (Option<Body>, Option<Body>)>;
+/// Own documents that were accepted just now.
+type Settled = BTreeMap<(i64, DocId), Accepted>;
+
+/// What was accepted of one document.
+struct Accepted {
+    /// The hub's text before and after.
+    texts: (Option<Body>, Option<Body>),
+    /// The ops, with their numbers.
+    ops: Vec<(i64, WireOp)>,
+}
 
 fn store(unit: &mut Unit<'_>, applying: &mut Applying, names: &Scope, page: &Page, settled: &Settled) -> Result<()> {
     let members = known(unit, names)?;
     let mut targets = Targets::of(unit, &members, Source::Packet)?;
     for op in &page.ops {
         let Some(target) = targets.of_name(&op.collection) else { continue };
-        if let Some((before, after)) = settled.get(&(target.named.cid, op.id.clone())) {
+        if let Some(Accepted { texts: (before, after), ops }) = settled.get(&(target.named.cid, op.id.clone())) {
             let outside = page
                 .receipt
                 .as_ref()
@@ -331,6 +342,10 @@ fn store(unit: &mut Unit<'_>, applying: &mut Applying, names: &Scope, page: &Pag
             match verdict(before.as_ref(), after.as_ref(), op).filter(|_| !outside) {
                 None => applying.echoes += 1,
                 Some(result) => {
+                    for (number, wire) in ops {
+                        let conflict = conflicts::add(unit, wire, &op.id, result, op.lsn)?;
+                        unit.note_fate(*number, Fate::of_conflict(result, op.lsn, conflict));
+                    }
                     let (collection, id, lsn) = (op.collection.clone(), op.id.clone(), op.lsn);
                     applying.conflicts.push(notice::Conflict { collection, id, result, lsn });
                 }
@@ -379,7 +394,13 @@ fn settle(unit: &mut Unit<'_>, applying: &mut Applying, receipt: &PacketReceipt,
                 }
                 None => {
                     let key = (named.cid, row.id.clone());
-                    settled.insert(key, absorb(unit, &named, row, (&ops, lsn))?);
+                    let mut wired = Vec::with_capacity(ops.len());
+                    for op in &ops {
+                        wired.push((op.number(), outbox::wire_op(unit, &named, op, None)?));
+                        unit.note_fate(op.number(), Fate::Accepted { lsn: Lsn::ZERO });
+                    }
+                    let texts = absorb(unit, &named, row, (&ops, lsn))?;
+                    settled.insert(key, Accepted { texts, ops: wired });
                 }
             }
         }

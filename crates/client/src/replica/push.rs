@@ -3,7 +3,9 @@
 use super::Applying;
 use super::absorb::absorb;
 use super::pull::{self, Stale};
+use crate::conflicts;
 use crate::error::Result;
+use crate::fate::Fate;
 use crate::outbox::{self, OpRow};
 use crate::quarantine::{self, Aside};
 use crate::rebase;
@@ -94,12 +96,17 @@ fn settle(
     // The first receipt of a duplicate is forgotten; by the head at the latest its effect is visible.
     let lsn = if receipt.result == Verdict::Duplicate { head } else { receipt.lsn };
     outbox::set_receipted(unit, op, lsn)?;
+    let mut fate = Fate::Accepted { lsn: receipt.lsn };
     if matches!(receipt.result, Verdict::Merged | Verdict::Superseded)
         && let Some(row) = op.doc.map(|doc| rows::by_doc(unit.conn, doc)).transpose()?.flatten()
     {
+        let wire = outbox::wire_op(unit, named, op, None)?;
+        let conflict = conflicts::add(unit, &wire, &row.id, receipt.result, lsn)?;
+        fate = Fate::of_conflict(receipt.result, lsn, conflict);
         let (collection, id) = (named.name.clone(), row.id);
         applying.conflicts.push(notice::Conflict { collection, id, result: receipt.result, lsn });
     }
+    unit.note_fate(op.number(), fate);
     Ok(())
 }
 
@@ -114,7 +121,10 @@ pub(super) fn reject(
     let wire = outbox::wire_op(unit, named, op, None)?;
     let operation = serde_json::to_value(&wire).expect("an op serializes");
     let aside = Aside { collection: &named.name, id: wire.id.as_ref(), seq: op.wire_seq, operation, rejection };
-    applying.quarantined.push(quarantine::add(unit, aside)?);
+    let aside = quarantine::add(unit, aside)?;
+    let (code, reason) = (rejection.code.clone(), rejection.reason.clone());
+    unit.note_fate(op.number(), Fate::Rejected { code, reason, quarantined: aside.number });
+    applying.quarantined.push(aside);
     unit.outbox_shrinks();
     unit.recount_waiting(named.cid);
     match op.doc {

@@ -2,6 +2,7 @@
 
 use super::pull::{self, Stale};
 use super::{Scope, known_only};
+use crate::conflicts;
 use crate::error::{Error, Result};
 use crate::outbox;
 use crate::quarantine;
@@ -10,6 +11,7 @@ use crate::store::{Store, Unit};
 use crate::transaction::Writer;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use syncline_core::model::{CollectionName, Fields};
 use syncline_core::wire::own::{WireEdit, WireOp};
 
 /// Takes every op back that the hub has not receipted.
@@ -43,14 +45,35 @@ pub(super) fn clear_pending(unit: &mut Unit<'_>, scope: &Scope) -> Result<u64> {
 /// Makes the edit of a quarantined op once more.
 pub(super) fn retry(store: &Store, unit: &mut Unit<'_>, number: i64) -> Result<()> {
     let taken = quarantine::take(unit, number)?;
-    let unreadable = |reason: String| Error::Damaged(format!("quarantined op {number}: {reason}"));
     if taken.seq.is_none() {
         // A pulled change that broke a unique index stands already; there is nothing to make again.
         return Ok(());
     }
     // By way of text, because raw JSON cannot be read from a tree.
-    let wire: WireOp = serde_json::from_str(&taken.operation.to_string()).map_err(|e| unreadable(e.to_string()))?;
+    again(store, unit, &taken.collection, &taken.operation.to_string())
+}
+
+/// Makes an edit that did not stand once more, on top of what stands now.
+pub(super) fn restore(store: &Store, unit: &mut Unit<'_>, number: i64) -> Result<()> {
+    let (taken, text) = conflicts::take(unit, number)?;
+    let wire: WireOp = serde_json::from_str(&text)?;
     let mut writer = Writer::new(store, unit, &taken.collection, None)?;
+    match wire.doc.as_ref().filter(|_| wire.op == WireEdit::Insert) {
+        // Two devices have made the document: what the other one gave it beside stays.
+        Some(doc) if writer.exists(&taken.id)? => {
+            let mut fields: Fields = serde_json::from_str(doc.get())?;
+            fields.remove("_id");
+            writer.assign(taken.id.as_str(), &fields, &BTreeSet::new()).map(drop)
+        }
+        _ => again(store, unit, &taken.collection, &text),
+    }
+}
+
+/// Makes the edit of an op as a new one.
+fn again(store: &Store, unit: &mut Unit<'_>, collection: &CollectionName, op: &str) -> Result<()> {
+    let unreadable = |reason: String| Error::Damaged(format!("an op that was kept: {reason}"));
+    let wire: WireOp = serde_json::from_str(op).map_err(|e| unreadable(e.to_string()))?;
+    let mut writer = Writer::new(store, unit, collection, None)?;
     let id = wire.id.as_ref().map(|id| id.as_str());
     let document = wire.doc.as_ref().map(|doc| serde_json::from_str::<Value>(doc.get()).unwrap_or(Value::Null));
     match (wire.op, id, document) {

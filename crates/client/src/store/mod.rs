@@ -20,6 +20,7 @@ pub(crate) use view::View;
 pub(crate) use watchers::Watcher;
 
 use crate::error::{Error, Result};
+use crate::fate::{Waiting, WriteReceipt};
 use crate::schema;
 use alarm::Alarm;
 use lock::FileLock;
@@ -52,6 +53,7 @@ pub(crate) struct Store {
     poison: OnceLock<Arc<str>>,
     hooks: Mutex<Vec<(u64, CommitHook)>>,
     alarm: Alarm,
+    waiting: Waiting,
     time: TimeSource,
     path: Option<PathBuf>,
     limits: Limits,
@@ -112,6 +114,7 @@ impl Store {
             poison: OnceLock::new(),
             hooks: Mutex::new(Vec::new()),
             alarm: Alarm::default(),
+            waiting: Waiting::default(),
             time: options.time,
             path: options.path,
             limits: options.limits,
@@ -123,15 +126,29 @@ impl Store {
     /// Runs `work` in a transaction of its own: everything it writes is durable when this returns
     /// `Ok`, and none of it when it returns an error or panics.
     pub(crate) fn write<T>(&self, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<T> {
-        let (result, written) = {
+        self.run(work).map(|(result, _)| result)
+    }
+
+    /// The same, with what becomes of its edits at the hub.
+    pub(crate) fn write_tracked<T>(&self, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<(T, WriteReceipt)> {
+        let tracked = |unit: &mut Unit<'_>| {
+            unit.track();
+            work(unit)
+        };
+        self.run(tracked)
+            .map(|(result, receipt)| (result, receipt.unwrap_or_else(|| self.waiting.begin(&BTreeSet::new()))))
+    }
+
+    fn run<T>(&self, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<(T, Option<WriteReceipt>)> {
+        let (result, finished, receipt) = {
             let mut held = self.hold()?;
             let Core { conn, memory } = &mut *held.core;
             conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             let mut open = Open { conn, memory, committed: false };
-            let (result, written) = {
+            let (result, mut finished) = {
                 let mut unit = Unit::new(open.conn, open.memory, self.now());
                 let result = work(&mut unit)?;
-                (result, unit.finish()?)
+                (result, unit.finish(&self.waiting.ops())?)
             };
             if let Err(error) = open.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
                 drop(self.poison.set(error.to_string().into()));
@@ -140,13 +157,16 @@ impl Store {
             open.committed = true;
             drop(open);
             held.core.memory.watchers.ring();
-            (result, written)
+            // While nobody else can write: no fate passes by.
+            let receipt = finished.tracked.take().map(|ops| self.waiting.begin(&ops));
+            (result, finished, receipt)
         };
-        if !written.is_empty() {
+        self.waiting.tell(finished.fates);
+        if !finished.written.is_empty() {
             let hooks: Vec<CommitHook> = locked(&self.hooks).iter().map(|(_, hook)| hook.clone()).collect();
-            hooks.iter().for_each(|hook| hook(&written));
+            hooks.iter().for_each(|hook| hook(&finished.written));
         }
-        Ok(result)
+        Ok((result, receipt))
     }
 
     /// Reads the newest committed state. Does not wait for writers where the file can be read beside them.

@@ -4,10 +4,12 @@ use super::names::Named;
 use super::view::View;
 use super::{Memory, Watcher, rows};
 use crate::error::{Error, Result};
+use crate::fate::Fate;
 use crate::index;
+use crate::outbox;
 use crate::text;
 use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use syncline_core::model::{Author, CollectionName, DocId, Millis, NodeId, Seq, Stamp};
 
@@ -21,15 +23,47 @@ pub(crate) struct Unit<'s> {
     written: BTreeSet<CollectionName>,
     /// Whether clock and numbers must be saved because the rows that prove them went away.
     save_state: bool,
+    /// Ops that edits became, where somebody wants to know.
+    tracked: Option<BTreeSet<i64>>,
+    /// What has become of ops.
+    fates: BTreeMap<i64, Fate>,
+}
+
+/// What a transaction has come to, beside its rows.
+pub(crate) struct Finished {
+    /// The collections that the app wrote.
+    pub written: BTreeSet<CollectionName>,
+    /// The ops that its edits became and that wait for the hub.
+    pub tracked: Option<BTreeSet<i64>>,
+    /// What has become of ops.
+    pub fates: BTreeMap<i64, Fate>,
 }
 
 impl<'s> Unit<'s> {
     pub(super) fn new(conn: &'s Connection, memory: &'s mut Memory, now: Millis) -> Unit<'s> {
-        Unit { conn, now, memory, written: BTreeSet::new(), save_state: false }
+        let (written, fates) = (BTreeSet::new(), BTreeMap::new());
+        Unit { conn, now, memory, written, save_state: false, tracked: None, fates }
     }
 
-    /// Last writes before the commit. Returns the collections that the app wrote.
-    pub(super) fn finish(self) -> Result<BTreeSet<CollectionName>> {
+    /// Notes from now on which ops edits become.
+    pub(super) fn track(&mut self) {
+        self.tracked = Some(BTreeSet::new());
+    }
+
+    /// An edit became this op, or part of it.
+    pub(crate) fn recorded(&mut self, op: i64) {
+        if let Some(tracked) = &mut self.tracked {
+            tracked.insert(op);
+        }
+    }
+
+    /// The hub has decided an op.
+    pub(crate) fn note_fate(&mut self, op: i64, fate: Fate) {
+        self.fates.insert(op, fate);
+    }
+
+    /// Last writes before the commit. `awaited`: ops whose fates somebody waits for.
+    pub(super) fn finish(mut self, awaited: &[i64]) -> Result<Finished> {
         if self.save_state {
             let memory = &self.memory;
             self.conn.prepare_cached("UPDATE state SET author = ?1, last_seq = ?2, clock = ?3")?.execute(params![
@@ -38,7 +72,17 @@ impl<'s> Unit<'s> {
                 memory.clock.last().0
             ])?;
         }
-        Ok(self.written)
+        let known = |ops: BTreeSet<i64>| outbox::still_waiting(self.conn, &ops.into_iter().collect::<Vec<_>>());
+        let tracked = self.tracked.take().map(known).transpose()?;
+        // What went without a word of the hub was given up here.
+        let mut fates = self.fates;
+        if self.save_state && !awaited.is_empty() {
+            let left = outbox::still_waiting(self.conn, awaited)?;
+            for op in awaited.iter().filter(|op| !left.contains(op)) {
+                fates.entry(*op).or_insert(Fate::Withdrawn);
+            }
+        }
+        Ok(Finished { written: self.written, tracked, fates })
     }
 
     /// What has been written so far, to read from.

@@ -106,6 +106,11 @@ impl<'w, 's> Writer<'w, 's> {
         Ok(cleared)
     }
 
+    /// Whether the app sees a document with this id.
+    pub(crate) fn exists(&self, id: &DocId) -> Result<bool> {
+        Ok(find::visible(self.unit, &self.named, id)?.is_some())
+    }
+
     fn rules(&self) -> Rules<'w> {
         Rules { limits: self.store.limits(), timestamps: self.store.timestamps(), now: self.unit.now }
     }

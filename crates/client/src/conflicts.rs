@@ -1,0 +1,82 @@
+//! Own edits that met a concurrent one at the hub and did not stand whole: kept with what they wanted until the app has
+//! restored or forgotten them. Owns the table `conflicts`. Both sides' values are in the hub's ledger.
+
+use crate::error::{Error, Result};
+use crate::store::Unit;
+use crate::text;
+use rusqlite::{OptionalExtension, Row as SqlRow, params};
+use serde_json::Value;
+use syncline_core::model::{CollectionName, DocId, Lsn, Millis, Verdict};
+use syncline_core::wire::own::WireOp;
+
+/// Rows that are kept; the oldest go first. The hub's ledger has them all.
+const ROWS_MAX: i64 = 10_000;
+
+/// An own edit that did not stand whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LostEdit {
+    /// Its number in this database.
+    pub number: i64,
+    /// Where.
+    pub collection: CollectionName,
+    /// Which document.
+    pub id: DocId,
+    /// Whether some of it stands (merged) or nothing (superseded).
+    pub merged: bool,
+    /// The change that stands.
+    pub lsn: Lsn,
+    /// The edit, as it stands on the wire.
+    pub operation: Value,
+    /// When this device heard of it.
+    pub decided_at: Millis,
+}
+
+/// Keeps an edit. Returns its number.
+pub(crate) fn add(unit: &Unit<'_>, wire: &WireOp, id: &DocId, result: Verdict, lsn: Lsn) -> Result<i64> {
+    let operation = serde_json::to_string(wire).expect("an op serializes");
+    let merged = result == Verdict::Merged;
+    unit.conn
+        .prepare_cached(
+            "INSERT INTO conflicts(collection, id, merged, lsn, operation, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![wire.collection.as_str(), id.as_str(), merged, lsn.0, operation, unit.now.0])?;
+    let number = unit.conn.last_insert_rowid();
+    unit.conn.prepare_cached("DELETE FROM conflicts WHERE number <= ?1")?.execute([number - ROWS_MAX])?;
+    Ok(number)
+}
+
+const COLUMNS: &str = "number, collection, id, merged, lsn, operation, at";
+
+/// Every kept edit, oldest first; of one collection, or of all.
+pub(crate) fn list(unit: &Unit<'_>, collection: Option<&CollectionName>) -> Result<Vec<LostEdit>> {
+    let sql = format!("SELECT {COLUMNS} FROM conflicts WHERE ?1 IS NULL OR collection = ?1 ORDER BY number");
+    let mut statement = unit.conn.prepare_cached(&sql)?;
+    let mut rows = statement.query([collection.map(CollectionName::as_str)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(read(row)?);
+    }
+    Ok(found)
+}
+
+/// Takes one out, with the text of its edit.
+pub(crate) fn take(unit: &Unit<'_>, number: i64) -> Result<(LostEdit, String)> {
+    let sql = format!("DELETE FROM conflicts WHERE number = ?1 RETURNING {COLUMNS}");
+    let mut statement = unit.conn.prepare_cached(&sql)?;
+    let taken = statement.query_row([number], |row| Ok((read(row), row.get(5)?))).optional()?;
+    let (edit, text) = taken.ok_or(Error::NoConflict(number))?;
+    Ok((edit?, text))
+}
+
+fn read(row: &SqlRow<'_>) -> Result<LostEdit> {
+    let operation: String = row.get(5)?;
+    Ok(LostEdit {
+        number: row.get(0)?,
+        collection: CollectionName::new(row.get::<_, String>(1)?)?,
+        id: DocId::new(row.get::<_, String>(2)?)?,
+        merged: row.get(3)?,
+        lsn: Lsn(row.get(4)?),
+        operation: text::read(&operation)?,
+        decided_at: Millis(row.get(6)?),
+    })
+}
