@@ -151,6 +151,8 @@ fn what_waits_stays_visible_over_what_arrives_and_the_hub_decides() {
         .filter_map(|event| if let SyncEvent::Conflict(conflict) = event { Some(conflict.result) } else { None })
         .collect();
     assert_eq!((conflicts, ada.pending()), (vec![Verdict::Superseded], 0));
+    let kept = ada.db.conflicts().unwrap();
+    assert_eq!(kept.iter().map(|edit| edit.merged).collect::<Vec<_>>(), [false], "with what it wanted: {kept:?}");
 }
 
 #[test]

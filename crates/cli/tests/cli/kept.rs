@@ -80,3 +80,59 @@ fn an_op_in_quarantine_is_shown_mended_dropped_and_exported() {
     assert_eq!(shell.json(&["quarantine", "discard", "4"])["result"], "discarded");
     assert_eq!(shell.json(&["status"])[0]["quarantined"], 0);
 }
+
+#[test]
+fn a_device_lists_its_edits_that_lost_and_makes_one_again() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let sync = |file: &str| {
+        shell.json(&["db", "sync", file, "--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"])
+    };
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1","title":"Milk"}"#]);
+    sync("a.db");
+    sync("b.db");
+    shell.ok(&["db", "update", "a.db", "notes", "n1", r#"{"title":"Oat milk"}"#]);
+    shell.ok(&["db", "update", "b.db", "notes", "n1", r#"{"title":"Soy milk"}"#]);
+    sync("b.db");
+    sync("a.db");
+
+    assert!(shell.ok(&["db", "status", "a.db"]).contains("1 edits lost"));
+    let lost = shell.json(&["db", "conflicts", "a.db", "--collection", "notes"]);
+    assert_eq!((&lost[0]["id"], &lost[0]["operation"]["set"]["title"]), (&json!("n1"), &json!("Oat milk")));
+    let number = lost[0]["number"].to_string();
+    assert!(shell.ok(&["db", "conflicts", "a.db"]).contains("Oat milk"));
+    shell.ok(&["db", "conflicts", "a.db", "--restore", &number]);
+    let twice = shell.fails(1, &["db", "conflicts", "a.db", "--restore", &number]);
+    assert!(twice.contains("restored or forgotten"), "{twice}");
+    sync("a.db");
+    sync("b.db");
+    assert_eq!(shell.json(&["db", "get", "b.db", "notes", "n1"])["title"], "Oat milk");
+    assert!(shell.fails(1, &["db", "conflicts", "a.db", "--forget", "77"]).contains("number 77"));
+}
+
+#[test]
+fn a_device_lists_changes_and_gives_up_what_waits() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let link = ["--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"];
+    shell.json(&[&["db", "sync", "a.db"], &link[..]].concat());
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1","title":"Mlik"}"#, r#"{"_id":"n2"}"#]);
+
+    let waiting = shell.json(&["db", "unsynced", "a.db"]);
+    let number = |n: usize| waiting[n]["number"].to_string();
+    assert_eq!((waiting.as_array().unwrap().len(), &waiting[0]["offered"]), (2, &json!(false)));
+    shell.ok(&["db", "unsynced", "a.db", "--edit", &number(0), r#"{"_id":"n1","title":"Milk"}"#]);
+    let given_up = shell.json(&["db", "unsynced", "a.db", "--discard", &number(1)]);
+    assert_eq!(given_up["discarded"][0]["id"], "n2");
+
+    let exported = shell.ok(&["db", "unsynced", "a.db", "--export"]);
+    let line: serde_json::Value = serde_json::from_str(exported.trim()).unwrap();
+    assert_eq!(line["operation"]["doc"]["title"], "Milk");
+    assert!(shell.fails(1, &["db", "unsynced", "a.db", "--discard", &number(1)]).contains("receipted or discarded"));
+    assert!(shell.fails(2, &["db", "unsynced", "a.db", "--edit", &number(0), "7"]).contains("it is a number"));
+    assert!(shell.fails(2, &["db", "unsynced", "a.db", "--edit", &number(0)]).contains("JSON"));
+    shell.json(&[&["db", "sync", "a.db"], &link[..]].concat());
+    assert_eq!(shell.json(&["db", "unsynced", "a.db"]), json!([]));
+    shell.json(&[&["db", "sync", "b.db"], &link[..]].concat());
+    assert_eq!(shell.json(&["db", "get", "b.db", "notes", "n1"])["title"], "Milk");
+}

@@ -3,6 +3,7 @@
 
 mod edit;
 mod exchange;
+mod fates;
 mod find;
 mod index;
 pub mod input;
@@ -67,6 +68,10 @@ enum Action {
     Status(state::StatusArgs),
     /// Show, retry or drop ops that could not be applied
     Quarantine(state::QuarantineArgs),
+    /// Show own edits that lost against concurrent ones; make them again
+    Conflicts(fates::ConflictsArgs),
+    /// Show, change or give up edits that the hub has not receipted
+    Unsynced(fates::UnsyncedArgs),
 }
 
 /// A database file and a collection in it.
@@ -118,5 +123,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         Action::Export(args) => transfer::export(args, output),
         Action::Status(args) => state::status(args, output),
         Action::Quarantine(args) => state::quarantine(args, output),
+        Action::Conflicts(args) => fates::conflicts(args, output),
+        Action::Unsynced(args) => fates::unsynced(args, output),
     }
 }

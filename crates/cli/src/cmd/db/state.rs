@@ -53,12 +53,13 @@ pub fn status(args: &StatusArgs, output: Output) -> Result<(), CliError> {
         collections.push((name.to_string(), documents, pending));
     }
     let node = replica.node()?;
-    let quarantined = replica.quarantined(None)?.len();
+    let (quarantined, lost) = (replica.quarantined(None)?.len(), replica.conflicts(None)?.len());
     let value = json!({
         "file": args.file,
         "node": node,
         "pending": collections.iter().map(|(_, _, pending)| pending).sum::<u64>(),
         "quarantined": quarantined,
+        "conflicts": lost,
         "collections": collections.iter().map(|(name, documents, pending)| {
             json!({ "name": name, "documents": documents, "pending": pending })
         }).collect::<Vec<_>>(),
@@ -71,6 +72,10 @@ pub fn status(args: &StatusArgs, output: Output) -> Result<(), CliError> {
         let mut text = format!("node {node}\n{}", table.render(output));
         if quarantined > 0 {
             let remark = format!("\n{quarantined} ops were set aside: syncline db quarantine {}", args.file.display());
+            text.push_str(&output.paint(Style::Attention, &remark));
+        }
+        if lost > 0 {
+            let remark = format!("\n{lost} edits lost against others: syncline db conflicts {}", args.file.display());
             text.push_str(&output.paint(Style::Attention, &remark));
         }
         text
