@@ -37,7 +37,9 @@ pub(crate) fn start(feed: Feed, hub: &Arc<Hub>, rooms: &Arc<Rooms>) {
     let link = feed.link().clone();
     tokio::spawn(say_presence(Arc::clone(rooms), hub.closing()));
     tokio::spawn(look(Arc::clone(hub), Arc::clone(&looks), hub.closing()));
-    tokio::spawn(greet(Arc::clone(hub), link.clone(), Arc::clone(&looks), hub.closing()));
+    // From before the link is taken up: Redis may be there before the task is.
+    let up = link.watch();
+    tokio::spawn(greet(Arc::clone(hub), link.clone(), up, Arc::clone(&looks)));
     tokio::spawn(hint_all(Arc::clone(hub), link.clone()));
     let (hub, rooms, refusals) = (Arc::clone(hub), Arc::clone(rooms), feed.refusals());
     let closing = hub.closing();
@@ -100,8 +102,8 @@ async fn look(hub: Arc<Hub>, looks: Arc<Looks>, mut closing: watch::Receiver<boo
 }
 
 /// When Redis is there (again), both sides may have missed hints.
-async fn greet(hub: Arc<Hub>, link: Link, looks: Arc<Looks>, mut closing: watch::Receiver<bool>) {
-    let mut up = link.watch();
+async fn greet(hub: Arc<Hub>, link: Link, mut up: watch::Receiver<bool>, looks: Arc<Looks>) {
+    let mut closing = hub.closing();
     loop {
         tokio::select! {
             _ = closing.wait_for(|closing| *closing) => return,

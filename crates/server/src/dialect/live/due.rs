@@ -243,7 +243,8 @@ impl Reading {
     /// What the feed has for the client; `None`: it is to be told of what only the store knows.
     fn stretch(&self, circle: &Circle, author: Option<Author>) -> Option<Stretch> {
         let plain = self.at.cursor >= self.owed.max(self.redo);
-        plain.then(|| circle.feed.stretch(self.at.cursor, &self.at.collections, author, PARCEL_DOCS)).flatten()
+        let most = (PARCEL_DOCS, PARCEL_BYTES);
+        plain.then(|| circle.feed.stretch(self.at.cursor, &self.at.collections, author, most)).flatten()
     }
 
     fn parcel(&mut self, circle: &Circle, stretch: &Stretch) -> Option<(Arc<Parcel>, Reached)> {

@@ -5,7 +5,7 @@ use super::pages::collect;
 use super::parcel::Parcel;
 use crate::error::ServerError;
 use crate::hub::Space;
-use crate::store::{Scan, Scanned};
+use crate::store::{Head, Scan, Scanned};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -21,6 +21,7 @@ const PAGE_ROWS: usize = 1_000;
 const PAGE_BYTES: usize = 4 << 20;
 /// Messages that are kept for the next client that lacks the same.
 const PARCELS_MAX: usize = 256;
+const PARCELS_BYTES_MAX: usize = 64 << 20;
 /// After the store refused to be read.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -30,7 +31,13 @@ type Span = (Lsn, Lsn, Arc<BTreeSet<CollectionName>>);
 pub(super) struct Feed {
     ring: RwLock<Ring>,
     news: watch::Sender<Lsn>,
-    parcels: Mutex<BTreeMap<Span, Arc<Parcel>>>,
+    parcels: Mutex<Parcels>,
+}
+
+#[derive(Default)]
+struct Parcels {
+    made: BTreeMap<Span, Arc<Parcel>>,
+    bytes: usize,
 }
 
 /// The changes in (`after`, `upto`].
@@ -56,11 +63,16 @@ pub(super) struct Stretch {
 
 impl Feed {
     pub(super) fn start(space: Arc<Space>) -> Arc<Feed> {
-        let at = space.head().last_change;
-        let ring = RwLock::new(Ring { after: at, upto: at, ..Ring::default() });
-        let feed = Arc::new(Feed { ring, news: watch::channel(at).0, parcels: Mutex::default() });
-        tokio::spawn(follow(Arc::downgrade(&feed), space));
+        // Before the log is looked at: what is committed in between is news.
+        let heads = space.watch();
+        let feed = Arc::new(Feed::begin(space.head().last_change));
+        tokio::spawn(follow(Arc::downgrade(&feed), space, heads));
         feed
+    }
+
+    fn begin(at: Lsn) -> Feed {
+        let ring = RwLock::new(Ring { after: at, upto: at, ..Ring::default() });
+        Feed { ring, news: watch::channel(at).0, parcels: Mutex::default() }
     }
 
     /// Changes when there are new changes.
@@ -68,14 +80,14 @@ impl Feed {
         self.news.subscribe()
     }
 
-    /// What a reader is to hear after a position: at most `most` documents. Of one that it has changed itself since,
+    /// What a reader is to hear after a position: at most `most` documents, and none more after so many bytes. Of one that it has changed itself since,
     /// it hears nothing before others change it again. `None`: it is further behind than the feed goes.
     pub(super) fn stretch(
         &self,
         after: Lsn,
         collections: &BTreeSet<CollectionName>,
         author: Option<Author>,
-        most: usize,
+        (most, bytes_most): (usize, usize),
     ) -> Option<Stretch> {
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         if after < ring.after {
@@ -83,13 +95,14 @@ impl Feed {
         }
         let start = ring.rows.partition_point(|change| change.lsn <= after);
         let mut newest: HashMap<&DocKey, &Arc<Change>> = HashMap::new();
-        let mut upto = ring.upto.max(after);
+        let (mut upto, mut bytes) = (ring.upto.max(after), 0);
         for change in ring.rows.range(start..).filter(|change| collections.contains(&change.key.0)) {
-            if newest.len() == most && !newest.contains_key(&change.key) {
+            if (newest.len() == most || bytes >= bytes_most) && !newest.contains_key(&change.key) {
                 upto = Lsn(change.lsn.0 - 1);
                 break;
             }
-            newest.insert(&change.key, change);
+            bytes += change.body.len();
+            bytes -= newest.insert(&change.key, change).map_or(0, |before| before.body.len());
         }
         let (all, more) = (newest.len(), upto < ring.upto);
         newest.retain(|_, change| Some(change.author) != author);
@@ -107,14 +120,16 @@ impl Feed {
     /// A message that others may have been sent as well.
     pub(super) fn parcel(&self, span: Span, make: impl FnOnce() -> Parcel) -> Arc<Parcel> {
         let mut parcels = self.parcels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(parcel) = parcels.get(&span) {
+        if let Some(parcel) = parcels.made.get(&span) {
             return Arc::clone(parcel);
         }
-        if parcels.len() >= PARCELS_MAX {
-            parcels.clear();
-        }
         let parcel = Arc::new(make());
-        parcels.insert(span, Arc::clone(&parcel));
+        let bytes = parcel.text.get().len();
+        if parcels.made.len() >= PARCELS_MAX || parcels.bytes + bytes > PARCELS_BYTES_MAX {
+            *parcels = Parcels::default();
+        }
+        parcels.bytes += bytes;
+        parcels.made.insert(span, Arc::clone(&parcel));
         parcel
     }
 
@@ -132,9 +147,11 @@ impl Feed {
         ring.upto = ring.upto.max(upto);
     }
 
-    /// Nobody reads, or the log was trimmed past the feed: it begins anew.
+    /// Nobody reads, or the log was trimmed past the feed: it begins anew. Who has begun to read since finds the rest in
+    /// the store.
     fn restart(&self, at: Lsn) {
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Ring { after: at, upto: at, ..Ring::default() };
+        self.news.send_replace(at);
     }
 
     /// Up to where it has read the log.
@@ -144,8 +161,7 @@ impl Feed {
 }
 
 /// Reads what is committed, for as long as somebody holds the feed.
-async fn follow(feed: Weak<Feed>, space: Arc<Space>) {
-    let mut heads = space.watch();
+async fn follow(feed: Weak<Feed>, space: Arc<Space>, mut heads: watch::Receiver<Head>) {
     while heads.changed().await.is_ok() {
         let head = heads.borrow_and_update().last_change;
         loop {
@@ -176,4 +192,50 @@ async fn follow(feed: Weak<Feed>, space: Arc<Space>) {
 async fn read(space: &Space, after: Lsn) -> Result<(Vec<Change>, Scanned), ServerError> {
     let scan = Scan::Log { after, collections: None, max_rows: PAGE_ROWS, max_bytes: PAGE_BYTES };
     collect(space, scan).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncline_core::model::{DocId, Millis};
+
+    fn change(lsn: u64, bytes: usize) -> Change {
+        let key = (CollectionName::new("users").unwrap(), DocId::new(lsn.to_string()).unwrap());
+        let body = format!(r#"{{"_id":"{lsn}","t":"{}"}}"#, "t".repeat(bytes)).into();
+        Change { lsn: Lsn(lsn), at: Millis(0), key, live: true, author: Author(1), body }
+    }
+
+    fn users() -> BTreeSet<CollectionName> {
+        [CollectionName::new("users").unwrap()].into()
+    }
+
+    #[test]
+    fn a_message_ends_with_its_documents_or_its_bytes() {
+        let feed = Feed::begin(Lsn::ZERO);
+        feed.append((1..=6).map(|lsn| change(lsn, if lsn > 3 { 1_000 } else { 1 })).collect(), Lsn(6));
+        let upto = |after: u64, most| feed.stretch(Lsn(after), &users(), None, most).map(|stretch| stretch.upto);
+        assert_eq!(upto(0, (2, 2_000)), Some(Lsn(2)));
+        assert_eq!(upto(2, (20, 2_000)), Some(Lsn(5)));
+        assert_eq!(upto(5, (20, 10)), Some(Lsn(6)), "one is always told");
+    }
+
+    #[test]
+    fn messages_are_kept_up_to_their_bytes() {
+        let feed = Feed::begin(Lsn::ZERO);
+        let large = [Arc::new(change(1, PARCELS_BYTES_MAX / 2))];
+        for upto in 1..=3 {
+            feed.parcel((Lsn::ZERO, Lsn(upto), Arc::new(users())), || Parcel::of(&large));
+        }
+        let parcels = feed.parcels.lock().unwrap();
+        assert!(parcels.bytes <= PARCELS_BYTES_MAX && parcels.made.len() == 1);
+    }
+
+    #[test]
+    fn who_reads_hears_that_the_feed_begins_anew() {
+        let feed = Feed::begin(Lsn::ZERO);
+        let reader = feed.watch();
+        feed.restart(Lsn(5));
+        assert!(reader.has_changed().unwrap());
+        assert!(feed.stretch(Lsn::ZERO, &users(), None, (20, 1)).is_none(), "the store knows");
+    }
 }
