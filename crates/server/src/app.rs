@@ -8,7 +8,7 @@ use crate::nodes::Nodes;
 use crate::options::Options;
 use crate::redis::Link;
 use crate::rooms::{self, Rooms};
-use crate::socket::{Door, Guests, House, Listener};
+use crate::socket::{Door, House, Listener};
 use crate::workers;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -87,7 +87,9 @@ impl App {
             default_space: options.default_space.clone(),
             anonymous: options.rooms.anonymous,
             events_per_second: options.live.events_per_second,
-            guests: Guests::default(),
+            message_bytes: options.live.message_bytes,
+            body_bytes: Arc::clone(&body_bytes),
+            bounds: options.settings.bounds,
             meters: Arc::clone(&meters),
         };
         Arc::new_cyclic(|app| {

@@ -48,6 +48,9 @@ pub enum ServerError {
         /// What of the request is refused: the rest may be asked for by itself.
         part: Denied,
     },
+    /// The token is valid and allows something else than it did when it was shown.
+    #[error("what the token allows has changed; ask again to go on with what it allows now")]
+    RightsChanged,
     /// Nothing has this name.
     #[error("{0}")]
     NotFound(String),
@@ -176,6 +179,7 @@ impl ServerError {
             ServerError::Overloaded { .. }
             | ServerError::SlowBody { .. }
             | ServerError::Closing
+            | ServerError::RightsChanged
             | ServerError::CommitFailed(_)
             | ServerError::Io { .. } => Kind::Retry,
             ServerError::Resync { .. } => Kind::Resync,
@@ -217,6 +221,7 @@ impl ServerError {
             ServerError::SlowBody { .. } => "slow_body",
             ServerError::Resync { .. } => "resync",
             ServerError::Closing => "shutting_down",
+            ServerError::RightsChanged => "rights_changed",
             ServerError::Store(error) => error.code(),
             ServerError::CommitFailed(error) => error.code(),
             ServerError::Io { .. } => "store_failed",

@@ -197,3 +197,151 @@ async fn what_says_who_somebody_is_or_where_it_goes_is_measured_before_it_is_loo
     let members = client.call("presence", &json!({ "room": "files" })).await;
     assert_eq!(members["members"], 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_not_let_in_sends_no_more_than_a_greeting() {
+    let hub = Hub::start().await;
+    let large = format!("42[\"unknown\",\"{}\"]", "x".repeat(100_000));
+    let mut stranger = Client::open(&hub.addr).await;
+    stranger.send_raw(&large).await;
+    assert_eq!(stranger.packet().await, Packet::Closed);
+    let poller = Poller::open(&hub).await;
+    assert_eq!(poller.post(&large).await.refusal(400), "greeting_too_large");
+    let chunked = format!(
+        "POST {} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n",
+        poller.path,
+        large.len()
+    );
+    assert_eq!(hub.send_bytes(chunked.as_bytes()).await.status, 400);
+
+    let mut guest = Client::connect(&hub.addr, ADMIN).await;
+    guest.send_raw(&large).await;
+    assert_eq!(guest.call("files:presence", &Value::Null).await["success"], true);
+    let poller = Poller::open(&hub).await;
+    poller.post(&format!("40{}", json!({ "token": ADMIN }))).await;
+    assert!(poller.get().await.contains("40{"));
+    assert_eq!(poller.post(&large).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_becomes_a_websocket_goes_on_within_the_same_bounds() {
+    let hub = Hub::start().await;
+    let large = format!("42[\"unknown\",\"{}\"]", "x".repeat(100_000));
+    let known = Poller::open(&hub).await;
+    known.post(&format!("40{}", json!({ "token": ADMIN }))).await;
+    assert!(known.get().await.contains("40{"));
+    let mut guest = Client::upgrade(&hub.addr, known.open["sid"].as_str().unwrap()).await;
+    guest.send_raw(&large).await;
+    assert_eq!(guest.call("files:join", &Value::Null).await["success"], true);
+
+    let stranger = Poller::open(&hub).await;
+    let mut late = Client::upgrade(&hub.addr, stranger.open["sid"].as_str().unwrap()).await;
+    late.send_raw(&format!("40{}", json!({ "token": ADMIN }))).await;
+    assert_eq!(late.packet().await, Packet::Connected);
+    late.send_raw(&large).await;
+    assert_eq!(late.call("files:join", &Value::Null).await["success"], true);
+
+    let stranger = Poller::open(&hub).await;
+    let mut never = Client::upgrade(&hub.addr, stranger.open["sid"].as_str().unwrap()).await;
+    never.send_raw(&large).await;
+    assert_eq!(never.packet().await, Packet::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_arrive_is_given_up_with_its_memory() {
+    let hub = Hub::with(|options| {
+        options.live.message_bytes = 1 << 20;
+        options.settings.bounds.inflight_body_bytes = 1 << 20;
+        options.settings.bounds.body_idle = Duration::from_millis(300);
+    })
+    .await;
+    let poller = Poller::open(&hub).await;
+    poller.post(&format!("40{}", json!({ "token": ADMIN }))).await;
+    assert!(poller.get().await.contains("40{"));
+    let half = format!("POST {} HTTP/1.1\r\nhost: hub\r\ncontent-length: 1000000\r\n\r\n4", poller.path);
+    let mut slow = tokio::net::TcpStream::connect(&hub.addr).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut slow, half.as_bytes()).await.unwrap();
+
+    let other = Poller::open(&hub).await;
+    other.post(&format!("40{}", json!({ "token": ADMIN }))).await;
+    assert!(other.get().await.contains("40{"));
+    let message = format!("42[\"unknown\",\"{}\"]", "x".repeat(500_000));
+    let mut refused = false;
+    let taken = async {
+        loop {
+            let reply = other.post(&message).await;
+            if reply.status == 200 && refused {
+                return;
+            }
+            if reply.status == 503 {
+                assert_eq!(reply.json()["limit"], "limits.inflight_body_bytes");
+                refused = true;
+            }
+        }
+    };
+    tokio::time::timeout(LONG, taken).await.expect("the memory comes back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_goodbye_of_either_side_a_connection_keeps_no_place() {
+    let hub = Hub::start().await;
+    let made = hub.post("/admin/tokens", &json!({ "name": "removed" })).await;
+    let secret = made.json()["token"].as_str().unwrap().to_owned();
+    let polling = Poller::open(&hub).await;
+    polling.post(&format!("40{}", json!({ "token": secret }))).await;
+    assert!(polling.get().await.contains("40{"));
+    let sent_away = Client::connect(&hub.addr, &secret).await;
+    let mut leaving = Client::connect(&hub.addr, ADMIN).await;
+    let mut comes_back = Client::connect(&hub.addr, ADMIN).await;
+    assert!(hub.get("/metrics").await.text().contains("syncline_live_connections 4"));
+
+    leaving.send_raw("41").await;
+    comes_back.send_raw("41").await;
+    let admin = format!("Bearer {ADMIN}");
+    hub.send("DELETE", "/admin/tokens/removed", &[("authorization", &admin)], b"").await;
+    let mut said = Packet::Closed;
+    while said != Packet::Connected {
+        comes_back.send_raw(&format!("40{}", json!({ "token": ADMIN }))).await;
+        if let Ok(packet) = tokio::time::timeout(Duration::from_millis(50), comes_back.packet()).await {
+            said = packet;
+        }
+    }
+
+    let freed = async {
+        while !hub.get("/metrics").await.text().contains("syncline_live_connections 1\n") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LONG, freed).await.expect("three places are free");
+    assert_eq!(comes_back.call("files:join", &Value::Null).await["success"], true);
+    drop(sent_away);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_allows_something_else_now_has_its_clients_come_in_again() {
+    let hub = Hub::start().await;
+    let node = json!({ "id": "11111111-1111-4111-8111-111111111111", "code": "KIOSK", "name": "Kiosk",
+                       "plan": { "types": ["notes", "prices"] } });
+    let made = hub.post("/admin/spaces/main/nodes", &node).await;
+    let secret = made.json()["token"].as_str().unwrap_or_else(|| panic!("{}", made.text())).to_owned();
+    let mut client = Client::connect(&hub.addr, &secret).await;
+    client.emit("client:info", &json!({ "clientId": "k", "collections": ["notes", "prices"] })).await;
+    assert_eq!(client.call("client:sync", &json!([])).await["success"], true);
+
+    let narrowed = json!({ "plan": { "types": ["notes"] } });
+    let path = "/admin/spaces/main/nodes/11111111-1111-4111-8111-111111111111";
+    let admin = format!("Bearer {ADMIN}");
+    let changed = hub.send("PUT", path, &[("authorization", &admin)], narrowed.to_string().as_bytes()).await;
+    assert_eq!(changed.status, 200, "{}", changed.text());
+
+    let mut said = client.packet().await;
+    while let Packet::Event(_, _) = said {
+        said = client.packet().await;
+    }
+    assert_eq!(said, Packet::Closed, "below Socket.IO, so that it comes back by itself");
+    let mut again = Client::connect(&hub.addr, &secret).await;
+    again.emit("client:info", &json!({ "clientId": "k", "collections": ["prices"] })).await;
+    let (event, told) = again.event().await;
+    assert_eq!(event, "error");
+    assert!(told["message"].as_str().unwrap().contains("prices"), "{told}");
+}

@@ -98,12 +98,12 @@ impl Tokens {
         self.find(&digest(secret))
     }
 
-    /// Whether a token that was accepted some time ago still is.
+    /// Whether a token that was accepted some time ago still is, and grants what it granted then.
     ///
     /// # Errors
-    /// [`ServerError::Unauthorized`].
+    /// [`ServerError::Unauthorized`], or [`ServerError::RightsChanged`].
     pub fn check_again(&self, grant: &Grant) -> Result<(), ServerError> {
-        self.find(&grant.1).map(drop)
+        if self.find(&grant.1)?.0 == grant.0 { Ok(()) } else { Err(ServerError::RightsChanged) }
     }
 
     /// Whether there is a token of this name that is still accepted.

@@ -2,20 +2,21 @@
 
 use super::admission::{Admission, Place};
 use super::greeting::{CONNECT_TIMEOUT, Greeting};
+use super::guests::Guests;
 use super::house::House;
 use super::listener::Listener;
-use super::opening;
-use super::rounds;
 use super::wire::Side;
+use super::{opening, posts, rounds};
 use crate::error::ServerError;
 use crate::options::LiveOptions;
 use axum::Router;
 use axum::extract::Request;
-use axum::http::header::SEC_WEBSOCKET_KEY;
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use socketioxide::handler::ConnectHandler;
 use socketioxide::service::SocketIoService;
+use socketioxide::socket::Sid;
 use socketioxide::{ParserConfig, SocketIo};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,8 +38,9 @@ pub struct Door {
     /// Whether an application decides by the headers of a request.
     shows_headers: bool,
     queued_messages: usize,
-    /// What hangs on connections does not keep the hub alive.
-    _house: Arc<House>,
+    /// What hangs on connections does not keep the hub alive, nor the list of who is in.
+    house: Arc<House>,
+    guests: Arc<Guests>,
 }
 
 impl Door {
@@ -58,19 +60,25 @@ impl Door {
             .ws_read_buffer_size(READ_BUFFER_BYTES)
             .with_parser(parser)
             .build_with_inner_svc(Router::new());
-        let greeting = Greeting { house: Arc::downgrade(&house), listeners: Arc::clone(&listeners) };
+        let guests = Arc::new(Guests::new(service.clone()));
+        let greeting = Greeting {
+            house: Arc::downgrade(&house),
+            guests: Arc::downgrade(&guests),
+            listeners: Arc::clone(&listeners),
+        };
         io.ns("/", (async || ()).with(greeting.clone()));
         // After a close the namespace is gone, and who connects then would be refused for good by the library.
         io.dyn_ns("/", (async || ()).with(greeting)).expect("no other dynamic namespace is in its way");
-        tokio::spawn(rounds::go(Arc::downgrade(&house), listeners, house.hub.closing()));
+        tokio::spawn(rounds::go(Arc::downgrade(&house), Arc::downgrade(&guests), listeners, house.hub.closing()));
         let admission = Admission::new(options.connections, Arc::clone(&house.meters));
         let (closed, shows_headers) = (AtomicBool::new(false), house.gate.is_some());
-        Door { io, service, admission, closed, shows_headers, queued_messages, _house: house }
+        Door { io, service, admission, closed, shows_headers, queued_messages, house, guests }
     }
 
     /// Serves a request on one of [`PATHS`].
     pub async fn serve(&self, mut request: Request) -> Response {
-        if !has_session(&request) {
+        let (session, accept) = (session(&request), opening::websocket_accept(&request));
+        if session.is_none() {
             if self.closed.load(Ordering::Acquire) {
                 return ServerError::Closing.into_response();
             }
@@ -78,15 +86,23 @@ impl Door {
                 Ok(place) => place,
                 Err(refusal) => return refusal.into_response(),
             };
-            let accept = opening::websocket_accept(&request);
             request = opening::slim(request, |_| self.shows_headers);
             request.extensions_mut().insert(place);
-            if let Some(accept) = accept {
-                let side = Side::new(self.queued_messages);
-                return opening::become_websocket(request, accept, side, self.service.clone());
-            }
-        } else if request.extensions().get::<OnUpgrade>().is_some() {
-            request = opening::slim(request, |name| name == SEC_WEBSOCKET_KEY);
+        }
+        let sid = session.and_then(|sid| sid.parse::<Sid>().ok());
+        if let Some(accept) = accept {
+            let cord = sid.map_or_else(Arc::default, |sid| self.guests.change(sid));
+            let side = Side::new(self.queued_messages);
+            return opening::become_websocket(request, accept, side, cord, self.service.clone());
+        }
+        // Nobody becomes a WebSocket past the cord.
+        request.extensions_mut().remove::<OnUpgrade>();
+        if request.method() == Method::POST {
+            let known = sid.is_some_and(|sid| self.guests.is_in(sid));
+            request = match posts::bounded(request, &self.house, known) {
+                Ok(request) => request,
+                Err(refusal) => return refusal.into_response(),
+            };
         }
         match self.service.clone().oneshot(request).await {
             Ok(response) => response.into_response(),
@@ -125,7 +141,8 @@ impl Door {
     }
 }
 
-/// Whether a request belongs to a connection that is open already.
-fn has_session(request: &Request) -> bool {
-    request.uri().query().is_some_and(|query| query.split('&').any(|part| part.starts_with("sid=")))
+/// The id of the connection that a request belongs to, if that is open already.
+fn session(request: &Request) -> Option<String> {
+    let mut parts = request.uri().query()?.split('&');
+    parts.find_map(|part| part.strip_prefix("sid=")).map(ToOwned::to_owned)
 }

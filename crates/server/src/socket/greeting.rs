@@ -2,6 +2,7 @@
 
 use super::caller::Caller;
 use super::ear::Ear;
+use super::guests::{Guests, see_off};
 use super::house::House;
 use super::line::Line;
 use super::listener::Listener;
@@ -10,7 +11,7 @@ use crate::error::ServerError;
 use serde::Deserialize;
 use socketioxide::adapter::LocalAdapter;
 use socketioxide::handler::{ConnectMiddleware, Value};
-use socketioxide::socket::Socket;
+use socketioxide::socket::{DisconnectReason, Socket};
 use std::fmt::Display;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -26,6 +27,7 @@ const AUTH_BYTES_MAX: usize = 16 << 10;
 #[derive(Clone)]
 pub(super) struct Greeting {
     pub(super) house: Weak<House>,
+    pub(super) guests: Weak<Guests>,
     pub(super) listeners: Arc<[Arc<dyn Listener>]>,
 }
 
@@ -67,13 +69,18 @@ impl ConnectMiddleware<LocalAdapter, Direct> for Greeting {
 
 impl Greeting {
     fn attach(&self, line: Arc<Line>, socket: &Socket<LocalAdapter>, house: &House) {
-        house.guests.enter(&line);
+        if let Some(guests) = self.guests.upgrade() {
+            guests.enter(&line);
+        }
         for listener in self.listeners.iter() {
             listener.enter(&line);
         }
-        let (leaving, listeners) = (Arc::clone(&line), Arc::clone(&self.listeners));
-        socket.on_disconnect(move || {
+        let (leaving, listeners, guests) = (Arc::clone(&line), Arc::clone(&self.listeners), self.guests.clone());
+        socket.on_disconnect(move |reason: DisconnectReason| {
             listeners.iter().for_each(|listener| listener.leave(&leaving));
+            if matches!(reason, DisconnectReason::ClientNSDisconnect | DisconnectReason::ServerNSDisconnect) {
+                tokio::spawn(see_off(guests.clone(), Arc::clone(&leaving)));
+            }
             std::future::ready(())
         });
         let (listeners, meters) = (Arc::clone(&self.listeners), Arc::clone(&house.meters));

@@ -1,11 +1,12 @@
 //! What the door asks the hub, and nothing else of it.
 
-use super::guests::Guests;
 use crate::auth::{Gate, Tokens};
 use crate::hub::Hub;
 use crate::meters::Meters;
+use crate::options::Bounds;
 use std::sync::Arc;
 use syncline_core::model::SpaceName;
+use tokio::sync::Semaphore;
 
 /// The hub as seen from its door.
 pub(crate) struct House {
@@ -19,7 +20,10 @@ pub(crate) struct House {
     pub anonymous: bool,
     /// Messages of one connection (`live.events_per_second`).
     pub events_per_second: u32,
-    /// Who is in.
-    pub guests: Guests,
+    /// One message (`live.message_bytes`).
+    pub message_bytes: usize,
+    /// What all bodies may take, those of other requests among them.
+    pub body_bytes: Arc<Semaphore>,
+    pub bounds: Bounds,
     pub meters: Arc<Meters>,
 }

@@ -1,8 +1,10 @@
 //! One accepted connection, as those see it who speak over it.
 
 use super::caller::Caller;
+use super::cord::Cord;
 use super::message::Message;
 use super::wire::Side;
+use crate::error::ServerError;
 use crate::meters::Meters;
 use serde::Serialize;
 use serde_json::json;
@@ -21,8 +23,10 @@ pub struct Line {
     /// The connection's id.
     pub sid: Sid,
     socket: Weak<Socket<LocalAdapter>>,
-    /// Where it is a WebSocket from the beginning.
+    /// Where it was a WebSocket from the beginning.
     side: Option<Arc<Side>>,
+    /// The same.
+    pub(super) cord: Option<Arc<Cord>>,
     meters: Arc<Meters>,
 }
 
@@ -47,14 +51,15 @@ pub enum Unsent {
 
 impl Line {
     pub(super) fn new(caller: Arc<Caller>, socket: &Arc<Socket<LocalAdapter>>, meters: Arc<Meters>) -> Line {
-        let side = socket.req_parts().extensions.get().cloned();
-        Line { caller, sid: socket.id, socket: Arc::downgrade(socket), side, meters }
+        let extensions = &socket.req_parts().extensions;
+        let (side, cord) = (extensions.get().cloned(), extensions.get().cloned());
+        Line { caller, sid: socket.id, socket: Arc::downgrade(socket), side, cord, meters }
     }
 
     /// One that has ended.
     #[cfg(test)]
     pub(crate) fn ended(caller: Caller, meters: Arc<Meters>) -> Line {
-        Line { caller: Arc::new(caller), sid: Sid::new(), socket: Weak::new(), side: None, meters }
+        Line { caller: Arc::new(caller), sid: Sid::new(), socket: Weak::new(), side: None, cord: None, meters }
     }
 
     /// The socket, while it is open.
@@ -111,9 +116,15 @@ impl Line {
 
     /// Ends the connection and says why. The client is to stay away until it has another token, so it is told by
     /// Socket.IO's own goodbye, after which clients do not come back by themselves.
-    pub fn dismiss(&self, why: &str) {
+    ///
+    /// Where only its rights have changed, it is the door that ends the connection (`rounds`), and the client comes
+    /// back with those that it has now.
+    pub fn dismiss(&self, why: &ServerError) {
         // A connection that takes nothing is closed by its pings, or by the next attempt.
-        let _ = self.emit("error", &json!({ "message": why }));
+        let _ = self.emit("error", &json!({ "message": why.to_string() }));
+        if matches!(why, ServerError::RightsChanged) {
+            return;
+        }
         let _ = self.socket().map(SocketRef::disconnect);
     }
 

@@ -7,10 +7,13 @@
 //! synchronously and in order; the listener that knows it must not wait but enqueue. What is
 //! sent goes through [`Line::emit`], which may find the connection full or gone: an emit is a hint, never a promise.
 //! What many get is a [`Message`]: encoded once and written below the library (`wire`), by [`Line::hand`].
-//! Who is in (`guests`) is looked at again now and then (`rounds`).
+//!
+//! What comes in before a client is in is bounded (`cord`, `posts`). Who is in (`guests`) is looked at again now and
+//! then (`rounds`).
 
 mod admission;
 mod caller;
+mod cord;
 mod door;
 mod ear;
 mod greeting;
@@ -21,12 +24,12 @@ mod listener;
 mod message;
 mod opening;
 mod pace;
+mod posts;
 mod rounds;
 mod wire;
 
 pub use caller::Caller;
 pub use door::{Door, PATHS};
-pub(crate) use guests::Guests;
 pub(crate) use house::House;
 pub use line::{Incoming, Line, Unsent};
 pub use listener::Listener;

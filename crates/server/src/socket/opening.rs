@@ -2,6 +2,7 @@
 //! request for as long as the connection lives, and each of its headers is a piece of the buffer that it was read into:
 //! it gets copies.
 
+use super::cord::{Cord, Corded};
 use super::wire::{Side, Wire};
 use axum::Router;
 use axum::body::Body;
@@ -34,7 +35,7 @@ pub(super) fn slim<B>(request: Request<B>, wanted: impl Fn(&HeaderName) -> bool)
     slim
 }
 
-/// The answer to the key of a request that opens a connection as a WebSocket, where nothing is wrong with it; any other
+/// The answer to the key of a request that becomes a WebSocket, where nothing is wrong with it; any other
 /// request is the engine's to answer.
 pub(super) fn websocket_accept(request: &Request) -> Option<HeaderValue> {
     let query = |part: &str| request.uri().query().is_some_and(|query| query.split('&').any(|one| one == part));
@@ -44,21 +45,24 @@ pub(super) fn websocket_accept(request: &Request) -> Option<HeaderValue> {
     (opens && upgradable).then(|| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok())?
 }
 
-/// Makes the WebSocket and hands it to the engine, with the side entrance of its bytes.
+/// Makes the WebSocket and hands it to the engine, at the cord and with the side entrance of its bytes. Whoever asks the
+/// engine for the request that opened the connection finds both in its extensions.
 pub(super) fn become_websocket(
     request: Request,
     accept: HeaderValue,
     side: Side,
+    cord: Arc<Cord>,
     service: SocketIoService<Router>,
 ) -> Response {
     let (side, mut request) = (Arc::new(side), request.map(drop));
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     request.extensions_mut().insert(Arc::clone(&side));
+    request.extensions_mut().insert(Arc::clone(&cord));
     tokio::spawn(async move {
         // A client that has gone meanwhile needs nothing.
         let Some(Ok(upgraded)) = OptionFuture::from(upgrade).await else { return };
         // Boxed: the engine moves it from future to future, and each keeps room for it.
-        let wire = Box::new(Wire::new(TokioIo::new(upgraded), side));
+        let wire = Box::new(Wire::new(Corded::new(TokioIo::new(upgraded), cord), side));
         if let Err(error) = service.oneshot((wire, request)).await {
             tracing::debug!(%error, "a live connection did not begin");
         }

@@ -43,6 +43,17 @@ impl Client {
         client
     }
 
+    /// Makes a WebSocket of a session over long polling.
+    pub async fn upgrade(addr: &str, sid: &str) -> Client {
+        let path = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket&sid={sid}");
+        let (ws, _) = connect_async(path).await.unwrap();
+        let mut client = Client { ws, acks: 0, waiting: VecDeque::new(), answers: VecDeque::new() };
+        client.send_raw("2probe").await;
+        assert_eq!(client.frame().await.unwrap(), "3probe");
+        client.send_raw("5").await;
+        client
+    }
+
     /// Connects with an auth payload and tells what the server said to it.
     pub async fn greet(addr: &str, auth: &Value) -> (Client, Packet) {
         let mut client = Client::open(addr).await;

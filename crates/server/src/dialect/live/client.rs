@@ -297,7 +297,7 @@ impl Client {
     /// The token is no longer accepted: the client is to stay away until it has another one.
     pub(super) fn dismiss(&mut self, error: &ServerError) {
         if let Some(line) = &self.line {
-            line.dismiss(&error.to_string());
+            line.dismiss(error);
         }
         self.go();
     }
