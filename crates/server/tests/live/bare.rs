@@ -5,10 +5,12 @@ use crate::support::socket::{Client, Packet};
 use crate::support::{ADMIN, Hub};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::model::{CollectionName, NodeId};
 use syncline_server::Options;
 use syncline_server::auth::{DeclaredToken, TokenSpec};
+use syncline_server::store::MemoryStore;
 
 const SOON: Duration = Duration::from_millis(600);
 
@@ -406,4 +408,38 @@ async fn what_a_client_writes_that_reports_nothing_is_no_echo_of_what_it_was_sen
     while !heard(&mut a).await.is_empty() {}
     sync(&mut b, &[insert("lamps", &lamp(true))]).await;
     assert_eq!(heard(&mut a).await, [lamp(true)], "it took its removal back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_removed_after_a_kill_reaches_a_client_that_had_just_come() {
+    let store = Arc::new(MemoryStore::default());
+    let killed = Hub::on(store.clone(), |_| {}).await;
+    let mut a = registered(&killed, "a", &["users"]).await;
+    sync(&mut a, &[insert("users", &json!({ "id": "gone" })), insert("users", &json!({ "id": "stays" }))]).await;
+    let mut b = registered(&killed, "b", &["users"]).await;
+    assert_eq!(heard(&mut b).await.len(), 2);
+    // Nothing of what it only remembers is in the store of the next one.
+    killed.ended.abort();
+    let hub = Hub::on(store, |_| {}).await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    sync(&mut a, &[delete("users", &json!({ "id": "gone" }))]).await;
+
+    let mut b = registered(&hub, "b", &["users"]).await;
+
+    while !b.event().await.1[0]["query"].to_string().contains("\"gone\"") {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_filled_anew_hears_of_its_own_changes_too() {
+    let store = Arc::new(MemoryStore::default());
+    let killed = Hub::on(store.clone(), |_| {}).await;
+    let mut a = registered(&killed, "a", &["users"]).await;
+    sync(&mut a, &[insert("users", &json!({ "id": "mine" }))]).await;
+    assert_eq!(a.event_within(SOON).await, None, "it has it");
+    killed.ended.abort();
+    let hub = Hub::on(store, |_| {}).await;
+
+    let mut a = registered(&hub, "a", &["users", "posts"]).await;
+
+    assert_eq!(heard(&mut a).await, [json!({ "id": "mine" })]);
 }

@@ -8,6 +8,7 @@ use super::flight::Runway;
 use super::intake::refuse;
 use super::mail::{Mail, Mailbox};
 use super::past::Past;
+use super::places::Place;
 use crate::app::App;
 use crate::auth::Access;
 use crate::error::ServerError;
@@ -201,11 +202,20 @@ impl Client {
                 tracing::warn!(client = %self.node, %error, "a live client starts anew: its place cannot be read");
                 None
             });
-            self.past = Past::of(place, head, self.circle.is_young());
             // What the earlier life of the hub was sending then, nobody knows.
             self.aborted |= place.is_some();
-            let known = place.filter(|place| *place <= head && !wanted.is_empty());
-            self.reading = Some(known.map(|at| Reading::resume(at, wanted.clone(), head)).unwrap_or_default());
+            let (reading, known) = match place {
+                Some(Place::At(at)) if at <= head => (Reading::resume(at, wanted.clone(), head), Some(at)),
+                Some(Place::FilledSince(at)) if at <= head => {
+                    let mut reading = Reading::default();
+                    reading.listen(&wanted, head);
+                    reading.filled_since(at, head);
+                    (reading, Some(at))
+                }
+                _ => (Reading::default(), None),
+            };
+            self.past = Past::of(known, head, self.circle.is_young());
+            self.reading = Some(reading);
         }
         if std::mem::take(&mut self.aborted) {
             self.past.doubt();
@@ -216,6 +226,11 @@ impl Client {
         }
         self.retry_at = None;
         self.news = Some(self.circle.feed.watch());
+        self.note_place(true);
+        if matches!(self.reading.as_ref().and_then(Reading::place), Some(Place::FilledSince(_))) {
+            // Before anything is sent: what is removed while the hub is away must not stay with the client.
+            self.circle.places.write().await;
+        }
     }
 
     /// A collection that the client did not list, and has events of: it was added at run time.
@@ -319,9 +334,9 @@ impl Client {
 
     fn note_place(&mut self, now: bool) {
         let due = now || self.noted_at.elapsed() >= NOTE_EVERY;
-        if let Some(at) = self.reading.as_ref().filter(|_| due).and_then(Reading::place) {
+        if let Some(place) = self.reading.as_ref().filter(|_| due).and_then(Reading::place) {
             self.noted_at = Instant::now();
-            self.circle.places.note(&self.node, &self.wanted, at);
+            self.circle.places.note(&self.node, &self.wanted, place);
         }
     }
 }

@@ -6,6 +6,7 @@ use super::circle::Circle;
 use super::feed::Stretch;
 use super::pages::collect;
 use super::parcel::Parcel;
+use super::places::Place;
 use crate::clock;
 use crate::error::ServerError;
 use crate::store::Scan;
@@ -69,6 +70,8 @@ struct Position {
 struct Fill {
     collections: BTreeSet<CollectionName>,
     /// Where the log was when it began.
+    began: Lsn,
+    /// What the log says after this follows it.
     first: Lsn,
     after: Lsn,
 }
@@ -98,8 +101,16 @@ impl Reading {
         self.at.fills.retain(|fill| !fill.collections.is_empty());
         let missing: BTreeSet<_> = wanted.iter().filter(|name| !self.listens_to(name)).cloned().collect();
         if !missing.is_empty() {
-            self.at.fills.push_back(Fill { collections: missing, first: head, after: Lsn::ZERO });
+            self.at.fills.push_back(Fill { collections: missing, began: head, first: head, after: Lsn::ZERO });
         }
+    }
+
+    /// An earlier life of the hub began to fill the client: what was removed since then is told as well.
+    pub(super) fn filled_since(&mut self, since: Lsn, head: Lsn) {
+        for fill in &mut self.at.fills {
+            fill.first = fill.first.min(since);
+        }
+        self.owe(head);
     }
 
     pub(super) fn listens_to(&self, name: &CollectionName) -> bool {
@@ -121,12 +132,16 @@ impl Reading {
         if self.at.fills.is_empty() { self.at.cursor } else { Lsn::ZERO }
     }
 
-    /// Where the client is to go on after a restart; `None` while it is filled.
-    pub(super) fn place(&self) -> Option<Lsn> {
+    /// Where the client is to go on after a restart; `None`: it listens to nothing.
+    pub(super) fn place(&self) -> Option<Place> {
         let now = Instant::now();
         let doubtful = self.assumed.iter().find(|(until, _)| now < *until + ASSUMED_STEP);
         let at = doubtful.map_or(&self.at, |(_, before)| before);
-        (at.fills.is_empty() && !at.collections.is_empty()).then_some(at.cursor)
+        let cursor = (!at.collections.is_empty()).then_some(at.cursor);
+        if at.fills.is_empty() {
+            return cursor.map(Place::At);
+        }
+        at.fills.iter().map(|fill| fill.first).chain(cursor).min().map(Place::FilledSince)
     }
 
     /// The log holds returns for the client up to here.
@@ -292,7 +307,10 @@ impl Reading {
         };
         let (rows, scanned) = collect(&circle.space, scan).await?;
         let end = if scanned.more { Reached::Fill(scanned.upto) } else { Reached::Filled };
-        self.store(rows.into_iter().filter(|change| Some(change.author) != author).collect(), end);
+        // What it made before is told: it may have come back with less, or have lost against others.
+        let began = fill.began;
+        let is_told = |change: &Change| Some(change.author) != author || change.lsn <= began;
+        self.store(rows.into_iter().filter(is_told).collect(), end);
         Ok(())
     }
 

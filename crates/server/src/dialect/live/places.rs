@@ -1,5 +1,6 @@
 //! How far clients have got, so that one that comes back after a restart of the hub goes on from there. A place holds
-//! for one list of collections; losing the newest notes means hearing a little twice.
+//! for one list of collections; losing the newest notes means hearing a little twice. One that is being filled has a
+//! note as well: what it was sent before the hub ended may be gone when it comes back.
 
 use crate::error::ServerError;
 use crate::hub::Space;
@@ -8,6 +9,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use syncline_core::model::{CollectionName, Lsn, NodeId};
 use tokio::sync::OnceCell;
+
+/// Where a client is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// It has everything up to here.
+    At(Lsn),
+    /// It is being filled, and has heard nothing of what was removed after this.
+    FilledSince(Lsn),
+}
 
 pub(super) struct Places {
     space: Arc<Space>,
@@ -28,17 +38,28 @@ impl Places {
         &self,
         client: &NodeId,
         collections: &BTreeSet<CollectionName>,
-    ) -> Result<Option<Lsn>, ServerError> {
-        let Some(place) = place(client, collections) else { return Ok(None) };
+    ) -> Result<Option<Place>, ServerError> {
         let noted = self.noted.get_or_try_init(|| self.load()).await?;
-        let since = self.space.handed_to(&place);
-        Ok(since.or_else(|| noted.get(place.as_str()).copied()))
+        let find = |name: NodeId| self.space.handed_to(&name).or_else(|| noted.get(name.as_str()).copied());
+        let at = name(client, collections, "").and_then(find).map(Place::At);
+        Ok(at.or_else(|| name(client, collections, FILLED).and_then(find).map(Place::FilledSince)))
     }
 
     /// Takes note of where a client is.
-    pub(super) fn note(&self, client: &NodeId, collections: &BTreeSet<CollectionName>, at: Lsn) {
-        if let Some(place) = place(client, collections) {
-            self.space.note_cursor(&place, at);
+    pub(super) fn note(&self, client: &NodeId, collections: &BTreeSet<CollectionName>, place: Place) {
+        let (kind, at) = match place {
+            Place::At(at) => ("", at),
+            Place::FilledSince(since) => (FILLED, since),
+        };
+        if let Some(name) = name(client, collections, kind) {
+            self.space.note_cursor(&name, at);
+        }
+    }
+
+    /// Makes the notes outlast the hub.
+    pub(super) async fn write(&self) {
+        if let Err(error) = self.space.write_cursors().await {
+            tracing::warn!(%error, "places of live clients are not noted");
         }
     }
 
@@ -48,9 +69,12 @@ impl Places {
     }
 }
 
-/// A client's place is noted beside those of other readers, under a name that no client can have: without a bracket at
-/// its end. `None`: its own id is too long for that.
-fn place(client: &NodeId, collections: &BTreeSet<CollectionName>) -> Option<NodeId> {
+/// Ends the names of places of clients that are being filled.
+const FILLED: &str = "+";
+
+/// A client's place is noted beside those of other readers, under a name that no client can have: theirs end with a
+/// bracket. `None`: its own id is too long for that.
+fn name(client: &NodeId, collections: &BTreeSet<CollectionName>, kind: &str) -> Option<NodeId> {
     let mut hash = Sha256::new();
     for name in collections {
         hash.update(name.as_str().as_bytes());
@@ -58,7 +82,7 @@ fn place(client: &NodeId, collections: &BTreeSet<CollectionName>) -> Option<Node
     }
     let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
     let list = u32::from_be_bytes([a, b, c, d]);
-    NodeId::new(format!("(live:{}@{list:08x}", client.live_client()?)).ok()
+    NodeId::new(format!("(live:{}@{list:08x}{kind}", client.live_client()?)).ok()
 }
 
 #[cfg(test)]
@@ -69,10 +93,10 @@ mod tests {
     fn a_place_is_one_clients_and_no_client() {
         let client = |id: &str| NodeId::of_live(id).unwrap();
         let users = BTreeSet::from([CollectionName::new("users").unwrap()]);
-        let of_a = place(&client("a"), &users).unwrap();
+        let of_a = name(&client("a"), &users, "").unwrap();
         assert!(of_a.is_live() && of_a.live_client().is_none());
         let hash = of_a.as_str().strip_prefix("(live:a@").unwrap();
         assert_ne!(of_a, client(&format!("a@{hash}")));
-        assert_ne!(Some(of_a), place(&client("a)"), &users));
+        assert_ne!(Some(of_a), name(&client("a)"), &users, ""));
     }
 }
