@@ -1,6 +1,7 @@
 //! Clients that send what they like and never echo.
 
 use super::events::{delete, insert, update};
+use crate::support::faulty::FaultyStore;
 use crate::support::socket::{Client, Packet};
 use crate::support::{ADMIN, Hub};
 use serde_json::{Value, json};
@@ -442,4 +443,31 @@ async fn who_is_filled_anew_hears_of_its_own_changes_too() {
     let mut a = registered(&hub, "a", &["users", "posts"]).await;
 
     assert_eq!(heard(&mut a).await, [json!({ "id": "mine" })]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_slow_commit_made_of_an_update_reaches_its_author() {
+    let store = FaultyStore::held();
+    store.passes.add_permits(1);
+    let hub = Hub::on(store.clone(), |options| {
+        options.settings.bounds.request_timeout = Duration::from_millis(100);
+    })
+    .await;
+    let mut a = registered(&hub, "a", &["users"]).await;
+    let mut b = registered(&hub, "b", &["users"]).await;
+    sync(&mut a, &[insert("users", &json!({ "id": "x", "n": 0 }))]).await;
+    assert_eq!(heard(&mut b).await, [json!({ "id": "x", "n": 0 })]);
+    assert_eq!(b.event_within(SOON).await, None);
+    let more = || [update("users", &json!({ "id": "x" }), &json!({ "$inc": { "n": 1 } }))];
+    store.begun.forget_permits(usize::MAX);
+    let first = a.ask("client:sync", &json!(more())).await;
+    store.begun.acquire().await.unwrap().forget();
+    let second = b.ask("client:sync", &json!(more())).await;
+    assert_eq!(b.event_within(Duration::from_millis(150)).await, None, "the hub gives up waiting and tries again");
+
+    store.passes.add_permits(100);
+
+    assert_eq!(a.answer(first).await["success"], json!(true));
+    assert_eq!(b.answer(second).await["success"], json!(true));
+    while heard(&mut b).await != [json!({ "id": "x", "n": 2 })] {}
 }

@@ -48,6 +48,8 @@ pub(super) struct Client {
     pub(super) past: Past,
     /// Whether a message was under way when the connection ended.
     aborted: bool,
+    /// Whether a commit failed that may take effect all the same: a repeat does not say what became of its events.
+    pub(super) untold: bool,
     /// The list that was taken in last, and when.
     pub(super) previous: Option<(Arc<str>, Instant)>,
     news: Option<watch::Receiver<Lsn>>,
@@ -83,6 +85,7 @@ impl Client {
             echoes: Echoes::default(),
             past: Past::default(),
             aborted: false,
+            untold: false,
             previous: None,
             news: None,
             kept_until: now + KEPT_AFTER,

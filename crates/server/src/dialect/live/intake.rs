@@ -265,6 +265,7 @@ impl Client {
         let keys: Vec<_> = events.iter().map(|event| event.key).collect();
         let batch = LiveBatch { node: self.node.clone(), served: intake.served, events };
         let Pushed { head, reply } = self.push_patiently(batch).await?;
+        let untold = std::mem::take(&mut self.untold);
         let Reply::Live(LiveTaken { author, fates, written, returned }) = reply else {
             return Err(ServerError::Bug(format!("a live client got another's answer: {reply:?}")));
         };
@@ -282,8 +283,11 @@ impl Client {
             }
         }
         if let Some(reading) = &mut self.reading {
-            if !returned.is_empty() {
+            if untold || !returned.is_empty() {
                 reading.owe(head.lsn);
+            }
+            if untold {
+                reading.redo(head.lsn);
             }
             if let Some((_, last)) = written {
                 reading.wrote(last);
@@ -296,10 +300,12 @@ impl Client {
     }
 
     /// A refusal makes the client wait for its next change or its timer: what passes soon is waited for here.
-    async fn push_patiently(&self, batch: LiveBatch) -> Result<Pushed, ServerError> {
+    async fn push_patiently(&mut self, batch: LiveBatch) -> Result<Pushed, ServerError> {
         let mut tries = 1;
         loop {
-            match self.circle.space.push_live(batch.clone(), None).await {
+            let pushed = self.circle.space.push_live(batch.clone(), None).await;
+            self.untold |= pushed.is_err();
+            match pushed {
                 Err(ServerError::Overloaded { .. }) if tries < TRIES => {
                     tokio::time::sleep(TRY_DELAY * tries).await;
                     tries += 1;
