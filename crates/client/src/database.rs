@@ -199,7 +199,16 @@ impl Database {
     /// # Errors
     /// [`Error::NotQuarantined`](crate::Error::NotQuarantined), or those of the edit, which then stays set aside.
     pub fn retry_quarantined(&self, number: i64) -> Result<()> {
-        self.replica().retry_quarantined(number)
+        self.replica().retry_quarantined(number, None)
+    }
+
+    /// As [`Database::retry_quarantined`] with another content in the place of the op's own: of an insert or a replacement
+    /// the document, of an update an object with `set` and `unset`.
+    ///
+    /// # Errors
+    /// As there, and [`Error::NoContent`](crate::Error::NoContent) for a removal.
+    pub fn retry_quarantined_with(&self, number: i64, content: &Value) -> Result<()> {
+        self.replica().retry_quarantined(number, Some(content))
     }
 
     /// Gives up what was set aside under this number. Returns it.

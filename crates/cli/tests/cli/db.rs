@@ -345,6 +345,9 @@ fn what_the_hub_refuses_is_set_aside_and_can_be_retried_or_given_up() {
     strict.stop("-TERM");
 
     let generous = Hub::start_with(&shell, &[("SYNCLINE_ADMIN_TOKEN", secret)], &[]);
+    assert_eq!(shell.ok(&["db", "quarantine", "a.db", "--export"]).lines().count(), 2);
+    let other = shell.fails(1, &["db", "quarantine", "a.db", "--retry", &numbers[0], r#"{"_id":"else"}"#]);
+    assert!(other.contains("`long`"), "{other}");
     shell.ok(&["db", "quarantine", "a.db", "--retry", &numbers[0]]);
     shell.ok(&["db", "quarantine", "a.db", "--drop", &numbers[1]]);
     assert_eq!(sync(&generous)["pushed"], 1);

@@ -20,6 +20,11 @@ fn commands_of_docs_cli_work() {
 }
 
 #[test]
+fn commands_of_docs_conflicts_work() {
+    run("docs/conflicts.md");
+}
+
+#[test]
 fn commands_of_docs_packets_work() {
     run("docs/packets.md");
 }

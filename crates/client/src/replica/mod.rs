@@ -198,12 +198,14 @@ impl Replica {
         self.store.read(|unit| quarantine::list(unit, collection))
     }
 
-    /// Makes the edit of a quarantined op once more, as a new local edit.
+    /// Makes the edit of a quarantined op once more, as a new local edit; `content`: with this content, as
+    /// [`Replica::edit_unsynced`] takes it, in the place of its own.
     ///
     /// # Errors
-    /// [`Error::NotQuarantined`](crate::Error::NotQuarantined), or those of the edit; the op then stays in quarantine.
-    pub fn retry_quarantined(&self, number: i64) -> Result<()> {
-        self.store.write(|unit| retry::retry(&self.store, unit, number))
+    /// [`Error::NotQuarantined`](crate::Error::NotQuarantined), [`Error::NoContent`](crate::Error::NoContent), or those of
+    /// the edit; the op then stays in quarantine.
+    pub fn retry_quarantined(&self, number: i64, content: Option<&Value>) -> Result<()> {
+        self.store.write(|unit| retry::retry(&self.store, unit, number, content))
     }
 
     /// Throws a quarantined op away. Returns it.

@@ -9,9 +9,9 @@ use crate::quarantine;
 use crate::rebase;
 use crate::store::{Store, Unit};
 use crate::transaction::Writer;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use syncline_core::model::{CollectionName, Fields};
+use syncline_core::model::{CollectionName, Fields, Malformed};
 use syncline_core::wire::own::{WireEdit, WireOp};
 
 /// Takes every op back that the hub has not receipted.
@@ -42,15 +42,42 @@ pub(super) fn clear_pending(unit: &mut Unit<'_>, scope: &Scope) -> Result<u64> {
     Ok(count)
 }
 
-/// Makes the edit of a quarantined op once more.
-pub(super) fn retry(store: &Store, unit: &mut Unit<'_>, number: i64) -> Result<()> {
-    let taken = quarantine::take(unit, number)?;
+/// Makes the edit of a quarantined op once more; `content`: with this content in the place of its own.
+pub(super) fn retry(store: &Store, unit: &mut Unit<'_>, number: i64, content: Option<&Value>) -> Result<()> {
+    let mut taken = quarantine::take(unit, number)?;
+    if let (Some(content), true) = (content, taken.seq.is_some()) {
+        mend(number, &mut taken.operation, content)?;
+    }
     if taken.seq.is_none() {
         // A pulled change that broke a unique index stands already; there is nothing to make again.
         return Ok(());
     }
     // By way of text, because raw JSON cannot be read from a tree.
     again(store, unit, &taken.collection, &taken.operation.to_string())
+}
+
+/// Gives an op another content: of an insert or a replacement the document, of an update `set` and `unset`.
+fn mend(number: i64, operation: &mut Value, content: &Value) -> Result<()> {
+    let parts: &[&str] = match operation["op"].as_str() {
+        Some("insert" | "replace") => {
+            let id = operation["id"].as_str().unwrap_or_default();
+            if content["_id"].as_str() != Some(id) {
+                let rule = format!("must be the document with the `_id` `{id}`");
+                return Err(Malformed::json("the content", rule).into());
+            }
+            operation["doc"] = content.clone();
+            return Ok(());
+        }
+        Some("update") => &["set", "unset"],
+        _ => return Err(Error::NoContent(number)),
+    };
+    let strange = content.as_object().is_none_or(|fields| !fields.keys().all(|name| parts.contains(&name.as_str())));
+    if strange {
+        return Err(Malformed::json("the content of an update", "must be an object with `set` and `unset`").into());
+    }
+    operation["set"] = content.get("set").cloned().unwrap_or_else(|| json!({}));
+    operation["unset"] = content.get("unset").cloned().unwrap_or_else(|| json!([]));
+    Ok(())
 }
 
 /// Makes an edit that did not stand once more, on top of what stands now.

@@ -1,6 +1,6 @@
 //! `db status` and `db quarantine`: what a database holds, what waits, and what was set aside.
 
-use super::must_exist;
+use super::{input, must_exist};
 use crate::error::CliError;
 use crate::output::{Output, Style, Table};
 use serde_json::{Value, json};
@@ -23,6 +23,8 @@ pub struct StatusArgs {
 #[command(after_help = "Examples:
   syncline db quarantine notes.db                   list what was set aside, and why
   syncline db quarantine notes.db --retry 3         put number 3 back, after the cause is gone
+  syncline db quarantine notes.db --retry 3 '{\"_id\": \"n1\", \"title\": \"shorter\"}'   with another content
+  syncline db quarantine notes.db --export          each op as one line of JSON
   syncline db quarantine notes.db --drop 3          give number 3 up")]
 pub struct QuarantineArgs {
     /// The database file
@@ -33,6 +35,12 @@ pub struct QuarantineArgs {
     /// Apply the op with this number again
     #[arg(long, value_name = "NUMBER", conflicts_with = "drop")]
     retry: Option<i64>,
+    /// Another content for --retry: of an insert or a replacement the document, of an update `set` and `unset`
+    #[arg(value_name = "JSON", requires = "retry")]
+    content: Option<String>,
+    /// Print each op as one line of JSON
+    #[arg(long, conflicts_with_all = ["retry", "drop"])]
+    export: bool,
     /// Give the op with this number up for good
     #[arg(long, value_name = "NUMBER")]
     drop: Option<i64>,
@@ -90,7 +98,8 @@ pub fn quarantine(args: &QuarantineArgs, output: Output) -> Result<(), CliError>
     must_exist(&args.file)?;
     let replica = Database::open(&args.file)?.replica();
     if let Some(number) = args.retry {
-        replica.retry_quarantined(number)?;
+        let content = args.content.as_deref().map(|text| input::object("the content", text)).transpose()?;
+        replica.retry_quarantined(number, content.as_ref())?;
         return output.result(&json!({ "retried": number }), || format!("number {number} is applied again"));
     }
     if let Some(number) = args.drop {
@@ -99,6 +108,9 @@ pub fn quarantine(args: &QuarantineArgs, output: Output) -> Result<(), CliError>
     }
     let collection = args.collection.as_ref().map(CollectionName::new).transpose()?;
     let all = replica.quarantined(collection.as_ref())?;
+    if args.export {
+        return all.iter().try_for_each(|aside| output.line(&as_json(aside).to_string()));
+    }
     output.result(&all.iter().map(as_json).collect::<Vec<_>>(), || {
         if all.is_empty() {
             return "nothing was set aside".into();
