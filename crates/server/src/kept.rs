@@ -7,7 +7,7 @@ use crate::store::{ConflictRow, Json, ListQuery, QuarantineRow};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
 use syncline_core::hub::{Mended, Reply};
-use syncline_core::model::{Body, CollectionName, DocId, Fields, Lsn, Mend, MendAct, SpaceName, Version};
+use syncline_core::model::{CollectionName, DocId, Fields, Lsn, Mend, MendAct, SpaceName, Version};
 use syncline_core::wire::aside;
 
 /// A conflict, beside what stands today.
@@ -190,8 +190,9 @@ fn differences(row: &ConflictRow, now: Option<&Version>) -> Vec<FieldDifference>
     all.filter(|field| field.lost != field.won).collect()
 }
 
+/// A removal has none.
 fn fields(side: &Json) -> Fields {
-    if side.is_null() { Fields::default() } else { Body::trusted(side.text()).fields() }
+    serde_json::from_str(side.text()).unwrap_or_default()
 }
 
 fn no_conflict(space: &SpaceName, n: u64) -> ServerError {

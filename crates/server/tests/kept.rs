@@ -173,6 +173,21 @@ async fn a_mended_op_is_tried_in_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_op_that_could_not_be_read_still_says_which_document_it_means() {
+    for hub in Hub::on_every_store().await {
+        let op = json!({ "seq": 1, "op": "explode", "collection": "notes", "id": "n1", "stamp": 1 });
+        hub.push("ann", "a1", &json!([op])).await;
+
+        let listed = hub.get(&format!("{QUARANTINE}?collection=notes&id=n1")).await.json();
+        assert_eq!(listed["quarantine"][0]["code"], "malformed_json", "{listed}");
+        let done = hub.post(&format!("{QUARANTINE}/1/retry"), &json!({ "op": "insert", "doc": { "_id": "n1" } })).await;
+
+        assert_eq!(done.status, 200, "{}", done.text());
+        assert_eq!(document(&hub).await, json!({ "_id": "n1" }));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_discarded_op_cannot_be_retried() {
     for hub in Hub::on_every_store().await {
         set_aside(&hub).await;

@@ -148,7 +148,7 @@ impl Progress {
         let (collection, id, op) = match step {
             Step::Edit(op) => (Some(op.collection.clone()), Some(op.id.clone()), edit_text(&op.id, &op.edit)),
             Step::Clear { collection, .. } => (Some(collection.clone()), None, r#"{"op":"clear"}"#.to_owned()),
-            Step::Poison(Poison { collection, raw, .. }) => (collection.clone(), None, raw.clone()),
+            Step::Poison(Poison { collection, id, raw, .. }) => (collection.clone(), id.clone(), raw.clone()),
         };
         self.quarantine(Quarantined {
             collection,

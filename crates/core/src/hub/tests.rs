@@ -152,7 +152,7 @@ fn a_batch_id_with_other_content_is_refused_and_nothing_is_applied() {
 fn poison_is_set_aside_and_the_rest_goes_on() {
     let mut space = Space::default();
     let rejection = Rejection { code: "malformed_json".into(), reason: "not an op".into() };
-    let poison = Poison { seq: Seq(2), txn: None, collection: None, raw: "{}".into(), rejection };
+    let poison = Poison { seq: Seq(2), txn: None, collection: None, id: None, raw: "{}".into(), rejection };
     let receipts = space.receipts(push("b", vec![insert(1, "x"), Step::Poison(poison), insert(3, "y")]));
     assert_eq!(verdicts(&receipts), [Verdict::Applied, Verdict::Rejected, Verdict::Applied]);
     assert!(space.text("y").is_some());

@@ -121,6 +121,8 @@ pub struct Poison {
     pub txn: Option<u32>,
     /// The collection, when it could be read.
     pub collection: Option<CollectionName>,
+    /// The document, when it could be read.
+    pub id: Option<DocId>,
     /// The element as it was sent.
     pub raw: String,
     /// What is wrong with it.

@@ -76,6 +76,13 @@ struct Own {
     unset: BTreeSet<String>,
 }
 
+/// A document, as far as it says which one it is.
+#[derive(Deserialize)]
+struct Named {
+    #[serde(rename = "_id")]
+    id: DocId,
+}
+
 fn own(
     text: &str,
     (collection, id): (Option<&CollectionName>, Option<&DocId>),
@@ -84,7 +91,8 @@ fn own(
     let own: Own = serde_json::from_str(text).map_err(|e| unreadable(&e.to_string()))?;
     let collection = own.collection.as_ref().or(collection);
     let collection = collection.ok_or_else(|| unreadable("it names no `collection`"))?.clone();
-    let id = own.id.as_ref().or(id).ok_or_else(|| unreadable("it names no `id`"))?.clone();
+    let named = own.doc.as_ref().and_then(|doc| serde_json::from_str::<Named>(doc.get()).ok()).map(|named| named.id);
+    let id = own.id.as_ref().or(id).or(named.as_ref()).ok_or_else(|| unreadable("it names no `id`"))?.clone();
     let document = || {
         let raw = own.doc.as_ref().ok_or_else(|| unreadable("`doc` is missing"))?;
         let (body, facts) = Body::parse(raw.get(), limits).map_err(|e| malformed(&e))?;
@@ -207,6 +215,7 @@ mod tests {
         let uuid = "22222222-2222-4222-8222-000000000001";
         for (text, expected) in [
             (r#"{"op":"insert","id":"x","doc":{"_id":"x","n":1.50}}"#.to_owned(), r#"c/x insert {"_id":"x","n":1.50}"#),
+            (r#"{"op":"replace","doc":{"_id":"y"}}"#.to_owned(), r#"c/y replace {"_id":"y"}"#),
             (r#"{"op":"update","id":"x","set":{"n":1},"unset":["m"]}"#.to_owned(), r#"c/x update {"n":1} {"m"}"#),
             (r#"{"seq":7,"op":"remove","collection":"d","id":"y","stamp":1}"#.to_owned(), "d/y remove"),
             (r#"{"op":"INSERT","doc":{"_id":"x"}}"#.to_owned(), r#"c/x insert {"_id":"x"}"#),
@@ -234,6 +243,8 @@ mod tests {
             (r#"{"op":"CLEAR"}"#, "whole collection"),
             (r#"{"op":"insert","id":"x"}"#, "`doc` is missing"),
             (r#"{"op":"insert","id":"x","doc":{"_id":"y"}}"#, "`doc._id`"),
+            (r#"{"op":"insert","doc":[1]}"#, "no `id`"),
+            (r#"{"op":"insert","id":"x","doc":[1]}"#, "object"),
             (r#"{"op":"remove"}"#, "no `id`"),
             (r#"{"op":"BATCH_INSERT","docs":[{"_id":"x"},{"_id":"y"}]}"#, "another number of documents"),
             (r#"{"id":"e1","type":"delete","collection":"c","query":{"n":1}}"#, "by a query"),

@@ -10,6 +10,7 @@ use crate::model::{
 };
 pub use crate::model::{Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
 
@@ -176,14 +177,18 @@ fn poison(n: usize, raw: &RawValue, why: &Malformed) -> Result<Step, Malformed> 
         #[serde(default)]
         txn: Option<u32>,
         #[serde(default)]
-        collection: Option<String>,
+        collection: Option<Value>,
+        #[serde(default)]
+        id: Option<Value>,
     }
+    let text = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_owned));
     let remains: Remains = serde_json::from_str(raw.get())
         .map_err(|e| Malformed::json(format!("ops[{n}] has no usable `seq` or `txn`"), e))?;
     Ok(Step::Poison(Poison {
         seq: remains.seq,
         txn: remains.txn,
-        collection: remains.collection.and_then(|name| CollectionName::new(name).ok()),
+        collection: text(remains.collection).and_then(|name| CollectionName::new(name).ok()),
+        id: text(remains.id).and_then(|id| DocId::new(id).ok()),
         raw: raw.get().to_owned(),
         rejection: Rejection { code: why.code().to_owned(), reason: why.to_string() },
     }))

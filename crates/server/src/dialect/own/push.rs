@@ -84,14 +84,16 @@ fn set_aside_forbidden(grant: &Grant, steps: &mut [Step], text: &[u8]) -> Result
     let sent: PushRequest<'_> = serde_json::from_slice(text).map_err(|e| Malformed::json("push", e))?;
     for (step, raw) in steps.iter_mut().zip(sent.ops) {
         let Some(refusal) = refused(step) else { continue };
-        let (seq, txn, collection) = match step {
-            Step::Edit(Op { key: OpKey::Seq(seq), txn, collection, .. }) | Step::Clear { seq, txn, collection, .. } => {
-                (*seq, *txn, Some(collection.clone()))
+        let (seq, txn, collection, id) = match step {
+            Step::Edit(Op { key: OpKey::Seq(seq), txn, collection, id, .. }) => {
+                (*seq, *txn, collection, Some(id.clone()))
             }
+            Step::Clear { seq, txn, collection, .. } => (*seq, *txn, collection, None),
             Step::Edit(_) | Step::Poison(_) => continue,
         };
+        let collection = Some(collection.clone());
         let rejection = Rejection { code: refusal.code().to_owned(), reason: refusal.to_string() };
-        *step = Step::Poison(Poison { seq, txn, collection, raw: raw.get().to_owned(), rejection });
+        *step = Step::Poison(Poison { seq, txn, collection, id, raw: raw.get().to_owned(), rejection });
     }
     Ok(())
 }
