@@ -46,3 +46,8 @@ pub use options::{
     Bounds, DEFAULT_ROOMS, DeclaredRule, ExchangeOptions, LiveOptions, Options, RedisAddress, RedisOptions, Retention,
     RoomRule, RoomsOptions, Settings, TlsFiles, UnknownTypes,
 };
+
+/// The examples of the guide are compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/sync-server.md")]
+struct SyncServerGuide;
