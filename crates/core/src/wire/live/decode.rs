@@ -2,7 +2,7 @@
 //! reason. A client keeps its list until it is accepted, so nothing in it may stop the rest.
 
 use super::{BY_QUERY, MARK};
-use crate::live::{PATTERNS_MAX, Query, Unreadable, Update, digest, number_text, view};
+use crate::live::{IN_VALUES_MAX, PATTERNS_MAX, Query, Unreadable, Update, digest, number_text, view};
 use crate::model::{
     Body, CollectionName, DocId, Fields, Limits, LiveEdit, LiveEvent, Malformed, Millis, Rejection, Value as RawText,
 };
@@ -14,6 +14,9 @@ use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
+
+/// What a query within its limits does not have: a value of one byte takes seventy once it is read.
+const QUERY_COMMAS_MAX: usize = 2 * IN_VALUES_MAX;
 
 /// One element of a message.
 #[derive(Clone, Debug)]
@@ -171,6 +174,9 @@ impl Reader<'_> {
     /// The documents that an event means: by its query, or by the id of one.
     fn query(&mut self, parts: &Parts<'_>) -> Result<(Query, Option<u64>), Rejection> {
         if let Some(query) = parts.query {
+            if commas(query.get()) > QUERY_COMMAS_MAX {
+                return Err(unreadable(&Unreadable::TooManyValues));
+            }
             let query: Value = json(Some(query), "query")?;
             let mark = query.get("$and").and_then(|_| query.get(MARK)?.as_u64());
             let parsed = Query::parse(&query);
@@ -206,6 +212,21 @@ fn spelled_id(raw: &RawValue) -> Result<(RawText, DocId), Rejection> {
     };
     let spelled = to_raw_value(&id).expect("text serializes");
     Ok((spelled, DocId::new(&id).map_err(rejection)?))
+}
+
+/// Commas outside of texts.
+fn commas(text: &str) -> usize {
+    let (mut commas, mut in_text, mut escaped) = (0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => in_text = !in_text,
+            b',' if !in_text => commas += 1,
+            _ => {}
+        }
+    }
+    commas
 }
 
 fn is_id(raw: &RawValue) -> bool {

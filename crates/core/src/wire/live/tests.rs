@@ -266,6 +266,15 @@ fn the_same_garbage_again_and_again_is_one_event() {
 }
 
 #[test]
+fn a_query_is_refused_before_its_values_take_memory() {
+    let asks = |value: Value, many: usize| code(&event("delete", json!({ "query": { "a": vec![value; many] } })));
+    assert_eq!(asks(json!(0), 200_002), "query_too_large");
+    let text = json!(",\"\\,".repeat(10));
+    let listed = event("delete", json!({ "query": { "a": { "$in": vec![text; 100_000] } } }));
+    assert!(matches!(one(&listed).event.edit, LiveEdit::Remove { .. }), "commas in texts are none");
+}
+
+#[test]
 fn a_piece_ends_with_its_patterns() {
     let fields = |many: usize| (0..many).map(|n| (format!("a{n}"), json!({ "$regex": "\\w{40}" }))).collect::<Value>();
     let asks = |n: usize, many: usize| event("delete", json!({ "id": format!("e{n}"), "query": fields(many) }));
