@@ -75,6 +75,20 @@ async fn polling_serves_a_whole_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_whose_change_to_a_websocket_failed_ends() {
+    let hub = Hub::start().await;
+    let poller = Poller::open(&hub).await;
+    assert_eq!(poller.post(&format!(r#"40{{"token":"{ADMIN}"}}"#)).await.status, 200);
+    let sid = poller.open["sid"].as_str().unwrap();
+
+    let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket&sid={sid}", hub.addr);
+    drop(tokio_tungstenite::connect_async(url).await.unwrap());
+
+    let ended = async { while !poller.get().await.contains("Session ID unknown") {} };
+    tokio::time::timeout(LONG, ended).await.expect("the session ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_goes_down_closes_the_transport_and_never_says_goodbye() {
     let hub = Hub::start().await;
     let mut client = Client::connect(&hub.addr, ADMIN).await;

@@ -6,7 +6,7 @@ use super::guests::Guests;
 use super::house::House;
 use super::listener::Listener;
 use super::wire::Side;
-use super::{opening, posts, rounds};
+use super::{guests, opening, posts, rounds};
 use crate::error::ServerError;
 use crate::options::LiveOptions;
 use axum::Router;
@@ -93,7 +93,13 @@ impl Door {
         if let Some(accept) = accept {
             let cord = sid.map_or_else(Arc::default, |sid| self.guests.change(sid));
             let side = Side::new(self.queued_messages);
-            return opening::become_websocket(request, accept, side, cord, self.service.clone());
+            // What began by polling has kept its first request.
+            let request = if sid.is_some() { opening::slim(request, |_| false) } else { request };
+            let (response, end) = opening::become_websocket(request, accept, side, cord, self.service.clone());
+            if let Some(sid) = sid {
+                tokio::spawn(guests::end_after_change(Arc::downgrade(&self.guests), sid, end));
+            }
+            return response;
         }
         // Nobody becomes a WebSocket past the cord.
         request.extensions_mut().remove::<OnUpgrade>();

@@ -8,8 +8,10 @@ use axum::http::Request;
 use socketioxide::service::SocketIoService;
 use socketioxide::socket::Sid;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
+use tokio::sync::oneshot;
 use tower::ServiceExt;
 
 /// How long the other side has to take the goodbye, and to hang up itself.
@@ -74,9 +76,12 @@ impl Guests {
         if let Some(cord) = self.cord(line) {
             cord.cut();
         }
-        // The engine refuses this where the connection is a WebSocket.
-        let close =
-            Request::post(format!("/socket.io/?EIO=4&transport=polling&sid={}", line.sid)).body(Body::from("1"));
+        self.end_polling(line.sid).await;
+    }
+
+    /// The engine refuses this where the connection is a WebSocket.
+    async fn end_polling(&self, sid: Sid) {
+        let close = Request::post(format!("/socket.io/?EIO=4&transport=polling&sid={sid}")).body(Body::from("1"));
         if let Ok(close) = close {
             let _ = self.service.clone().oneshot(close).await;
         }
@@ -84,6 +89,14 @@ impl Guests {
 
     fn cord(&self, line: &Line) -> Option<Arc<Cord>> {
         line.cord.clone().or_else(|| lock(&self.cords).get(&line.sid)?.upgrade())
+    }
+}
+
+/// Ends a polling connection whose change to a WebSocket failed: the engine would never ask it again whether it lives.
+pub(super) async fn end_after_change(guests: Weak<Guests>, sid: Sid, end: oneshot::Receiver<Infallible>) {
+    let _ = end.await;
+    if let Some(guests) = guests.upgrade() {
+        guests.end_polling(sid).await;
     }
 }
 

@@ -14,7 +14,9 @@ use futures_util::future::OptionFuture;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use socketioxide::service::SocketIoService;
+use std::convert::Infallible;
 use std::sync::Arc;
+use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::ServiceExt;
 
@@ -46,14 +48,16 @@ pub(super) fn websocket_accept(request: &Request) -> Option<HeaderValue> {
 }
 
 /// Makes the WebSocket and hands it to the engine, at the cord and with the side entrance of its bytes. Whoever asks the
-/// engine for the request that opened the connection finds both in its extensions.
+/// engine for the request that opened the connection finds both in its extensions. What is returned beside the answer
+/// ends with the WebSocket.
 pub(super) fn become_websocket(
     request: Request,
     accept: HeaderValue,
     side: Side,
     cord: Arc<Cord>,
     service: SocketIoService<Router>,
-) -> Response {
+) -> (Response, oneshot::Receiver<Infallible>) {
+    let (alive, end) = oneshot::channel();
     let (side, mut request) = (Arc::new(side), request.map(drop));
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     request.extensions_mut().insert(Arc::clone(&side));
@@ -62,7 +66,7 @@ pub(super) fn become_websocket(
         // A client that has gone meanwhile needs nothing.
         let Some(Ok(upgraded)) = OptionFuture::from(upgrade).await else { return };
         // Boxed: the engine moves it from future to future, and each keeps room for it.
-        let wire = Box::new(Wire::new(Corded::new(TokioIo::new(upgraded), cord), side));
+        let wire = Box::new(Wire::new(Corded::new(TokioIo::new(upgraded), cord), side, alive));
         if let Err(error) = service.oneshot((wire, request)).await {
             tracing::debug!(%error, "a live connection did not begin");
         }
@@ -73,5 +77,5 @@ pub(super) fn become_websocket(
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    response
+    (response, end)
 }

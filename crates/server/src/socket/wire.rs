@@ -5,11 +5,13 @@
 use super::line::Unsent;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
 
 /// Frames that are written at once.
 const AT_ONCE: usize = 16;
@@ -31,6 +33,8 @@ pub(super) struct Wire<S> {
     seen: usize,
     /// The library has written a part of a frame.
     within: bool,
+    /// Goes with the wire.
+    _alive: oneshot::Sender<Infallible>,
 }
 
 /// The side entrance of one connection.
@@ -99,8 +103,8 @@ impl Side {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(super) fn new(stream: S, side: Arc<Side>) -> Wire<S> {
-        Wire { stream, side, going: VecDeque::new(), seen: 0, within: false }
+    pub(super) fn new(stream: S, side: Arc<Side>, alive: oneshot::Sender<Infallible>) -> Wire<S> {
+        Wire { stream, side, going: VecDeque::new(), seen: 0, within: false, _alive: alive }
     }
 
     /// Writes the ready frames, unless the library is within one of its own.
@@ -256,7 +260,11 @@ mod tests {
     impl Rig {
         fn new(most: usize) -> Rig {
             let side = Arc::new(Side::new(most));
-            Rig { wire: Wire::new(Narrow::default(), Arc::clone(&side)), side, unwritten: Vec::new() }
+            Rig {
+                wire: Wire::new(Narrow::default(), Arc::clone(&side), oneshot::channel().0),
+                side,
+                unwritten: Vec::new(),
+            }
         }
 
         /// Both tasks of the library run, and the other end takes at most so many bytes.
