@@ -371,12 +371,13 @@ fn token_name(tokens: &Tokens, space: &SpaceName, registration: &Registration) -
     Ok(token_names(registration)?.into_iter().find(own))
 }
 
-/// The token of a node opens what its plan names, to it alone.
+/// The token of a node opens what its plan names, to it alone; where that is only some rows, in packets alone.
 fn token_of(space: &SpaceName, registration: &Registration, name: NodeId) -> TokenSpec {
     TokenSpec {
         space: Some(space.clone()),
         collections: registration.plan.types.clone(),
         node: Some(registration.id.clone()),
+        packets: !registration.plan.rows.is_empty(),
         ..TokenSpec::named(name)
     }
 }

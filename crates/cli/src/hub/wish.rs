@@ -72,6 +72,7 @@ impl TokenWish {
             rooms: if self.rooms.is_empty() { None } else { Some(rooms?) },
             expires_at: self.expires.as_deref().map(read_expiry).transpose()?,
             node: self.node.as_ref().map(NodeId::new).transpose()?,
+            packets: false,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use super::spec::TokenSpec;
 use crate::error::{Denied, ServerError};
+use crate::options::RoomRule;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use syncline_core::model::{Claim, CollectionName, NodeId, RoomName, SpaceName};
@@ -106,16 +107,42 @@ impl Grant {
         }
     }
 
-    /// Checks joining a room; `granted`: only a token that names it opens it.
+    /// Checks joining a room. Where the token names rooms, these alone count. Otherwise it opens those that need no
+    /// grant, and of those that are told of changes in collections the ones with a collection that it opens.
     ///
     /// # Errors
     /// [`ServerError::Forbidden`] naming the room.
-    pub fn check_room(&self, room: &RoomName, granted: bool) -> Result<(), ServerError> {
-        let open = match &self.0.rooms {
-            Some(rooms) => rooms.contains(room),
-            None => self.0.admin || !granted,
-        };
-        if open { Ok(()) } else { Err(self.refuse(format!("room `{room}` is not among its rooms (`--rooms {room}`)"))) }
+    pub fn check_room(&self, room: &RoomName, rule: &RoomRule) -> Result<(), ServerError> {
+        let told = &rule.collections;
+        match &self.0.rooms {
+            Some(_) => self.check_named(room),
+            None if rule.granted && !self.0.admin => self.check_named(room),
+            None if told.is_empty() || told.iter().any(|name| self.covers(name)) => Ok(()),
+            None => {
+                let missing = format!("room `{room}` is told of collections that are not among its collections");
+                Err(self.refuse(format!("{missing} (`--rooms {room}`)")))
+            }
+        }
+    }
+
+    fn check_named(&self, room: &RoomName) -> Result<(), ServerError> {
+        if self.0.rooms.as_ref().is_some_and(|rooms| rooms.contains(room)) {
+            return Ok(());
+        }
+        Err(self.refuse(format!("room `{room}` is not among its rooms (`--rooms {room}`)")))
+    }
+
+    /// Checks speaking anything but the exchange of packets.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`] for the token of a node that gets only some rows of a collection.
+    pub fn check_dialect(&self) -> Result<(), ServerError> {
+        if !self.0.packets {
+            return Ok(());
+        }
+        let missing = "its node gets only some rows of a collection, and only packets carry only some; make another token \
+                       for what it may read whole (`syncline token add`)";
+        Err(self.refuse(missing.to_owned()))
     }
 
     /// Checks publishing an event to a room, or with `None` to everybody in the space.
@@ -128,7 +155,7 @@ impl Grant {
         }
         match (&self.0.rooms, room) {
             (None, _) => Ok(()),
-            (Some(_), Some(room)) => self.check_room(room, true),
+            (Some(_), Some(room)) => self.check_named(room),
             (Some(_), None) => Err(self.refuse("it is for some rooms only, and the event is for everybody".to_owned())),
         }
     }

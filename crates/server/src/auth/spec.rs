@@ -45,6 +45,10 @@ pub struct TokenSpec {
     /// The only node that may use it.
     #[serde(default)]
     pub node: Option<NodeId>,
+    /// Whether it is for packets only: that of a registered node which gets only some rows of a collection. No other
+    /// dialect knows of rows.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub packets: bool,
 }
 
 impl TokenSpec {
@@ -100,6 +104,7 @@ impl TokenSpec {
             rooms: None,
             expires_at: None,
             node: None,
+            packets: false,
         }
     }
 }

@@ -92,6 +92,7 @@ async fn dispatch(dialect: &Dialect, request: Request) -> Result<Response, Serve
         Verb::Pull | Verb::Snapshot | Verb::Live => Access::Read,
     };
     let grant = app.authenticate(request.headers())?;
+    grant.check_dialect()?;
     let space = app.space(&grant, base.space.as_ref(), access).await?;
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let named = match base.collection {

@@ -2,10 +2,11 @@
 //! them, and after how much silence to refresh.
 
 use crate::answer;
-use crate::app::App;
+use crate::app::{App, SYNC_TOKEN};
 use crate::auth::Grant;
 use crate::dialect::{Query, read_body};
 use crate::error::ServerError;
+use crate::options::RoomRule;
 use crate::rooms::{Event, Item, Reason, Scope};
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
@@ -37,10 +38,9 @@ pub(super) async fn emit(State(app): State<Arc<App>>, request: Request) -> Answe
 
 /// `GET /api/sync/rooms`. Pages without a token are answered where they may join without one.
 pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Answer {
-    let grant = match headers.get(AUTHORIZATION) {
-        None if app.options.rooms.anonymous => None,
-        _ => Some(app.authenticate_sender(&headers)?),
-    };
+    let shown = headers.contains_key(AUTHORIZATION) || headers.contains_key(SYNC_TOKEN);
+    let anonymous = !shown && app.options.rooms.anonymous;
+    let grant = if anonymous { None } else { Some(app.authenticate_sender(&headers)?) };
     let query = Query::parse(uri.query().unwrap_or_default());
     let space = match (query.get("space").map(SpaceName::new).transpose()?, &grant) {
         (Some(space), Some(grant)) => {
@@ -51,11 +51,11 @@ pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, uri: U
         (_, None) => app.options.default_space.clone(),
     };
     let options = app.rooms.options();
-    let opens = |room: &RoomName, granted| match &grant {
-        Some(grant) => grant.check_room(room, granted).is_ok(),
-        None => !granted,
+    let opens = |room: &RoomName, rule: &RoomRule| match &grant {
+        Some(grant) => grant.check_room(room, rule).is_ok(),
+        None => !rule.granted,
     };
-    let open = options.rooms.iter().filter(|(room, rule)| opens(room, rule.granted));
+    let open = options.rooms.iter().filter(|(room, rule)| opens(room, rule));
     let rooms: Vec<Value> = open
         .map(|(room, rule)| {
             json!({ "room": room, "members": app.rooms.present(&space, room), "refresh_on": rule.refresh_on })

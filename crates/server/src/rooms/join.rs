@@ -87,10 +87,10 @@ impl Rooms {
     }
 
     fn allowed(&self, line: &Line, room: &RoomName) -> Result<(), String> {
-        let granted = self.options.rooms.get(room).is_some_and(|rule| rule.granted);
+        let rule = &self.options.rooms[room];
         match &line.caller.grant {
-            Some(grant) => grant.check_room(room, granted).map_err(|error| error.to_string()),
-            None if granted => Err(format!("room `{room}` needs a token whose rooms name it")),
+            Some(grant) => grant.check_room(room, rule).map_err(|error| error.to_string()),
+            None if rule.granted => Err(format!("room `{room}` needs a token whose rooms name it")),
             None => Ok(()),
         }
     }

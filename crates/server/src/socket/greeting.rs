@@ -122,6 +122,7 @@ async fn admit(house: &House, socket: &Socket<LocalAdapter>, sent: Option<&Value
     };
     let space = match &grant {
         Some(grant) => {
+            grant.check_dialect()?;
             let access = if grant.check_access(Access::Read).is_ok() { Access::Read } else { Access::Write };
             house.hub.space(grant.choose_space(auth.space.as_ref(), &house.default_space, access)?).await?
         }

@@ -2,6 +2,7 @@
 
 use super::{Node, at, insert, node_id, told, update};
 use crate::support::Hub;
+use crate::support::socket::{Client, Packet};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -167,4 +168,26 @@ async fn a_plan_that_changes_while_the_node_exchanges_leaves_just_its_own_rows()
         let (own, all) = (node.objects.values().filter(|row| row["branch"] == last).count(), node.objects.len());
         assert_eq!((own, all), (30, 30), "turn {turn}: it has {all} rows, {own} of them of {last}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_of_a_node_with_some_rows_reads_them_by_packets_only() {
+    let hub = Hub::start().await;
+    let register = async |n: usize, plan: Value| {
+        let wish = json!({ "id": node_id(n), "code": format!("N{n}"), "name": "a node", "plan": plan });
+        let made = hub.post("/admin/spaces/main/nodes", &wish).await;
+        made.json()["token"].as_str().unwrap_or_else(|| panic!("{}", made.text())).to_owned()
+    };
+    let (some, all) = (register(1, branch("north")).await, register(2, json!({ "types": ["Report"] })).await);
+    let pull = async |secret: &str, n: usize| {
+        let path = format!("/sync/pull?node={}&since_lsn=0", node_id(n));
+        hub.send("GET", &path, &[("authorization", &format!("Bearer {secret}"))], b"").await
+    };
+
+    assert_eq!(pull(&some, 1).await.refusal(403), "forbidden");
+    let (_, said) = Client::greet(&hub.addr, &json!({ "token": some })).await;
+    assert!(matches!(&said, Packet::Refused(why) if why.contains("only packets")), "{said:?}");
+
+    assert_eq!(pull(&all, 2).await.status, 200);
+    assert_eq!(Client::greet(&hub.addr, &json!({ "token": all })).await.1, Packet::Connected);
 }

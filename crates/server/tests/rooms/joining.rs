@@ -4,6 +4,8 @@ use super::{changed, heard, join, nothing_more, page};
 use crate::support::socket::{Client, Packet};
 use crate::support::{ADMIN, Hub};
 use serde_json::{Value, json};
+use syncline_core::model::{CollectionName, RoomName};
+use syncline_server::RoomRule;
 
 async fn token(hub: &Hub, spec: &Value) -> String {
     let reply = hub.post("/admin/tokens", spec).await;
@@ -115,6 +117,35 @@ async fn a_room_with_a_grant_opens_only_to_tokens_that_name_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_some_collections_hears_of_no_others_unless_it_names_the_room() {
+    let hub = Hub::with(|options| {
+        let rule = |of: &[&str]| RoomRule {
+            collections: of.iter().map(|name| CollectionName::new(*name).unwrap()).collect(),
+            ..RoomRule::default()
+        };
+        options.rooms.rooms.insert(RoomName::new("desk").unwrap(), rule(&["notes", "letters"]));
+        options.rooms.rooms.insert(RoomName::new("lobby").unwrap(), rule(&[]));
+    })
+    .await;
+    let notes = token(&hub, &json!({ "name": "notes", "space": "main", "collections": ["notes"] })).await;
+    let mut page = Client::connect(&hub.addr, &notes).await;
+    for (room, opens) in [("users", false), ("files", false), ("desk", true), ("lobby", true)] {
+        let answer = page.call(&format!("{room}:join"), &Value::Null).await;
+        assert_eq!(answer["success"], opens, "{room}: {answer}");
+    }
+    let answer = page.call("users:presence", &Value::Null).await;
+    assert!(answer["error"].as_str().unwrap().contains("--rooms users"), "{answer}");
+    let bearer = format!("Bearer {notes}");
+    let shown = hub.send("GET", "/api/sync/rooms", &[("authorization", &bearer)], b"").await.json();
+    let names: Vec<_> = shown["rooms"].as_array().unwrap().iter().map(|room| room["room"].as_str().unwrap()).collect();
+    assert_eq!(names, ["desk", "lobby"]);
+
+    let spec = json!({ "name": "named", "space": "main", "collections": ["notes"], "rooms": ["users"] });
+    let mut named = Client::connect(&hub.addr, &token(&hub, &spec).await).await;
+    assert_eq!(named.call("users:join", &Value::Null).await["success"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_without_a_token_come_in_only_where_that_is_allowed() {
     let closed = Hub::start().await;
     let (_, said) = Client::greet(&closed.addr, &Value::Null).await;
@@ -134,7 +165,9 @@ async fn pages_without_a_token_come_in_only_where_that_is_allowed() {
     assert_eq!(shown["idle_seconds"], 30);
     let names: Vec<_> = shown["rooms"].as_array().unwrap().iter().map(|room| room["room"].as_str().unwrap()).collect();
     assert!(names.contains(&"files") && !names.contains(&"admin"), "{names:?}");
-    assert_eq!(open.send("GET", "/api/sync/rooms", &[("authorization", "Bearer wrong-secret")], b"").await.status, 401);
+    for shown in [("authorization", "Bearer wrong-secret"), ("x-sync-token", "wrong-secret")] {
+        assert_eq!(open.send("GET", "/api/sync/rooms", &[shown], b"").await.status, 401);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
