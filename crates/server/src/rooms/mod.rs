@@ -93,7 +93,7 @@ impl Rooms {
             members,
             elsewhere: Elsewhere::default(),
             clock: Mutex::default(),
-            worker: std::process::id(),
+            worker: number(std::process::id()),
             options,
             default_space,
             joined,
@@ -164,6 +164,14 @@ impl Rooms {
     }
 }
 
+/// Who this worker is among others. In containers every process is one of the first, whose numbers Linux keeps for the
+/// start of a machine: among so many equal ones chance tells them apart, above all that a process can have.
+fn number(process: u32) -> u32 {
+    const FIRST: u32 = 300;
+    const BEYOND_PROCESSES: u32 = 1 << 22;
+    if process < FIRST { fastrand::u32(BEYOND_PROCESSES..1 << 31) } else { process }
+}
+
 /// Ends the window of a soft refresh.
 async fn refresh(rooms: Arc<Rooms>, place: Place) {
     tokio::time::sleep(rooms.options.debounce).await;
@@ -184,4 +192,16 @@ async fn refresh(rooms: Arc<Rooms>, place: Place) {
 /// What the members of a room are told when something of it changed.
 fn changed(room: &RoomName) -> EventName {
     EventName::new(format!("{room}:changed")).expect("a room's name and a word are an event's name")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_in_containers_are_told_apart_and_others_are_their_process() {
+        let (one, two) = (number(1), number(1));
+        assert!(one != two && one.min(two) > 4_194_303, "{one} {two}");
+        assert_eq!(number(300), 300);
+    }
 }
