@@ -55,21 +55,22 @@ pub struct Link {
 /// The other end of a [`Link`], which somebody has to run.
 pub struct Feed {
     options: RedisOptions,
+    event_bytes: usize,
     out: mpsc::Receiver<(Channel, Bytes)>,
     link: Link,
     refusals: Arc<Refusals>,
 }
 
 impl Link {
-    /// Connects nothing yet; that is [`Feed::run`].
+    /// Connects nothing yet; that is [`Feed::run`]. `event_bytes`: what pages may be told at once.
     #[must_use]
-    pub fn new(options: RedisOptions, meters: Arc<Meters>) -> (Link, Feed) {
+    pub fn new(options: RedisOptions, event_bytes: usize, meters: Arc<Meters>) -> (Link, Feed) {
         let (send, out) = mpsc::channel(options.queued_messages.max(1));
         // Process and chance: numbers of processes come again.
         let origin = format!("{}-{}", std::process::id(), uuid::Uuid::new_v4().simple()).into();
         let link = Link { out: send, up: Arc::new(watch::channel(false).0), origin, meters: Arc::clone(&meters) };
         let refusals = Arc::new(Refusals::new(meters));
-        (link.clone(), Feed { options, out, link, refusals })
+        (link.clone(), Feed { options, event_bytes, out, link, refusals })
     }
 
     /// Who this worker is among those at one Redis: no other message has it.
@@ -263,8 +264,17 @@ async fn stay_alive(mut sink: PubSubSink) -> RedisError {
     }
 }
 
+/// What stands around an event: names of rooms, an envelope. The event itself may be spelled at twice its size, as bytes in
+/// base64 are.
+const AROUND_EVENT_BYTES: usize = 64 << 10;
+
+/// What a worker says of all its rooms.
+const PRESENCE_BYTES_MAX: usize = 4 << 20;
+
 /// The channels by name.
 struct Names {
+    /// Bytes of a message with an event.
+    most: usize,
     own: [(Channel, String); 3],
     python: Option<String>,
     node: Option<String>,
@@ -273,7 +283,12 @@ struct Names {
 impl Names {
     fn of(feed: &Feed) -> Names {
         let own = [Channel::Hints, Channel::Rooms, Channel::Presence].map(|channel| (channel, feed.name(channel)));
-        Names { own, python: feed.options.python_channel.clone(), node: feed.options.node_channel.clone() }
+        Names {
+            most: feed.event_bytes * 2 + AROUND_EVENT_BYTES,
+            own,
+            python: feed.options.python_channel.clone(),
+            node: feed.options.node_channel.clone(),
+        }
     }
 
     fn of_channel(&self, channel: Channel) -> &str {
@@ -282,6 +297,12 @@ impl Names {
 
     fn read(&self, message: &Msg) -> Result<Option<Taken>, Refused> {
         let (name, payload) = (message.get_channel_name(), message.get_payload_bytes());
+        let presence = self.of_channel(Channel::Presence) == name;
+        let most = if presence { self.most.max(PRESENCE_BYTES_MAX) } else { self.most };
+        if payload.len() > most {
+            let why = format!("its {} bytes are over {most}, what a message on this channel may have", payload.len());
+            return Err(Refused::new("message_too_large", why));
+        }
         if message.from_pattern() {
             let Some(prefix) = &self.node else { return Ok(None) };
             return Ok(node::read(prefix, name.as_bytes(), payload)?.map(Taken::Foreign));

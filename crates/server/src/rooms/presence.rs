@@ -19,7 +19,7 @@ const SAY_PAUSE: Duration = Duration::from_millis(100);
 const FORGET_AFTER: Duration = Duration::from_secs(30);
 /// Workers that are kept in mind; anybody who reaches Redis may claim to be one.
 const WORKERS_MAX: usize = 256;
-/// Rooms of one worker, for the same reason.
+/// Counts of all of them together, for the same reason.
 const COUNTS_MAX: usize = 100_000;
 
 /// Rooms by space, with the number of those in them.
@@ -56,9 +56,10 @@ impl Elsewhere {
     fn hear(&self, said: Said) {
         let mut workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
         workers.retain(|_, (at, _)| at.elapsed() < FORGET_AFTER);
-        if said.rooms.is_empty() {
-            workers.remove(&said.origin);
-        } else if workers.len() < WORKERS_MAX || workers.contains_key(&said.origin) {
+        workers.remove(&said.origin);
+        let counts = |rooms: &Counts| rooms.values().map(BTreeMap::len).sum::<usize>();
+        let all: usize = workers.values().map(|(_, rooms)| counts(rooms)).sum();
+        if !said.rooms.is_empty() && workers.len() < WORKERS_MAX && all + counts(&said.rooms) <= COUNTS_MAX {
             workers.insert(said.origin, (Instant::now(), said.rooms));
         }
     }
@@ -77,14 +78,16 @@ impl Rooms {
     /// # Errors
     /// Why the message is none.
     pub fn hear_presence(&self, payload: &[u8]) -> Result<(), Refused> {
-        let said: Said = serde_json::from_slice(payload)
+        let mut said: Said = serde_json::from_slice(payload)
             .map_err(|error| Refused::new("presence_malformed", format!("it does not say who is where: {error}")))?;
         if self.link.as_ref().is_some_and(|link| link.origin() == said.origin) {
             return Ok(());
         }
-        if said.origin.len() > 128 || said.rooms.values().map(BTreeMap::len).sum::<usize>() > COUNTS_MAX {
-            return Err(Refused::new("presence_malformed", "it says more than a worker can have"));
+        if said.origin.len() > 128 {
+            return Err(Refused::new("presence_malformed", "its origin is longer than that of a worker"));
         }
+        said.rooms.values_mut().for_each(|rooms| rooms.retain(|room, _| self.options.rooms.contains_key(room)));
+        said.rooms.retain(|_, rooms| !rooms.is_empty());
         if said.hello {
             self.elsewhere.changed();
         }
@@ -120,4 +123,27 @@ pub async fn say_presence(rooms: Arc<Rooms>, mut closing: watch::Receiver<bool>)
         sleep(SAY_PAUSE).await;
     }
     rooms.say(Counts::new(), false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_all_workers_say_together_is_bounded() {
+        let elsewhere = Elsewhere::default();
+        let (main, files) = (SpaceName::new("main").unwrap(), RoomName::new("files").unwrap());
+        let say = |origin: &str, rooms: usize| {
+            let named = |n| (RoomName::new(&format!("r{n}")).unwrap(), 1);
+            let all = (1..rooms).map(named).chain([(files.clone(), 1)]).collect();
+            let rooms = Counts::from([(main.clone(), all)]);
+            elsewhere.hear(Said { origin: origin.to_owned(), rooms, hello: false });
+        };
+        say("a", 60_000);
+        say("b", 60_000);
+        assert_eq!(elsewhere.count(&main, &files), 1, "the second is too much");
+        say("a", 30_000);
+        say("b", 60_000);
+        assert_eq!(elsewhere.count(&main, &files), 2);
+    }
 }

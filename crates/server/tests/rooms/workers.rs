@@ -255,6 +255,17 @@ async fn forged_and_garbled_messages_are_refused_and_no_page_notices() {
     forged.push(("socketio", emission("server:sync", "files").to_string().into_bytes()));
     forged.push(("socketio", emission("x", "nowhere").to_string().into_bytes()));
     forged.push(("socketio", b"\x80\x04\x95\x20cposix\nsystem\n(S'touch /tmp/owned'\ntR.".to_vec()));
+    let odd = Packed::Map(vec![(Packed::Nil, 1.into())]);
+    let data = Packed::Array(vec!["x".into(), odd]);
+    let packet = Packed::Map(vec![("type".into(), 2.into()), ("data".into(), data)]);
+    let mut bytes = Vec::new();
+    let parts = vec!["emitter".into(), packet, Packed::Map(vec![])];
+    rmpv::encode::write_value(&mut bytes, &Packed::Array(parts)).unwrap();
+    forged.push(("socket.io#/#files#", bytes));
+    for channel in ["syncline:hints", "syncline:rooms", "socketio", "socket.io#/#"] {
+        forged.push((channel, vec![b'['; 1 << 20]));
+    }
+    forged.push(("syncline:presence", vec![b' '; 5 << 20]));
     let refused = forged.len();
     for (channel, message) in forged {
         redis.publish(channel, &message).await;
@@ -262,8 +273,10 @@ async fn forged_and_garbled_messages_are_refused_and_no_page_notices() {
     let lsn = u64::MAX;
     let hint = json!({ "space": "main", "lsn": lsn, "epoch": "not-ours", "origin": "somebody" });
     redis.publish("syncline:hints", hint.to_string()).await;
-    let many = json!({ "origin": "somebody", "rooms": { "main": { "files": 5 } } });
-    redis.publish("syncline:presence", many.to_string()).await;
+    for origin in ["somebody", "somebody else"] {
+        let many = json!({ "origin": origin, "rooms": { "main": { "files": u64::MAX } } });
+        redis.publish("syncline:presence", many.to_string()).await;
+    }
 
     let seq = changed(&hub, "files").await;
     assert_eq!(heard(&mut files).await.1["seq"], seq, "the first thing that the page hears");
@@ -276,10 +289,19 @@ async fn forged_and_garbled_messages_are_refused_and_no_page_notices() {
     })
     .await;
     let text = hub.get("/metrics").await.text();
-    for code in ["python_pickle", "python_malformed", "node_malformed", "notice_malformed", "unknown_room"] {
+    for code in [
+        "python_pickle",
+        "python_malformed",
+        "node_malformed",
+        "notice_malformed",
+        "emission_malformed",
+        "message_too_large",
+        "unknown_room",
+    ] {
         assert!(text.contains(&format!("code=\"{code}\"")), "{code}: {text}");
     }
     assert!(!text.contains(PASSWORD));
+    assert!(files.call("files:presence", &Value::Null).await["members"].as_u64().unwrap() > 1, "forged, and harmless");
     join(&mut files, "users").await;
     nothing_more(&hub, &mut [&mut files]).await;
 }
