@@ -34,7 +34,7 @@ export interface LinkEvents {
   event(name: string, payload: unknown): void;
 }
 
-const FIRST_RETRY_MS = 500;
+const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A page that took longer to connect may have missed events after it was loaded. */
@@ -50,7 +50,6 @@ export class Link {
   private failures = 0;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private current: ConnectionState = "connecting";
-  private wasUp = false;
   private closed = false;
   private readonly startedAt = Date.now();
 
@@ -58,6 +57,8 @@ export class Link {
     io: Io,
     options: LinkOptions,
     private readonly owner: LinkEvents,
+    /** Whether the page was connected before, by another link: events may have passed by since. */
+    private wasUp = false,
   ) {
     this.socket = io(options.url ?? origin(), {
       path: options.path ?? "/socket.io",
@@ -81,6 +82,11 @@ export class Link {
 
   get state(): ConnectionState {
     return this.current;
+  }
+
+  /** Whether the page has been connected, by this link or before it. */
+  get hasBeenUp(): boolean {
+    return this.wasUp;
   }
 
   /** Connects now where an attempt waits: the network is back, or somebody looks at the page. */
@@ -128,8 +134,8 @@ export class Link {
 
   private retry(): void {
     const step = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(this.failures, 10));
-    // Half of it by chance, so that pages of one hub do not come back all at once.
-    const waitMs = step * (0.5 + Math.random() / 2);
+    // All of it by chance, so that pages of one hub come back evenly, however many there are.
+    const waitMs = step * Math.random();
     debug(`next attempt in ${Math.round(waitMs)} ms`);
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.attempt(), waitMs);

@@ -71,6 +71,8 @@ interface Guarded {
 export class Sync {
   private options: SyncOptions = {};
   private link: Link | undefined;
+  /** An earlier link was up. */
+  private wasUp = false;
   private starting = false;
   private readonly rooms = new Map<string, Array<() => void>>();
   private readonly left = new Set<string>();
@@ -90,16 +92,14 @@ export class Sync {
   init(options: SyncOptions = {}): void {
     this.options = { ...this.options, ...options };
     this.asked = undefined;
-    this.link?.close();
-    this.link = undefined;
+    this.hangUp();
     this.seen = new Seen();
     this.start();
   }
 
   /** Hangs up and stops the idle guards; rooms and callbacks stay, for the next `init`. */
   close(): void {
-    this.link?.close();
-    this.link = undefined;
+    this.hangUp();
     for (const entry of this.guards) this.stop(entry);
   }
 
@@ -226,6 +226,12 @@ export class Sync {
     setDebug(on);
   }
 
+  private hangUp(): void {
+    this.wasUp ||= this.link?.hasBeenUp ?? false;
+    this.link?.close();
+    this.link = undefined;
+  }
+
   /** In a moment, so that an `init` in the same script still counts. */
   private start(): void {
     if (this.link || this.starting) return;
@@ -235,11 +241,12 @@ export class Sync {
       if (this.link) return;
       const told = (state: ConnectionState) =>
         this.watchers.forEach((watcher) => guarded("a connection callback", watcher, state));
-      this.link = new Link(this.io, this.options, {
-        up: (missed) => void this.up(missed),
+      const owner = {
+        up: (missed: boolean) => void this.up(missed),
         state: told,
-        event: (name, payload) => this.take(name, payload),
-      });
+        event: (name: string, payload: unknown) => this.take(name, payload),
+      };
+      this.link = new Link(this.io, this.options, owner, this.wasUp);
       told(this.link.state);
     });
   }
