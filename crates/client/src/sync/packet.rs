@@ -115,7 +115,7 @@ pub(crate) fn read(text: &[u8], ends: &Ends, node: &NodeId) -> Result<Page, Stri
     let accept = |kind: &str| {
         CollectionName::new(kind).map_err(|why| Rejection { code: UNKNOWN_TYPE.to_owned(), reason: why.to_string() })
     };
-    let elements = opened.elements(text).map_err(|error| format!("no packet of a hub: {error}"))?;
+    let elements = opened.elements().map_err(|error| format!("no packet of a hub: {error}"))?;
     let entities = elements.entities(&limits, accept).map_err(|error| format!("no packet of a hub: {error}"))?;
     let (number, accepted) = (header.packet_no, header.ack_packet_no);
     let outside = entities.iter().filter(|entity| leaves_filter(entity)).filter_map(named).collect();

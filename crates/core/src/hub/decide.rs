@@ -78,6 +78,8 @@ pub struct Taken {
     pub issued: u64,
     /// From where on the node is still to be told.
     pub reached: Reached,
+    /// Up to here the log holds nothing to be told: it need not be read.
+    pub quiet: Option<Lsn>,
 }
 
 /// Decides a group of pushes one after the other, as if each had come alone.

@@ -26,6 +26,9 @@ impl Progress {
         if traffic.needs() < self.loaded.horizon {
             traffic.fill_again(self.loaded.head);
         }
+        // Then what comes into the log now is all that the node has not confirmed.
+        let at_end = traffic.fill.is_none() && traffic.cursor == self.loaded.head;
+        let written = self.writes.entries.len();
         let passed = packet.entities.is_empty() && packet.number <= traffic.received;
         let seen = self.loaded.seen.contains(&packet.key);
         let repeated = (seen || passed) && traffic.confirmed == confirmed;
@@ -47,7 +50,9 @@ impl Progress {
         traffic.last.whole_objects = packet.whole_objects;
         let (ack, issued, reached) = (traffic.received, traffic.issued, traffic.reached());
         self.note_traffic(&packet.node, traffic);
-        Reply::Packet(Taken { author, ack, repeated, refused, issued, reached })
+        let own = |entry: &Entry| matches!(entry, Entry::Change(change) if change.version.author == author);
+        let quiet = (at_end && self.writes.entries[written..].iter().all(own)).then_some(self.loaded.head);
+        Reply::Packet(Taken { author, ack, repeated, refused, issued, reached, quiet })
     }
 
     /// Gives a packet of the hub its number.
@@ -175,10 +180,8 @@ impl Progress {
         // Whoever keeps whole objects has put its update on a text of its own, which need not be the one that stood here
         // last.
         let revived = missing && !insert && packet.whole_objects;
-        let as_sent = standing.is_some_and(|version| match &edit {
-            Edit::Update { set, .. } => fields_of(&version.body) == *set,
-            _ => version.body == *sent || fields_of(&version.body) == fields_of(sent),
-        });
+        let as_sent = |body: &Body| *body == *sent || fields_of(body) == fields_of(sent);
+        let as_sent = standing.is_some_and(|version| as_sent(&version.body));
         Ok((!as_sent || unseen || outside || revived || again.is_some()).then_some(key))
     }
 
@@ -292,20 +295,23 @@ impl Progress {
 /// One for each entity: what a node does twice in one packet, like deleting an object that it made again, is two
 /// things.
 fn digests(packet: &Packet) -> Vec<u64> {
-    let mut times: BTreeMap<u64, u64> = BTreeMap::new();
-    let digest = |entity: &Entity| {
-        let times = times.entry(entity.digest).or_default();
-        *times += 1;
-        entity.digest.wrapping_add(*times - 1)
-    };
-    packet.entities.iter().map(digest).collect()
+    let digest = |n: &usize| packet.entities[*n].digest;
+    let mut order: Vec<usize> = (0..packet.entities.len()).collect();
+    order.sort_by_key(digest);
+    let mut digests = vec![0; order.len()];
+    for alike in order.chunk_by(|a, b| digest(a) == digest(b)) {
+        for (times, n) in (0..).zip(alike) {
+            digests[*n] = digest(n).wrapping_add(times);
+        }
+    }
+    digests
 }
 
 /// Which entities were in an earlier packet. What stands behind something new of its document is no repeat: an
 /// object that is made again may be removed again.
 fn repeats(packet: &Packet, digests: &[u64], before: &BTreeSet<u64>) -> BTreeSet<usize> {
     let (mut repeats, mut fresh) = (BTreeSet::new(), BTreeSet::new());
-    if before.is_empty() {
+    if !digests.iter().any(|digest| before.contains(digest)) {
         return repeats;
     }
     for (n, (entity, digest)) in packet.entities.iter().zip(digests).enumerate() {

@@ -63,7 +63,7 @@ impl Body {
         if !text.trim_ascii_start().starts_with('{') {
             return Err(Malformed::json("document", "must be an object"));
         }
-        let facts = Facts::of(text).map_err(|e| Malformed::json("document", e))?;
+        let facts = Facts::read(text).map_err(|e| Malformed::json("document", e))?;
         check_size(text, facts.id.as_deref().unwrap_or("?"), limits)?;
         Ok((Body { text: text.into(), facts: OnceLock::from(facts.clone()) }, facts))
     }
@@ -90,16 +90,19 @@ impl Body {
     pub fn of_fields<'a>(id: &str, fields: impl Iterator<Item = (&'a str, &'a RawValue)> + Clone) -> Body {
         let bytes: usize = fields.clone().map(|(name, value)| name.len() + value.get().len() + 4).sum();
         let mut text = Vec::with_capacity(bytes + id.len() + 16);
+        let mut top = Top::default();
         text.extend_from_slice(br#"{"_id":"#);
         put_json(&mut text, id);
         for (name, value) in fields {
+            top.note(name, value);
             text.push(b',');
             put_json(&mut text, name);
             text.push(b':');
             text.extend_from_slice(value.get().as_bytes());
         }
         text.push(b'}');
-        Body::trusted(String::from_utf8(text).expect("JSON is UTF-8"))
+        let text = String::from_utf8(text).expect("JSON is UTF-8").into();
+        Body { text, facts: OnceLock::from(Facts { id: Some(id.to_owned()), ..Facts::of(&top) }) }
     }
 
     /// The JSON text.
@@ -123,7 +126,7 @@ impl Body {
     /// When the text is not a JSON object, which the constructors exclude.
     #[must_use]
     pub fn facts(&self) -> &Facts {
-        self.facts.get_or_init(|| Facts::of(&self.text).expect("a body is a JSON object"))
+        self.facts.get_or_init(|| Facts::read(&self.text).expect("a body is a JSON object"))
     }
 }
 
@@ -176,24 +179,43 @@ fn nesting(text: &str) -> usize {
     deepest
 }
 
-impl Facts {
-    fn of(text: &str) -> Result<Facts, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Top<'a> {
-            #[serde(rename = "_id", borrow, default)]
-            id: Option<&'a RawValue>,
-            #[serde(rename = "createdAt", borrow, default)]
-            created_at: Option<&'a RawValue>,
-            #[serde(rename = "updatedAt", borrow, default)]
-            updated_at: Option<&'a RawValue>,
-            #[serde(borrow, default, deserialize_with = "even_null")]
-            ttl: Option<&'a RawValue>,
-            #[serde(rename = "expireAt", borrow, default, deserialize_with = "even_null")]
-            expire_at: Option<&'a RawValue>,
+/// The fields that Syncline itself reads.
+#[derive(Default, Deserialize)]
+struct Top<'a> {
+    #[serde(rename = "_id", borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(rename = "createdAt", borrow, default)]
+    created_at: Option<&'a RawValue>,
+    #[serde(rename = "updatedAt", borrow, default)]
+    updated_at: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "even_null")]
+    ttl: Option<&'a RawValue>,
+    #[serde(rename = "expireAt", borrow, default, deserialize_with = "even_null")]
+    expire_at: Option<&'a RawValue>,
+}
+
+impl<'a> Top<'a> {
+    /// Takes a field in as if it had been read.
+    fn note(&mut self, name: &str, value: &'a RawValue) {
+        let there = (value.get() != "null").then_some(value);
+        match name {
+            "createdAt" => self.created_at = there,
+            "updatedAt" => self.updated_at = there,
+            "ttl" => self.ttl = Some(value),
+            "expireAt" => self.expire_at = Some(value),
+            _ => {}
         }
-        let top: Top<'_> = serde_json::from_str(text)?;
+    }
+}
+
+impl Facts {
+    fn read(text: &str) -> Result<Facts, serde_json::Error> {
+        serde_json::from_str(text).map(|top| Facts::of(&top))
+    }
+
+    fn of(top: &Top<'_>) -> Facts {
         let created_at = top.created_at.and_then(time_of);
-        Ok(Facts {
+        Facts {
             id: top.id.and_then(id_of),
             created_at,
             updated_at: top.updated_at.and_then(time_of),
@@ -203,7 +225,7 @@ impl Facts {
                 lifetime: top.ttl.or(top.expire_at).is_some(),
             },
             expires: expiry(top.expire_at, top.ttl, created_at),
-        })
+        }
     }
 }
 
@@ -368,6 +390,19 @@ mod tests {
         let lifetime = |text| facts(text).times.lifetime;
         assert!(lifetime(r#"{"ttl":5}"#) && lifetime(r#"{"expireAt":null}"#) && lifetime(r#"{"ttl":null,"a":1}"#));
         assert!(!lifetime(r#"{"createdAt":null,"a":{"ttl":5}}"#));
+    }
+
+    #[test]
+    fn of_fields_is_known_what_would_be_read_of_the_document() {
+        for fields in [
+            r#"{"createdAt":"1970-01-01T00:00:01Z","ttl":5,"updatedAt":7,"a":{"ttl":1}}"#,
+            r#"{"createdAt":null,"updatedAt":null,"expireAt":null,"ttl":9}"#,
+            r#"{"expireAt":"1970-01-02","createdAt":"never"}"#,
+            "{}",
+        ] {
+            let made = Body::of_fields("x \"1\"", Body::trusted(fields).fields().iter());
+            assert_eq!(made.facts(), Body::trusted(made.text()).facts(), "{fields}");
+        }
     }
 
     #[test]

@@ -253,6 +253,24 @@ fn a_gap_is_fine_and_a_late_packet_is_only_acknowledged() {
 }
 
 #[test]
+fn where_a_node_knows_the_whole_log_and_adds_to_it_as_it_sent_nothing_is_to_be_read() {
+    let mut space = Space::new();
+    assert_eq!(space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)])).quiet, None, "it is being filled");
+    let settled =
+        |space: &Space| Some(Settled { from: space.traffic("a").reached(), upto: space.state.head, last: true });
+    let at_end = |space: &Space, packet| Packet { settled: settled(space), ..packet };
+    let second = at_end(&space, packet("a", 2, 0, vec![insert("y", r#"{"v":1}"#, 10), delete("x")]));
+    assert_eq!(space.take(second.clone()).quiet, Some(Lsn(3)));
+    assert_eq!(space.take(second).quiet, None, "its own changes are not passed yet");
+    let again = at_end(&space, packet("a", 3, 0, vec![]));
+    assert_eq!(space.take(again).quiet, Some(Lsn(3)), "without a change");
+    space.take(packet("b", 1, 0, vec![insert("z", r#"{"v":1}"#, 10)]));
+    assert_eq!(space.take(packet("a", 4, 0, vec![])).quiet, None, "another node's change waits");
+    let lost = at_end(&space, packet("a", 5, 0, vec![update("z", r#"{"v":0}"#, 5)]));
+    assert_eq!(space.take(lost).quiet, None, "what it sent does not stand");
+}
+
+#[test]
 fn only_an_acknowledgement_of_what_was_sent_moves_the_cursor() {
     let mut space = Space::new();
     space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));

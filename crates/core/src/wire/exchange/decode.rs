@@ -5,15 +5,15 @@ use super::{Header, Operation};
 use crate::model::{
     Body, CollectionName, DocId, Entity, EntityEdit, Fields, Limits, Malformed, Millis, NodeId, Rejection,
 };
-use crate::wire::digest::{Fnv64, fnv128};
+use crate::wire::digest::{Digest64, fnv128};
 use indexmap::IndexMap;
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
-use std::borrow::{Borrow, Cow};
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt::{self, Display};
-use std::ops::Range;
 
 /// The code of an entity whose type is not among those that are exchanged.
 pub const UNKNOWN_TYPE: &str = "unknown_type";
@@ -30,27 +30,42 @@ pub enum Side {
     Hub,
 }
 
-/// A packet that is JSON and whose head is in order. Its body has not been looked at.
+/// A packet that is JSON and whose head is in order. Its entities have not been looked at.
 #[derive(Clone, Debug)]
-pub struct Opened {
+pub struct Opened<'a> {
     /// The head.
     pub header: Header,
-    /// Where in the text the body is.
-    body: Option<Range<usize>>,
+    body: Contents<'a>,
+}
+
+#[derive(Clone, Debug)]
+enum Contents<'a> {
+    /// A body as it should be.
+    Listed(Elements<'a>),
+    /// What stands in its place, if anything does.
+    Other(Option<&'a RawValue>),
 }
 
 /// The elements of a packet's body as text.
-#[derive(Clone, Debug)]
-pub struct Elements<'a>(Vec<&'a RawValue>);
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Elements<'a>(#[serde(borrow)] Vec<&'a RawValue>);
 
 /// What programs on Windows put before a text of UTF-8. It says nothing and belongs to no value.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// Reads the text and the head of a packet.
+/// Reads the text and the head of a packet, and finds its elements: of a packet that is in order all in one pass.
 ///
 /// # Errors
 /// [`Malformed::Json`] when the text is not JSON, [`Malformed::Element`] naming what is missing or wrong.
-pub fn open(text: &[u8], from: Side) -> Result<Opened, Malformed> {
+pub fn open(text: &[u8], from: Side) -> Result<Opened<'_>, Malformed> {
+    #[derive(Deserialize)]
+    struct Whole<'a> {
+        #[serde(borrow, default)]
+        header: Option<&'a RawValue>,
+        #[serde(borrow, deserialize_with = "listed")]
+        body: Elements<'a>,
+    }
     #[derive(Deserialize)]
     struct Top<'a> {
         #[serde(borrow, default)]
@@ -58,23 +73,38 @@ pub fn open(text: &[u8], from: Side) -> Result<Opened, Malformed> {
         #[serde(borrow, default)]
         body: Option<&'a RawValue>,
     }
-    let start = text.as_ptr().addr();
     let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    let is_object = text.trim_ascii_start().starts_with(b"{");
-    let top: Top<'_> = match serde_json::from_slice(text) {
-        Ok(top) if is_object => top,
-        // Once more, for what exactly is wrong.
-        _ => {
-            let whole: &RawValue =
-                serde_json::from_slice(text).map_err(|e| Malformed::json("the packet is not JSON", e))?;
-            object("packet", Some(whole.get()))?
+    if text.trim_ascii_start().starts_with(b"{")
+        && let Ok(Whole { header: head, body }) = serde_json::from_slice(text)
+    {
+        return Ok(Opened { header: header(head, from)?, body: Contents::Listed(body) });
+    }
+    // Once more, for what exactly is wrong.
+    let whole: &RawValue = serde_json::from_slice(text).map_err(|e| Malformed::json("the packet is not JSON", e))?;
+    let top: Top<'_> = object("packet", Some(whole.get()))?;
+    Ok(Opened { header: header(top.header, from)?, body: Contents::Other(top.body) })
+}
+
+/// Only an object is a body: a list would count as one whose first element is the list of entities.
+fn listed<'de, D: Deserializer<'de>>(body: D) -> Result<Elements<'de>, D::Error> {
+    #[derive(Deserialize)]
+    struct Parts<'a> {
+        #[serde(borrow)]
+        entities: Elements<'a>,
+    }
+    struct Object;
+    impl<'de> Visitor<'de> for Object {
+        type Value = Elements<'de>;
+
+        fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+            out.write_str("an object")
         }
-    };
-    let place = |raw: &RawValue| {
-        let at = raw.get().as_ptr().addr() - start;
-        at..at + raw.get().len()
-    };
-    Ok(Opened { header: header(top.header, from)?, body: top.body.map(place) })
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Elements<'de>, A::Error> {
+            Parts::deserialize(MapAccessDeserializer::new(map)).map(|parts| parts.entities)
+        }
+    }
+    body.deserialize_map(Object)
 }
 
 fn header(raw: Option<&RawValue>, from: Side) -> Result<Header, Malformed> {
@@ -118,23 +148,19 @@ fn header(raw: Option<&RawValue>, from: Side) -> Result<Header, Malformed> {
     })
 }
 
-impl Opened {
-    /// Reads the body of `text`, which is the one that was opened.
+impl<'a> Opened<'a> {
+    /// The elements of the body.
     ///
     /// # Errors
     /// [`Malformed::Element`] when there is no list of entities.
-    pub fn elements<'a>(&self, text: &'a [u8]) -> Result<Elements<'a>, Malformed> {
-        #[derive(Deserialize)]
-        struct Parts<'a> {
-            #[serde(borrow)]
-            entities: Vec<&'a RawValue>,
+    pub fn elements(&self) -> Result<Elements<'a>, Malformed> {
+        match &self.body {
+            Contents::Listed(elements) => Ok(elements.clone()),
+            Contents::Other(body) => {
+                let _: IgnoredAny = object("body", body.map(RawValue::get))?;
+                Err(Malformed::element("body.entities", "must be a list"))
+            }
         }
-        let body = self.body.clone().and_then(|place| str::from_utf8(text.get(place)?).ok());
-        if let Ok(Parts { entities }) = object("body", body) {
-            return Ok(Elements(entities));
-        }
-        let _: IgnoredAny = object("body", body)?;
-        Err(Malformed::element("body.entities", "must be a list"))
     }
 }
 
@@ -201,18 +227,63 @@ struct Sent<'a> {
     unset: BTreeSet<String>,
 }
 
-/// Fields as they stand in the packet.
-type Given<'a> = IndexMap<Name<'a>, &'a RawValue>;
+/// Fields as they stand in the packet, each once.
+struct Given<'a>(Vec<(Name<'a>, &'a RawValue)>);
 
 /// A field's name, borrowed unless it is spelled with escapes.
 #[derive(PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-impl Borrow<str> for Name<'_> {
-    fn borrow(&self) -> &str {
-        &self.0
+impl<'a> Given<'a> {
+    fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> + Clone {
+        self.0.iter().map(|(name, value)| (&*name.0, *value))
     }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|(other, _)| other.0 == name)
+    }
+
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.place(name).map(|n| self.0[n].1)
+    }
+
+    fn remove(&mut self, name: &str) -> Option<&'a RawValue> {
+        self.place(name).map(|n| self.0.remove(n).1)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Given<'a> {
+    fn deserialize<D: Deserializer<'de>>(data: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Vec<(Name<'de>, &'de RawValue)>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::with_capacity(8);
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(fields)
+            }
+        }
+        data.deserialize_map(Object).map(|fields| Given(once(fields)))
+    }
+}
+
+/// Of a name that is there twice the last value counts, as everywhere. Few objects have one, and no map is made to see
+/// that.
+fn once<'a>(fields: Vec<(Name<'a>, &'a RawValue)>) -> Vec<(Name<'a>, &'a RawValue)> {
+    let mut names: Vec<&str> = fields.iter().map(|(name, _)| &*name.0).collect();
+    names.sort_unstable();
+    if names.windows(2).all(|two| two[0] != two[1]) {
+        return fields;
+    }
+    fields.into_iter().collect::<IndexMap<_, _>>().into_iter().collect()
 }
 
 impl Reader<'_> {
@@ -228,8 +299,8 @@ impl Reader<'_> {
         let operation: Operation = value(inside("operation"), parts.operation, rule)?;
         let data = data(inside("data"), operation, parts.data)?;
         let unset = extension(inside("unset"), parts.unset, "must be a list of names of fields")?;
-        let digest = digest(&parts);
-        let stated = data.as_ref().and_then(|data| time(data.get("updated_at").copied()));
+        let digest = digest(&parts, data.as_ref());
+        let stated = data.as_ref().and_then(|data| time(data.get("updated_at")));
         let edit = match (self.accept)(&kind) {
             Ok(collection) => {
                 let sent = data.zip(parts.data).map(|(given, raw)| Sent { raw: raw.get(), given, unset });
@@ -250,21 +321,23 @@ impl Reader<'_> {
     fn edit(&self, collection: CollectionName, uuid: &str, operation: Operation, sent: Option<Sent<'_>>) -> EntityEdit {
         let Some(Sent { raw, mut given, mut unset }) = sent else { return EntityEdit::Remove { collection } };
         let same = |id: &RawValue| serde_json::from_str::<String>(id.get()).is_ok_and(|id| id == uuid);
-        if given.shift_remove("_id").is_some_and(|id| !same(id)) {
+        if given.remove("_id").is_some_and(|id| !same(id)) {
             return EntityEdit::Unusable(reserved_field(uuid));
         }
         if let Err(why) = self.check_size(uuid, raw, &given) {
             return EntityEdit::Unusable(Rejection { code: why.code().to_owned(), reason: why.to_string() });
         }
-        unset.retain(|name| name != "_id" && !given.contains_key(name.as_str()));
-        let sent = Body::of_fields(uuid, given.iter().map(|(name, value)| (&*name.0, *value)));
+        for name in given.iter().map(|(name, _)| name).chain(["_id"]) {
+            unset.remove(name);
+        }
+        let sent = Body::of_fields(uuid, given.iter());
         EntityEdit::Put { collection, insert: operation == Operation::Insert, sent, unset }
     }
 
     /// The text that was sent is never shorter than what is kept of it.
     fn check_size(&self, uuid: &str, raw: &str, given: &Given<'_>) -> Result<(), Malformed> {
         Body::check(raw, uuid, self.limits).or_else(|_| {
-            let kept: Fields = given.iter().map(|(name, value)| (&*name.0, (*value).to_owned())).collect();
+            let kept: Fields = given.iter().map(|(name, value)| (name, value.to_owned())).collect();
             Body::check(kept.to_body().text(), uuid, self.limits)
         })
     }
@@ -280,24 +353,28 @@ fn data<'a>(at: impl Display, operation: Operation, raw: Option<&'a RawValue>) -
 }
 
 /// Tells an entity from any other, whatever its layout: a file that went through an editor holds the same.
-/// Parts are kept apart by a byte that no JSON holds.
-fn digest(parts: &Parts<'_>) -> u64 {
-    let parts = [parts.kind, parts.uuid, parts.operation, parts.data, parts.updated_at, parts.unset];
-    let texts = parts.into_iter().map(|part| part.map_or("", RawValue::get));
-    texts.fold(Fnv64::default(), |hash, text| with_compact(hash, text).with(0)).0
+fn digest(parts: &Parts<'_>, data: Option<&Given<'_>>) -> u64 {
+    let around = [parts.kind, parts.uuid, parts.operation, parts.updated_at, parts.unset];
+    let hash =
+        around.into_iter().fold(Digest64::default(), |hash, part| with_value(hash, part.map_or("", RawValue::get)));
+    let fields = data.into_iter().flat_map(Given::iter);
+    fields.fold(hash, |hash, (name, value)| with_value(hash.with(name.as_bytes()), value.get())).0
 }
 
-/// Takes in JSON without the white space between its tokens. No byte decides where the loop goes on: to guess that
-/// wrongly costs more than the sums.
-fn with_compact(mut hash: Fnv64, json: &str) -> Fnv64 {
-    let (mut in_string, mut escaped) = (false, false);
-    for byte in json.bytes() {
-        let counts = in_string | !byte.is_ascii_whitespace();
-        hash = if counts { hash.with(byte) } else { hash };
-        in_string ^= (byte == b'"') & !escaped;
-        escaped = in_string & !escaped & (byte == b'\\');
+/// Takes in a value without the white space between its tokens, of which only lists and objects have some.
+fn with_value(hash: Digest64, json: &str) -> Digest64 {
+    if !json.starts_with(['{', '[']) || !json.bytes().any(|byte| byte.is_ascii_whitespace()) {
+        return hash.with(json.as_bytes());
     }
-    hash
+    let (mut in_string, mut escaped) = (false, false);
+    let counts = |byte: &u8| {
+        let counts = in_string || !byte.is_ascii_whitespace();
+        in_string ^= *byte == b'"' && !escaped;
+        escaped = in_string && !escaped && *byte == b'\\';
+        counts
+    };
+    let compact: Vec<u8> = json.bytes().filter(counts).collect();
+    hash.with(&compact)
 }
 
 /// The name of a packet: the same for every repeat of it, whatever it acknowledges.

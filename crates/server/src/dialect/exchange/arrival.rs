@@ -7,7 +7,6 @@ use crate::error::ServerError;
 use crate::nodes::Desk;
 use crate::options::{ExchangeOptions, UnknownTypes};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
 use syncline_core::model::{CollectionName, Entity, EntityEdit, Limits, NodeId, Packet, Rejection};
 use syncline_core::wire::exchange::{Header, Opened, Side, UNKNOWN_TYPE, major_version, open, packet_key};
 
@@ -24,12 +23,36 @@ pub(super) struct Arrival {
     pub body: Held,
 }
 
-/// Reads the head of a packet.
+/// A packet that was read and is not checked yet.
+pub(super) struct Read {
+    /// Its head, as it was sent.
+    pub header: Header,
+    /// What it holds, as if every type were exchanged with its sender; or what is wrong with that, which counts only
+    /// once its head is in order.
+    entities: Result<Vec<Entity>, ServerError>,
+}
+
+/// Reads a packet, big ones away from the threads that serve connections.
 ///
 /// # Errors
-/// [`ServerError::Malformed`].
-pub(super) async fn opened(body: &Held) -> Result<Opened, ServerError> {
-    body.parse(|text| Ok(open(text, Side::Node)?)).await
+/// [`ServerError::Malformed`] when it is no JSON, or its head is not in order.
+pub(super) async fn read(app: &App, body: &Held) -> Result<Read, ServerError> {
+    let limits = app.options.settings.limits;
+    let read = move |text: &[u8]| {
+        let opened = open(text, Side::Node)?;
+        let entities = read_entities(&opened, &limits);
+        Ok(Read { header: opened.header, entities })
+    };
+    body.parse(read).await
+}
+
+fn read_entities(opened: &Opened<'_>, limits: &Limits) -> Result<Vec<Entity>, ServerError> {
+    let elements = opened.elements()?;
+    check_count(elements.count(), limits)?;
+    let any = |kind: &str| CollectionName::new(kind).map_err(|_| unknown_type(kind, None));
+    let entities = elements.entities(limits, any)?;
+    check_repeats(&entities)?;
+    Ok(entities)
 }
 
 /// The node that a packet says it is from. UUIDs are the same in either case.
@@ -45,12 +68,15 @@ impl Arrival {
     ///
     /// # Errors
     /// The refusals of `spec/exchange.md`, from the recipient on.
-    pub async fn check(app: &App, desk: &Arc<Desk>, opened: Opened, body: Held) -> Result<Arrival, ServerError> {
+    pub fn check(app: &App, desk: &Desk, read: Read, body: Held) -> Result<Arrival, ServerError> {
         let options = &app.options.exchange;
-        check_recipient(options, &opened.header)?;
-        check_version(options, &opened.header)?;
-        let header = opened.header.clone();
-        let entities = read_entities(app, desk, opened, &body).await?;
+        let Read { header, entities } = read;
+        check_recipient(options, &header)?;
+        check_version(options, &header)?;
+        let mut entities = entities?;
+        if let Some(types) = desk.registration.plan.types.as_ref().or(options.types.as_ref()) {
+            set_aside_unknown(&mut entities, types);
+        }
         if options.unknown_types == UnknownTypes::Refuse {
             entities.iter().enumerate().try_for_each(|(n, entity)| check_type(n, entity))?;
         }
@@ -88,20 +114,6 @@ fn check_version(options: &ExchangeOptions, header: &Header) -> Result<(), Serve
     Err(ServerError::SchemaVersion { sent, supported })
 }
 
-async fn read_entities(app: &App, desk: &Arc<Desk>, opened: Opened, body: &Held) -> Result<Vec<Entity>, ServerError> {
-    let limits = app.options.settings.limits;
-    let plan = desk.registration.plan.types.as_ref();
-    let types = plan.or(app.options.exchange.types.as_ref()).cloned();
-    let read = move |text: &[u8]| {
-        let elements = opened.elements(text)?;
-        check_count(elements.count(), &limits)?;
-        let entities = elements.entities(&limits, |kind| known_type(kind, types.as_ref()))?;
-        check_repeats(&entities)?;
-        Ok(entities)
-    };
-    body.parse(read).await
-}
-
 fn check_count(count: usize, limits: &Limits) -> Result<(), ServerError> {
     if count <= limits.batch_ops {
         return Ok(());
@@ -133,21 +145,26 @@ fn check_repeats(entities: &[Entity]) -> Result<(), ServerError> {
     Ok(())
 }
 
-/// The collection of a type, or why it has none.
-fn known_type(kind: &str, types: Option<&BTreeSet<CollectionName>>) -> Result<CollectionName, Rejection> {
-    let known = CollectionName::new(kind).ok().filter(|name| types.is_none_or(|types| types.contains(name)));
-    known.ok_or_else(|| {
-        let shown: String = kind.chars().take(100).collect();
-        let what = match types {
-            None => "a type has 1 to 128 bytes of letters, digits, `_`, `-` and `.`".to_owned(),
-            Some(types) => {
-                let names: Vec<&str> = types.iter().map(CollectionName::as_str).collect();
-                format!("with this node are exchanged: {}", names.join(", "))
-            }
-        };
-        let reason = format!("unknown entity type {shown}: {what}");
-        Rejection { code: UNKNOWN_TYPE.to_owned(), reason }
-    })
+/// What is not exchanged with the sender is not taken, whatever else is to be said of it.
+fn set_aside_unknown(entities: &mut [Entity], types: &BTreeSet<CollectionName>) {
+    for entity in entities {
+        if !CollectionName::new(&entity.kind).is_ok_and(|name| types.contains(&name)) {
+            entity.edit = EntityEdit::Unusable(unknown_type(&entity.kind, Some(types)));
+        }
+    }
+}
+
+fn unknown_type(kind: &str, types: Option<&BTreeSet<CollectionName>>) -> Rejection {
+    let shown: String = kind.chars().take(100).collect();
+    let what = match types {
+        None => "a type has 1 to 128 bytes of letters, digits, `_`, `-` and `.`".to_owned(),
+        Some(types) => {
+            let names: Vec<&str> = types.iter().map(CollectionName::as_str).collect();
+            format!("with this node are exchanged: {}", names.join(", "))
+        }
+    };
+    let reason = format!("unknown entity type {shown}: {what}");
+    Rejection { code: UNKNOWN_TYPE.to_owned(), reason }
 }
 
 /// The strict reading: one entity of an unknown type, and the packet is refused.

@@ -2,7 +2,7 @@
 //! for the node's token.
 
 use super::super::body::Held;
-use super::arrival::{Arrival, opened, sender};
+use super::arrival::{Arrival, read, sender};
 use super::round::{Round, TRIES_MAX, envelope, overtaken};
 use crate::app::App;
 use crate::error::ServerError;
@@ -35,14 +35,14 @@ pub struct Imported {
 /// As for a posted packet.
 pub async fn import(app: &App, space: &SpaceName, text: Bytes) -> Result<Imported, ServerError> {
     let body = Held::unshared(text);
-    let opened = opened(&body).await?;
-    let node = sender(&opened.header)?;
+    let read = read(app, &body).await?;
+    let node = sender(&read.header)?;
     if node.as_str().eq_ignore_ascii_case(&app.options.exchange.hub_id) {
-        return Err(own(&opened.header));
+        return Err(own(&read.header));
     }
     let space = app.hub.space(space).await?;
     let desk = app.nodes.desk(space.name(), &node).await?;
-    let arrival = Arrival::check(app, &desk, opened, body).await?;
+    let arrival = Arrival::check(app, &desk, read, body)?;
     let round = Round { app, space: &space, desk: &desk };
     let mut turn = round.turn().await?;
     let Arrival { packet, body, .. } = arrival;

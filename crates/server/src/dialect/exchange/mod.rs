@@ -16,7 +16,7 @@ use crate::answer;
 use crate::app::App;
 use crate::auth::Access;
 use crate::error::ServerError;
-use arrival::{Arrival, opened, sender};
+use arrival::{Arrival, read, sender};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use round::Round;
@@ -36,13 +36,13 @@ async fn answer(app: &App, request: Request) -> Result<Response, ServerError> {
     let grant = app.authenticate_sender(request.headers())?;
     let _slot = app.slot()?;
     let body = read_body(app, request).await?;
-    let opened = opened(&body).await?;
-    let node = sender(&opened.header)?;
+    let read = read(app, &body).await?;
+    let node = sender(&read.header)?;
     grant.check_sender(&node)?;
     grant.check_access(Access::Read)?;
     let space = app.space(&grant, None, Access::Write).await?;
     let desk = app.nodes.desk(space.name(), &node).await?;
-    let arrival = Arrival::check(app, &desk, opened, body).await?;
+    let arrival = Arrival::check(app, &desk, read, body)?;
     let round = Round { app, space: &space, desk: &desk };
     Ok(answer::json_text(round.run(arrival).await?))
 }

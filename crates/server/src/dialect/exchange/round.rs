@@ -38,6 +38,13 @@ pub(super) struct Next {
     pub unsendable: u64,
 }
 
+impl Next {
+    /// Nothing, up to the end of the log as it was.
+    fn nothing(upto: Lsn) -> Next {
+        Next { told: Told::default(), upto, more: false, unsendable: 0 }
+    }
+}
+
 impl Round<'_> {
     /// Takes a packet and answers with the hub's own.
     ///
@@ -51,9 +58,12 @@ impl Round<'_> {
         for _ in 0..TRIES_MAX {
             let again = repeat_of(&packet);
             let taken = self.take(std::mem::replace(&mut packet, again), std::mem::take(&mut share)).await?;
-            let next = match self.next(taken.author, taken.reached, header.whole_objects).await {
-                Err(ServerError::Resync { .. }) => continue,
-                next => next?,
+            let next = match taken.quiet {
+                Some(upto) => Next::nothing(upto),
+                None => match self.next(taken.author, taken.reached, header.whole_objects).await {
+                    Err(ServerError::Resync { .. }) => continue,
+                    next => next?,
+                },
             };
             let Some(number) = self.number(&next, taken.reached, taken.issued, &mut turn).await? else { continue };
             let reply = Header {
