@@ -23,6 +23,13 @@ fn worlds_of_databases_that_exchange_packets_keep_every_promise() {
     survive(PACKET_SEEDS, world::databases);
 }
 
+#[test]
+fn a_hub_that_does_not_know_a_packet_again_is_caught() {
+    let problem = "exactly one effect: a repeat was set aside, or lost a conflict";
+    let caught = |seed| world::forgetful_packets(seed).is_err_and(|history| history.contains(problem));
+    assert!((0..PACKET_SEEDS).any(caught), "the checks see what such a hub does to repeats");
+}
+
 fn survive(seeds: u64, run: impl Fn(u64) -> Result<Report, String>) {
     let mut happened = Report::default();
     for seed in 0..seeds {

@@ -30,7 +30,7 @@ impl Progress {
         let at_end = traffic.fill.is_none() && traffic.cursor == self.loaded.head;
         let written = self.writes.entries.len();
         let passed = packet.entities.is_empty() && packet.number <= traffic.received;
-        let seen = self.loaded.seen.contains(&packet.key);
+        let seen = self.loaded.seen.contains(&packet.key) || traffic.last.key == packet.key;
         let repeated = (seen || passed) && traffic.confirmed == confirmed;
         let refused = if seen {
             self.packet_again(packet, author, &mut traffic)
@@ -122,8 +122,8 @@ impl Progress {
         if anew {
             entities.extend(again.entities);
         }
-        let whole_objects = packet.whole_objects;
-        traffic.last = LastPacket { ack: packet.ack, since, entities, refused: refused.clone(), whole_objects };
+        let Packet { key, ack, whole_objects, .. } = *packet;
+        traffic.last = LastPacket { key, ack, since, entities, refused: refused.clone(), whole_objects };
         traffic.received = packet.number;
         refused
     }

@@ -207,6 +207,9 @@ pub struct Fill {
 /// What a repeat or a packet composed anew is compared with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastPacket {
+    /// Its [`Packet::key`]: it is known again at any age.
+    #[serde(default)]
+    pub key: [u8; 16],
     /// What it acknowledged.
     pub ack: u64,
     /// Where the log stood before the first packet of its number.

@@ -61,6 +61,7 @@ async fn what_devices_of_both_kinds_push_leaves_in_a_packet() {
     assert_eq!(node.object("Report", 2).unwrap()["c"], 3);
     let shown = hub.get(&format!("/admin/spaces/main/nodes/{}", node.id)).await.json();
     assert_eq!(shown["unsendable"], 1, "a document without a UUID does not travel, and is counted: {shown}");
+    assert!(shown["holds_back"].as_u64() > Some(0), "what it was sent is not confirmed: {shown}");
 
     let unset = own_op(2, "update", json!({ "set": { "a": 5 }, "unset": ["b"] }));
     let pushed = hub.push("device", "b2", &json!([unset])).await;
@@ -68,6 +69,9 @@ async fn what_devices_of_both_kinds_push_leaves_in_a_packet() {
     let came = node.round().await;
     assert_eq!(came[0]["data"]["b"], json!(null), "{came:?}");
     assert_eq!(node.object("Report", 1), Some(json!({ "a": 5 })), "the field went away");
+    node.settle().await;
+    let shown = hub.get(&format!("/admin/spaces/main/nodes/{}", node.id)).await.json();
+    assert_eq!(shown["holds_back"], 0, "it has confirmed everything: {shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

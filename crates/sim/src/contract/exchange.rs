@@ -83,6 +83,7 @@ pub async fn traffic_comes_back_as_written(bench: &dyn Bench) {
     register(&store, "n1").await;
     let why = Rejection { code: "unknown_type".into(), reason: "no such type".into() };
     let last = LastPacket {
+        key: [255; 16],
         ack: 3,
         since: Lsn(8),
         entities: [1, u64::MAX].into(),

@@ -7,6 +7,7 @@ use super::line::{Line, Parcel};
 use super::network::Fate;
 use super::node::Sent;
 use super::part::{MARKS, Part};
+use super::recorder::Committed;
 use super::watch::Caller;
 use super::{TIME_OUT_MS, TROUBLE_MS, World};
 use fastrand::Rng;
@@ -89,7 +90,7 @@ impl World {
 
     pub(super) fn parcel_arrives(&mut self, parcel: &Parcel) {
         let (device, fate, text) = (parcel.device, parcel.fate, parcel.packet.text());
-        let (token, before) = (self.line(device).token.clone(), self.hub.log().len());
+        let (token, before) = (self.line(device).token.clone(), self.hub.committed());
         if fate.cut && self.dice.bool() {
             let patience = self.dice.u32(0..PATIENCE_MAX);
             self.door().post_and_leave(&token, text, patience);
@@ -98,7 +99,7 @@ impl World {
         } else if fate.repeated && self.dice.bool() {
             let (one, other) = self.door().post_twice(&token, text);
             self.note(format!("a copy comes at the same time: {other:?}"));
-            let after = self.hub.log().len();
+            let after = self.hub.committed();
             self.watch_parcel(parcel, &one, before);
             self.watch_parcel(parcel, &other, after);
             self.answer_parcel(parcel, one);
@@ -107,7 +108,7 @@ impl World {
             self.watch_parcel(parcel, &answered, before);
             self.answer_parcel(parcel, answered);
         }
-        if self.hub.log().len() > before {
+        if self.hub.committed().log > before.log {
             self.wake_polls();
         }
     }
@@ -122,7 +123,7 @@ impl World {
         }
     }
 
-    fn watch_parcel(&mut self, parcel: &Parcel, answered: &Answered, before: usize) {
+    fn watch_parcel(&mut self, parcel: &Parcel, answered: &Answered, before: Committed) {
         let (hub, problems, device) = (&self.hub, &mut self.problems, &mut self.devices[parcel.device]);
         let (id, part) = (device.node().clone(), device.part());
         let line = device.line.as_mut().expect("it sends packets");

@@ -4,6 +4,7 @@ use super::door::{Answered, Door};
 use super::line::Parcel;
 use super::network::Fate;
 use super::node::{Habits, Sent};
+use super::recorder::Committed;
 use super::watch::Caller;
 use super::{BEGINNING, REST_MS, Report, TIME_OUT_MS, TROUBLE_MS, World, check, watch};
 use syncline_core::model::Millis;
@@ -58,7 +59,18 @@ pub fn run(seed: u64) -> Result<Report, String> {
     play(seed, World::of_packets(seed))
 }
 
-/// The same with databases of the client library among the nodes.
+/// The same with a hub that does not know packets again, so that repeats are worked on as if they were new: what the
+/// checks are worth.
+///
+/// # Errors
+/// The history of the world and what is wrong with it.
+pub fn run_forgetful(seed: u64) -> Result<Report, String> {
+    let world = World::of_packets(seed);
+    world.hub.parts().0.forget_packets();
+    play(seed, world)
+}
+
+/// The same as [`run`] with databases of the client library among the nodes.
 ///
 /// # Errors
 /// The history of the world and what is wrong with it.
@@ -185,7 +197,7 @@ impl World {
     }
 
     fn packet_arrives(&mut self, node: usize, sent: &Sent, fate: Fate) {
-        let (token, before) = (self.nodes[node].token.clone(), self.hub.log().len());
+        let (token, before) = (self.nodes[node].token.clone(), self.hub.committed());
         if fate.cut && self.dice.bool() {
             let patience = self.dice.u32(0..PATIENCE_MAX);
             self.door().post_and_leave(&token, &sent.text, patience);
@@ -194,7 +206,7 @@ impl World {
         } else if fate.repeated && self.dice.bool() {
             let (one, other) = self.door().post_twice(&token, &sent.text);
             self.note(format!("a copy comes at the same time: {other:?}"));
-            let after = self.hub.log().len();
+            let after = self.hub.committed();
             self.take_note(node, sent, &one, before);
             self.take_note(node, sent, &other, after);
             self.reply(node, sent, fate, one);
@@ -203,7 +215,7 @@ impl World {
             self.take_note(node, sent, &answered, before);
             self.reply(node, sent, fate, answered);
         }
-        if self.hub.log().len() > before {
+        if self.hub.committed().log > before.log {
             self.wake_polls();
         }
     }
@@ -216,7 +228,7 @@ impl World {
         }
     }
 
-    fn take_note(&mut self, node: usize, sent: &Sent, answered: &Answered, before: usize) {
+    fn take_note(&mut self, node: usize, sent: &Sent, answered: &Answered, before: Committed) {
         let Habits { whole_rows, draws, .. } = self.nodes[node].habits;
         let caller = Caller { id: &self.nodes[node].id, part: self.nodes[node].part(), exact: whole_rows && draws };
         self.watches[node].read(&caller, sent, answered, before, &self.hub, &mut self.problems);

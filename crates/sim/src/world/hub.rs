@@ -2,7 +2,7 @@
 //! the session as the HTTP dialect would. Its memory (waiting polls) is lost when it restarts; what it
 //! committed is not.
 
-use super::recorder::Recorder;
+use super::recorder::{Committed, Recorder};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, decide, touch};
@@ -51,6 +51,11 @@ impl Hub {
     /// Everything that was ever committed, in order.
     pub fn log(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.store.log()
+    }
+
+    /// How much was ever committed.
+    pub fn committed(&self) -> Committed {
+        self.store.committed()
     }
 
     /// The store below, its space and its limits: for another door to the same hub.

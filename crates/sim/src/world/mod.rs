@@ -18,7 +18,7 @@ mod recorder;
 mod watch;
 
 pub use check::Report;
-pub use exchange::{run as packets, run_databases as databases};
+pub use exchange::{run as packets, run_databases as databases, run_forgetful as forgetful_packets};
 pub use hub::Hub;
 pub use network::{Fate, Faults};
 

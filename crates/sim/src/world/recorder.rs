@@ -4,8 +4,9 @@
 use axum::body::Bytes;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use syncline_core::hub::{DocKey, Entry, Touch};
+use syncline_core::hub::{DocKey, Entry, Loaded, Touch};
 use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, Version};
 use syncline_server::store::{
     ConflictRow, Decide, Encoder, ExpiredRow, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow, Record, RecordKind,
@@ -20,9 +21,30 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 pub struct Recorder {
     inner: MemoryStore,
     log: Arc<Mutex<Vec<Entry>>>,
+    aside: Arc<AtomicUsize>,
+    forgets_packets: AtomicBool,
+}
+
+/// How much was ever committed.
+#[derive(Clone, Copy)]
+pub struct Committed {
+    /// Rows of the log.
+    pub log: usize,
+    /// Rows of the conflict ledger and the quarantine.
+    pub aside: usize,
 }
 
 impl Recorder {
+    /// Plants a bug: from now on no packet is known by its key.
+    pub fn forget_packets(&self) {
+        self.forgets_packets.store(true, Ordering::Release);
+    }
+
+    /// How much was committed until now.
+    pub fn committed(&self) -> Committed {
+        Committed { log: self.log().len(), aside: self.aside.load(Ordering::Acquire) }
+    }
+
     /// Everything that was ever committed, in order.
     pub fn log(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
@@ -31,9 +53,14 @@ impl Recorder {
 
 impl Store for Recorder {
     fn commit<'a>(&'a self, space: &'a SpaceName, touch: Touch, mut decide: Decide) -> Answer<'a, Head> {
-        let log = Arc::clone(&self.log);
-        let recording = move |loaded| {
+        let (log, aside) = (Arc::clone(&self.log), Arc::clone(&self.aside));
+        let forgets = self.forgets_packets.load(Ordering::Acquire);
+        let recording = move |mut loaded: Loaded| {
+            if forgets {
+                loaded.seen.clear();
+            }
             let writes = decide(loaded);
+            aside.fetch_add(writes.conflicts.len() + writes.quarantine.len(), Ordering::AcqRel);
             log.lock().unwrap_or_else(PoisonError::into_inner).extend(writes.entries.iter().cloned());
             writes
         };

@@ -5,6 +5,7 @@ use super::hub::Hub;
 use super::log::{changes, documents};
 use super::node::{HUB_ID, Key, Node, Row, Sent};
 use super::part::Part;
+use super::recorder::Committed;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::hub::Change;
@@ -50,13 +51,13 @@ impl Watch {
         self.unsure = true;
     }
 
-    /// Says what is wrong with an answer. `before`: how long the hub's log was.
+    /// Says what is wrong with an answer. `before`: what the hub had committed.
     pub fn read(
         &mut self,
         caller: &Caller<'_>,
         sent: &Sent,
         answered: &Answered,
-        before: usize,
+        before: Committed,
         hub: &Hub,
         told: &mut Vec<String>,
     ) {
@@ -79,8 +80,13 @@ impl Watch {
         if rows.len() > page || reply.entities.len() > 2 * page {
             problem(format!("bounds: more than {page} rows"));
         }
-        if !self.done.insert(sent.text.clone()) && changes(&hub.log()[before..]).next().is_some() {
-            problem("exactly one effect: a repeat changed something".to_owned());
+        if !self.done.insert(sent.text.clone()) {
+            if changes(&hub.log()[before.log..]).next().is_some() {
+                problem("exactly one effect: a repeat changed something".to_owned());
+            }
+            if hub.committed().aside > before.aside {
+                problem("exactly one effect: a repeat was set aside, or lost a conflict".to_owned());
+            }
         }
         // Of a packet that was composed anew under its number its sender is told what stands.
         let exact = caller.exact && !caller.part.filtered && !self.refilled;

@@ -54,6 +54,7 @@ fn registered(standing: &Standing) -> String {
         format!("received_packet_no  {}", node.received_packet_no),
         format!("sent_packet_no      {} confirmed of {} sent", node.sent_packet_no, node.issued_packet_no),
         format!("confirmed           LSN {} of {}{filling}", node.cursor, standing.head),
+        format!("holds back          {} rows of the log", standing.holds_back),
         format!("queue               {}", queue(standing)),
     ];
     lines.extend(plan(&node.plan));

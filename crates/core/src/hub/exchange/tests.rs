@@ -178,6 +178,23 @@ fn a_packet_that_was_taken_before_is_named_as_a_repeat_while_it_changes_nothing(
 }
 
 #[test]
+fn the_last_packet_is_known_again_when_the_keys_of_its_time_are_forgotten() {
+    let mut space = Space::new();
+    let unusable = EntityEdit::Unusable(Rejection { code: "unknown_type".into(), reason: "none".into() });
+    let first = packet("a", 1, 0, vec![delete("x"), entity("u", unusable, None)]);
+    let refused = space.take(first.clone()).refused;
+    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":2}"#, 1_000_001)]));
+    let number = space.send("a");
+    space.state.seen.clear();
+    space.news();
+    let again = space.take(first.clone());
+    assert_eq!((again.repeated, again.refused == refused, refused.len()), (true, true, 1));
+    space.take(Packet { ack: number, ..first });
+    assert_eq!((space.news().as_str(), space.quarantine.len()), ("", 1), "nor with a later acknowledgement");
+    assert!(space.text("x").is_some());
+}
+
+#[test]
 fn a_packet_composed_anew_brings_what_is_new_in_it() {
     let mut space = Space::new();
     let (removal, late) = (delete("x"), insert("y", r#"{"v":1}"#, 30));

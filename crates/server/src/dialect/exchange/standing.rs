@@ -9,7 +9,7 @@ use crate::store::{Encoder, Head, Row, Scan, Scanned};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use syncline_core::model::{CollectionName, Lsn, NodeId, SpaceName, Traffic};
+use syncline_core::model::{CollectionName, Lsn, Millis, NodeId, SpaceName, Traffic};
 use syncline_core::wire::exchange::is_uuid;
 
 /// Counting a queue ends here: more tells a person nothing, and costs time.
@@ -23,6 +23,9 @@ pub struct Standing {
     pub node: RegisteredNode,
     /// The last LSN of the space's log.
     pub head: Lsn,
+    /// Rows of the log after what the node has confirmed: they are not forgotten while it is heard of. 0 where it has
+    /// never called, or was silent for longer than `retention.nodes`.
+    pub holds_back: u64,
     /// Entities that the node has not confirmed; [`QUEUE_MAX`]: that many or more.
     pub queue: u64,
     /// Documents of its types that no packet can hold, because their ids are no UUIDs.
@@ -41,7 +44,15 @@ pub async fn standing(app: &App, space: &SpaceName, id: &NodeId) -> Result<Stand
         Err(ServerError::Resync { .. }) => queue(app, space, id, Some(head)).await?,
         queue => queue?,
     };
-    Ok(Standing { unsendable: unsendable(app, space, node.plan.types.as_ref()).await?, node, head, queue })
+    let holds_back = if node.silent_since.is_some() { 0 } else { holds_back(app, space, id, head).await? };
+    let unsendable = unsendable(app, space, node.plan.types.as_ref()).await?;
+    Ok(Standing { node, head, holds_back, queue, unsendable })
+}
+
+async fn holds_back(app: &App, space: &SpaceName, id: &NodeId, head: Lsn) -> Result<u64, ServerError> {
+    let found = app.hub.store().registered(space, Some(id)).await?.pop();
+    let calling = found.filter(|(_, traffic)| traffic.received_at > Millis(0));
+    Ok(calling.map_or(0, |(_, traffic)| head.0.saturating_sub(traffic.needs().0)))
 }
 
 async fn queue(app: &App, space: &SpaceName, id: &NodeId, anew: Option<Lsn>) -> Result<u64, ServerError> {
