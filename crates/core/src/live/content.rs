@@ -2,19 +2,53 @@
 
 use super::javascript::{deep_equal, double};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The document under its `id`; a field `id` that somebody else gave it is not shown. `None`: no reader of JSON can
 /// read it (a number without end).
 #[must_use]
 pub fn view(body: &str) -> Option<Value> {
-    let mut stored: Map<String, Value> = serde_json::from_str(body).ok()?;
+    let mut stored: Map<String, Value> = serde_json::from_str(&readable(body)).ok()?;
     let id = stored.shift_remove("_id")?;
     stored.shift_remove("id");
     let mut shown = Map::with_capacity(stored.len() + 1);
     shown.insert("id".to_owned(), id);
     shown.extend(stored);
     Some(Value::Object(shown))
+}
+
+/// JSON that every reader takes, as clients show it: half of a character, which is what JavaScript leaves where it cuts
+/// a text, reads as U+FFFD.
+#[must_use]
+pub fn readable(text: &str) -> Cow<'_, str> {
+    if !text.contains("\\ud") && !text.contains("\\uD") {
+        return Cow::Borrowed(text);
+    }
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some(at) = rest.find('\\') {
+        let (before, escape) = rest.split_at(at);
+        out.push_str(before);
+        let len = match (unit(escape), escape.get(6..).and_then(unit)) {
+            (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => 12,
+            (Some(0xd800..0xe000), _) => {
+                out.push('\u{fffd}');
+                rest = &escape[6..];
+                continue;
+            }
+            // What follows a backslash is no escape of its own.
+            _ => 1 + escape[1..].chars().next().map_or(0, char::len_utf8),
+        };
+        out.push_str(&escape[..len]);
+        rest = &escape[len..];
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
+}
+
+/// The UTF-16 unit that an escape at the beginning of a text stands for.
+fn unit(text: &str) -> Option<u16> {
+    u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
 /// Whether two stored documents are the same for a client.

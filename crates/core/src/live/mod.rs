@@ -17,7 +17,7 @@ mod tests;
 mod update;
 mod update_path;
 
-pub use content::{digest, same_document, view};
+pub use content::{digest, readable, same_document, view};
 pub use error::Unreadable;
 pub use javascript::{deep_equal, number_text};
 pub use update::Update;

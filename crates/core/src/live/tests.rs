@@ -253,6 +253,19 @@ fn a_client_sees_its_id_and_nobody_elses() {
     assert_eq!(view(r#"{"_id":"x","n":1e999}"#), None);
 }
 
+#[test]
+fn half_a_character_is_read_as_clients_show_it() {
+    for (text, shown) in [
+        (r#"{"_id":"x","t":"cut \ud83d"}"#, "cut \u{fffd}"),
+        (r#"{"_id":"x","t":"\uDE00 cut"}"#, "\u{fffd} cut"),
+        (r#"{"_id":"x","t":"\ud83d\ud83d\ude00"}"#, "\u{fffd}\u{1f600}"),
+        (r#"{"_id":"x","t":"\ud83d\n"}"#, "\u{fffd}\n"),
+        (r#"{"_id":"x","t":"\\ud83d ü"}"#, "\\ud83d ü"),
+    ] {
+        assert_eq!(view(text).unwrap()["t"], json!(shown), "{text}");
+    }
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -468,3 +468,24 @@ async fn what_a_slow_commit_made_of_an_event_reaches_its_author() {
     assert_eq!(b.answer(asked).await["success"], json!(true));
     assert_eq!(heard(&mut b).await, [json!({ "id": "x", "by": "a" })], "it lost");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_was_cut_within_a_character_hinders_nobody() {
+    let hub = Hub::start().await;
+    let mut a = registered(&hub, "a", &["notes"]).await;
+    let raw = async |client: &mut Client, ack: u64, event: &Value, cut: &str| {
+        let list = json!(["client:sync", [event]]).to_string().replace("CUT", cut);
+        client.send_raw(&format!("42{ack}{list}")).await;
+        client.packet().await
+    };
+    let done = |ack| Packet::Answer(ack, json!({ "success": true }));
+    let note = insert("notes", &json!({ "id": "x", "text": "nice CUT", "n": 1 }));
+    assert_eq!(raw(&mut a, 1, &note, r"\ud83d").await, done(1));
+
+    let change = update("notes", &json!({ "id": "x", "text": "nice CUT" }), &json!({ "$set": { "n": 2, "t": "CUT" } }));
+    assert_eq!(raw(&mut a, 2, &change, r"\ud83d").await, done(2));
+    assert_eq!(raw(&mut a, 3, &delete("notes", &json!({ "n": 2 })), "").await, done(3));
+    let mut late = registered(&hub, "late", &["notes"]).await;
+    sync(&mut a, &[insert("notes", &json!({ "id": "fence" }))]).await;
+    assert_eq!(heard(&mut late).await, [json!({ "id": "fence" })]);
+}

@@ -2,7 +2,7 @@
 //! reason. A client keeps its list until it is accepted, so nothing in it may stop the rest.
 
 use super::{BY_QUERY, MARK};
-use crate::live::{IN_VALUES_MAX, PATTERNS_MAX, Query, Unreadable, Update, digest, number_text, view};
+use crate::live::{IN_VALUES_MAX, PATTERNS_MAX, Query, Unreadable, Update, digest, number_text, readable, view};
 use crate::model::{
     Body, CollectionName, DocId, Fields, Limits, LiveEdit, LiveEvent, Malformed, Millis, Rejection, Value as RawText,
 };
@@ -159,8 +159,8 @@ impl Reader<'_> {
     fn update(&mut self, parts: &Parts<'_>) -> Result<Edited, Rejection> {
         let (query, mark) = self.query(parts)?;
         let update = match (parts.update, parts.data) {
-            (Some(update), _) => Update::parse(&json(Some(update), "update")?).map_err(|why| unreadable(&why))?,
-            (None, Some(data)) => Update::of_fields(json::<Map<String, Value>>(Some(data), "data")?),
+            (Some(update), _) => Update::parse(&value(Some(update), "update")?).map_err(|why| unreadable(&why))?,
+            (None, Some(data)) => Update::of_fields(value::<Map<String, Value>>(Some(data), "data")?),
             (None, None) => return Err(wrong("update", "must be an object of operators")),
         };
         let new_id = match update.new_id() {
@@ -177,7 +177,7 @@ impl Reader<'_> {
             if commas(query.get()) > QUERY_COMMAS_MAX {
                 return Err(unreadable(&Unreadable::TooManyValues));
             }
-            let query: Value = json(Some(query), "query")?;
+            let query: Value = value(Some(query), "query")?;
             let mark = query.get("$and").and_then(|_| query.get(MARK)?.as_u64());
             let parsed = Query::parse(&query);
             // Where the reading of a refused one ended, nobody knows.
@@ -243,6 +243,12 @@ fn millis(text: &str) -> Option<Millis> {
 
 fn text<T: TryFrom<String, Error = Malformed>>(raw: Option<&RawValue>, name: &str) -> Result<T, Rejection> {
     T::try_from(json(raw, name)?).map_err(rejection)
+}
+
+/// What is computed with, where [`json`] takes text over.
+fn value<T: DeserializeOwned>(raw: Option<&RawValue>, name: &str) -> Result<T, Rejection> {
+    let raw = raw.ok_or_else(|| wrong(name, "is missing"))?;
+    serde_json::from_str(&readable(raw.get())).map_err(|_| wrong(name, "has not the form that it needs"))
 }
 
 fn json<T: DeserializeOwned>(raw: Option<&RawValue>, name: &str) -> Result<T, Rejection> {

@@ -69,10 +69,12 @@ impl StateWriter {
         let part = &mut self.parts[n];
         part.at = part.at.max(told.at);
         put_ids(&mut part.ids, told.id);
-        if let Some(body) = told.body {
+        // What clients cannot hold (a number without end) they would report as something else.
+        let shown = told.body.and_then(|body| Some((body, view(body)?)));
+        if let Some((body, _)) = &shown {
             put_insert(&mut part.inserts, told, &data_of(told.id, body));
         }
-        let digest = told.body.and_then(|body| Some(digest(&view(body)?)));
+        let digest = shown.map(|(_, document)| digest(&document));
         self.stated.push(Stated { collection: told.collection.to_owned(), id: told.id.to_owned(), digest });
     }
 

@@ -99,6 +99,16 @@ fn the_recorded_echo_is_known_by_what_it_says() {
 }
 
 #[test]
+fn what_no_client_can_hold_is_not_told() {
+    let mut writer = StateWriter::new(1);
+    let body = r#"{"_id":"x","n":1e999}"#;
+    writer.put(&Told { collection: "users", id: "x", body: Some(body), lsn: Lsn(9), at: Millis(1) });
+    let (text, stated) = writer.finish();
+    let sent: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!((sent.len(), &sent[0]["type"], stated[0].digest), (1, &json!("delete"), None));
+}
+
+#[test]
 fn state_is_one_marked_removal_for_each_collection_and_what_is_there() {
     let mut writer = StateWriter::new(77);
     let told = |collection, id, body| Told { collection, id, body, lsn: Lsn(5), at: Millis(1_000) };
