@@ -363,6 +363,21 @@ async fn a_connection_is_one_clients_and_may_say_more_of_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_listens_to_a_thousand_collections_and_may_write_to_more() {
+    let hub = Hub::start().await;
+    let names: Vec<String> = (0..1_000).map(|n| format!("c{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut a = registered(&hub, "a", &names).await;
+    let mut b = registered(&hub, "b", &["more"]).await;
+
+    assert_eq!(sync(&mut a, &[insert("more", &json!({ "id": "of-a" }))]).await, json!({ "success": true }));
+    assert_eq!(heard(&mut b).await, [json!({ "id": "of-a" })]);
+    sync(&mut b, &[insert("more", &json!({ "id": "of-b" })), insert("c7", &json!({ "id": "listed" }))]).await;
+
+    assert_eq!(heard(&mut a).await, [json!({ "id": "listed" })]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_list_larger_than_all_bodies_may_be_is_taken_alone() {
     let hub = Hub::with(|options| options.settings.bounds.inflight_body_bytes = 1_000).await;
     let mut a = registered(&hub, "a", &["users"]).await;

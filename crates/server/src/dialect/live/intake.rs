@@ -6,7 +6,7 @@
 
 use super::client::Client;
 use super::flight::Runway;
-use super::mail::Events;
+use super::mail::{COLLECTIONS_MAX, Events};
 use super::parcel::Echo;
 use crate::auth::{Access, Grant};
 use crate::clock;
@@ -127,8 +127,9 @@ impl Client {
     /// Reads a list, and commits now and then, however long it is.
     async fn take(&mut self, list: &Arc<str>, grant: &Grant, intake: &mut Intake) -> Result<(), Untaken> {
         let (text, mut place) = (self.unread(list), Some(Place::default()));
+        let limits = self.app.options.settings.limits;
         while let Some(from) = place {
-            let piece = self.read_piece(&text, from).await.map_err(Untaken::NoList)?;
+            let piece = self.circle.toil.read(&text, from, &self.node, limits).await.map_err(Untaken::NoList)?;
             place = piece.rest;
             self.sift(piece.received, &text, grant, &mut intake.sifted).await;
             if intake.sifted.is_full() {
@@ -216,6 +217,7 @@ impl Client {
     fn listen_to(&mut self, event: &LiveEvent, grant: &Grant) {
         if let (Some(name), false) = (&event.collection, matches!(event.edit, LiveEdit::Unusable(_)))
             && !self.wanted.contains(name)
+            && self.wanted.len() < COLLECTIONS_MAX
             && grant.check_access(Access::Read).is_ok()
         {
             self.subscribe(name);
@@ -245,7 +247,7 @@ impl Client {
         for mut event in events {
             if event.unresolved().is_some() {
                 self.push(std::mem::take(&mut run), crosses, intake).await?;
-                self.look_for(&mut event).await?;
+                self.circle.toil.resolve(&self.circle.space, &mut event).await?;
                 named = 0;
             }
             named += event.names().count().max(1);

@@ -1,13 +1,13 @@
 //! Reads lists of events piece by piece (step 3 of the life of a change), and looks for what queries mean. Both can
 //! take long: they are done beside the tasks that serve connections, and by a few clients at a time.
 
-use super::client::Client;
 use super::pages::resolve;
 use crate::error::ServerError;
+use crate::hub::Space;
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use syncline_core::model::LiveEvent;
+use syncline_core::model::{Limits, LiveEvent, NodeId};
 use syncline_core::wire::live::{Piece, Place, read};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -24,29 +24,33 @@ impl Default for Toil {
 }
 
 impl Toil {
-    async fn turn(&self) -> SemaphorePermit<'_> {
-        self.0.acquire().await.expect("nobody closes it")
-    }
-}
-
-impl Client {
-    /// Reads on in a list. Whether an event is allowed is asked after the echoes are taken out: who may only read
-    /// echoes as well.
-    pub(super) async fn read_piece(&self, text: &Arc<str>, place: Place) -> Result<Piece, String> {
-        let (limits, quick) = (self.app.options.settings.limits, is_quick(text));
-        let (text, client) = (Arc::clone(text), self.node.clone());
+    /// Reads on in a client's list. Whether an event is allowed is asked after the echoes are taken out: who may only
+    /// read echoes as well.
+    pub(super) async fn read(
+        &self,
+        text: &Arc<str>,
+        place: Place,
+        client: &NodeId,
+        limits: Limits,
+    ) -> Result<Piece, String> {
+        let quick = is_quick(text);
+        let (text, client) = (Arc::clone(text), client.clone());
         let work = move || read(&text, place, client.as_str(), &limits).map_err(|error| error.to_string());
         if quick {
             return work();
         }
-        let _turn = self.circle.toil.turn().await;
+        let _turn = self.turn().await;
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err("the list cannot be read".to_owned()))
     }
 
     /// Looks for the documents that an event means, where that is not known.
-    pub(super) async fn look_for(&self, event: &mut LiveEvent) -> Result<(), ServerError> {
-        let _turn = self.circle.toil.turn().await;
-        resolve(&self.circle.space, event).await
+    pub(super) async fn resolve(&self, space: &Space, event: &mut LiveEvent) -> Result<(), ServerError> {
+        let _turn = self.turn().await;
+        resolve(space, event).await
+    }
+
+    async fn turn(&self) -> SemaphorePermit<'_> {
+        self.0.acquire().await.expect("nobody closes it")
     }
 }
 

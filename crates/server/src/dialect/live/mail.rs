@@ -10,6 +10,9 @@ use tokio::sync::mpsc::error::SendError;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// Collections that a client may listen to.
+pub(super) const COLLECTIONS_MAX: usize = 1_000;
+
 /// What a client's task is told.
 pub(super) enum Mail {
     /// `client:info`; a repeated one takes room.

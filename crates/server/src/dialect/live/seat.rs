@@ -2,7 +2,7 @@
 
 use super::Live;
 use super::client::Client;
-use super::mail::{Events, Mail, Mailbox, Room};
+use super::mail::{COLLECTIONS_MAX, Events, Mail, Mailbox, Room};
 use crate::hub::Space;
 use crate::socket::{Incoming, Line, Listener};
 use serde::Deserialize;
@@ -12,9 +12,6 @@ use socketioxide::socket::Sid;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use syncline_core::model::{CollectionName, NodeId};
-
-/// Collections that a client may list.
-const COLLECTIONS_MAX: usize = 1_000;
 
 /// `client:info` as JSON text: as many collections with the longest names.
 const INFO_BYTES_MAX: usize = 256 << 10;
