@@ -305,3 +305,34 @@ async fn forged_and_garbled_messages_are_refused_and_no_page_notices() {
     join(&mut files, "users").await;
     nothing_more(&hub, &mut [&mut files]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_page_ends_with_the_newest_event_of_another_back_end() {
+    let redis = Redis::start().await;
+    let hub = Hub::with(|options| {
+        options.redis = Some(redis.options());
+        options.live.queued_messages = 8;
+    })
+    .await;
+    is_linked(&hub, true).await;
+    let mut slow = page(&hub, "files").await;
+    let large = "x".repeat(60_000);
+    let told = async |n: u64| {
+        let data = json!([{ "n": n, "pad": large }]);
+        let message = json!({ "method": "emit", "event": "files:changed", "data": data, "room": "files" });
+        redis.publish("socketio", message.to_string()).await;
+    };
+    let mut newest = 0;
+    while metric(&hub, "syncline_live_messages_put_off_total").await < 3.0 {
+        newest += 1;
+        told(newest).await;
+    }
+
+    let (mut last, mut heard_of) = (0, 0);
+    while last < newest {
+        let n = heard(&mut slow).await.1["n"].as_u64().unwrap();
+        assert!(n > last, "{n} after {last}");
+        (last, heard_of) = (n, heard_of + 1);
+    }
+    assert!(heard_of < newest, "some were missed");
+}
