@@ -51,6 +51,10 @@ async fn only_a_valid_token_comes_in_and_others_hear_why() {
     ] {
         assert_eq!(Client::greet(&hub.addr, &auth).await.1, said, "{auth}");
     }
+    for space in [json!(7), json!(""), json!("../x")] {
+        let (_, said) = Client::greet(&hub.addr, &json!({ "token": ADMIN, "space": space })).await;
+        assert!(matches!(&said, Packet::Refused(why) if why.contains("space")), "{space}: {said:?}");
+    }
     let (_, said) = Client::greet(&hub.addr, &json!({ "token": ADMIN, "space": "elsewhere" })).await;
     assert!(matches!(said, Packet::Refused(text) if text.contains("space `elsewhere` does not exist")));
 }
@@ -358,4 +362,16 @@ async fn a_token_that_allows_something_else_now_has_its_clients_come_in_again() 
     let (event, told) = again.event().await;
     assert_eq!(event, "error");
     assert!(told["message"].as_str().unwrap().contains("prices"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_not_tried_one_behind_the_other() {
+    let hub = Hub::start().await;
+    let mut guessing = Client::open(&hub.addr).await;
+    for n in 0..100 {
+        guessing.send_raw(&format!("40{}", json!({ "token": format!("wrong-secret-{n}") }))).await;
+    }
+    assert_eq!(guessing.packet().await, Packet::Refused("Authentication failed".to_owned()));
+    guessing.send_raw(&format!("40{}", json!({ "token": ADMIN }))).await;
+    assert_eq!(guessing.packet().await, Packet::Connected, "and no other refusal");
 }

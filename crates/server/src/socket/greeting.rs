@@ -20,6 +20,9 @@ use syncline_core::model::{Kind, SpaceName};
 /// From the opening of a connection to its CONNECT.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Until a refused client hears so. What it sends meanwhile is not looked at: it cannot try tokens by the thousand.
+const REFUSAL_TAKES: Duration = Duration::from_millis(200);
+
 /// What a client shows with CONNECT, as JSON text. A token has some hundred bytes, one of an application some thousand.
 const AUTH_BYTES_MAX: usize = 16 << 10;
 
@@ -38,7 +41,7 @@ pub(super) struct Direct;
 #[derive(Default, Deserialize)]
 struct Auth {
     token: Option<serde_json::Value>,
-    space: Option<SpaceName>,
+    space: Option<serde_json::Value>,
 }
 
 type Outcome = Result<(), Box<dyn Display + Send>>;
@@ -61,6 +64,8 @@ impl ConnectMiddleware<LocalAdapter, Direct> for Greeting {
             }
             Err(error) => {
                 house.meters.refused(error.code());
+                drop(house);
+                tokio::time::sleep(REFUSAL_TAKES).await;
                 Err(Box::new(refusal(&error)))
             }
         }
@@ -100,6 +105,14 @@ fn read(auth: Option<&Value>) -> Result<Auth, ServerError> {
     }
 }
 
+fn named_space(sent: Option<&serde_json::Value>) -> Result<Option<SpaceName>, ServerError> {
+    match sent {
+        None | Some(serde_json::Value::Null) => Ok(None),
+        Some(serde_json::Value::String(name)) => Ok(Some(SpaceName::new(name)?)),
+        Some(_) => Err(ServerError::bad("malformed_space", "`space` in `auth` is the name of a space, or left out")),
+    }
+}
+
 async fn admit(house: &House, socket: &Socket<LocalAdapter>, sent: Option<&Value>) -> Result<Caller, ServerError> {
     let auth = read(sent)?;
     if let Some(gate) = &house.gate {
@@ -123,8 +136,9 @@ async fn admit(house: &House, socket: &Socket<LocalAdapter>, sent: Option<&Value
     let space = match &grant {
         Some(grant) => {
             grant.check_dialect()?;
+            let named = named_space(auth.space.as_ref())?;
             let access = if grant.check_access(Access::Read).is_ok() { Access::Read } else { Access::Write };
-            house.hub.space(grant.choose_space(auth.space.as_ref(), &house.default_space, access)?).await?
+            house.hub.space(grant.choose_space(named.as_ref(), &house.default_space, access)?).await?
         }
         None => house.hub.space(&house.default_space).await?,
     };
