@@ -27,7 +27,6 @@ use crate::error::{Error, Result};
 use crate::store::Unit;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
-use std::collections::BTreeSet;
 use syncline_core::model::{Lsn, Seq, Stamp};
 
 /// What an op does, as its number in the file.
@@ -203,18 +202,6 @@ pub(crate) fn all_unreceipted(conn: &Connection) -> Result<Vec<OpRow>> {
 pub(crate) fn is_packet(conn: &Connection, batch: i64) -> Result<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM batches WHERE batch = ?1 AND packet IS NOT NULL)";
     Ok(conn.prepare_cached(sql)?.query_row([batch], |row| row.get(0))?)
-}
-
-/// Of some ops those that wait for the hub.
-pub(crate) fn still_waiting(conn: &Connection, ops: &[i64]) -> Result<BTreeSet<i64>> {
-    let mut find = conn.prepare_cached("SELECT 1 FROM outbox WHERE seq = ?1 AND state < 2")?;
-    let mut found = BTreeSet::new();
-    for op in ops {
-        if find.exists([op])? {
-            found.insert(*op);
-        }
-    }
-    Ok(found)
 }
 
 /// Every `clear` of a collection, oldest first.

@@ -6,7 +6,6 @@ use super::{Memory, Watcher, rows};
 use crate::error::{Error, Result};
 use crate::fate::Fate;
 use crate::index;
-use crate::outbox;
 use crate::text;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,12 +71,12 @@ impl<'s> Unit<'s> {
                 memory.clock.last().0
             ])?;
         }
-        let known = |ops: BTreeSet<i64>| outbox::still_waiting(self.conn, &ops.into_iter().collect::<Vec<_>>());
+        let known = |ops: BTreeSet<i64>| still_waiting(self.conn, &ops.into_iter().collect::<Vec<_>>());
         let tracked = self.tracked.take().map(known).transpose()?;
         // What went without a word of the hub was given up here.
         let mut fates = self.fates;
         if self.save_state && !awaited.is_empty() {
-            let left = outbox::still_waiting(self.conn, awaited)?;
+            let left = still_waiting(self.conn, awaited)?;
             for op in awaited.iter().filter(|op| !left.contains(op)) {
                 fates.entry(*op).or_insert(Fate::Withdrawn);
             }
@@ -230,6 +229,18 @@ impl<'s> Unit<'s> {
         let name = name.ok_or_else(|| Error::Damaged(format!("there is no collection number {cid}")))?;
         self.make(&CollectionName::new(name)?)
     }
+}
+
+/// Of some ops those that the hub has not receipted.
+fn still_waiting(conn: &Connection, ops: &[i64]) -> Result<BTreeSet<i64>> {
+    let mut find = conn.prepare_cached("SELECT 1 FROM outbox WHERE seq = ?1 AND state < 2")?;
+    let mut found = BTreeSet::new();
+    for op in ops {
+        if find.exists([op])? {
+            found.insert(*op);
+        }
+    }
+    Ok(found)
 }
 
 /// A value that a unique index has for another document.

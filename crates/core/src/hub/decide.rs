@@ -2,10 +2,9 @@
 
 use super::live::LiveTaken;
 use super::loaded::{Loaded, Rules};
-use super::mend::Mended;
 use super::progress::Progress;
 use super::write_set::WriteSet;
-use crate::model::{Author, Intake, Lsn, NodeId, Reached, Receipt, Refused};
+use crate::model::{Author, Intake, Lsn, NodeId, Reached, Receipt, Refused, Rejection};
 
 /// What a group of pushes leads to.
 #[derive(Clone, Debug, Default)]
@@ -80,6 +79,29 @@ pub struct Taken {
     pub reached: Reached,
     /// Up to here the log holds nothing to be told: it need not be read.
     pub quiet: Option<Lsn>,
+}
+
+/// What became of a row of the ledger or of the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mended {
+    /// Its op stands.
+    Done {
+        /// The change that carries its effect; 0: it was so already.
+        lsn: Lsn,
+        /// It was done before, and nothing changed by it now.
+        repeated: bool,
+    },
+    /// It has left the quarantine without effect.
+    Discarded {
+        /// It was done before.
+        repeated: bool,
+    },
+    /// It has left the quarantine long ago, one way or the other.
+    Settled,
+    /// There is no such row.
+    Unknown,
+    /// The op still cannot be applied; the row stays.
+    Refused(Rejection),
 }
 
 /// Decides a group of pushes one after the other, as if each had come alone.

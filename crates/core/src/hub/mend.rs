@@ -2,6 +2,7 @@
 //! stands now, so that it meets nobody and wins, and travels to every reader like any other. One effect for each row,
 //! however often it is asked for.
 
+use super::decide::Mended;
 use super::loaded::KeptLoss;
 use super::own::unknown_document;
 use super::progress::{Attempt, Progress};
@@ -16,29 +17,6 @@ const DISCARDED: &str = "discarded";
 
 /// The field by which foreign devices tell which of two versions is newer.
 const UPDATED_AT: &str = "updatedAt";
-
-/// What became of a row.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mended {
-    /// Its op stands.
-    Done {
-        /// The change that carries its effect; 0: it was so already.
-        lsn: Lsn,
-        /// It was done before, and nothing changed by it now.
-        repeated: bool,
-    },
-    /// It has left the quarantine without effect.
-    Discarded {
-        /// It was done before.
-        repeated: bool,
-    },
-    /// It has left the quarantine long ago, one way or the other.
-    Settled,
-    /// There is no such row.
-    Unknown,
-    /// The op still cannot be applied; the row stays.
-    Refused(Rejection),
-}
 
 impl Progress {
     /// Decides about one row.

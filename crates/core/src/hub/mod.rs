@@ -20,8 +20,7 @@ mod write_set;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Decision, Reply, Taken, decide};
+pub use decide::{Decision, Mended, Reply, Taken, decide};
 pub use live::{Fate, LiveTaken};
 pub use loaded::{AuthorState, BatchKey, DocKey, KeptLoss, Loaded, Rules, StoredBatch, Touch, touch};
-pub use mend::Mended;
 pub use write_set::{Change, Conflict, Entry, Quarantined, Return, Ticket, WriteSet};
