@@ -68,7 +68,7 @@ async fn a_connection_that_ends_while_it_is_let_in_has_left() {
     let admin = TokenSpec::admin(NodeId::new("admin").unwrap());
     let options =
         Options { tokens: vec![DeclaredToken { secret: ADMIN.to_owned(), spec: admin }], ..Options::default() };
-    let hub = Hub::new(store.clone(), options.settings.clone(), Arc::clone(&meters));
+    let hub = Hub::new(store.clone(), options.settings, Arc::clone(&meters));
     hub.create_space(&options.default_space).await.unwrap();
     let tokens = Tokens::open(store, &options.tokens).await.unwrap();
     let app = App::new(hub, tokens, options, meters, |_| Arc::new(porter));

@@ -134,7 +134,7 @@ mod tests {
         let elsewhere = Elsewhere::default();
         let (main, files) = (SpaceName::new("main").unwrap(), RoomName::new("files").unwrap());
         let say = |origin: &str, rooms: usize| {
-            let named = |n| (RoomName::new(&format!("r{n}")).unwrap(), 1);
+            let named = |n| (RoomName::new(format!("r{n}")).unwrap(), 1);
             let all = (1..rooms).map(named).chain([(files.clone(), 1)]).collect();
             let rooms = Counts::from([(main.clone(), all)]);
             elsewhere.hear(Said { origin: origin.to_owned(), rooms, hello: false });
