@@ -7,6 +7,7 @@
 //! refreshed, `outlet` and `members` deliver; `source` reads the log, `told` what other workers say, `presence`
 //! how many are where.
 
+mod delivery;
 mod envelope;
 mod join;
 mod members;
@@ -27,9 +28,10 @@ use crate::meters::Meters;
 use crate::options::RoomsOptions;
 use crate::redis::{Channel, Link};
 use crate::socket::Message;
+use delivery::{Args, Delivery};
 use envelope::SeqClock;
 use members::{Audience, Members};
-use outlet::{Args, Outlet, Parcel};
+use outlet::{Outlet, Slot};
 use presence::Elsewhere;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -124,7 +126,7 @@ impl Rooms {
         self.tell(event, place)
     }
 
-    fn tell(self: &Arc<Self>, event: Event, place: outlet::Room) -> u64 {
+    fn tell(self: &Arc<Self>, event: Event, place: Slot) -> u64 {
         let refreshed = self.refreshes.of(&event.name).to_vec();
         let cause = Cause { event: event.name.clone(), reason: event.reason, id: event.id.clone() };
         let (space, epoch) = (event.space.clone(), event.epoch.clone());
@@ -139,7 +141,7 @@ impl Rooms {
     }
 
     /// Gives an event its envelope and sends it on its ways.
-    fn hand_out(&self, event: Event, place: outlet::Room) -> u64 {
+    fn hand_out(&self, event: Event, place: Slot) -> u64 {
         let Event { space, name, scope, reason, id, data, epoch } = event;
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let seq = clock.next(clock::now());
@@ -152,7 +154,7 @@ impl Rooms {
         let rooms = scope.room().cloned().into_iter().collect();
         let to = Audience { space, rooms, except: Vec::new() };
         let message = Message::new(name.as_str(), Args::Told(envelope)).expect("an envelope is JSON");
-        place.put(Parcel { to, event: name, message: Arc::new(message) });
+        place.put(Delivery { to, event: name, message: Arc::new(message) });
         self.meters.room_events.increment(1);
         seq
     }

@@ -2,7 +2,7 @@
 //! takes anything again, and fetches what it shows once; one that takes nothing at all is cut off below
 //! (`limits.reader_stall`) and refreshes when it comes back.
 
-use super::outlet::{Args, Parcel};
+use super::delivery::{Args, Delivery};
 use crate::socket::{Line, Message, Unsent};
 use socketioxide::socket::Sid;
 use std::collections::HashMap;
@@ -45,12 +45,12 @@ impl Open<'_> {
         !self.0.is_empty() && self.0.contains_key(&line.sid)
     }
 
-    pub(super) fn note(&mut self, line: &Arc<Line>, parcel: &Parcel) {
+    pub(super) fn note(&mut self, line: &Arc<Line>, delivery: &Delivery) {
         let (_, missed) = self.0.entry(line.sid).or_insert_with(|| (Arc::clone(line), Vec::new()));
-        let kind = (parcel.event.clone(), parcel.to.rooms.first().cloned());
+        let kind = (delivery.event.clone(), delivery.to.rooms.first().cloned());
         missed.retain(|(noted, _)| *noted != kind);
         if missed.len() < KINDS_MAX {
-            missed.push((kind, Arc::clone(&parcel.message)));
+            missed.push((kind, Arc::clone(&delivery.message)));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What other workers and other programs have to tell, as it comes from Redis: checked, and passed on unchanged.
 
+use super::delivery::{Args, Delivery};
 use super::envelope::{Item, Reason, Scope};
 use super::members::Audience;
-use super::outlet::{Args, Parcel};
 use super::{Rooms, RoomsOptions};
 use crate::redis::{Emission, Refused};
 use crate::socket::Message;
@@ -93,7 +93,7 @@ impl Rooms {
         let to = Audience { space, rooms: scope.room().cloned().into_iter().collect(), except: Vec::new() };
         let args = Args::Told(Arc::from(notice.envelope.to_owned()));
         let message = Message::new(event.as_str(), args).map_err(|error| malformed(error.to_string()))?;
-        self.pass(Parcel { to, event, message: Arc::new(message) })
+        self.pass(Delivery { to, event, message: Arc::new(message) })
     }
 
     /// Passes on what an emitter of another back end asks for, to the default space.
@@ -116,12 +116,12 @@ impl Rooms {
         }
         let message = Message::new(event.as_str(), Args::Passed(args));
         let message = message.map_err(|error| Refused::new("emission_malformed", error.to_string()))?;
-        self.pass(Parcel { to, event, message: Arc::new(message) })
+        self.pass(Delivery { to, event, message: Arc::new(message) })
     }
 
-    fn pass(&self, parcel: Parcel) -> Result<(), Refused> {
+    fn pass(&self, delivery: Delivery) -> Result<(), Refused> {
         let full = || Refused::new("too_many_events", format!("too many wait for their delivery (`{}`)", super::QUEUE));
-        self.outlet.try_place().ok_or_else(full)?.put(parcel);
+        self.outlet.try_place().ok_or_else(full)?.put(delivery);
         self.meters.room_events_heard.increment(1);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::caller::Caller;
 use super::cord::Cord;
 use super::message::Message;
-use super::wire::Side;
+use super::wire::{Side, Unsent};
 use crate::error::ServerError;
 use crate::meters::Meters;
 use serde::Serialize;
@@ -38,15 +38,6 @@ pub struct Incoming<'a> {
     pub payload: &'a RawValue,
     /// Answers it; does nothing where the client asked for no answer.
     pub ack: AckSender,
-}
-
-/// Why a message was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsent {
-    /// The client takes what is sent too slowly (`live.queued_messages`).
-    Full,
-    /// The connection is closed.
-    Gone,
 }
 
 impl Line {

@@ -31,6 +31,7 @@ mod wire;
 pub use caller::Caller;
 pub use door::{Door, PATHS};
 pub(crate) use house::House;
-pub use line::{Incoming, Line, Unsent};
+pub use line::{Incoming, Line};
 pub use listener::Listener;
 pub use message::Message;
+pub use wire::Unsent;

@@ -2,7 +2,6 @@
 //! once, shared by all of them, and written by each in one piece between the frames of the library. Must never write into
 //! the middle of a frame, before the client heard that it is connected, or after a goodbye.
 
-use super::line::Unsent;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -41,6 +40,15 @@ pub(super) struct Wire<S> {
 pub(super) struct Side {
     most: usize,
     state: Mutex<State>,
+}
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsent {
+    /// The client takes what is sent too slowly (`live.queued_messages`).
+    Full,
+    /// The connection is closed.
+    Gone,
 }
 
 #[derive(Default)]
