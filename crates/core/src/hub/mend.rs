@@ -4,8 +4,7 @@
 
 use super::decide::Mended;
 use super::loaded::KeptLoss;
-use super::own::unknown_document;
-use super::progress::{Attempt, Progress};
+use super::progress::{Attempt, Progress, unknown_document};
 use crate::merge::Values;
 use crate::model::{
     Base, Body, Edit, Fields, Lsn, Mend, MendAct, Millis, NodeId, Receipt, Rejection, Seq, Stamp, Verdict, Version,

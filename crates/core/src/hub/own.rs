@@ -2,10 +2,10 @@
 
 use super::decide::Reply;
 use super::loaded::StoredBatch;
-use super::progress::{Attempt, Progress};
+use super::progress::{Attempt, Progress, unknown_document};
 use super::write_set::{Quarantined, edit_text};
 use crate::model::{
-    Author, Base, Claim, CollectionName, DocId, Edit, Lsn, Millis, NodeId, Op, Receipt, Rejection, Seq, Stamp, Verdict,
+    Author, Base, Claim, CollectionName, Edit, Lsn, Millis, NodeId, Op, Receipt, Rejection, Seq, Stamp, Verdict,
 };
 use crate::model::{OwnBatch, Poison, Step};
 
@@ -159,16 +159,6 @@ impl Progress {
             reason: rejection.reason,
             op,
         });
-    }
-}
-
-pub(super) fn unknown_document(collection: &CollectionName, id: &DocId) -> Rejection {
-    Rejection {
-        code: "unknown_document".into(),
-        reason: format!(
-            "document `{id}` does not exist in `{collection}` on the hub, so its fields cannot be updated; \
-             insert or replace it instead"
-        ),
     }
 }
 

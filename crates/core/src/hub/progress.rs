@@ -3,7 +3,9 @@
 use super::loaded::{BatchKey, DocKey, Loaded, Rules, StoredBatch};
 use super::write_set::{Change, Conflict, Entry, Quarantined, WriteSet};
 use crate::merge::{self, Merged, Party};
-use crate::model::{Author, Base, DocId, Edit, Lsn, Millis, NodeId, Rejection, Stamp, Strategy, Verdict, Version};
+use crate::model::{
+    Author, Base, CollectionName, DocId, Edit, Lsn, Millis, NodeId, Rejection, Stamp, Strategy, Verdict, Version,
+};
 
 /// Loaded state and write set, moving together.
 pub(super) struct Progress {
@@ -161,6 +163,17 @@ impl Progress {
         self.writes.entries.truncate(to.entries);
         self.writes.conflicts.truncate(to.conflicts);
         self.writes.quarantine.truncate(to.quarantine);
+    }
+}
+
+/// Why fields of a document cannot be set that is not there.
+pub(super) fn unknown_document(collection: &CollectionName, id: &DocId) -> Rejection {
+    Rejection {
+        code: "unknown_document".into(),
+        reason: format!(
+            "document `{id}` does not exist in `{collection}` on the hub, so its fields cannot be updated; \
+             insert or replace it instead"
+        ),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::spec::TokenSpec;
 use crate::error::{Denied, ServerError};
-use crate::options::RoomRule;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use syncline_core::model::{Claim, CollectionName, NodeId, RoomName, SpaceName};
@@ -112,11 +111,15 @@ impl Grant {
     ///
     /// # Errors
     /// [`ServerError::Forbidden`] naming the room.
-    pub fn check_room(&self, room: &RoomName, rule: &RoomRule) -> Result<(), ServerError> {
-        let told = &rule.collections;
+    pub fn check_room(
+        &self,
+        room: &RoomName,
+        granted: bool,
+        told: &BTreeSet<CollectionName>,
+    ) -> Result<(), ServerError> {
         match &self.0.rooms {
             Some(_) => self.check_named(room),
-            None if rule.granted && !self.0.admin => self.check_named(room),
+            None if granted && !self.0.admin => self.check_named(room),
             None if told.is_empty() || told.iter().any(|name| self.covers(name)) => Ok(()),
             None => {
                 let missing = format!("room `{room}` is told of collections that are not among its collections");

@@ -52,7 +52,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, uri: U
     };
     let options = app.rooms.options();
     let opens = |room: &RoomName, rule: &RoomRule| match &grant {
-        Some(grant) => grant.check_room(room, rule).is_ok(),
+        Some(grant) => grant.check_room(room, rule.granted, &rule.collections).is_ok(),
         None => !rule.granted,
     };
     let open = options.rooms.iter().filter(|(room, rule)| opens(room, rule));

@@ -89,7 +89,7 @@ impl Rooms {
     fn allowed(&self, line: &Line, room: &RoomName) -> Result<(), String> {
         let rule = &self.options.rooms[room];
         match &line.caller.grant {
-            Some(grant) => grant.check_room(room, rule).map_err(|error| error.to_string()),
+            Some(grant) => grant.check_room(room, rule.granted, &rule.collections).map_err(|error| error.to_string()),
             None if rule.granted => Err(format!("room `{room}` needs a token whose rooms name it")),
             None => Ok(()),
         }

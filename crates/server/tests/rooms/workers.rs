@@ -216,11 +216,8 @@ async fn another_program_publishes_in_the_format_of_workers() {
     assert_eq!(heard(&mut files).await, ("files:changed".to_owned(), envelope));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn forged_and_garbled_messages_are_refused_and_no_page_notices() {
-    let redis = Redis::start().await;
-    let hub = worker(&redis).await;
-    let mut files = page(&hub, "files").await;
+/// Messages that nobody who means well sends, with the channels that they come by.
+fn forgeries() -> Vec<(&'static str, Vec<u8>)> {
     let good = json!({ "reason": "updated", "seq": 1, "worker": 7, "scope": "room:files", "id": 4, "data": null });
     let with = |field: &str, value: Value| {
         let mut envelope = good.clone();
@@ -251,8 +248,18 @@ async fn forged_and_garbled_messages_are_refused_and_no_page_notices() {
     ] {
         forged.push(("syncline:rooms", text.into_bytes()));
     }
+    forged.extend(forged_emissions());
+    for channel in ["syncline:hints", "syncline:rooms", "socketio", "socket.io#/#"] {
+        forged.push((channel, vec![b'['; 1 << 20]));
+    }
+    forged.push(("syncline:presence", vec![b' '; 5 << 20]));
+    forged
+}
+
+/// Those in the formats of other back ends.
+fn forged_emissions() -> Vec<(&'static str, Vec<u8>)> {
     let emission = |event: &str, room: &str| json!({ "method": "emit", "event": event, "data": [1], "room": room });
-    forged.push(("socketio", emission("server:sync", "files").to_string().into_bytes()));
+    let mut forged = vec![("socketio", emission("server:sync", "files").to_string().into_bytes())];
     forged.push(("socketio", emission("x", "nowhere").to_string().into_bytes()));
     forged.push(("socketio", b"\x80\x04\x95\x20cposix\nsystem\n(S'touch /tmp/owned'\ntR.".to_vec()));
     let odd = Packed::Map(vec![(Packed::Nil, 1.into())]);
@@ -262,10 +269,15 @@ async fn forged_and_garbled_messages_are_refused_and_no_page_notices() {
     let parts = vec!["emitter".into(), packet, Packed::Map(vec![])];
     rmpv::encode::write_value(&mut bytes, &Packed::Array(parts)).unwrap();
     forged.push(("socket.io#/#files#", bytes));
-    for channel in ["syncline:hints", "syncline:rooms", "socketio", "socket.io#/#"] {
-        forged.push((channel, vec![b'['; 1 << 20]));
-    }
-    forged.push(("syncline:presence", vec![b' '; 5 << 20]));
+    forged
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_and_garbled_messages_are_refused_and_no_page_notices() {
+    let redis = Redis::start().await;
+    let hub = worker(&redis).await;
+    let mut files = page(&hub, "files").await;
+    let forged = forgeries();
     let refused = forged.len();
     for (channel, message) in forged {
         redis.publish(channel, &message).await;

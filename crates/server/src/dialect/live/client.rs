@@ -5,7 +5,6 @@ use super::circle::Circle;
 use super::due::Reading;
 use super::echoes::Echoes;
 use super::flight::Runway;
-use super::intake::refuse;
 use super::mail::{Mail, Mailbox};
 use super::past::Past;
 use super::places::Place;
@@ -159,9 +158,11 @@ impl Client {
         while let Some(one) = next {
             match one {
                 // Its rights are those of its own token: it cannot speak for the client any more.
-                Mail::Events(events) if !self.is_at(events.line.sid) => refuse(events, OVERTAKEN),
+                Mail::Events(events) if !self.is_at(events.line.sid) => {
+                    events.answer(Err(OVERTAKEN.to_owned()));
+                }
                 Mail::Events(events) => lists.push(events),
-                Mail::Here { line, collections, _room } => {
+                Mail::Here { line, collections, _share } => {
                     self.take_in(std::mem::take(&mut lists)).await;
                     self.come(line, collections).await;
                 }

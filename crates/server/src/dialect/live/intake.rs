@@ -13,7 +13,6 @@ use crate::clock;
 use crate::error::ServerError;
 use crate::events::SyncEvent;
 use crate::hub::Pushed;
-use serde_json::json;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,10 +86,10 @@ impl Client {
         // All of them came over the client's connection.
         let grant = lists.first().and_then(|_| self.line.as_ref()?.caller.grant.clone());
         let Some(grant) = grant else {
-            return lists.into_iter().for_each(|list| refuse(list, "Authentication token required"));
+            return lists.into_iter().for_each(|list| list.answer(Err("Authentication token required".to_owned())));
         };
         if let Err(error) = self.app.tokens.check_again(&grant) {
-            lists.into_iter().for_each(|list| answer(list, Err(error.to_string())));
+            lists.into_iter().for_each(|list| list.answer(Err(error.to_string())));
             return self.dismiss(&error);
         }
         let served = self.reading.as_ref().map_or(Lsn::ZERO, super::due::Reading::served);
@@ -100,7 +99,7 @@ impl Client {
                 match self.take(&list.text, &grant, &mut intake).await {
                     Ok(()) => {}
                     Err(Untaken::NoList(why)) => {
-                        answer(list, Err(why));
+                        list.answer(Err(why));
                         continue;
                     }
                     // Nothing may overtake what could not be committed.
@@ -116,7 +115,7 @@ impl Client {
             self.previous = None;
         }
         let outcome = outcome.map_err(|error| error.to_string());
-        good.into_iter().for_each(|list| answer(list, outcome.clone()));
+        good.into_iter().for_each(|list| list.answer(outcome.clone()));
         let Causes { told, untold } = intake.causes;
         told.iter().for_each(|cause| self.tell(cause));
         if untold > 0 {
@@ -338,18 +337,4 @@ fn set_aside(event: &mut LiveEvent, why: Rejection) {
 fn no_value() -> Rejection {
     let reason = "the application's storage takes only numbers and text that every reader of JSON can read";
     Rejection { code: "malformed_element".to_owned(), reason: reason.to_owned() }
-}
-
-pub(super) fn refuse(list: Events, why: &str) {
-    answer(list, Err(why.to_owned()));
-}
-
-/// The client's process ends when an answer is not an object.
-fn answer(list: Events, outcome: Result<(), String>) {
-    let said = match outcome {
-        Ok(()) => json!({ "success": true }),
-        Err(why) => json!({ "success": false, "error": why }),
-    };
-    // A client that cannot be answered sends the list again, and repeats are known.
-    let _ = list.line.answer(list.ack, &said);
 }

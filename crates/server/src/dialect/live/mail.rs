@@ -1,6 +1,7 @@
 //! What is handed to a client's task, and how much of it may wait.
 
 use crate::socket::Line;
+use serde_json::json;
 use socketioxide::extract::AckSender;
 use socketioxide::socket::Sid;
 use std::collections::BTreeSet;
@@ -16,7 +17,7 @@ pub(super) const COLLECTIONS_MAX: usize = 1_000;
 /// What a client's task is told.
 pub(super) enum Mail {
     /// `client:info`; a repeated one takes room.
-    Here { line: Arc<Line>, collections: BTreeSet<CollectionName>, _room: Option<Room> },
+    Here { line: Arc<Line>, collections: BTreeSet<CollectionName>, _share: Option<Share> },
     /// `client:sync`.
     Events(Events),
     /// The connection has ended.
@@ -30,11 +31,11 @@ pub(super) struct Events {
     pub line: Arc<Line>,
     pub text: Arc<str>,
     pub ack: AckSender,
-    pub _room: Room,
+    pub _share: Share,
 }
 
 /// What a list takes of the limits until it is answered.
-pub(super) struct Room {
+pub(super) struct Share {
     _place: OwnedSemaphorePermit,
     _bytes: Option<OwnedSemaphorePermit>,
 }
@@ -49,6 +50,18 @@ pub(super) struct Mailbox {
     bytes_max: usize,
 }
 
+impl Events {
+    /// Says what became of the list: done, or why not. The client's process ends when an answer is not an object.
+    pub(super) fn answer(self, outcome: Result<(), String>) {
+        let said = match outcome {
+            Ok(()) => json!({ "success": true }),
+            Err(why) => json!({ "success": false, "error": why }),
+        };
+        // A client that cannot be answered sends the list again, and repeats are known.
+        let _ = self.line.answer(self.ack, &said);
+    }
+}
+
 impl Mailbox {
     /// A mailbox for at most so many lists, which take their bytes from what all bodies may take: `bytes_max`.
     pub(super) fn open(lists: usize, bytes: Arc<Semaphore>, bytes_max: usize) -> (Mailbox, UnboundedReceiver<Mail>) {
@@ -60,14 +73,14 @@ impl Mailbox {
         self.sender.send(mail)
     }
 
-    /// Room for a message; `None`: as many of this client wait already (`live.queued_messages`), or bodies take too much
+    /// What a message takes; `None`: as many of this client wait already (`live.queued_messages`), or bodies take too much
     /// memory (`limits.inflight_body_bytes`). One that is larger than that goes alone: refused, it would come again.
-    pub(super) fn room_for(&self, bytes: usize) -> Option<Room> {
+    pub(super) fn share_of(&self, bytes: usize) -> Option<Share> {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let bytes = match u32::try_from(bytes.min(self.bytes_max)).ok()? {
             0 => None,
             bytes => Some(Arc::clone(&self.bytes).try_acquire_many_owned(bytes).ok()?),
         };
-        Some(Room { _place: place, _bytes: bytes })
+        Some(Share { _place: place, _bytes: bytes })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Live;
 use super::client::Client;
-use super::mail::{COLLECTIONS_MAX, Events, Mail, Mailbox, Room};
+use super::mail::{COLLECTIONS_MAX, Events, Mail, Mailbox, Share};
 use crate::hub::Space;
 use crate::socket::{Incoming, Line, Listener};
 use serde::Deserialize;
@@ -65,8 +65,8 @@ impl Live {
         let (Ok(info), Some(client)) = (info, client) else {
             return tell(line, "client:info needs a `clientId`: text of 1 to 120 visible ASCII characters");
         };
-        let room = match self.room_at_seat(line, &client, payload.len()) {
-            Ok(room) => room,
+        let share = match self.share_at_seat(line, &client, payload.len()) {
+            Ok(share) => share,
             Err(why) => return tell(line, why),
         };
         let listed = info.collections.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -78,7 +78,7 @@ impl Live {
             }
         }
         let Some(mailbox) =
-            self.send(&line.caller.space, &client, Mail::Here { line: Arc::clone(line), collections, _room: room })
+            self.send(&line.caller.space, &client, Mail::Here { line: Arc::clone(line), collections, _share: share })
         else {
             return;
         };
@@ -86,23 +86,23 @@ impl Live {
     }
 
     /// A connection is one client's, and repeats of what it said first wait like its lists.
-    fn room_at_seat(&self, line: &Line, client: &NodeId, bytes: usize) -> Result<Option<Room>, &'static str> {
+    fn share_at_seat(&self, line: &Line, client: &NodeId, bytes: usize) -> Result<Option<Share>, &'static str> {
         match self.seats().get(&line.sid) {
             None => Ok(None),
             Some(seat) if seat.client != *client => {
                 Err("this connection is another client's; open one for each `clientId`")
             }
-            Some(seat) => seat.mailbox.room_for(bytes).map(Some).ok_or("the hub is busy; send client:info again later"),
+            Some(seat) => seat.mailbox.share_of(bytes).map(Some).ok_or("the hub is busy; send client:info again later"),
         }
     }
 
     fn sync(&self, line: &Arc<Line>, payload: &str, ack: AckSender) {
         let seat = self.seats().get(&line.sid).cloned();
         let Some(Seat { client, mailbox }) = seat else { return refuse(line, ack, "Client not registered") };
-        let Some(room) = mailbox.room_for(payload.len()) else {
+        let Some(share) = mailbox.share_of(payload.len()) else {
             return refuse(line, ack, "the hub is busy; send it again later");
         };
-        let events = Events { line: Arc::clone(line), text: payload.into(), ack, _room: room };
+        let events = Events { line: Arc::clone(line), text: payload.into(), ack, _share: share };
         self.send(&line.caller.space, &client, Mail::Events(events));
     }
 
