@@ -50,6 +50,10 @@ pub enum Command {
     Conflicts(cmd::kept::conflicts::Args),
     /// Show the ops that the hub could not apply, and why
     Quarantine(cmd::kept::quarantine::Args),
+    /// Copy a hub's data while it runs
+    Backup(cmd::operate::backup::Args),
+    /// Bring a backup back
+    Restore(cmd::operate::restore::Args),
     /// Use an embedded database from the shell
     Db(cmd::db::Args),
     /// Show the effective configuration and where each value came from

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod exchange;
 pub mod kept;
 pub mod node;
+pub mod operate;
 pub mod serve;
 pub mod status;
 pub mod token;

@@ -17,7 +17,9 @@ pub use rows::{
     Scan, Scanned, Trim, Trimmed,
 };
 
-pub use sqlite::{Options as SqliteOptions, SqliteStore};
+pub use sqlite::{
+    Copied, Manifest, Options as SqliteOptions, SavedFile, SavedSpace, Schemas, SqliteStore, backup, restore,
+};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -270,6 +272,14 @@ pub enum StoreError {
         /// The engine's own error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A backup that cannot be made there, or be used.
+    #[error("{place}: {reason}")]
+    Backup {
+        /// The directory or file.
+        place: String,
+        /// What is in the way, and what to do.
+        reason: String,
+    },
     /// The store is shut down.
     #[error("the store is closed")]
     Closed,
@@ -283,6 +293,7 @@ impl StoreError {
             StoreError::UnknownSpace(_)
             | StoreError::NewerSchema { .. }
             | StoreError::InUse(_)
+            | StoreError::Backup { .. }
             | StoreError::CodeTaken { .. } => Kind::Reject,
             StoreError::BehindHorizon { .. } => Kind::Resync,
             StoreError::Poisoned { .. }
@@ -309,6 +320,7 @@ impl StoreError {
             StoreError::Gone { .. } => "data_gone",
             StoreError::NewerSchema { .. }
             | StoreError::InUse(_)
+            | StoreError::Backup { .. }
             | StoreError::Poisoned { .. }
             | StoreError::SlowReader { .. }
             | StoreError::Engine { .. }

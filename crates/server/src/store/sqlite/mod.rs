@@ -1,6 +1,8 @@
 //! The embedded store: a directory with one SQLite file per space and one for the hub itself. One
 //! writer per space, readers beside it, and a lock on the directory so that two hubs never share it.
 
+mod backup;
+mod building;
 mod checkpoint;
 mod clients;
 mod columns;
@@ -11,11 +13,13 @@ mod known;
 mod list;
 mod load;
 mod lock;
+mod manifest;
 mod open;
 mod packets;
 mod reader;
 mod register;
 mod registry;
+mod restore;
 mod scan;
 mod schema;
 mod space;
@@ -25,6 +29,10 @@ mod tests;
 mod trim;
 mod write;
 mod writer;
+
+pub use backup::{Copied, backup};
+pub use manifest::{Manifest, SavedFile, SavedSpace, Schemas};
+pub use restore::restore;
 
 use super::feed::Feed;
 use super::{

@@ -125,7 +125,7 @@ fn newest(path: &Path, steps: &[&str], cache_bytes: u64) -> Result<Connection, S
     );
     conn.busy_timeout(BUSY_TIMEOUT).map_err(StoreError::engine(action))?;
     let version = version_of(&conn)?;
-    let known = i64::try_from(steps.len()).expect("few steps");
+    let known = newest_version(steps);
     if version > known {
         return Err(StoreError::NewerSchema { place: path.display().to_string(), found: version, known });
     }
@@ -133,6 +133,11 @@ fn newest(path: &Path, steps: &[&str], cache_bytes: u64) -> Result<Connection, S
     conn.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
     migrate(&conn, steps, version)?;
     Ok(conn)
+}
+
+/// The schema after these steps.
+pub(super) fn newest_version(steps: &[&str]) -> i64 {
+    i64::try_from(steps.len()).expect("few steps")
 }
 
 /// Opens a file for reading only. Errors name the file.
@@ -149,7 +154,8 @@ fn reading(path: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
-fn version_of(conn: &Connection) -> Result<i64, StoreError> {
+/// The schema of a file.
+pub(super) fn version_of(conn: &Connection) -> Result<i64, StoreError> {
     let read = conn.query_row("PRAGMA user_version", [], |row| row.get(0));
     read.map_err(StoreError::engine("reading the schema version"))
 }

@@ -1,0 +1,48 @@
+//! A long copy of files on a thread that may block, with its progress, and what a backup holds in words.
+
+use crate::error::CliError;
+use crate::output::{Output, Table};
+use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use syncline_server::store::{Copied, Manifest, StoreError};
+
+/// Runs `work` and shows how far it is: a bar at a terminal, a line for each file elsewhere.
+///
+/// # Errors
+/// Those of `work`.
+pub async fn copy(
+    output: Output,
+    work: impl FnOnce(&mut dyn FnMut(Copied<'_>)) -> Result<Manifest, StoreError> + Send + 'static,
+) -> Result<Manifest, CliError> {
+    let target = if output.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+    let bar = ProgressBar::with_draw_target(None, target);
+    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg}").expect("it is well formed");
+    bar.set_style(style);
+    let copied = tokio::task::spawn_blocking(move || {
+        let done = work(&mut |copied: Copied<'_>| {
+            bar.set_length(copied.of);
+            bar.set_position(copied.bytes);
+            bar.set_message(copied.file.to_owned());
+            if bar.is_hidden() && copied.bytes == copied.of {
+                output.remark(&format!("{}  {}", copied.file, HumanBytes(copied.of)));
+            }
+        });
+        bar.finish_and_clear();
+        done
+    });
+    Ok(copied.await.map_err(|error| CliError::Runtime(error.into()))??)
+}
+
+/// What a backup holds.
+pub fn describe(manifest: &Manifest, output: Output) -> String {
+    let mut table = Table::new(["SPACE", "HEAD", "HORIZON", "SIZE", "EPOCH"]);
+    for saved in &manifest.spaces {
+        table.row([
+            saved.space.to_string(),
+            saved.lsn.to_string(),
+            saved.horizon.to_string(),
+            HumanBytes(saved.file.bytes).to_string(),
+            saved.epoch.to_string(),
+        ]);
+    }
+    table.render(output)
+}

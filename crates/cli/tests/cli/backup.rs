@@ -1,0 +1,124 @@
+//! Backups from the shell: what is refused, and in which words. That nothing gets lost is shown under faults.
+
+use super::shell::{Hub, Shell};
+use serde_json::Value;
+use std::fs;
+
+/// A hub that was stopped, with one document in its default space, and a backup of it.
+fn backed_up() -> Shell {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1"}"#]);
+    shell.json(&["db", "sync", "a.db", "--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"]);
+    shell.ok(&["backup", "saved"]);
+    hub.stop("-TERM");
+    shell
+}
+
+fn manifest(shell: &Shell) -> Value {
+    serde_json::from_slice(&fs::read(shell.path("saved/manifest.json")).unwrap()).unwrap()
+}
+
+fn refused(shell: &Shell) -> String {
+    let said = shell.fails(1, &["restore", "saved", "--data", "new"]);
+    assert!(!shell.path("new").exists(), "nothing bears the name: {said}");
+    said
+}
+
+#[test]
+fn a_backup_says_what_it_holds_and_comes_back_with_its_tokens_under_a_new_epoch() {
+    let shell = backed_up();
+    let manifest = manifest(&shell);
+    let before = shell.json(&["status"]);
+    assert_eq!((&manifest["spaces"][0]["epoch"], &manifest["spaces"][0]["lsn"]), (&before[0]["epoch"], &1.into()));
+    assert_eq!(manifest["spaces"][0]["bytes"], fs::metadata(shell.path("saved/spaces/main.db")).unwrap().len());
+    assert!(!shell.path("saved.part").exists());
+
+    let said = shell.ok(&["restore", "saved", "--data", "new"]);
+    assert!(said.contains("syncline serve --data new") && said.contains("main"), "{said}");
+    let after = shell.json(&["status", "--data", "new"]);
+    assert_ne!(after[0]["epoch"], before[0]["epoch"]);
+    assert_eq!((&after[0]["head"], &after[0]["horizon"]), (&before[0]["head"], &before[0]["horizon"]));
+    let names = |data: &str| shell.json(&["token", "list", "--data", data]);
+    assert_eq!(names("new"), names("syncline-data"));
+}
+
+#[test]
+fn neither_a_backup_nor_a_restoration_overwrites_anything() {
+    let shell = backed_up();
+    let before = fs::read(shell.path("saved/manifest.json")).unwrap();
+    let said = shell.fails(1, &["backup", "saved"]);
+    assert!(said.contains("nothing is overwritten"), "{said}");
+    assert_eq!(fs::read(shell.path("saved/manifest.json")).unwrap(), before);
+    let said = shell.fails(1, &["restore", "saved"]);
+    assert!(said.contains("syncline-data") && said.contains("nothing is overwritten"), "{said}");
+
+    fs::create_dir(shell.path("mine.part")).unwrap();
+    shell.write("mine.part/thesis", "of a person");
+    let said = shell.fails(1, &["backup", "mine"]);
+    assert!(said.contains("`.part`"), "{said}");
+    assert!(shell.path("mine.part/thesis").exists());
+
+    fs::create_dir(shell.path("empty")).unwrap();
+    shell.ok(&["backup", "empty/"]);
+    assert!(shell.fails(1, &["backup", "other", "--data", "nowhere"]).contains("no hub data in nowhere"));
+}
+
+#[test]
+fn a_cut_or_changed_backup_is_refused_by_the_file() {
+    let shell = backed_up();
+    let (space, good) = (shell.path("saved/spaces/main.db"), fs::read(shell.path("saved/spaces/main.db")).unwrap());
+    fs::write(&space, &good[..good.len() - 1]).unwrap();
+    let said = refused(&shell);
+    assert!(said.contains("main.db") && said.contains("cut"), "{said}");
+
+    let mut bad = good.clone();
+    *bad.last_mut().unwrap() ^= 1;
+    fs::write(&space, bad).unwrap();
+    let said = refused(&shell);
+    assert!(said.contains("main.db") && said.contains("SHA-256"), "{said}");
+
+    fs::remove_file(&space).unwrap();
+    assert!(refused(&shell).contains("main.db"));
+
+    fs::write(&space, good).unwrap();
+    let text = fs::read_to_string(shell.path("saved/manifest.json")).unwrap();
+    shell.write("saved/manifest.json", &text.replace("\"lsn\": 1", "\"lsn\": 2"));
+    assert!(refused(&shell).contains("stands elsewhere"));
+    shell.write("saved/manifest.json", &text[..text.len() / 2]);
+    assert!(refused(&shell).contains("cut or changed"));
+    fs::remove_file(shell.path("saved/manifest.json")).unwrap();
+    assert!(refused(&shell).contains("interrupted"));
+
+    shell.write("saved/manifest.json", &text);
+    shell.ok(&["restore", "saved", "--data", "new"]);
+}
+
+#[test]
+fn a_backup_of_a_newer_program_is_refused() {
+    let shell = backed_up();
+    let good = manifest(&shell);
+    for (key, value) in [("format", 99.into()), ("schemas", serde_json::json!({ "hub": 1, "space": 99 }))] {
+        let mut newer = good.clone();
+        newer[key] = value;
+        shell.write("saved/manifest.json", &newer.to_string());
+        let said = refused(&shell);
+        assert!(said.contains("schema 99") && said.contains("use a newer syncline"), "{said}");
+    }
+}
+
+#[test]
+fn an_interrupted_backup_has_no_manifest_and_the_next_one_clears_it_away() {
+    let shell = backed_up();
+    // What a kill at the last moment leaves: everything but the manifest and the name.
+    fs::create_dir_all(shell.path("later.part/spaces")).unwrap();
+    shell.write("later.part/lock", "");
+    fs::copy(shell.path("saved/hub.db"), shell.path("later.part/hub.db")).unwrap();
+    shell.write("later.part/spaces/gone.db", "half a file");
+
+    let said = shell.fails(1, &["restore", "later.part", "--data", "new"]);
+    assert!(said.contains("interrupted"), "{said}");
+    shell.ok(&["backup", "later"]);
+    assert!(!shell.path("later.part").exists() && !shell.path("later/spaces/gone.db").exists());
+    shell.ok(&["restore", "later", "--data", "new"]);
+}
