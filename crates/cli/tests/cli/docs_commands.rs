@@ -25,6 +25,11 @@ fn commands_of_docs_conflicts_work() {
 }
 
 #[test]
+fn commands_of_docs_operations_work() {
+    run("docs/operations.md");
+}
+
+#[test]
 fn commands_of_docs_packets_work() {
     run("docs/packets.md");
 }
