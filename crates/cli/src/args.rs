@@ -50,6 +50,8 @@ pub enum Command {
     Conflicts(cmd::kept::conflicts::Args),
     /// Show the ops that the hub could not apply, and why
     Quarantine(cmd::kept::quarantine::Args),
+    /// Look for what is wrong with a hub, and say what to do
+    Doctor(cmd::operate::doctor::Args),
     /// Copy a hub's data while it runs
     Backup(cmd::operate::backup::Args),
     /// Bring a backup back

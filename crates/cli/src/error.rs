@@ -208,6 +208,12 @@ pub enum CliError {
         /// Their names.
         spaces: String,
     },
+    /// A hub with which something is wrong.
+    #[error("{faults} of the things looked at are wrong; what was shown says what to do")]
+    Unwell {
+        /// How many.
+        faults: usize,
+    },
     /// No directory for a while.
     #[error("cannot make a temporary directory: {0}")]
     Scratch(io::Error),

@@ -66,12 +66,20 @@ impl AdminArgs {
         AdminArgs { config, hub: HubArgs { hub, token } }
     }
 
+    /// The configuration with the flags on top.
+    ///
+    /// # Errors
+    /// The configuration is wrong.
+    pub fn load(&self) -> Result<Config, CliError> {
+        self.config.load_with(self.hub.flags())
+    }
+
     /// Finds the way in, and the default space.
     ///
     /// # Errors
     /// The configuration is wrong, or there is no way in.
     pub async fn open(&self) -> Result<(Admin, SpaceName), CliError> {
-        let config = self.config.load_with(self.hub.flags())?;
+        let config = self.load()?;
         Ok((Admin::open(&config).await?, default_space(&config)?))
     }
 

@@ -147,6 +147,17 @@ impl Admin {
         }
     }
 
+    /// What is in the way of a running hub by its own account; of one that does not run, nothing is.
+    ///
+    /// # Errors
+    /// The hub cannot be reached.
+    pub async fn ready(&self) -> Result<Vec<String>, CliError> {
+        match self {
+            Admin::Local(_) => Ok(Vec::new()),
+            Admin::Remote(hub) => hub.ready().await,
+        }
+    }
+
     /// Where a space stands.
     ///
     /// # Errors

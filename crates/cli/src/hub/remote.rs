@@ -78,6 +78,19 @@ impl RemoteHub {
         })
     }
 
+    /// What is in the hub's way by its own account, in words: of all spaces, or of some; empty: nothing.
+    pub(super) async fn ready(&self) -> Result<Vec<String>, CliError> {
+        let mut url = self.base.clone();
+        url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(["health", "ready"]);
+        let request = self.client.get(url).bearer_auth(&self.token);
+        let reply = request.send().await.map_err(|source| unreachable(&self.shown, source))?;
+        let text = reply.text().await.map_err(|source| unreachable(&self.shown, source))?;
+        let said: ReadyAnswer = serde_json::from_str(&text)
+            .map_err(|error| CliError::StrangeReply { url: self.shown.clone(), reason: error.to_string() })?;
+        let spaces = said.spaces.into_iter().map(|(space, reason)| format!("space `{space}`: {reason}"));
+        Ok(said.error.into_iter().chain(spaces).collect())
+    }
+
     async fn status(&self) -> Result<StatusAnswer, CliError> {
         self.call(Method::GET, &["status"], &[], None::<&()>).await
     }
@@ -148,6 +161,13 @@ impl RemoteHub {
 #[derive(Deserialize)]
 struct TokensAnswer {
     tokens: Vec<TokenView>,
+}
+
+#[derive(Deserialize)]
+struct ReadyAnswer {
+    error: Option<String>,
+    #[serde(default)]
+    spaces: BTreeMap<SpaceName, String>,
 }
 
 #[derive(Deserialize)]

@@ -7,6 +7,7 @@ mod config;
 mod db;
 mod demo;
 mod docs_commands;
+mod doctor;
 mod kept;
 mod nodes;
 mod serve;

@@ -18,7 +18,8 @@ pub use rows::{
 };
 
 pub use sqlite::{
-    Copied, Manifest, Options as SqliteOptions, SavedFile, SavedSpace, Schemas, SqliteStore, backup, restore,
+    Copied, Examined, Manifest, Options as SqliteOptions, SavedFile, SavedSpace, Schemas, SqliteStore, backup, examine,
+    restore,
 };
 
 use bytes::Bytes;

@@ -1,5 +1,6 @@
-//! What keeps a hub's data safe: backups of it, and what comes back from them.
+//! What keeps a hub well: a look at all that may go wrong, backups of its data, and what comes back from them.
 
 pub mod backup;
 mod copying;
+pub mod doctor;
 pub mod restore;

@@ -6,6 +6,7 @@ mod building;
 mod checkpoint;
 mod clients;
 mod columns;
+mod examine;
 mod exchange;
 mod health;
 mod home;
@@ -31,6 +32,7 @@ mod write;
 mod writer;
 
 pub use backup::{Copied, backup};
+pub use examine::{Examined, examine};
 pub use manifest::{Manifest, SavedFile, SavedSpace, Schemas};
 pub use restore::restore;
 

@@ -1,0 +1,113 @@
+//! `syncline doctor`: looks at the configuration, the files, the disk, the clock, the hub and its readers, and says of each
+//! what is wrong and what to do. Mends nothing itself. [`finding`] is what a look finds, [`files`] and [`readers`] look.
+
+mod files;
+mod finding;
+mod readers;
+
+use crate::config::{Config, Origin};
+use crate::error::CliError;
+use crate::groups::AdminArgs;
+use crate::hub::{Admin, declared_tokens, options};
+use crate::output::{Output, Style};
+use finding::{Finding, Level};
+use serde_json::json;
+
+/// Arguments of `syncline doctor`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Looks at the files of the data directory unless --hub names a hub elsewhere, and at the running hub where it has
+a token for it. Reads every page of the files: a minute for some gigabytes.
+
+Exit codes: 0 nothing is wrong (there may be something to look at), 1 something is wrong.
+
+Examples:
+  syncline doctor
+  syncline doctor --data /var/lib/syncline --json
+  syncline doctor --hub http://127.0.0.1:7460 --token TOKEN"
+)]
+pub struct Args {
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+/// Looks at everything, and fails when something is wrong.
+///
+/// # Errors
+/// Something is wrong, after all of it was shown.
+pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
+    let findings = match args.admin.load() {
+        Ok(config) => look(&config).await,
+        Err(error) => vec![Finding::failed("configuration", &error)],
+    };
+    let faults = findings.iter().filter(|finding| finding.level == Level::Wrong).count();
+    let answer = json!({ "well": faults == 0, "findings": findings });
+    output
+        .result(&answer, || findings.iter().map(|finding| describe(finding, output)).collect::<Vec<_>>().join("\n"))?;
+    if faults == 0 { Ok(()) } else { Err(CliError::Unwell { faults }) }
+}
+
+async fn look(config: &Config) -> Vec<Finding> {
+    let mut findings = configuration(config);
+    let files = config.text("hub").is_none();
+    if files {
+        let (data, drift_ms) = (config.data_dir(), config.number("limits.clock_drift_ms"));
+        match tokio::task::spawn_blocking(move || files::look(&data, drift_ms)).await {
+            Ok(found) => findings.extend(found),
+            Err(error) => findings.push(Finding::failed("store", &CliError::Runtime(error.into()))),
+        }
+    }
+    match Admin::open(config).await {
+        Ok(admin) => {
+            findings.extend(readers::look(&admin, config).await);
+            if let Err(error) = admin.close().await {
+                findings.push(Finding::failed("store", &error));
+            }
+        }
+        // The files have said so.
+        Err(CliError::NoHubData { .. } | CliError::Store(_)) if files => {}
+        Err(CliError::HubRuns { .. }) => findings.push(Finding::look(
+            "hub",
+            "a hub runs on this data, and nobody asked it how it is".into(),
+            "add --token ADMIN_TOKEN, so that it can be asked".into(),
+        )),
+        Err(error) => findings.push(Finding::failed("hub", &error)),
+    }
+    findings
+}
+
+fn configuration(config: &Config) -> Vec<Finding> {
+    const CHECK: &str = "configuration";
+    let mut findings = Vec::new();
+    if let Err(error) = options(config).and_then(|_| declared_tokens(config)) {
+        findings.push(Finding::failed(CHECK, &error));
+    }
+    for name in &config.strange_variables {
+        let next = "check its spelling: `syncline config --json` lists the variables that set something".into();
+        findings.push(Finding::look(CHECK, format!("the variable {name} sets nothing"), next));
+    }
+    let listen = config.text("listen").unwrap_or_default();
+    let near = ["127.", "localhost:", "[::1]:", "unix:"].iter().any(|start| listen.starts_with(start));
+    if !near && config.text("tls.cert").is_none() {
+        findings.push(Finding::look(
+            CHECK,
+            format!("the hub listens on {listen} without TLS: tokens can be read on the way"),
+            "set tls.cert and tls.key, or let only a proxy with TLS reach that address".into(),
+        ));
+    }
+    if findings.is_empty() {
+        let from = config.file.as_ref().map_or_else(|| Origin::Default.to_string(), |file| file.display().to_string());
+        findings.push(Finding::fine(CHECK, format!("it is read ({from})")));
+    }
+    findings
+}
+
+fn describe(finding: &Finding, output: Output) -> String {
+    let (style, word) = match finding.level {
+        Level::Fine => (Style::Good, "fine "),
+        Level::Look => (Style::Attention, "look "),
+        Level::Wrong => (Style::Bad, "WRONG"),
+    };
+    let next = finding.next.as_ref().map(|next| format!("\n       next: {next}")).unwrap_or_default();
+    format!("{}  {}: {}{next}", output.paint(style, word), finding.check, finding.says)
+}
