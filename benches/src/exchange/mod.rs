@@ -16,7 +16,7 @@ use std::error::Error;
 use std::time::Instant;
 
 /// Rows of one round that are applied twice: as new ones, and changed.
-const APPLIED: u64 = 20_000;
+const APPLIED: u64 = 60_000;
 /// Nodes that are registered while single writes are timed.
 const REGISTERED: [usize; 3] = [1, 100, 10_000];
 /// Writes to each hub in one round.

@@ -108,6 +108,8 @@ fn idle(peers: &Peers, rounds: usize) -> Met {
                 if crowd.leave().broken > 0 {
                     return Err("idle connections were cut".into());
                 }
+                // Until the server has noticed that they are gone, their memory is not there for the next.
+                std::thread::sleep(Duration::from_secs(3));
             }
             // From one full house to the next: what the first thousand made the server set aside
             // for good is not theirs.

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const MISSES: u8 = 2;
 /// Between two messages to a client that does not echo: often enough to be at once for people, and seldom enough
 /// that changes which come together go together.
-const STEADY_GAP: Duration = Duration::from_millis(25);
+const STEADY_GAP: Duration = Duration::from_millis(10);
 /// The size of message that these times are for.
 const AT_ONCE_BYTES: usize = 64 << 10;
 /// How long a document counts as on its way to a client that does not say when it has arrived.
