@@ -56,6 +56,8 @@ pub enum Command {
     Backup(cmd::operate::backup::Args),
     /// Bring a backup back
     Restore(cmd::operate::restore::Args),
+    /// Hold an embedded database against its hub, and mend it
+    Verify(cmd::verify::Args),
     /// Use an embedded database from the shell
     Db(cmd::db::Args),
     /// Show the effective configuration and where each value came from

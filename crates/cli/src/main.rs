@@ -56,6 +56,7 @@ async fn run(command: &Command, output: Output) -> Result<(), CliError> {
         Command::Doctor(args) => cmd::operate::doctor::run(args, output).await,
         Command::Backup(args) => cmd::operate::backup::run(args, output).await,
         Command::Restore(args) => cmd::operate::restore::run(args, output).await,
+        Command::Verify(args) => cmd::verify::run(args, output).await,
         Command::Db(args) => cmd::db::run(args, output).await,
         Command::Config(args) => cmd::config::run(args, output),
         Command::Completions(args) => cmd::completions::run(args, Cli::command(), output),

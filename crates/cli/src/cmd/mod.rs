@@ -12,3 +12,4 @@ pub mod operate;
 pub mod serve;
 pub mod status;
 pub mod token;
+pub mod verify;

@@ -12,3 +12,4 @@ mod kept;
 mod nodes;
 mod serve;
 mod shell;
+mod verify;

@@ -11,6 +11,7 @@ mod push;
 mod retry;
 mod snapshot;
 mod unsynced;
+mod versions;
 
 pub(crate) use absorb::UNTIMED;
 pub(crate) use packet::{Ends, Order, Sent};

@@ -13,6 +13,8 @@ mod sync;
 mod transfer;
 mod watch;
 
+pub use sync::LinkArgs;
+
 use crate::error::CliError;
 use crate::output::Output;
 use std::path::{Path, PathBuf};

@@ -13,9 +13,15 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use syncline::Database;
-use syncline::sync::{DatabaseSync, ExchangeOptions, LogLevel, LoggingOptions, Protocol, SyncEvent, SyncOptions};
+use syncline::sync::{
+    DatabaseSync, ExchangeOptions, HttpApiClient, LogLevel, LoggingOptions, Protocol, SyncEvent, SyncOptions,
+};
 use syncline_core::model::{CollectionName, DocId};
+
+/// A hub that says nothing for so long is not waited for.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Arguments of `db sync`.
 #[derive(Debug, clap::Args)]
@@ -90,6 +96,33 @@ impl LinkArgs {
     /// No hub, token or collection is named.
     pub fn connect(&self, database: &Database, auto: bool, also: Option<&str>) -> Result<DatabaseSync, CliError> {
         let config = self.config.load_with(self.hub.flags())?;
+        let collections = self.collections_of(database, also)?;
+        let protocol = match self.protocol {
+            Some(Way::Lsn) => Protocol::Lsn,
+            Some(Way::Exchange) => Protocol::Exchange,
+            None => database.protocol(&collections)?.unwrap_or_default(),
+        };
+        let options = options(&config, collections, auto)?;
+        Ok(database.sync(SyncOptions { protocol, exchange: self.packets.options(), ..options })?)
+    }
+
+    /// The hub to ask by hand what it shows to the token, and the collections.
+    ///
+    /// # Errors
+    /// As [`LinkArgs::connect`]; the database goes by packets, which have no LSNs to compare at.
+    pub fn reading(&self, database: &Database) -> Result<(HttpApiClient, Vec<String>), CliError> {
+        let config = self.config.load_with(self.hub.flags())?;
+        let collections = self.collections_of(database, None)?;
+        if database.protocol(&collections)? == Some(Protocol::Exchange) {
+            let reason = "the database goes by packets, which say nothing of versions; `syncline node set CODE --attribute \
+                          again=1` has it filled anew";
+            return Err(CliError::Usage(reason.into()));
+        }
+        let (url, token) = way(&config)?;
+        Ok((HttpApiClient::new(url, token, READ_TIMEOUT)?, collections))
+    }
+
+    fn collections_of(&self, database: &Database, also: Option<&str>) -> Result<Vec<String>, CliError> {
         let mut collections = self.collections.clone();
         collections.extend(also.filter(|also| !self.collections.iter().any(|name| name == also)).map(str::to_owned));
         if collections.is_empty() {
@@ -100,21 +133,12 @@ impl LinkArgs {
                 "the database holds no collection yet; say which to sync: --collections a,b".into(),
             ));
         }
-        let protocol = match self.protocol {
-            Some(Way::Lsn) => Protocol::Lsn,
-            Some(Way::Exchange) => Protocol::Exchange,
-            None => database.protocol(&collections)?.unwrap_or_default(),
-        };
-        let options = options(&config, collections, auto)?;
-        Ok(database.sync(SyncOptions { protocol, exchange: self.packets.options(), ..options })?)
+        Ok(collections)
     }
 }
 
 fn options(config: &Config, collections: Vec<String>, auto: bool) -> Result<SyncOptions, CliError> {
-    let url = config
-        .text("hub")
-        .ok_or_else(|| CliError::Usage("no hub is named; add --hub http://HOST:7460, or set SYNCLINE_HUB".into()))?;
-    let token = config.text("token").ok_or_else(|| CliError::NoToken { url: url.to_owned() })?;
+    let (url, token) = way(config)?;
     Ok(SyncOptions {
         collections,
         auto_sync: auto,
@@ -125,6 +149,15 @@ fn options(config: &Config, collections: Vec<String>, auto: bool) -> Result<Sync
         logging: LoggingOptions { enabled: false, level: LogLevel::Error },
         ..SyncOptions::new(url, token)
     })
+}
+
+/// The hub's URL and the token for it.
+fn way(config: &Config) -> Result<(&str, &str), CliError> {
+    let url = config
+        .text("hub")
+        .ok_or_else(|| CliError::Usage("no hub is named; add --hub http://HOST:7460, or set SYNCLINE_HUB".into()))?;
+    let token = config.text("token").ok_or_else(|| CliError::NoToken { url: url.to_owned() })?;
+    Ok((url, token))
 }
 
 /// What a round did.

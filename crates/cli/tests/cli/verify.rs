@@ -1,0 +1,116 @@
+//! `syncline verify` names what differs from the hub and loads it anew. The difference is one that only an operator can make:
+//! a data directory that was copied back by hand, with its epoch, so that nobody notices that the history is another one.
+
+use super::shell::{Hub, SYNCLINE, Shell};
+use serde_json::{Value, json};
+use std::process::{Command, Stdio};
+
+const TOKEN: &str = "correct-horse-battery-staple";
+
+fn start(shell: &Shell) -> Hub {
+    Hub::start_with(shell, &[("SYNCLINE_ADMIN_TOKEN", TOKEN)], &[])
+}
+
+fn link<'a>(hub: &'a Hub, command: &[&'a str]) -> Vec<&'a str> {
+    [command, &["--hub", &hub.url, "--token", TOKEN, "--collections", "notes"]].concat()
+}
+
+fn sync(shell: &Shell, hub: &Hub, file: &str) {
+    for _ in 0..2 {
+        shell.json(&link(hub, &["db", "sync", file]));
+    }
+}
+
+fn copy(shell: &Shell, from: &str, to: &str) {
+    let [from, to] = [from, to].map(|name| shell.path(name));
+    let _absent = std::fs::remove_dir_all(&to);
+    assert!(Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
+}
+
+/// A hub, and `a.db`, which knows changes that the hub has lost: n1 was edited, n3 made, and m1 was never heard of. An edit waits in it.
+fn diverged(shell: &Shell) -> Hub {
+    let hub = start(shell);
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1","v":1}"#, r#"{"_id":"n2","v":1}"#]);
+    sync(shell, &hub, "a.db");
+    hub.stop("-TERM");
+    copy(shell, "syncline-data", "old");
+    let hub = start(shell);
+    shell.ok(&["db", "update", "a.db", "notes", "n1", r#"{"v":2}"#]);
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n3"}"#]);
+    sync(shell, &hub, "a.db");
+    hub.stop("-TERM");
+    copy(shell, "old", "syncline-data");
+    let hub = start(shell);
+    shell.ok(&["db", "insert", "b.db", "notes", r#"{"_id":"m1"}"#, r#"{"_id":"m2"}"#, r#"{"_id":"m3"}"#]);
+    sync(shell, &hub, "b.db");
+    shell.ok(&["db", "update", "a.db", "notes", "n2", r#"{"mine":true}"#]);
+    hub
+}
+
+fn differences(answer: &str) -> Vec<(String, String)> {
+    let answer: Value = serde_json::from_str(answer).unwrap();
+    let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
+    let mut all: Vec<_> =
+        answer["differences"].as_array().unwrap().iter().map(|one| (text(one, "id"), text(one, "kind"))).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn what_differs_is_named_and_repaired_and_what_waits_is_kept() {
+    let shell = Shell::new();
+    let hub = diverged(&shell);
+    let verify = link(&hub, &["verify", "a.db"]);
+    let ran = shell.run(&[&["--json"], &verify[..]].concat());
+    assert_eq!(ran.code, 1, "{}{}", ran.stdout, ran.stderr);
+    let named = [("m1", "missing"), ("m2", "missing"), ("n1", "different"), ("n3", "extra")];
+    assert_eq!(differences(&ran.stdout), named.map(|(id, kind)| (id.to_owned(), kind.to_owned())), "{}", ran.stdout);
+    assert!(ran.stderr.contains("--repair"), "{}", ran.stderr);
+    let text = shell.run(&verify);
+    assert!(text.stdout.contains("not at the hub") && text.stdout.contains("missing here"), "{}", text.stdout);
+
+    let repaired = shell.json(&link(&hub, &["verify", "a.db", "--repair"]));
+    assert_eq!((&repaired["repaired"], &repaired["differences"]), (&json!(4), &json!([])), "{repaired}");
+    assert_eq!(shell.json(&["db", "get", "a.db", "notes", "n1"])["v"], 1);
+    assert!(shell.fails(1, &["db", "get", "a.db", "notes", "n3"]).contains("n3"));
+    assert!(shell.ok(&verify).contains("are the hub's"));
+    sync(&shell, &hub, "b.db");
+    assert_eq!(shell.json(&["db", "get", "b.db", "notes", "n2"])["mine"], true, "the edit that waited has arrived");
+}
+
+#[test]
+fn what_was_not_read_yet_is_no_difference() {
+    let shell = Shell::new();
+    let hub = start(&shell);
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1"}"#, r#"{"_id":"n2"}"#, r#"{"_id":"n3"}"#]);
+    let early = shell.fails(2, &link(&hub, &["verify", "a.db"]));
+    assert!(early.contains("db sync"), "{early}");
+    sync(&shell, &hub, "a.db");
+    sync(&shell, &hub, "b.db");
+    shell.ok(&["db", "remove", "b.db", "notes", "n1"]);
+    shell.ok(&["db", "update", "b.db", "notes", "n2", r#"{"v":2}"#]);
+    shell.ok(&["db", "insert", "b.db", "notes", r#"{"_id":"n4"}"#]);
+    sync(&shell, &hub, "b.db");
+    shell.ok(&["db", "update", "a.db", "notes", "n3", r#"{"mine":true}"#]);
+
+    let compared = shell.json(&link(&hub, &["verify", "a.db"]));
+    assert_eq!((&compared["differences"], &compared["documents"]), (&json!([]), &json!(1)), "{compared}");
+    assert!(shell.fails(1, &["verify", "none.db", "--hub", &hub.url, "--token", TOKEN]).contains("none.db"));
+    let stranger = shell.fails(1, &["verify", "a.db", "--hub", &hub.url, "--token", "a-wrong-token"]);
+    assert!(stranger.contains("401"), "{stranger}");
+}
+
+#[test]
+fn two_repairs_at_once_leave_one_whole_database() {
+    let shell = Shell::new();
+    let hub = diverged(&shell);
+    let repair = link(&hub, &["verify", "a.db", "--repair"]);
+    let run = || shell.command(SYNCLINE).args(&repair).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let ended = [run(), run()].map(|child| child.wait_with_output().unwrap());
+    assert!(ended.iter().any(|output| output.status.success()), "{ended:?}");
+    for output in ended.iter().filter(|output| !output.status.success()) {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("in use") || said.contains("is open"), "{said}");
+    }
+    assert!(shell.ok(&link(&hub, &["verify", "a.db"])).contains("are the hub's"));
+}
