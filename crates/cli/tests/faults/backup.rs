@@ -94,6 +94,10 @@ fn a_hub_that_was_backed_up_under_writes_comes_back_and_no_outbox_loses_anything
     }
     assert!(seen.0 > WRITES_BEFORE && seen.1 > 0, "the backup was taken between writes: {seen:?}");
 
+    // The new history grows past what the devices have read of the old one: only the epoch tells them apart.
+    let mut later = Node::new("later", &hub.address);
+    (0..busy.notes().len() + 100).for_each(|n| later.write(Deed::Insert, "load", &format!("l{n}")));
+    later.push().unwrap();
     for _ in 0..2 {
         for device in [&mut laptop, &mut phone, &mut till] {
             let mut open = device.open(&hub.address);
