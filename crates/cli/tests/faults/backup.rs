@@ -44,6 +44,17 @@ fn back_up_under_writes(hub: &Hub, home: &Path) -> (Value, Node) {
     (manifest, busy)
 }
 
+/// Everything up to the backup's LSN is there, and nothing after it.
+fn is_one_moment(log: &Log, busy: &Node, saved: u64) {
+    let mut seen = (0, 0);
+    for sent in busy.notes() {
+        let Answer::Receipt { lsn, .. } = &sent.answer else { panic!("{} was not answered", sent.mark) };
+        assert_eq!(log.shows(&sent.mark), *lsn <= saved, "{} has LSN {lsn}, the backup ends at {saved}", sent.mark);
+        if *lsn <= saved { seen.0 += 1 } else { seen.1 += 1 }
+    }
+    assert!(seen.0 > WRITES_BEFORE && seen.1 > 0, "the backup was taken between writes: {seen:?}");
+}
+
 #[test]
 fn a_hub_that_was_backed_up_under_writes_comes_back_and_no_outbox_loses_anything() {
     let home = tempfile::tempdir().unwrap();
@@ -85,15 +96,7 @@ fn a_hub_that_was_backed_up_under_writes_comes_back_and_no_outbox_loses_anything
 
     syncline(&["restore", "saved", "--data", "back"], home.path());
     let hub = Hub::start(&home.path().join("back"));
-    let log = Log::read(&hub.address);
-    let mut seen = (0, 0);
-    for sent in busy.notes() {
-        let Answer::Receipt { lsn, .. } = &sent.answer else { panic!("{} was not answered", sent.mark) };
-        assert_eq!(log.shows(&sent.mark), *lsn <= saved, "{} has LSN {lsn}, the backup ends at {saved}", sent.mark);
-        if *lsn <= saved { seen.0 += 1 } else { seen.1 += 1 }
-    }
-    assert!(seen.0 > WRITES_BEFORE && seen.1 > 0, "the backup was taken between writes: {seen:?}");
-
+    is_one_moment(&Log::read(&hub.address), &busy, saved);
     // The new history grows past what the devices have read of the old one: only the epoch tells them apart.
     let mut later = Node::new("later", &hub.address);
     (0..busy.notes().len() + 100).for_each(|n| later.write(Deed::Insert, "load", &format!("l{n}")));
