@@ -351,7 +351,7 @@ fn listening(reason: &io::Error) -> Option<String> {
             "--listen takes ADDRESS:PORT, e.g. 127.0.0.1:7460 (port 0 picks a free one), or unix:PATH with at most 107 bytes"
         }
         io::ErrorKind::AlreadyExists => "the hub removes no other files; choose another path, or remove it yourself",
-        io::ErrorKind::NotFound => "make the directory of the socket file first",
+        io::ErrorKind::NotFound => "check that the file is there; for --listen unix:PATH, make its directory first",
         io::ErrorKind::PermissionDenied => "check who may write to that directory, or choose a port above 1023",
         io::ErrorKind::AddrNotAvailable => {
             "the address is not one of this machine; 0.0.0.0:7460 listens on all of them"

@@ -45,6 +45,14 @@ fn pages() -> TokenSpec {
     let collections = COLLECTIONS.map(|name| CollectionName::new(name).expect("a valid name"));
     TokenSpec {
         collections: Some(BTreeSet::from(collections)),
+        // The pages `index` and `admin` show collections, and are none.
+        rooms: Some(
+            COLLECTIONS
+                .iter()
+                .chain(&["index", "admin"])
+                .map(|name| RoomName::new(*name).expect("a valid name"))
+                .collect(),
+        ),
         ..TokenSpec::named(NodeId::new("pages").expect("a valid name"))
     }
 }

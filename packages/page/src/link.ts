@@ -64,7 +64,6 @@ export class Link {
       path: options.path ?? "/socket.io",
       transports: WEBSOCKET_FIRST,
       tryAllTransports: true,
-      withCredentials: true,
       timeout: CONNECT_TIMEOUT_MS,
       // Attempts are made here: those of the library cannot be hurried when a tab wakes up, and
       // it makes none after a refusal.

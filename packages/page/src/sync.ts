@@ -327,7 +327,7 @@ export class Sync {
       try {
         const { token } = await credentials(this.options.token);
         const headers = token ? { authorization: `Bearer ${token}` } : {};
-        const reply = await fetch((this.options.url ?? origin()) + SETTINGS_PATH, { credentials: "include", headers });
+        const reply = await fetch((this.options.url ?? origin()) + SETTINGS_PATH, { headers });
         return reply.ok ? idleSeconds(((await reply.json()) as { idle_seconds?: unknown }).idle_seconds) : undefined;
       } catch {
         // Without an answer the default stays.

@@ -7,7 +7,8 @@ use super::loaded::KeptLoss;
 use super::progress::{Attempt, Progress, unknown_document};
 use crate::merge::Values;
 use crate::model::{
-    Base, Body, Edit, Fields, Lsn, Mend, MendAct, Millis, NodeId, Receipt, Rejection, Seq, Stamp, Verdict, Version,
+    Base, Body, CollectionName, DocId, Edit, Fields, Lsn, Mend, MendAct, Millis, NodeId, Receipt, Rejection, Seq,
+    Stamp, Verdict, Version,
 };
 use std::collections::BTreeSet;
 
@@ -49,6 +50,11 @@ impl Progress {
     fn retry(&mut self, mend: &Mend, edit: &Edit) -> Mended {
         if !self.loaded.quarantine.contains(&mend.n) {
             return self.became(mend.n).unwrap_or(Mended::Unknown);
+        }
+        if let (Edit::Insert(_), Some((collection, id))) = (edit, mend.act.place())
+            && self.loaded.docs.get(&(collection.clone(), id.clone())).is_some_and(|version| version.meta.is_live())
+        {
+            return Mended::Refused(stands_already(collection, id));
         }
         match self.on_top(mend, edit) {
             Ok(lsn) => {
@@ -108,6 +114,17 @@ impl Progress {
         let edit = &anew(edit, current, stamp);
         let attempt = Attempt { key, edit, author, base: Base::At(base), stamp, strategy: None, committed: Millis(0) };
         self.apply(attempt).map(|(_, lsn)| lsn)
+    }
+}
+
+/// Why a document is not made that somebody has made meanwhile: what stands would be gone without a trace.
+fn stands_already(collection: &CollectionName, id: &DocId) -> Rejection {
+    Rejection {
+        code: "document_stands".to_owned(),
+        reason: format!(
+            "document `{id}` stands in `{collection}` by now; discard the op, or retry it as a `replace` or `update` \
+             (`--op`) where its values are still wanted"
+        ),
     }
 }
 
@@ -291,6 +308,20 @@ mod tests {
         let (said, decision) = run(kept, &[retry(edit)]);
         assert!(matches!(&said[..], [Mended::Refused(_)]), "{said:?}");
         assert!(decision.writes.released.is_empty() && decision.writes.receipts.is_empty());
+    }
+
+    #[test]
+    fn an_insert_is_not_retried_over_a_document_that_somebody_has_made_meanwhile() {
+        let insert = Edit::Insert(Body::trusted(r#"{"_id":"x","a":1}"#));
+        let mut kept = holding(r#"{"_id":"x","a":9}"#, false);
+        kept.quarantine.insert(7);
+        let (said, decision) = run(kept.clone(), &[retry(insert.clone())]);
+        assert!(matches!(&said[..], [Mended::Refused(why)] if why.code == "document_stands"), "{said:?}");
+        assert!(decision.writes.entries.is_empty() && decision.writes.released.is_empty());
+
+        let mut removed = holding(r#"{"_id":"x","a":9}"#, true);
+        removed.quarantine.insert(7);
+        assert_eq!(run(removed, &[retry(insert)]).0, [Mended::Done { lsn: Lsn(4), repeated: false }]);
     }
 
     #[test]

@@ -400,12 +400,24 @@ async fn changes_of_other_dialects_arrive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_newcomers_insert_counts_also_where_it_says_what_stood_there_before() {
+    let hub = Hub::start().await;
+    let mut old = registered(&hub, "c-1", &["users"]).await;
+    let first = json!({ "id": "a", "n": 1 });
+    sync(&mut old, &[insert("users", &first), insert("users", &json!({ "id": "a", "n": 2 }))]).await;
+    let mut newcomer = registered(&hub, "c-2", &["users"]).await;
+    assert_eq!(heard(&mut newcomer).await, [json!({ "id": "a", "n": 2 })]);
+
+    sync(&mut newcomer, &[insert("users", &first)]).await;
+
+    assert_eq!(heard(&mut old).await, [first]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_client_writes_that_reports_nothing_is_no_echo_of_what_it_was_sent() {
     let hub = Hub::start().await;
     let mut a = registered(&hub, "a", &["lamps"]).await;
     let mut b = registered(&hub, "b", &["lamps"]).await;
-    // With its first list it could bring what an earlier life of the hub had sent it.
-    sync(&mut b, &[]).await;
     let lamp = |on: bool| json!({ "id": "x", "on": on });
     for on in [false, true] {
         sync(&mut a, &[insert("lamps", &lamp(on))]).await;

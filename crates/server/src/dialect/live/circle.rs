@@ -8,11 +8,8 @@ use crate::app::App;
 use crate::hub::Space;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
 use syncline_core::model::NodeId;
 
-/// Clients come back within this time after a restart.
-const YOUTH: Duration = Duration::from_secs(120);
 /// Clients of a space that are kept in memory while they are away.
 const ABSENT_MAX: usize = 2_000;
 
@@ -23,7 +20,6 @@ pub(super) struct Circle {
     pub(super) places: Places,
     pub(super) toil: Arc<Toil>,
     clients: Mutex<Clients>,
-    opened: Instant,
 }
 
 #[derive(Default)]
@@ -70,7 +66,7 @@ impl Circle {
     pub(super) fn open(app: Weak<App>, space: Arc<Space>, toil: Arc<Toil>) -> Arc<Circle> {
         let feed = Feed::start(Arc::clone(&space));
         let places = Places::new(Arc::clone(&space));
-        Arc::new(Circle { app, space, feed, places, toil, clients: Mutex::default(), opened: Instant::now() })
+        Arc::new(Circle { app, space, feed, places, toil, clients: Mutex::default() })
     }
 
     /// Hands mail to a client, whose task begins with its first mail by `start`. `None`: the hub is gone.
@@ -115,11 +111,6 @@ impl Circle {
 
     fn clients(&self) -> MutexGuard<'_, Clients> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether clients may still come back from an earlier life of the hub.
-    pub(super) fn is_young(&self) -> bool {
-        self.opened.elapsed() < YOUTH
     }
 }
 

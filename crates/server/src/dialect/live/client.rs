@@ -218,7 +218,7 @@ impl Client {
                 }
                 _ => (Reading::default(), None),
             };
-            self.past = Past::of(known, head, self.circle.is_young());
+            self.past = Past::of(known, head);
             self.reading = Some(reading);
         }
         if std::mem::take(&mut self.aborted) {

@@ -33,11 +33,10 @@ pub(super) struct Past {
 }
 
 impl Past {
-    /// `place`: where the client was noted. `young`: whether this hub has only just begun, so that a client without
-    /// a place may be one as well.
-    pub(super) fn of(place: Option<Lsn>, head: Lsn, young: bool) -> Past {
+    /// `place`: where the client was noted. One that never was has not been sent anything.
+    pub(super) fn of(place: Option<Lsn>, head: Lsn) -> Past {
         let recent = Lsn(head.0.saturating_sub(PAST_ROWS as u64));
-        let from = place.map(|place| place.max(recent)).or(young.then_some(recent));
+        let from = place.map(|place| place.max(recent));
         Past { from, until: from.map(|_| Instant::now() + PAST_LASTS), ..Past::default() }
     }
 
