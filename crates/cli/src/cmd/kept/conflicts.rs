@@ -1,6 +1,6 @@
 //! `syncline conflicts`: edits that lost against concurrent ones, field by field, and how they come back.
 
-use super::{OneRow, RowArgs, told};
+use super::{OneRow, RowArgs, in_short, told};
 use crate::error::CliError;
 use crate::output::{Output, Style, Table};
 use std::fmt::Write as _;
@@ -86,7 +86,7 @@ fn title(row: &ConflictRow, output: Output) -> String {
 }
 
 fn side(values: &Json, node: &str) -> String {
-    let what = if values.is_null() { "the removal".into() } else { values.to_string() };
+    let what = if values.is_null() { "the removal".into() } else { in_short(&values.to_string()) };
     if node.is_empty() { what } else { format!("{what}  from {node}") }
 }
 

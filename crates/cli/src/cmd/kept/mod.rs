@@ -10,6 +10,17 @@ use syncline_core::model::{CollectionName, DocId};
 use syncline_server::kept::MendReceipt;
 use syncline_server::store::ListQuery;
 
+/// What a list shows of a document or an op; one row alone shows all of it.
+const LISTED_CHARS: usize = 160;
+
+/// The beginning of a text that may be megabytes long.
+fn in_short(text: &str) -> String {
+    match text.char_indices().nth(LISTED_CHARS) {
+        Some((end, _)) => format!("{}… ({} bytes; `show` has it all)", &text[..end], text.len()),
+        None => text.to_owned(),
+    }
+}
+
 /// Which rows.
 #[derive(Debug, clap::Args)]
 struct RowArgs {
@@ -65,5 +76,17 @@ fn told(what: &str, done: &MendReceipt) -> String {
         ("applied", 0) => format!("{what} {} {before} as it should be: nothing had to change", done.n),
         ("applied", lsn) => format!("{what} {} {before} applied, as change {lsn}", done.n),
         (result, _) => format!("{what} {} {before} {result}", done.n),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_shows_the_beginning_of_what_is_long() {
+        assert_eq!(in_short("ж"), "ж");
+        let shown = in_short(&"ж".repeat(500));
+        assert_eq!(shown, format!("{}… (1000 bytes; `show` has it all)", "ж".repeat(LISTED_CHARS)));
     }
 }

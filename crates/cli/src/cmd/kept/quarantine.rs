@@ -1,6 +1,6 @@
 //! `syncline quarantine`: ops that a hub could not apply, and what is to become of them.
 
-use super::{OneRow, RowArgs, told};
+use super::{OneRow, RowArgs, in_short, told};
 use crate::cmd::db::input;
 use crate::error::CliError;
 use crate::groups::SpaceArgs;
@@ -82,7 +82,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         Some(Command::List(rows)) => list(rows, output).await,
         Some(Command::Show(row)) => {
             let shown = row.space.with(async |admin, space| admin.quarantined(space, row.n).await).await?;
-            output.result(&shown, || aside(&shown, output))
+            output.result(&shown, || aside(&shown, &shown.op, output))
         }
         Some(Command::Retry(RetryArgs { row, op })) => {
             let op = op.as_deref().map(|text| input::object_text("the op", text)).transpose()?;
@@ -103,7 +103,7 @@ async fn list(args: &RowArgs, output: Output) -> Result<(), CliError> {
     output.result(&rows, || match rows.last() {
         None => "nothing was set aside".into(),
         last => {
-            let shown: Vec<String> = rows.iter().map(|row| aside(row, output)).collect();
+            let shown: Vec<String> = rows.iter().map(|row| aside(row, &in_short(&row.op), output)).collect();
             shown.join("\n") + &args.more(last.map(|row| row.n), rows.len())
         }
     })
@@ -132,11 +132,12 @@ async fn export(args: &ExportArgs, output: Output) -> Result<(), CliError> {
         .await
 }
 
-fn aside(row: &QuarantineRow, output: Output) -> String {
+/// `op`: as much of the op as is to be seen.
+fn aside(row: &QuarantineRow, op: &str, output: Output) -> String {
     let id = row.id.as_deref().unwrap_or("*");
     let collection = row.collection.clone().unwrap_or_else(|| named_type(&row.op));
     let title = format!("{}  `{id}` in `{collection}`  {}  {}", row.n, row.at.iso(), row.code);
-    format!("{}\n  why   {}\n  op    {}\n  from  {}", output.paint(Style::Bold, &title), row.reason, row.op, row.node)
+    format!("{}\n  why   {}\n  op    {}\n  from  {}", output.paint(Style::Bold, &title), row.reason, op, row.node)
 }
 
 /// Of an entity whose type cannot be the name of a collection: the type, as it came.
