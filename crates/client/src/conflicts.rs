@@ -49,14 +49,7 @@ const COLUMNS: &str = "number, collection, id, merged, lsn, operation, at";
 
 /// Every kept edit, oldest first; of one collection, or of all.
 pub(crate) fn list(unit: &Unit<'_>, collection: Option<&CollectionName>) -> Result<Vec<LostEdit>> {
-    let sql = format!("SELECT {COLUMNS} FROM conflicts WHERE ?1 IS NULL OR collection = ?1 ORDER BY number");
-    let mut statement = unit.conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([collection.map(CollectionName::as_str)])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(read(row)?);
-    }
-    Ok(found)
+    unit.kept("conflicts", COLUMNS, collection, read)
 }
 
 /// Takes one out, with the text of its edit.

@@ -81,14 +81,7 @@ const COLUMNS: &str = "number, collection, id, seq, operation, code, message, at
 
 /// Everything that is set aside, oldest first; of one collection, or of all.
 pub(crate) fn list(unit: &Unit<'_>, collection: Option<&CollectionName>) -> Result<Vec<Quarantined>> {
-    let sql = format!("SELECT {COLUMNS} FROM quarantine WHERE ?1 IS NULL OR collection = ?1 ORDER BY number");
-    let mut statement = unit.conn.prepare_cached(&sql)?;
-    let mut rows = statement.query([collection.map(CollectionName::as_str)])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push(read(row)?);
-    }
-    Ok(found)
+    unit.kept("quarantine", COLUMNS, collection, read)
 }
 
 /// Takes one out of the quarantine.

@@ -88,8 +88,7 @@ pub async fn restore(hub: &Hub, space: &SpaceName, n: u64) -> Result<MendReceipt
 /// # Errors
 /// [`ServerError::NotFound`]; those of the store.
 pub async fn quarantined(hub: &Hub, space: &SpaceName, n: u64) -> Result<QuarantineRow, ServerError> {
-    let query = ListQuery { before: n.checked_add(1), limit: 1, ..ListQuery::default() };
-    let row = hub.store().quarantine(space, query).await?.pop().filter(|row| row.n == n);
+    let row = hub.store().quarantine(space, only(n)).await?.pop().filter(|row| row.n == n);
     row.ok_or_else(|| not_aside(space, n))
 }
 
@@ -161,9 +160,13 @@ fn answer(n: u64, mended: Mended) -> Result<MendReceipt, ServerError> {
 }
 
 async fn conflict_row(hub: &Hub, space: &SpaceName, n: u64) -> Result<ConflictRow, ServerError> {
-    let query = ListQuery { before: n.checked_add(1), limit: 1, ..ListQuery::default() };
-    let row = hub.store().conflicts(space, query).await?.pop().filter(|row| row.n == n);
+    let row = hub.store().conflicts(space, only(n)).await?.pop().filter(|row| row.n == n);
     row.ok_or_else(|| no_conflict(space, n))
+}
+
+/// The newest row up to a number: it, where it is there.
+fn only(n: u64) -> ListQuery {
+    ListQuery { before: n.checked_add(1), limit: 1, ..ListQuery::default() }
 }
 
 fn place(collection: &str, id: &str) -> Result<(CollectionName, DocId), ServerError> {

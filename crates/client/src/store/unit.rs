@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::fate::Fate;
 use crate::index;
 use crate::text;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use syncline_core::model::{Author, CollectionName, DocId, Millis, NodeId, Seq, Stamp};
@@ -47,6 +47,24 @@ impl<'s> Unit<'s> {
     /// Notes from now on which ops edits become.
     pub(super) fn track(&mut self) {
         self.tracked = Some(BTreeSet::new());
+    }
+
+    /// The rows of a table of what was kept for a person, oldest first; of one collection, or of all.
+    pub(crate) fn kept<T>(
+        &self,
+        table: &str,
+        columns: &str,
+        collection: Option<&CollectionName>,
+        read: impl Fn(&SqlRow<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let sql = format!("SELECT {columns} FROM {table} WHERE ?1 IS NULL OR collection = ?1 ORDER BY number");
+        let mut statement = self.conn.prepare_cached(&sql)?;
+        let mut rows = statement.query([collection.map(CollectionName::as_str)])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(read(row)?);
+        }
+        Ok(found)
     }
 
     /// An edit became this op, or part of it.

@@ -71,7 +71,7 @@ mod node;
 mod options;
 mod packet;
 mod reply;
-mod request;
+pub mod request;
 mod socket;
 mod status;
 

@@ -1,10 +1,12 @@
-//! Requests of the session as paths, in the `lsn` dialect's form for own clients.
+//! Requests of own clients as paths, in the form of `spec/lsn.md`.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use syncline_core::model::{CollectionName, Cursor, Lsn, NodeId};
 
-pub(super) fn snapshot(node: &NodeId, scope: &BTreeSet<CollectionName>, after: Option<Lsn>) -> String {
+/// All documents of some collections; `after`: to go on where an earlier answer was cut.
+#[must_use]
+pub fn snapshot(node: &NodeId, scope: &BTreeSet<CollectionName>, after: Option<Lsn>) -> String {
     let mut path = format!("/sync/snapshot?node={}&collections={}", encoded(node.as_str()), names(scope));
     if let Some(lsn) = after {
         path.push_str(&format!("&after={lsn}"));
@@ -12,7 +14,9 @@ pub(super) fn snapshot(node: &NodeId, scope: &BTreeSet<CollectionName>, after: O
     path
 }
 
-pub(super) fn pull(node: &NodeId, scope: &BTreeSet<CollectionName>, since: &Cursor, limit: u32, wait_s: u64) -> String {
+/// The changes since a position: at most `limit`, and an answer within `wait_s` seconds where there are none yet.
+#[must_use]
+pub fn pull(node: &NodeId, scope: &BTreeSet<CollectionName>, since: &Cursor, limit: u32, wait_s: u64) -> String {
     let (node, epoch) = (encoded(node.as_str()), encoded(since.epoch.as_str()));
     let lsn = since.lsn;
     let mut path =

@@ -1,6 +1,6 @@
 //! Events of an application's storage become commits, as if their clients had sent them.
 
-use crate::dialect::live::resolve;
+use crate::dialect::live::{Run, resolve};
 use crate::error::ServerError;
 use crate::events::{SyncEvent, SyncStorage};
 use crate::hub::Space;
@@ -9,8 +9,8 @@ use serde_json::json;
 use syncline_core::model::{LiveBatch, LiveEvent, Lsn, NodeId};
 use syncline_core::wire::live::{Place, read};
 
-/// Documents that the events of one commit name.
-const DOCUMENTS_PER_COMMIT: usize = 1_000;
+/// Events that are read at a time.
+const EVENTS_READ: usize = 1_000;
 
 /// Fills the log from an application's storage, once: after that the log has what the storage has, and how much of it
 /// is a repeat is known for a while only. One that broke off begins again; its events are known by their ids.
@@ -37,29 +37,24 @@ pub(super) async fn save(space: &Space, events: Vec<SyncEvent>) -> Result<(), Se
 
 /// Commits events of one client.
 async fn save_run(space: &Space, node: &NodeId, events: &[SyncEvent]) -> Result<(), ServerError> {
-    let mut batch = Vec::new();
-    let mut named = 0;
-    for events in events.chunks(DOCUMENTS_PER_COMMIT) {
+    let mut run = Run::default();
+    for events in events.chunks(EVENTS_READ) {
         let (text, mut place) = (json!(events).to_string(), Some(Place::default()));
         while let Some(from) = place {
             let piece = read(&text, from, node.as_str(), &space.limits())?;
             place = piece.rest;
             for mut event in piece.received.into_iter().map(|received| received.event) {
                 if event.unresolved().is_some() {
-                    push(space, node, std::mem::take(&mut batch)).await?;
+                    push(space, node, run.take()).await?;
                     resolve(space, &mut event).await?;
-                    named = 0;
                 }
-                named += event.names().count().max(1);
-                batch.push(event);
-                if named >= DOCUMENTS_PER_COMMIT {
-                    push(space, node, std::mem::take(&mut batch)).await?;
-                    named = 0;
+                if run.add(event) {
+                    push(space, node, run.take()).await?;
                 }
             }
         }
     }
-    push(space, node, batch).await
+    push(space, node, run.take()).await
 }
 
 async fn push(space: &Space, node: &NodeId, events: Vec<LiveEvent>) -> Result<(), ServerError> {

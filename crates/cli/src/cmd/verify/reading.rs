@@ -3,9 +3,12 @@
 use crate::error::CliError;
 use futures_util::StreamExt;
 use std::collections::BTreeSet;
-use syncline::sync::{ApiClient, ApiError, Cursor, HttpApiClient};
+use syncline::sync::{ApiClient, ApiError, Cursor, HttpApiClient, request};
 use syncline_core::model::{CollectionName, Lsn, NodeId};
 use syncline_core::wire::own::{Page, PageOp, SnapshotEnd, SnapshotHead};
+
+/// Changes that one page may hold.
+const PAGE_CHANGES: u32 = 1_000;
 
 /// Reads a snapshot to its end.
 ///
@@ -17,8 +20,7 @@ pub async fn snapshot(
     scope: &BTreeSet<CollectionName>,
     mut take: impl FnMut(&PageOp) -> Result<(), CliError>,
 ) -> Result<SnapshotHead, CliError> {
-    let path = format!("/sync/snapshot?node={}&collections={}", escaped(node.as_str()), names(scope));
-    let mut answer = hub.stream(&path).await.map_err(unreached)?;
+    let mut answer = hub.stream(&request::snapshot(node, scope, None)).await.map_err(unreached)?;
     let (mut buffer, mut head, mut ended) = (Vec::new(), None, false);
     while let Some(piece) = answer.pieces.next().await {
         buffer.extend_from_slice(&piece.map_err(unreached)?);
@@ -56,14 +58,7 @@ pub async fn changes(
     mut take: impl FnMut(&PageOp),
 ) -> Result<(), CliError> {
     loop {
-        let path = format!(
-            "/sync/pull?node={}&since_lsn={}&epoch={}&collections={}",
-            escaped(node.as_str()),
-            from.lsn,
-            escaped(from.epoch.as_str()),
-            names(scope)
-        );
-        let answer = hub.get(&path).await.map_err(unreached)?;
+        let answer = hub.get(&request::pull(node, scope, &from, PAGE_CHANGES, 0)).await.map_err(unreached)?;
         if answer.status != 200 {
             return Err(refused(answer.status, &answer.body));
         }
@@ -88,19 +83,4 @@ fn refused(status: u16, body: &[u8]) -> CliError {
     let said: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let reason = said.get("error").and_then(serde_json::Value::as_str).unwrap_or("it gave no reason");
     CliError::SyncRefused(format!("the hub refused ({status}): {reason}"))
-}
-
-fn names(scope: &BTreeSet<CollectionName>) -> String {
-    scope.iter().map(|name| escaped(name.as_str())).collect::<Vec<_>>().join(",")
-}
-
-/// Percent-encoded, as a part of a query.
-fn escaped(text: &str) -> String {
-    let bytes = text.bytes();
-    bytes
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
 }

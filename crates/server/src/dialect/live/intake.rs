@@ -8,6 +8,7 @@ use super::client::Client;
 use super::flight::Runway;
 use super::mail::{COLLECTIONS_MAX, Events};
 use super::parcel::Echo;
+use super::run::{NAMED_MAX, Run};
 use crate::auth::{Access, Grant};
 use crate::clock;
 use crate::error::ServerError;
@@ -22,8 +23,6 @@ use syncline_core::model::{LiveBatch, LiveEdit, LiveEvent, Lsn, Rejection};
 use syncline_core::wire::live::{Place, Received};
 use tokio::time::Instant;
 
-/// Documents that the events of one commit name, so that others get their turn.
-const EVENTS_PER_COMMIT: usize = 1_000;
 /// Bytes of a list after which its events are committed.
 const BYTES_PER_COMMIT: usize = 4 << 20;
 /// How often a commit is tried that found no room, and how long is waited before.
@@ -48,7 +47,7 @@ struct Sifted {
 
 impl Sifted {
     fn is_full(&self) -> bool {
-        self.events.len() >= EVENTS_PER_COMMIT || self.bytes >= BYTES_PER_COMMIT || self.patterns >= PATTERNS_MAX
+        self.events.len() >= NAMED_MAX || self.bytes >= BYTES_PER_COMMIT || self.patterns >= PATTERNS_MAX
     }
 }
 
@@ -242,21 +241,17 @@ impl Client {
         if let Some(storage) = self.app.options.event_storage.as_ref().filter(|_| !stored.is_empty()) {
             storage.0.save_events(stored).await?;
         }
-        let (mut run, mut named) = (Vec::new(), 0);
+        let mut run = Run::default();
         for mut event in events {
             if event.unresolved().is_some() {
-                self.push(std::mem::take(&mut run), crosses, intake).await?;
+                self.push(run.take(), crosses, intake).await?;
                 self.circle.toil.resolve(&self.circle.space, &mut event).await?;
-                named = 0;
             }
-            named += event.names().count().max(1);
-            run.push(event);
-            if named >= EVENTS_PER_COMMIT {
-                self.push(std::mem::take(&mut run), crosses, intake).await?;
-                named = 0;
+            if run.add(event) {
+                self.push(run.take(), crosses, intake).await?;
             }
         }
-        self.push(run, crosses, intake).await
+        self.push(run.take(), crosses, intake).await
     }
 
     async fn push(&mut self, events: Vec<LiveEvent>, crosses: bool, intake: &mut Intake) -> Result<(), ServerError> {

@@ -28,9 +28,11 @@ mod pages;
 mod parcel;
 mod past;
 mod places;
+mod run;
 mod seat;
 
 pub(crate) use pages::resolve;
+pub(crate) use run::Run;
 
 use crate::app::App;
 use crate::hub::Space;

@@ -7,7 +7,7 @@ use axum::extract::{FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
-use syncline_core::model::Malformed;
+use syncline_core::model::{Malformed, SpaceName};
 
 /// Proof that the request carries an admin token.
 pub(in crate::http) struct Admin {
@@ -39,6 +39,11 @@ impl Admin {
                 Err(ServerError::bad("malformed_query", reason))
             }
         }
+    }
+
+    /// The space in the path.
+    pub(super) fn space(&self) -> Result<SpaceName, ServerError> {
+        self.name("space", |text| SpaceName::new(text))
     }
 
     /// A name in the path.

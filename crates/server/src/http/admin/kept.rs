@@ -12,7 +12,7 @@ use axum::response::Response;
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use syncline_core::model::{CollectionName, DocId, Malformed, SpaceName};
+use syncline_core::model::{CollectionName, DocId, Malformed};
 
 const LIST_DEFAULT: NonZeroUsize = NonZeroUsize::new(100).expect("above zero");
 const LIST_MAX: usize = 1_000;
@@ -21,32 +21,32 @@ type Answer = Result<Response, ServerError>;
 type Shared = State<Arc<App>>;
 
 pub(in crate::http) async fn conflicts(admin: Admin, State(app): Shared) -> Answer {
-    let rows = app.hub.store().conflicts(&space_name(&admin)?, list_query(&admin)?).await?;
+    let rows = app.hub.store().conflicts(&admin.space()?, list_query(&admin)?).await?;
     Ok(answer::json(&json!({ "conflicts": rows })))
 }
 
 pub(in crate::http) async fn conflict(admin: Admin, State(app): Shared) -> Answer {
     admin.query(&[])?;
-    Ok(answer::json(&kept::conflict(&app.hub, &space_name(&admin)?, number(&admin)?).await?))
+    Ok(answer::json(&kept::conflict(&app.hub, &admin.space()?, number(&admin)?).await?))
 }
 
 pub(in crate::http) async fn restore(admin: Admin, State(app): Shared) -> Answer {
-    Ok(answer::json(&kept::restore(&app.hub, &space_name(&admin)?, number(&admin)?).await?))
+    Ok(answer::json(&kept::restore(&app.hub, &admin.space()?, number(&admin)?).await?))
 }
 
 pub(in crate::http) async fn quarantine(admin: Admin, State(app): Shared) -> Answer {
-    let rows = app.hub.store().quarantine(&space_name(&admin)?, list_query(&admin)?).await?;
+    let rows = app.hub.store().quarantine(&admin.space()?, list_query(&admin)?).await?;
     Ok(answer::json(&json!({ "quarantine": rows })))
 }
 
 pub(in crate::http) async fn quarantined(admin: Admin, State(app): Shared) -> Answer {
     admin.query(&[])?;
-    Ok(answer::json(&kept::quarantined(&app.hub, &space_name(&admin)?, number(&admin)?).await?))
+    Ok(answer::json(&kept::quarantined(&app.hub, &admin.space()?, number(&admin)?).await?))
 }
 
 /// Without a body the op is tried as it was set aside.
 pub(in crate::http) async fn retry(admin: Admin, State(app): Shared, request: Request) -> Answer {
-    let (space, n) = (space_name(&admin)?, number(&admin)?);
+    let (space, n) = (admin.space()?, number(&admin)?);
     let held = read_body(&app, request).await?;
     let text = std::str::from_utf8(&held.bytes).map_err(|e| Malformed::json("the body", e))?;
     let mended = Some(text).filter(|text| !text.trim().is_empty());
@@ -54,11 +54,7 @@ pub(in crate::http) async fn retry(admin: Admin, State(app): Shared, request: Re
 }
 
 pub(in crate::http) async fn discard(admin: Admin, State(app): Shared) -> Answer {
-    Ok(answer::json(&kept::discard(&app.hub, &space_name(&admin)?, number(&admin)?).await?))
-}
-
-fn space_name(admin: &Admin) -> Result<SpaceName, ServerError> {
-    admin.name("space", |text| SpaceName::new(text))
+    Ok(answer::json(&kept::discard(&app.hub, &admin.space()?, number(&admin)?).await?))
 }
 
 fn number(admin: &Admin) -> Result<u64, ServerError> {

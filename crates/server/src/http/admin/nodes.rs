@@ -13,7 +13,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
-use syncline_core::model::{Lsn, Malformed, NodeId, Plan, Registration, SpaceName};
+use syncline_core::model::{Lsn, Malformed, NodeId, Plan, Registration};
 
 type Answer = Result<Response, ServerError>;
 type Shared = State<Arc<App>>;
@@ -35,7 +35,7 @@ struct Wish {
 /// Everybody who reads or pushes; of registered nodes also the registration.
 pub(in crate::http) async fn list(admin: Admin, State(app): Shared) -> Answer {
     admin.query(&[])?;
-    let name = space_name(&admin)?;
+    let name = admin.space()?;
     let mut handed = app.hub.opened(&name).map(|space| space.handed()).unwrap_or_default();
     let registered = app.nodes.list(&name).await?;
     for view in &registered {
@@ -52,7 +52,7 @@ pub(in crate::http) async fn list(admin: Admin, State(app): Shared) -> Answer {
 
 /// Makes the space when it is missing.
 pub(in crate::http) async fn register(admin: Admin, State(app): Shared, request: Request) -> Answer {
-    let space = space_name(&admin)?;
+    let space = admin.space()?;
     let wish: Wish = body(&app, request).await?;
     let registration = Registration { id: lower(&wish.id)?, code: wish.code, name: wish.name, plan: wish.plan };
     app.hub.create_space(&space).await?;
@@ -64,23 +64,23 @@ pub(in crate::http) async fn register(admin: Admin, State(app): Shared, request:
 /// One registered node, and how much waits for it.
 pub(in crate::http) async fn show(admin: Admin, State(app): Shared) -> Answer {
     admin.query(&[])?;
-    Ok(answer::json(&exchange::standing(&app, &space_name(&admin)?, &id(&admin)?).await?))
+    Ok(answer::json(&exchange::standing(&app, &admin.space()?, &id(&admin)?).await?))
 }
 
 pub(in crate::http) async fn change(admin: Admin, State(app): Shared, request: Request) -> Answer {
-    let (space, id) = (space_name(&admin)?, id(&admin)?);
+    let (space, id) = (admin.space()?, id(&admin)?);
     let change: NodeChange = body(&app, request).await?;
     Ok(answer::json(&app.nodes.change(&app.tokens, &space, &id, change).await?))
 }
 
 pub(in crate::http) async fn remove(admin: Admin, State(app): Shared) -> Answer {
-    let (space, id) = (space_name(&admin)?, id(&admin)?);
+    let (space, id) = (admin.space()?, id(&admin)?);
     app.nodes.remove(&app.tokens, &space, &id).await?;
     Ok(answer::json(&json!({ "removed": id })))
 }
 
 pub(in crate::http) async fn rotate(admin: Admin, State(app): Shared) -> Answer {
-    let (space, id) = (space_name(&admin)?, id(&admin)?);
+    let (space, id) = (admin.space()?, id(&admin)?);
     let secret = app.nodes.rotate(&app.tokens, &space, &id).await?;
     with_token(&app.nodes.show(&space, &id).await?, &secret)
 }
@@ -88,23 +88,19 @@ pub(in crate::http) async fn rotate(admin: Admin, State(app): Shared) -> Answer 
 /// The hub's next packet for a node, to carry there.
 pub(in crate::http) async fn export(admin: Admin, State(app): Shared) -> Answer {
     admin.query(&[])?;
-    Ok(answer::json_text(exchange::export(&app, &space_name(&admin)?, &id(&admin)?).await?))
+    Ok(answer::json_text(exchange::export(&app, &admin.space()?, &id(&admin)?).await?))
 }
 
 /// A packet of a node that was carried here.
 pub(in crate::http) async fn import(admin: Admin, State(app): Shared, request: Request) -> Answer {
     let held = read_body(&app, request).await?;
-    Ok(answer::json(&exchange::import(&app, &space_name(&admin)?, held.bytes.clone()).await?))
+    Ok(answer::json(&exchange::import(&app, &admin.space()?, held.bytes.clone()).await?))
 }
 
 fn with_token(view: &RegisteredNode, secret: &Secret) -> Answer {
     let mut shown = json!(view);
     shown["token"] = json!(secret.reveal());
     Ok(answer::json(&shown))
-}
-
-fn space_name(admin: &Admin) -> Result<SpaceName, ServerError> {
-    admin.name("space", |text| SpaceName::new(text))
 }
 
 fn id(admin: &Admin) -> Result<NodeId, ServerError> {

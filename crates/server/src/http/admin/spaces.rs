@@ -47,7 +47,7 @@ async fn status_of(name: &SpaceName, app: &App, stopped: Option<&StoreError>) ->
 
 pub(in crate::http) async fn collections(admin: Admin, State(app): Shared) -> Answer {
     admin.query(&[])?;
-    let space = space_name(&admin)?;
+    let space = admin.space()?;
     app.hub.store().head(&space).await?;
     let prefix = format!("{space}/");
     let records = app.hub.store().records(RecordKind::Collection).await?.into_iter();
@@ -63,7 +63,7 @@ pub(in crate::http) async fn collections(admin: Admin, State(app): Shared) -> An
 
 /// Makes the space when it is missing, so that a rule can stand before the first document.
 pub(in crate::http) async fn put_collection(admin: Admin, State(app): Shared, request: Request) -> Answer {
-    let space = space_name(&admin)?;
+    let space = admin.space()?;
     let collection = admin.name("collection", |text| CollectionName::new(text))?;
     let rule: CollectionRule = body(&app, request).await?;
     app.hub.create_space(&space).await?;
@@ -74,12 +74,8 @@ pub(in crate::http) async fn put_collection(admin: Admin, State(app): Shared, re
 }
 
 pub(in crate::http) async fn trim(admin: Admin, State(app): Shared) -> Answer {
-    let space = app.hub.space(&space_name(&admin)?).await?;
+    let space = app.hub.space(&admin.space()?).await?;
     let expired = space.expire().await?;
     let trimmed = space.trim().await?;
     Ok(answer::json(&json!({ "expired": expired, "trimmed": trimmed, "horizon": space.head().horizon })))
-}
-
-fn space_name(admin: &Admin) -> Result<SpaceName, ServerError> {
-    admin.name("space", |text| SpaceName::new(text))
 }

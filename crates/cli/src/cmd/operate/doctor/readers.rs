@@ -4,7 +4,7 @@ use super::finding::Finding;
 use crate::config::Config;
 use crate::error::CliError;
 use crate::hub::{Admin, SpaceStatus, ago, now};
-use syncline_core::model::{Lsn, Millis};
+use syncline_core::model::Lsn;
 use syncline_server::hub::NodeView;
 use syncline_server::nodes::RegisteredNode;
 
@@ -104,17 +104,12 @@ fn clock(space: &SpaceStatus, drift_ms: u64) -> Option<Finding> {
     if seen.0 <= now().0.saturating_add(drift_ms) {
         return None;
     }
-    let says = format!("space `{}`: a node was seen at {} and it is {} here", space.space, seen.iso(), now_iso());
+    let says = format!("space `{}`: a node was seen at {} and it is {} here", space.space, seen.iso(), now().iso());
     Some(Finding::wrong(
         "clock",
         says,
         "set the clocks of this machine and of the hub's, and keep them right (NTP)".into(),
     ))
-}
-
-fn now_iso() -> String {
-    let now: Millis = now();
-    now.iso()
 }
 
 fn quarantined(space: &SpaceStatus) -> Option<Finding> {
