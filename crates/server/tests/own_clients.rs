@@ -76,6 +76,63 @@ async fn a_snapshot_has_a_first_and_a_last_line_and_can_be_resumed() {
     }
 }
 
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn digests_count_what_a_snapshot_shows_and_tell_where_two_spaces_differ() {
+    for hub in Hub::on_every_store().await {
+        let ops: Vec<_> = (1..=40).map(|n| insert(n, "users", &format!("u{n}"))).collect();
+        hub.push("n1", "b1", &json!(ops)).await;
+        hub.push("n1", "b2", &json!([insert(41, "other", "x")])).await;
+        let digests =
+            async |query: &str| json_lines(&hub.get(&format!("/sync/digests?node=reader&{query}")).await.text());
+        let before = digests("collections=users&at=40").await;
+        assert_eq!(
+            (&before[0]["server_lsn"], before.last().unwrap()),
+            (&json!(41), &json!({ "end": true, "documents": 40 }))
+        );
+        let counted: u64 =
+            before.iter().filter_map(|line| line["digest"].as_str().and(line["documents"].as_u64())).sum();
+        assert_eq!(counted, 40);
+
+        // What changes later leaves its range and touches no other.
+        let update =
+            json!({ "seq": 42, "op": "remove", "collection": "users", "id": "u7", "base": 7, "stamp": stamp(42) });
+        hub.push("n1", "b3", &json!([update])).await;
+        let after = digests("collections=users&at=40").await;
+        let gone: Vec<_> = before.iter().filter(|line| line["range"].is_string() && !after.contains(line)).collect();
+        assert_eq!(gone.len(), 1, "{gone:?}");
+
+        let range = gone[0]["range"].as_str().unwrap();
+        let documents = hub.get(&format!("/sync/snapshot?node=reader&collections=users&ranges={range}")).await.text();
+        assert_eq!(json_lines(&documents).len() as u64, gone[0]["documents"].as_u64().unwrap() - 1 + 2, "{documents}");
+        let parts = digests(&format!("collections=users&at=40&ranges={range}")).await;
+        assert!(parts.iter().all(|line| line["range"].as_str().is_none_or(|part| part.starts_with(range))));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn digests_of_nothing_sensible_are_refused() {
+    for hub in Hub::on_every_store().await {
+        hub.push("n1", "b1", &json!([insert(1, "users", "u1")])).await;
+        let many = (0..65).map(|n| format!("{n:02x}")).collect::<Vec<_>>().join(",");
+        for (query, said) in [
+            ("at=1&ranges=xy".to_owned(), "hexadecimal"),
+            ("at=1&ranges=00112233".to_owned(), "at most 6 digits"),
+            (format!("at=1&ranges={many}"), "at most 64"),
+            ("at=-1".to_owned(), "at"),
+            ("at=1&epoch=another".to_owned(), "epoch"),
+        ] {
+            let reply = hub.get(&format!("/sync/digests?node=reader&{query}")).await;
+            assert!((400..500).contains(&reply.status), "{query}: {}", reply.status);
+            assert!(reply.json()["error"].as_str().unwrap().contains(said), "{query}: {}", reply.text());
+        }
+        assert_eq!(hub.get("/sync/digests?at=1").await.status, 400, "a node reads");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_waiting_poll_is_answered_by_the_change_it_waits_for_and_no_other() {
     for hub in Hub::on_every_store().await.map(std::sync::Arc::new) {

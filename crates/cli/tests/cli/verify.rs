@@ -114,3 +114,28 @@ fn two_repairs_at_once_leave_one_whole_database() {
     }
     assert!(shell.ok(&link(&hub, &["verify", "a.db"])).contains("are the hub's"));
 }
+
+#[test]
+fn of_many_documents_only_those_beside_a_difference_are_sent() {
+    let shell = Shell::new();
+    let hub = start(&shell);
+    let lines: Vec<String> = (0..4_000).map(|n| format!("{{\"_id\":\"n{n}\",\"v\":1}}")).collect();
+    shell.write("many.ndjson", &lines.join("\n"));
+    shell.ok(&["db", "import", "a.db", "notes", "many.ndjson"]);
+    sync(&shell, &hub, "a.db");
+    let compared = shell.json(&link(&hub, &["verify", "a.db"]));
+    assert_eq!((&compared["documents"], &compared["sent"]), (&json!(4_000), &json!(0)), "{compared}");
+    hub.stop("-TERM");
+    copy(&shell, "syncline-data", "old");
+    let hub = start(&shell);
+    shell.ok(&["db", "update", "a.db", "notes", "n7", r#"{"v":2}"#]);
+    sync(&shell, &hub, "a.db");
+    hub.stop("-TERM");
+    copy(&shell, "old", "syncline-data");
+    let hub = start(&shell);
+
+    let repaired = shell.json(&link(&hub, &["verify", "a.db", "--repair"]));
+    assert_eq!((&repaired["repaired"], &repaired["differing"]), (&json!(1), &json!(0)), "{repaired}");
+    assert!(repaired["sent"].as_u64().unwrap() < 100, "{repaired}");
+    assert_eq!(shell.json(&["db", "get", "a.db", "notes", "n7"])["v"], 1);
+}

@@ -16,6 +16,7 @@ mod versions;
 pub(crate) use absorb::UNTIMED;
 pub(crate) use packet::{Ends, Order, Sent};
 pub use unsynced::Unsynced;
+pub use versions::Correction;
 
 use crate::conflicts::{self, LostEdit};
 use crate::error::Result;

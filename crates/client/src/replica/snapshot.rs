@@ -92,20 +92,25 @@ fn drop_unknown(unit: &mut Unit<'_>, named: &Named) -> Result<Vec<i64>> {
     };
     let mut left = Vec::new();
     for doc in docs {
-        let Some(mut row) = rows::by_doc(unit.conn, doc)? else { continue };
-        if row.op.is_none() {
-            unit.changed(named, doc, row.body.as_deref(), None)?;
-            rows::delete(unit.conn, doc)?;
-            continue;
-        }
-        for op in outbox::of_doc(unit.conn, row.op)? {
-            outbox::materialise(unit, &op, &row)?;
-        }
-        row.hub = None;
-        rows::save(unit.conn, &row)?;
-        left.push(doc);
+        left.extend(drop_one(unit, named, doc)?);
     }
     Ok(left)
+}
+
+/// The hub does not have this document. Returns it if there are ops on top.
+pub(super) fn drop_one(unit: &mut Unit<'_>, named: &Named, doc: i64) -> Result<Option<i64>> {
+    let Some(mut row) = rows::by_doc(unit.conn, doc)? else { return Ok(None) };
+    if row.op.is_none() {
+        unit.changed(named, doc, row.body.as_deref(), None)?;
+        rows::delete(unit.conn, doc)?;
+        return Ok(None);
+    }
+    for op in outbox::of_doc(unit.conn, row.op)? {
+        outbox::materialise(unit, &op, &row)?;
+    }
+    row.hub = None;
+    rows::save(unit.conn, &row)?;
+    Ok(Some(doc))
 }
 
 /// The snapshot of these collections that was begun and not finished.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use syncline_core::model::{CollectionName, Cursor, Lsn, NodeId};
+use syncline_core::model::{CollectionName, Cursor, Lsn, Millis, NodeId};
+use syncline_core::wire::ranges::Range;
 
 /// All documents of some collections; `after`: to go on where an earlier answer was cut.
 #[must_use]
@@ -12,6 +13,29 @@ pub fn snapshot(node: &NodeId, scope: &BTreeSet<CollectionName>, after: Option<L
         path.push_str(&format!("&after={lsn}"));
     }
     path
+}
+
+/// The documents in some ranges alone.
+#[must_use]
+pub fn snapshot_of(node: &NodeId, scope: &BTreeSet<CollectionName>, ranges: &[Range]) -> String {
+    format!("{}&ranges={}", snapshot(node, scope, None), listed(ranges))
+}
+
+/// What stands in the parts of some ranges, but for documents that changed after `at` or expire until `until`.
+#[must_use]
+pub fn digests(
+    node: &NodeId,
+    scope: &BTreeSet<CollectionName>,
+    at: &Cursor,
+    until: Millis,
+    ranges: &[Range],
+) -> String {
+    let (node, epoch) = (encoded(node.as_str()), encoded(at.epoch.as_str()));
+    let (lsn, until, ranges) = (at.lsn, until.0, listed(ranges));
+    format!(
+        "/sync/digests?node={node}&epoch={epoch}&collections={}&at={lsn}&until={until}&ranges={ranges}",
+        names(scope)
+    )
 }
 
 /// The changes since a position: at most `limit`, and an answer within `wait_s` seconds where there are none yet.
@@ -30,6 +54,10 @@ pub fn pull(node: &NodeId, scope: &BTreeSet<CollectionName>, since: &Cursor, lim
 pub(super) const PUSH: &str = "/sync/push";
 pub(super) const EXCHANGE: &str = "/api/sync/exchange";
 pub(super) const HEALTH: &str = "/sync/health";
+
+fn listed(ranges: &[Range]) -> String {
+    ranges.iter().map(Range::to_string).collect::<Vec<_>>().join(",")
+}
 
 fn names(scope: &BTreeSet<CollectionName>) -> String {
     let names: Vec<String> = scope.iter().map(|name| encoded(name.as_str())).collect();
@@ -64,6 +92,15 @@ mod tests {
         assert_eq!(
             snapshot(&node, &scope, Some(Lsn(3))),
             "/sync/snapshot?node=n%2F1&collections=gr%C3%B6%C3%9Fe,users&after=3"
+        );
+        let ranges = ["3f", "40a1"].map(|text| text.parse().unwrap());
+        assert_eq!(
+            snapshot_of(&node, &scope, &ranges),
+            "/sync/snapshot?node=n%2F1&collections=gr%C3%B6%C3%9Fe,users&ranges=3f,40a1"
+        );
+        assert_eq!(
+            digests(&node, &scope, &since, Millis(5), &ranges),
+            "/sync/digests?node=n%2F1&epoch=e%261&collections=gr%C3%B6%C3%9Fe,users&at=7&until=5&ranges=3f,40a1"
         );
     }
 }

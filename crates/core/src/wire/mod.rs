@@ -5,4 +5,5 @@ pub mod digest;
 pub mod exchange;
 pub mod live;
 pub mod own;
+pub mod ranges;
 pub mod wise;

@@ -89,7 +89,7 @@ async fn dispatch(dialect: &Dialect, request: Request) -> Result<Response, Serve
     let access = match verb {
         Verb::Health => return health(&app, base.space, request.headers()).await,
         Verb::Push => Access::Write,
-        Verb::Pull | Verb::Snapshot | Verb::Live => Access::Read,
+        Verb::Pull | Verb::Snapshot | Verb::Live | Verb::Digests => Access::Read,
     };
     let grant = app.authenticate(request.headers())?;
     grant.check_dialect()?;
@@ -109,6 +109,7 @@ async fn dispatch(dialect: &Dialect, request: Request) -> Result<Response, Serve
         Verb::Pull if asked.query.get("node").is_some() => own::pull(asked).await,
         Verb::Snapshot if asked.query.get("node").is_some() => own::snapshot(asked).await,
         Verb::Live => own::open_socket(asked, dialect.clone(), request),
+        Verb::Digests => own::digests(asked).await,
         Verb::Pull => wise::pull(asked).await,
         Verb::Snapshot | Verb::Health => wise::snapshot(asked).await,
     }

@@ -16,6 +16,8 @@ pub enum Verb {
     Health,
     /// `GET …/sync/live`
     Live,
+    /// `GET …/sync/digests`
+    Digests,
 }
 
 /// What stands before `/sync/`.
@@ -46,6 +48,7 @@ pub fn parse_path(path: &str) -> Result<(Verb, Base), ServerError> {
         Some("push") => Verb::Push,
         Some("health") => Verb::Health,
         Some("live") => Verb::Live,
+        Some("digests") => Verb::Digests,
         _ => return Err(unknown()),
     };
     if segments.pop() != Some("sync") {

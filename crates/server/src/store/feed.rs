@@ -60,9 +60,9 @@ impl Feed {
         }
     }
 
-    /// A chunk, once enough has come together.
+    /// A chunk, once enough has come together or the encoder does not want to wait.
     pub fn full_chunk(&mut self) -> Option<Bytes> {
-        let full = self.chunk.len() >= CHUNK_BYTES;
+        let full = self.chunk.len() >= CHUNK_BYTES || self.encoder.is_due();
         full.then(|| std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK_BYTES + LAST_ROW_BYTES)).into())
     }
 

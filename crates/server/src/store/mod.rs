@@ -45,6 +45,10 @@ pub trait Encoder: Send {
     /// Before a row that returns to its node: the fields (a JSON list of names) that the node sent and that the
     /// document does not have. Not called where there are none.
     fn lost(&mut self, _names: &str) {}
+    /// Whether what was written so far goes to the reader at once, however little it is.
+    fn is_due(&mut self) -> bool {
+        false
+    }
     /// After the last row.
     fn end(&mut self, scanned: &Scanned, out: &mut Vec<u8>);
 }

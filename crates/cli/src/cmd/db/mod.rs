@@ -7,7 +7,7 @@ mod fates;
 mod find;
 mod index;
 pub mod input;
-mod progress;
+pub mod progress;
 mod state;
 mod sync;
 mod transfer;

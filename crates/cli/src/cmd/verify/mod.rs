@@ -1,27 +1,28 @@
-//! `syncline verify`: holds a database file against its hub, and with `--repair` loads anew what differs. Edits that wait
-//! for the hub are left alone by both. [`reading`] asks the hub, [`compare`] decides what differs.
+//! `syncline verify`: holds a database file against its hub, and with `--repair` puts right what differs. Edits that wait
+//! for the hub are left alone by both. [`reading`] asks the hub, [`compare`] decides what differs, [`found`] holds it.
 
 mod compare;
+mod found;
 mod reading;
 
-use crate::cmd::db::LinkArgs;
+use crate::cmd::db::{LinkArgs, progress};
 use crate::error::CliError;
 use crate::output::{Output, Style, Table};
-use compare::{Compared, compare};
-use std::collections::BTreeSet;
+use compare::Comparison;
+use found::Compared;
 use std::path::PathBuf;
 use syncline::Database;
-use syncline_core::model::CollectionName;
 
-/// Differences that are shown; `--json` has all.
+/// Differences that are shown; `--json` has more.
 const SHOWN_MAX: usize = 50;
 
 /// Arguments of `syncline verify`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Compares every document that the database has from the hub with what the hub shows to the token, at one LSN:
-what the database has read so far. Changes that it has not read yet, and edits that wait in it, are no differences.
---repair loads the collections that differ anew and compares again; edits that wait are kept and sent.
+    after_help = "Compares what the database has from the hub with what the hub shows to the token, at one LSN: what the database
+has read so far. Both count digests of ranges of documents; only documents of ranges that differ are sent. Changes that the
+database has not read yet, and edits that wait in it, are no differences.
+--repair pulls the documents that differ and compares again; edits that wait are kept and sent.
 
 Exit codes: 0 nothing differs (any more), 1 something does.
 
@@ -32,7 +33,7 @@ Examples:
 pub struct Args {
     /// The database file
     file: PathBuf,
-    /// Load what differs anew
+    /// Pull what differs
     #[arg(long)]
     repair: bool,
     #[command(flatten)]
@@ -49,29 +50,30 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     }
     let database = Database::open(&args.file)?;
     let (hub, collections) = args.link.reading(&database)?;
-    let mut found = compare(&database, &hub, &collections).await?;
-    let wrong: BTreeSet<CollectionName> = found.differences.iter().map(|one| one.collection.clone()).collect();
-    if args.repair && !wrong.is_empty() {
-        let before = found.differences.len();
-        database.replica().resync(&wrong)?;
+    let bar = progress::counter(output, "documents");
+    let comparison = |repair| Comparison { database: &database, hub: &hub, repair, bar: &bar };
+    let mut found = comparison(args.repair).run(&collections).await?;
+    if found.repaired > 0 {
+        let before = found;
+        found = comparison(false).run(&collections).await?;
+        (found.repaired, found.sent) = (before.repaired, before.sent);
         let outcome = args.link.connect(&database, false, None)?.sync_now().await;
         if !outcome.success {
             return Err(CliError::Sync(outcome.error.unwrap_or_else(|| "the round was not complete".into())));
         }
-        found = compare(&database, &hub, &collections).await?;
-        found.repaired = before;
     }
+    bar.finish_and_clear();
     output.result(&found, || describe(&found, output))?;
-    match found.differences.len() {
+    match found.differing {
         0 => Ok(()),
-        n => Err(CliError::Diverged(format!("{n} documents differ from the hub's; `--repair` loads them anew"))),
+        n => Err(CliError::Diverged(format!("{n} documents differ from the hub's; `--repair` pulls them"))),
     }
 }
 
 fn describe(found: &Compared, output: Output) -> String {
     let mut lines = Vec::new();
     if found.repaired > 0 {
-        lines.push(format!("{} documents differed, and were loaded anew", found.repaired));
+        lines.push(format!("{} documents differed, and were put right", found.repaired));
     }
     if found.differences.is_empty() {
         let text = format!("{} documents are the hub's, as of LSN {}", found.documents, found.lsn);
@@ -85,8 +87,8 @@ fn describe(found: &Compared, output: Output) -> String {
         table.row([collection, id, one.kind.word().into(), lsn(one.here), lsn(one.hub)]);
     }
     lines.push(table.render(output));
-    if let Some(more) = found.differences.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
-        lines.push(format!("and {more} more (--json has them all)"));
+    if let Some(more) = found.differing.checked_sub(SHOWN_MAX as u64).filter(|more| *more > 0) {
+        lines.push(format!("and {more} more (--json names up to 10,000)"));
     }
     lines.join("\n")
 }

@@ -1,73 +1,119 @@
-//! Asks a hub for a snapshot, line by line, and for the changes since, in the form of `spec/lsn.md`. Keeps nothing.
+//! Asks a hub for digests, for the documents of some ranges, and for the changes since, in the form of `spec/lsn.md`. Keeps
+//! nothing but the line that it is at.
 
 use crate::error::CliError;
 use futures_util::StreamExt;
-use std::collections::BTreeSet;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
 use syncline::sync::{ApiClient, ApiError, Cursor, HttpApiClient, request};
-use syncline_core::model::{CollectionName, Lsn, NodeId};
+use syncline_core::model::{CollectionName, Lsn, Millis, NodeId};
 use syncline_core::wire::own::{Page, PageOp, SnapshotEnd, SnapshotHead};
+use syncline_core::wire::ranges::{Range, Tally, TallyLine};
 
 /// Changes that one page may hold.
 const PAGE_CHANGES: u32 = 1_000;
 
-/// Reads a snapshot to its end.
-///
-/// # Errors
-/// The hub refuses, cannot be reached, or the snapshot is cut; those of `take`.
-pub async fn snapshot(
-    hub: &HttpApiClient,
-    node: &NodeId,
-    scope: &BTreeSet<CollectionName>,
-    mut take: impl FnMut(&PageOp) -> Result<(), CliError>,
-) -> Result<SnapshotHead, CliError> {
-    let mut answer = hub.stream(&request::snapshot(node, scope, None)).await.map_err(unreached)?;
-    let (mut buffer, mut head, mut ended) = (Vec::new(), None, false);
-    while let Some(piece) = answer.pieces.next().await {
-        buffer.extend_from_slice(&piece.map_err(unreached)?);
-        if answer.status != 200 {
-            continue;
-        }
-        let Some(last) = buffer.iter().rposition(|byte| *byte == b'\n') else { continue };
-        let lines: Vec<u8> = buffer.drain(..=last).collect();
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            if head.is_none() {
-                head = Some(read::<SnapshotHead>(line)?);
-            } else if line.starts_with(b"{\"end\"") {
-                ended = read::<SnapshotEnd>(line)?.end;
-            } else {
-                take(&read(line)?)?;
+/// A hub, and who reads which collections of it.
+pub struct Source<'a> {
+    pub hub: &'a HttpApiClient,
+    pub node: &'a NodeId,
+    pub scope: &'a BTreeSet<CollectionName>,
+}
+
+/// A line of a count that is still under way.
+#[derive(Deserialize)]
+struct Scanned {
+    scanned: u64,
+}
+
+impl Source<'_> {
+    /// What stands in the parts of some ranges, and where the log stood; `told` hears how far the hub has counted.
+    ///
+    /// # Errors
+    /// The hub refuses, cannot be reached, or its answer is cut.
+    pub async fn digests(
+        &self,
+        at: &Cursor,
+        until: Millis,
+        ranges: &[Range],
+        mut told: impl FnMut(u64),
+    ) -> Result<(SnapshotHead, BTreeMap<Range, Tally>), CliError> {
+        let mut parts = BTreeMap::new();
+        let path = request::digests(self.node, self.scope, at, until, ranges);
+        let head = self.lines(&path, |line| {
+            if line.starts_with(b"{\"scanned\"") {
+                told(read::<Scanned>(line)?.scanned);
+                return Ok(());
+            }
+            let line: TallyLine = read(line)?;
+            let tally = line.tally().map_err(|error| CliError::Sync(error.to_string()))?;
+            parts.insert(line.range, tally);
+            Ok(())
+        });
+        Ok((head.await?, parts))
+    }
+
+    /// Reads the documents of some ranges.
+    ///
+    /// # Errors
+    /// As [`Source::digests`], and those of `take`.
+    pub async fn documents(
+        &self,
+        ranges: &[Range],
+        mut take: impl FnMut(PageOp) -> Result<(), CliError>,
+    ) -> Result<SnapshotHead, CliError> {
+        self.lines(&request::snapshot_of(self.node, self.scope, ranges), |line| take(read(line)?)).await
+    }
+
+    /// Reads the log behind a cursor up to an LSN. Returns how far it has come.
+    ///
+    /// # Errors
+    /// The hub refuses or cannot be reached.
+    pub async fn changes(&self, mut from: Cursor, upto: Lsn, mut take: impl FnMut(&PageOp)) -> Result<Lsn, CliError> {
+        loop {
+            let path = request::pull(self.node, self.scope, &from, PAGE_CHANGES, 0);
+            let answer = self.hub.get(&path).await.map_err(unreached)?;
+            if answer.status != 200 {
+                return Err(refused(answer.status, &answer.body));
+            }
+            let page: Page = read(&answer.body)?;
+            page.ops.iter().for_each(&mut take);
+            from.lsn = page.server_lsn;
+            if !page.has_more || from.lsn >= upto {
+                return Ok(from.lsn);
             }
         }
     }
-    if answer.status != 200 {
-        return Err(refused(answer.status, &buffer));
-    }
-    head.filter(|_| ended).ok_or_else(|| CliError::Sync("the snapshot was cut; compare again".into()))
-}
 
-/// Reads the log behind a cursor up to an LSN.
-///
-/// # Errors
-/// The hub refuses or cannot be reached.
-pub async fn changes(
-    hub: &HttpApiClient,
-    node: &NodeId,
-    scope: &BTreeSet<CollectionName>,
-    mut from: Cursor,
-    upto: Lsn,
-    mut take: impl FnMut(&PageOp),
-) -> Result<(), CliError> {
-    loop {
-        let answer = hub.get(&request::pull(node, scope, &from, PAGE_CHANGES, 0)).await.map_err(unreached)?;
+    /// Reads lines between the head and the end.
+    async fn lines(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), CliError>,
+    ) -> Result<SnapshotHead, CliError> {
+        let mut answer = self.hub.stream(path).await.map_err(unreached)?;
+        let (mut buffer, mut head, mut ended) = (Vec::new(), None, false);
+        while let Some(piece) = answer.pieces.next().await {
+            buffer.extend_from_slice(&piece.map_err(unreached)?);
+            if answer.status != 200 {
+                continue;
+            }
+            let Some(last) = buffer.iter().rposition(|byte| *byte == b'\n') else { continue };
+            let lines: Vec<u8> = buffer.drain(..=last).collect();
+            for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                if head.is_none() {
+                    head = Some(read::<SnapshotHead>(line)?);
+                } else if line.starts_with(b"{\"end\"") {
+                    ended = read::<SnapshotEnd>(line)?.end;
+                } else {
+                    take(line)?;
+                }
+            }
+        }
         if answer.status != 200 {
-            return Err(refused(answer.status, &answer.body));
+            return Err(refused(answer.status, &buffer));
         }
-        let page: Page = read(&answer.body)?;
-        page.ops.iter().for_each(&mut take);
-        from.lsn = page.server_lsn;
-        if !page.has_more || from.lsn >= upto {
-            return Ok(());
-        }
+        head.filter(|_| ended).ok_or_else(|| CliError::Sync("the hub's answer was cut; compare again".into()))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::store::{Encoder, Head, Row, Scanned};
 use serde::Serialize;
 use syncline_core::model::Author;
+use syncline_core::wire::ranges::{Range, place};
 
 /// A page of changes.
 pub(super) struct PageEncoder {
@@ -46,7 +47,24 @@ impl Encoder for PageEncoder {
 }
 
 /// A snapshot, one JSON object per line.
-pub(super) struct SnapshotEncoder;
+pub(super) struct SnapshotEncoder {
+    ranges: Vec<Range>,
+}
+
+impl SnapshotEncoder {
+    /// `ranges`: only the documents in these; empty: all.
+    pub(super) fn new(ranges: Vec<Range>) -> SnapshotEncoder {
+        SnapshotEncoder { ranges }
+    }
+
+    fn wants(&self, row: &Row<'_>) -> bool {
+        let in_one = || {
+            let place = place(row.collection, row.id);
+            self.ranges.iter().any(|range| range.holds(place))
+        };
+        self.ranges.is_empty() || in_one()
+    }
+}
 
 impl Encoder for SnapshotEncoder {
     fn begin(&mut self, head: &Head, out: &mut Vec<u8>) {
@@ -60,6 +78,9 @@ impl Encoder for SnapshotEncoder {
     /// A line break in stored text is white space between tokens (strings hold it as `\n`), and would
     /// end the line too early.
     fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
+        if !self.wants(row) {
+            return false;
+        }
         let start = out.len();
         put_row(row, out);
         if row.body.contains('\n') {
@@ -100,7 +121,7 @@ fn put_row(row: &Row<'_>, out: &mut Vec<u8>) {
 }
 
 /// Small values that always serialize.
-fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+pub(super) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("numbers and strings serialize into memory");
 }
 
@@ -158,7 +179,7 @@ mod tests {
         let body = "{\n\"_id\":\"x\",\r\n \"text\":\"a\\nb\"}";
         let row = put("x", body);
         let mut out = Vec::new();
-        assert!(SnapshotEncoder.row(&row, &mut out));
+        assert!(SnapshotEncoder::new(Vec::new()).row(&row, &mut out));
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
         let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(read["doc"], serde_json::from_str::<serde_json::Value>(body).unwrap());

@@ -1,5 +1,6 @@
 //! Own clients: pages, snapshots and pushes as `spec/lsn.md` describes them.
 
+mod digests;
 mod encode;
 mod pull;
 mod push;
@@ -7,6 +8,7 @@ mod reader;
 mod snapshot;
 mod socket;
 
+pub(super) use digests::digests;
 pub(super) use pull::pull;
 pub(super) use push::push;
 pub(super) use snapshot::snapshot;

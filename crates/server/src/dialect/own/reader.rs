@@ -5,6 +5,10 @@ use super::super::query::malformed;
 use crate::error::ServerError;
 use std::collections::BTreeSet;
 use syncline_core::model::{CollectionName, Lsn, NodeId};
+use syncline_core::wire::ranges::Range;
+
+/// Ranges that one request names: each document is held against all of them.
+const RANGES_MAX: usize = 256;
 
 /// An own client that reads.
 pub(super) struct Reader {
@@ -48,6 +52,16 @@ fn collections(asked: &Asked) -> Result<Option<BTreeSet<CollectionName>>, Server
 /// A position in the log.
 pub(super) fn position(asked: &Asked, name: &str) -> Result<Lsn, ServerError> {
     Ok(Lsn(asked.query.read(name, 0, "a whole number, 0 or more")?))
+}
+
+/// `ranges=3f,40a1`; absent: none are named.
+pub(super) fn ranges(asked: &Asked) -> Result<Vec<Range>, ServerError> {
+    let named = asked.query.get("ranges").unwrap_or_default().split(',').filter(|text| !text.is_empty());
+    let ranges: Vec<Range> = named.map(str::parse).collect::<Result<_, _>>()?;
+    if ranges.len() > RANGES_MAX {
+        return Err(malformed("ranges", &format!("{} ranges", ranges.len()), format!("at most {RANGES_MAX} ranges")));
+    }
+    Ok(ranges)
 }
 
 fn shown(text: &str) -> String {

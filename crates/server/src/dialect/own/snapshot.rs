@@ -2,7 +2,7 @@
 
 use super::super::Asked;
 use super::encode::SnapshotEncoder;
-use super::reader::{Reader, position};
+use super::reader::{Reader, position, ranges};
 use crate::answer;
 use crate::clock;
 use crate::error::ServerError;
@@ -11,9 +11,9 @@ use crate::store::Scan;
 use axum::body::Body;
 use axum::response::Response;
 
-const LINES: &str = "application/x-ndjson";
+pub(super) const LINES: &str = "application/x-ndjson";
 
-/// `GET …/sync/snapshot?node=…`
+/// `GET …/sync/snapshot?node=…`; with `ranges=…` only the documents in these.
 pub(in super::super) async fn snapshot(asked: Asked) -> Result<Response, ServerError> {
     let reader = Reader::of(&asked)?;
     let after = position(&asked, "after")?;
@@ -24,7 +24,7 @@ pub(in super::super) async fn snapshot(asked: Asked) -> Result<Response, ServerE
         max_rows: usize::MAX,
         max_bytes: usize::MAX,
     };
-    let reading = asked.space.read(scan, Box::new(SnapshotEncoder)).await?;
+    let reading = asked.space.read(scan, Box::new(SnapshotEncoder::new(ranges(&asked)?))).await?;
     asked.app.meters.snapshots.increment(1);
     Ok(match reading {
         Reading::Whole(bytes, _) => answer::with_type(Body::from(bytes), LINES),
