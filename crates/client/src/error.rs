@@ -8,7 +8,8 @@ use crate::index::IndexError;
 use crate::query::QueryError;
 use crate::sync_error::SyncError;
 use crate::transfer::TransferError;
-use std::path::PathBuf;
+use rusqlite::ErrorCode;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use syncline_core::model::{BatchId, CollectionName, DocId, Kind, Malformed};
 use thiserror::Error;
@@ -52,6 +53,12 @@ pub enum Error {
     /// An earlier write failed while it was made durable; nobody knows how much of it is on disk.
     #[error("the database handle is closed because a commit failed: {0}; drop every handle and open the file again")]
     Poisoned(Arc<str>),
+    /// The disk is full. Nothing of the write is kept, and the next one may find room.
+    #[error("the disk of database `{path}` has no room for more and nothing of this write is kept; make room and write again", path = .0.display())]
+    NoRoom(PathBuf),
+    /// The file or its directory is there to be read only.
+    #[error("database `{path}` may not be written; check who may write the file and its directory", path = .0.display())]
+    ReadOnly(PathBuf),
     /// A call on the database from inside of its own transaction.
     #[error("a transaction is open on this thread; read and write through it, not through the database")]
     InsideTransaction,
@@ -187,11 +194,26 @@ impl Error {
         }
     }
 
+    /// The same with the file's name, where what SQLite says is no fault of what is in it.
+    pub(crate) fn on(self, path: Option<&Path>) -> Error {
+        let (Error::Sqlite(why), Some(path)) = (&self, path) else { return self };
+        match why.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Error::NoRoom(path.to_owned()),
+            Some(ErrorCode::ReadOnly) => Error::ReadOnly(path.to_owned()),
+            _ => self,
+        }
+    }
+
     /// What a caller may do about it.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
-            Error::InUse(_) | Error::Open { .. } | Error::Poisoned(_) | Error::Sqlite(_) => Kind::Retry,
+            Error::InUse(_)
+            | Error::Open { .. }
+            | Error::Poisoned(_)
+            | Error::NoRoom(_)
+            | Error::ReadOnly(_)
+            | Error::Sqlite(_) => Kind::Retry,
             Error::Damaged(_) => Kind::Bug,
             _ => Kind::Reject,
         }

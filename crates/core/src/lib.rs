@@ -18,5 +18,10 @@ pub mod hub;
 pub mod live;
 pub mod merge;
 pub mod model;
+#[cfg(any(test, feature = "arbitrary"))]
+pub mod mutation;
 pub mod session;
 pub mod wire;
+
+#[cfg(test)]
+mod decoders;

@@ -6,6 +6,7 @@
 mod bench;
 mod cargo;
 mod failure;
+mod faults;
 mod setup;
 mod test;
 mod tidy;
@@ -23,6 +24,7 @@ Commands:
   test    Run set-up, then every check: formatting, style, lints, tests, documentation
   tidy    Check the style rules alone
   bench   Build the benchmarks for release and run them
+  faults  Play many rounds of random faults against the real binary
 ";
 
 fn main() -> ExitCode {
@@ -39,19 +41,21 @@ fn main() -> ExitCode {
 fn dispatch(arguments: &[String]) -> Result<(), Failure> {
     let Some((command, rest)) = arguments.split_first() else {
         print!("{HELP}");
-        return Err(Failure::Usage("name a command: setup, test, tidy or bench".into()));
+        return Err(Failure::Usage("name a command: setup, test, tidy, bench or faults".into()));
     };
     match command.as_str() {
         "setup" => plain(rest, setup::HELP, setup::run),
         "test" => plain(rest, test::HELP, test::run),
         "tidy" => plain(rest, tidy::HELP, tidy::run),
         "bench" => bench::run(rest),
+        "faults" => faults::run(rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
         }
         other => {
-            Err(Failure::Usage(format!("there is no command `{other}`: use setup, test, tidy or bench (see --help)")))
+            let commands = "setup, test, tidy, bench or faults";
+            Err(Failure::Usage(format!("there is no command `{other}`: use {commands} (see --help)")))
         }
     }
 }
@@ -82,14 +86,14 @@ mod tests {
     #[test]
     fn an_unknown_command_or_argument_names_what_would_do() {
         assert!(refusal(&["tets"]).contains("`tets`"));
-        assert!(refusal(&["tets"]).contains("setup, test, tidy or bench"));
+        assert!(refusal(&["tets"]).contains("setup, test, tidy, bench or faults"));
         assert!(refusal(&["tidy", "--fix"]).contains("`--fix`"));
         assert!(refusal(&[]).contains("name a command"));
     }
 
     #[test]
     fn every_command_explains_itself() {
-        for command in ["setup", "test", "tidy", "bench"] {
+        for command in ["setup", "test", "tidy", "bench", "faults"] {
             assert!(HELP.contains(command));
             assert!(dispatch(&[command.into(), "--help".into()]).is_ok());
         }

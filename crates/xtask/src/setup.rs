@@ -23,6 +23,7 @@ changes nothing. SQLite itself is compiled in; sqlite3 is its shell.
   chromium        opens the pages of the example as a person would
   redis-server    stands between the workers of the tests
   nginx           stands before them
+  faketime        sets the clocks of the processes that tests start
   systemd-analyze judges the unit of docs/deploy
   rustfmt, clippy parts of the Rust toolchain; set-up says how to add them
 ";
@@ -36,7 +37,7 @@ struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 12] = [
+const NEEDS: [Need; 13] = [
     Need {
         name: "C compiler and headers",
         probe: &["cc", "-fsyntax-only", "-include", "stdio.h", "-x", "c", "/dev/null"],
@@ -56,6 +57,7 @@ const NEEDS: [Need; 12] = [
     Need { name: "chromium", probe: &["chromium", "--version"], packages: &["chromium"] },
     Need { name: "redis-server", probe: &["redis-server", "--version"], packages: &["redis-server"] },
     Need { name: "nginx", probe: &["nginx", "-v"], packages: &["nginx-light"] },
+    Need { name: "faketime", probe: &["faketime", "--version"], packages: &["faketime"] },
     Need { name: "systemd-analyze", probe: &["systemd-analyze", "--version"], packages: &["systemd"] },
 ];
 

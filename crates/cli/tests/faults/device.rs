@@ -2,7 +2,7 @@
 
 use crate::history::{Answer, Deed, Replica, Sent, bare, fields};
 use crate::http::{self, Request};
-use crate::hub::{Hub, SYNCLINE, TOKEN};
+use crate::hub::{Hub, SYNCLINE, TOKEN, signal};
 use serde_json::{Value, json};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -32,9 +32,14 @@ pub struct Open<'a> {
 impl Device {
     /// A device with a new file in `home`.
     pub fn new(name: &str, home: &Path, collection: &str) -> Device {
+        Device::at(name, &home.join(format!("{name}.db")), collection)
+    }
+
+    /// A device with a file of its own, new or not.
+    pub fn at(name: &str, file: &Path, collection: &str) -> Device {
         Device {
             name: name.into(),
-            file: home.join(format!("{name}.db")),
+            file: file.into(),
             collection: collection.into(),
             protocol: Protocol::Lsn,
             token: TOKEN.into(),
@@ -74,8 +79,13 @@ impl Device {
 
     /// `syncline db sync` on the file, as a process of its own.
     pub fn sync_process(&self, address: &str) -> SyncProcess {
+        self.sync_with(Command::new(SYNCLINE), address)
+    }
+
+    /// The same, by a command line that ends in the binary's path.
+    pub fn sync_with(&self, command: Command, address: &str) -> SyncProcess {
         let child = self
-            .sync_command(address)
+            .complete(command, address)
             .args(["--protocol", if self.protocol == Protocol::Exchange { "exchange" } else { "lsn" }])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -87,7 +97,10 @@ impl Device {
 
     /// The same, to be started.
     pub fn sync_command(&self, address: &str) -> Command {
-        let mut command = Command::new(SYNCLINE);
+        self.complete(Command::new(SYNCLINE), address)
+    }
+
+    fn complete(&self, mut command: Command, address: &str) -> Command {
         command
             .args(["db", "sync"])
             .arg(&self.file)
@@ -185,6 +198,22 @@ impl SyncProcess {
     /// Whether the process has come to its end by itself.
     pub fn has_ended(&mut self) -> bool {
         self.0.try_wait().unwrap().is_some()
+    }
+
+    /// The process, unless it has come to its end; what has not been waited for can safely be sent signals.
+    pub fn at_work(&mut self) -> Option<&mut SyncProcess> {
+        if self.has_ended() { None } else { Some(self) }
+    }
+
+    /// Kills the process, if it runs.
+    pub fn strike(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Sends the process a signal: `STOP` halts it until `CONT`.
+    pub fn signal(&self, name: &str) {
+        signal(&self.0, name);
     }
 
     /// Kills the process without a chance to do anything; `true`: it had ended by itself before.

@@ -158,6 +158,12 @@ impl Foreign {
         self.push()
     }
 
+    /// The same with the hub behind another address, from now on.
+    pub fn cycle_at(&mut self, address: &str) -> Result<(), String> {
+        address.clone_into(&mut self.address);
+        self.cycle()
+    }
+
     fn load_snapshot(&mut self) -> Result<(), String> {
         let reply = self.get("snapshot")?;
         if let (Some(documents), Some(_)) = (reply["documents"].as_array(), reply["server_lsn"].as_f64()) {

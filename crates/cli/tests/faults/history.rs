@@ -9,6 +9,7 @@ use crate::http::{self, Request};
 use crate::hub::TOKEN;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 /// Documents by collection and id, without the times that WiseJSON clients keep for themselves.
 pub type Replica = BTreeMap<(String, String), Value>;
@@ -74,11 +75,15 @@ impl Change {
     }
 }
 
-/// The hub's whole log: the versions of each document, oldest first, and the ledger of what lost.
-#[derive(Debug)]
+/// What a reader has seen of the hub's log: the versions of each document, oldest first; and what was kept aside.
+#[derive(Debug, Default)]
 pub struct Log {
     versions: BTreeMap<(String, String), Vec<Change>>,
     ledger: BTreeMap<(String, String), Vec<Loss>>,
+    quarantine: BTreeSet<(String, String)>,
+    /// Where the reader stands: everything up to here has arrived.
+    read_to: u64,
+    epoch: String,
 }
 
 /// A row of the conflict ledger.
@@ -99,30 +104,82 @@ impl Loss {
 }
 
 impl Log {
-    /// Pulls everything from the beginning, page after page.
+    /// Pulls everything from the beginning, page after page, and what was kept aside.
     ///
     /// # Panics
-    /// Positions do not rise.
+    /// As [`Log::read_on`], or there is no answer.
     pub fn read(address: &str) -> Log {
-        let (mut after, mut epoch) = (0, String::new());
-        let mut versions: BTreeMap<_, Vec<Change>> = BTreeMap::new();
+        let mut log = Log::default();
+        log.read_on(address).unwrap();
+        log.read_aside(address);
+        log
+    }
+
+    /// Goes on reading where it stopped. What arrived before a failure stays.
+    ///
+    /// # Errors
+    /// No complete answer, or the hub is in no state to give one.
+    ///
+    /// # Panics
+    /// Positions do not rise, the history is another one, or the reader is refused for good.
+    pub fn read_on(&mut self, address: &str) -> io::Result<()> {
         loop {
-            let path = format!("/sync/pull?node=judge&since_lsn={after}&epoch={epoch}");
-            let reply = http::send(address, &Request { method: "GET", path: &path, token: TOKEN, body: None });
-            let page = reply.unwrap().json();
+            let Log { read_to, epoch, .. } = &*self;
+            let path = format!("/sync/pull?node=judge&since_lsn={read_to}&epoch={epoch}");
+            let reply = http::send(address, &Request { method: "GET", path: &path, token: TOKEN, body: None })?;
+            let page = reply.json();
+            if reply.status >= 500 {
+                return Err(io::Error::other(page.to_string()));
+            }
+            assert_eq!(reply.status, 200, "a reader that was always there is refused: {page}");
             for op in page["ops"].as_array().unwrap() {
-                let lsn = op["lsn"].as_u64().unwrap();
-                assert!(lsn > after, "LSN {lsn} comes after {after}");
-                after = lsn;
-                let key = (text(op, "collection"), text(op, "id"));
-                let doc = (op["op"] == "put").then(|| op["doc"].clone());
-                versions.entry(key).or_default().push(Change { lsn, doc });
+                self.take(op);
             }
-            after = page["server_lsn"].as_u64().unwrap();
-            epoch = text(&page, "epoch");
+            let now = page["server_lsn"].as_u64().unwrap();
+            assert!(now >= self.read_to, "the reader was at {} and is sent back to {now}", self.read_to);
+            self.read_to = now;
+            let epoch = text(&page, "epoch");
+            assert!(self.epoch.is_empty() || self.epoch == epoch, "another history");
+            self.epoch = epoch;
             if page["has_more"] == false {
-                return Log { versions, ledger: read_ledger(address) };
+                return Ok(());
             }
+        }
+    }
+
+    fn take(&mut self, op: &Value) {
+        let lsn = op["lsn"].as_u64().unwrap();
+        assert!(lsn > self.read_to, "LSN {lsn} comes after {}", self.read_to);
+        self.read_to = lsn;
+        let doc = (op["op"] == "put").then(|| without_ballast(op["doc"].clone()));
+        let versions = self.versions.entry((text(op, "collection"), text(op, "id"))).or_default();
+        versions.push(Change { lsn, doc });
+    }
+
+    /// Reads the conflict ledger and the quarantine.
+    pub fn read_aside(&mut self, address: &str) {
+        let rows = rows_aside(address, "conflicts").into_iter();
+        self.ledger.clear();
+        for row in rows {
+            let key = (text(&row, "collection"), text(&row, "id"));
+            self.ledger.entry(key).or_default().push(Loss { losing: row["losing"].clone() });
+        }
+        let named = |row: Value| Some((row["collection"].as_str()?.to_owned(), row["id"].as_str()?.to_owned()));
+        self.quarantine = rows_aside(address, "quarantine").into_iter().filter_map(named).collect();
+    }
+
+    /// Holds what a reader saw who was always there against what one sees who reads everything now.
+    ///
+    /// # Panics
+    /// One of them has missed something.
+    pub fn same_as(&self, other: &Log) {
+        let seen = |log: &Log| -> BTreeMap<u64, String> {
+            let changes = log.versions.iter().flat_map(|(key, all)| all.iter().map(move |change| (key, change)));
+            changes.map(|(key, change)| (change.lsn, format!("{key:?} {:?}", change.doc))).collect()
+        };
+        let (along, now) = (seen(self), seen(other));
+        for lsn in along.keys().chain(now.keys()) {
+            assert_eq!(along.get(lsn), now.get(lsn), "LSN {lsn}, read along (left) and afterwards (right)");
         }
     }
 
@@ -188,7 +245,8 @@ impl Log {
             Answer::Receipt { result, lsn } if result == "applied" || result == "merged" => {
                 versions.iter().find(|version| version.lsn == *lsn).is_some_and(|version| version.is_effect_of(op))
             }
-            Answer::Receipt { result, .. } => result == "rejected" || ledgered,
+            Answer::Receipt { result, .. } if result == "rejected" => self.quarantine.contains(&key),
+            Answer::Receipt { .. } => ledgered,
             Answer::Accepted => ledgered || versions.iter().any(|version| version.is_effect_of(op)),
         };
         if kept {
@@ -198,21 +256,24 @@ impl Log {
     }
 }
 
-fn read_ledger(address: &str) -> BTreeMap<(String, String), Vec<Loss>> {
-    let mut ledger: BTreeMap<_, Vec<Loss>> = BTreeMap::new();
-    let mut before = i64::MAX;
+/// All rows of a list that is shown in pages, newest first.
+fn rows_aside(address: &str, list: &str) -> Vec<Value> {
+    let (mut all, mut before) = (Vec::new(), i64::MAX);
     loop {
-        let path = format!("/admin/spaces/main/conflicts?before={before}&limit=500");
+        let path = format!("/admin/spaces/main/{list}?before={before}&limit=500");
         let reply = http::send(address, &Request { method: "GET", path: &path, token: TOKEN, body: None });
         let answer = reply.unwrap().json();
-        let rows = answer["conflicts"].as_array().unwrap();
-        let Some(last) = rows.last() else { return ledger };
+        let rows = answer[list].as_array().unwrap();
+        let Some(last) = rows.last() else { return all };
         before = last["n"].as_i64().unwrap();
-        for row in rows {
-            let key = (text(row, "collection"), text(row, "id"));
-            ledger.entry(key).or_default().push(Loss { losing: row["losing"].clone() });
-        }
+        all.extend(rows.iter().cloned());
     }
+}
+
+/// What only makes documents large is not worth keeping.
+fn without_ballast(mut doc: Value) -> Value {
+    doc.as_object_mut().unwrap().remove("ballast");
+    doc
 }
 
 /// No op took effect twice.
@@ -261,6 +322,17 @@ pub fn converged(address: &str, replicas: &[(String, Replica)]) {
     }
 }
 
+/// The same for replicas of single collections, and a log that was read along.
+pub fn converged_in_collections(address: &str, log: &Log, replicas: &[(String, &str, Replica)]) {
+    let newcomer = newcomer(address);
+    alike("the log", &log.replica(), &newcomer);
+    for (name, collection, replica) in replicas {
+        let mut expected = newcomer.clone();
+        expected.retain(|(of, _), _| of == collection);
+        alike(name, replica, &expected);
+    }
+}
+
 /// Fails with the first difference.
 fn alike(name: &str, replica: &Replica, newcomer: &Replica) {
     for key in replica.keys().chain(newcomer.keys()) {
@@ -283,7 +355,7 @@ fn newcomer(address: &str) -> Replica {
 /// A document without the times that WiseJSON clients keep.
 pub fn bare(doc: &Value) -> Value {
     let mut doc = doc.as_object().unwrap().clone();
-    doc.retain(|key, _| key != "createdAt" && key != "updatedAt");
+    doc.retain(|key, _| key != "createdAt" && key != "updatedAt" && key != "ballast");
     Value::Object(doc)
 }
 
@@ -302,7 +374,7 @@ mod trial {
     }
 
     fn log(versions: Vec<Change>) -> Log {
-        Log { versions: [(("c".to_owned(), "d".to_owned()), versions)].into(), ledger: super::BTreeMap::new() }
+        Log { versions: [(("c".to_owned(), "d".to_owned()), versions)].into(), ..Log::default() }
     }
 
     fn sent(mark: &str, answer: Answer) -> Sent {
@@ -346,6 +418,21 @@ mod trial {
         assert!(passes(&log, &[sent("x", applied(1)), sent("y", Answer::Accepted)]));
         assert!(!passes(&log, &[sent("x", applied(1)), sent("z", superseded)]));
         assert!(!passes(&log, &[sent("x", applied(1)), Sent { deed: Deed::Remove, ..sent("y", Answer::Accepted) }]));
+    }
+
+    #[test]
+    fn a_rejected_op_must_be_in_quarantine() {
+        let mut log = log(vec![put(1, &["x"])]);
+        let ops = [sent("x", applied(1)), sent("y", Answer::Receipt { result: "rejected".into(), lsn: 0 })];
+        assert!(!passes(&log, &ops));
+        log.quarantine.insert(("c".into(), "d".into()));
+        assert!(passes(&log, &ops));
+    }
+
+    #[test]
+    #[should_panic(expected = "LSN 2, read along")]
+    fn a_change_that_a_reader_missed_is_found() {
+        log(vec![put(1, &["x"])]).same_as(&log(vec![put(1, &["x"]), put(2, &["x", "y"])]));
     }
 
     #[test]

@@ -68,10 +68,9 @@ impl Hub {
         self.child.wait().unwrap();
     }
 
-    /// Asks the process to stop, without waiting for it.
-    pub fn terminate(&self) {
-        let sent = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+    /// Sends the process a signal: `TERM` asks it to stop, `STOP` halts it until `CONT`.
+    pub fn signal(&self, name: &str) {
+        signal(&self.child, name);
     }
 
     /// The process.
@@ -103,6 +102,12 @@ impl Drop for Hub {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Sends a process a signal.
+pub fn signal(process: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &process.id().to_string()]).status().unwrap();
+    assert!(sent.success());
 }
 
 fn gather(from: impl Read + Send + 'static, into: Arc<Mutex<String>>) -> thread::JoinHandle<()> {

@@ -22,6 +22,15 @@ pub enum Patience {
     None,
 }
 
+/// How much nodes write.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    /// Bytes that make each document larger.
+    pub ballast: usize,
+    /// Between two pushes of a node.
+    pub pause: Duration,
+}
+
 /// Running nodes.
 pub struct Load {
     stop: Arc<AtomicBool>,
@@ -32,10 +41,16 @@ pub struct Load {
 impl Load {
     /// Nodes `w0`, `w1` … that push to `address`. What they write follows from `seed`.
     pub fn start(address: &str, nodes: usize, seed: u64, patience: Patience) -> Load {
+        Load::paced(address, nodes, seed, patience, Pace { ballast: 0, pause: Duration::ZERO })
+    }
+
+    /// The same, slower, or with larger documents.
+    pub fn paced(address: &str, nodes: usize, seed: u64, patience: Patience, pace: Pace) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let receipts = Arc::new(AtomicUsize::new(0));
         let threads = (0..nodes).map(|number| {
             let mut node = Node::new(&format!("w{number}"), address);
+            node.load(pace.ballast);
             let mut rng = Rng::with_seed(seed.wrapping_mul(31).wrapping_add(number as u64));
             let (stop, receipts) = (Arc::clone(&stop), Arc::clone(&receipts));
             thread::spawn(move || {
@@ -47,6 +62,7 @@ impl Load {
                         break;
                     }
                     receipts.fetch_add(node.answered() - before, Ordering::SeqCst);
+                    thread::sleep(pace.pause); // sleep: documents that all edit grow with each edit
                 }
                 node
             })

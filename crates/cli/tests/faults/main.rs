@@ -7,11 +7,15 @@
 #![allow(clippy::unwrap_used)] // a failed step is a failed test
 
 mod backup;
+mod blows;
 mod bootstrap;
 mod client_crash;
+mod clock;
+mod clock_steps;
 mod cut_replies;
 mod data_gone;
 mod device;
+mod disk;
 mod disk_full;
 mod eventually;
 mod foreign;
@@ -26,6 +30,9 @@ mod node;
 mod packet_crash;
 mod packet_life;
 mod proxy;
+mod read_only;
+mod rounds;
+mod saving;
 mod second_hub;
 mod shutdown;
 mod strict_node;

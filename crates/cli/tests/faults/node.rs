@@ -20,6 +20,7 @@ pub struct Node {
     replica: Replica,
     cursor: u64,
     epoch: String,
+    ballast: usize,
 }
 
 /// Sent, perhaps several times, and not answered yet.
@@ -52,7 +53,13 @@ impl Node {
             replica: Replica::new(),
             cursor: 0,
             epoch: String::new(),
+            ballast: 0,
         }
+    }
+
+    /// Makes each document that it inserts from now on so many bytes larger.
+    pub fn load(&mut self, bytes: usize) {
+        self.ballast = bytes;
     }
 
     /// What was sent and answered so far.
@@ -79,6 +86,9 @@ impl Node {
             Deed::Insert => {
                 let mut doc = fields(&mark);
                 doc.insert("_id".into(), json!(id));
+                if self.ballast > 0 {
+                    doc.insert("ballast".into(), json!("x".repeat(self.ballast)));
+                }
                 op["op"] = json!("insert");
                 op["doc"] = Value::Object(doc);
             }

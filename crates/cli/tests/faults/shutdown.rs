@@ -13,7 +13,7 @@ fn a_stopping_hub_answers_what_it_accepted_and_ends_with_success() {
     let load = Load::start(&hub.address, 6, 11, Patience::None);
     eventually("nodes get receipts", || (load.receipts() > 150).then_some(()));
 
-    hub.terminate();
+    hub.signal("TERM");
     let (status, log) = hub.ended();
     let sent = load.finish();
     assert_eq!(status.code(), Some(0), "{log}");

@@ -243,7 +243,7 @@ fn work_as_device(device: &mut Device, address: &str, mut rng: Rng) {
 }
 
 /// The same, as a WiseJSON application does it.
-fn work_as_foreign(client: &mut Foreign, mut rng: Rng) {
+pub fn work_as_foreign(client: &mut Foreign, mut rng: Rng) {
     for round in 0..ROUNDS {
         let own = |n: u32| format!("{}-{round}-{n}", client.name());
         let [first, second, third] = [own(1), own(2), own(3)];

@@ -1,8 +1,8 @@
 //! The open database file: connection, lock, clock and what is kept in memory of it.
 //!
 //! Owns begin, commit and roll-back: every write of this crate runs inside [`Store::write`], so data,
-//! ops and cursors move together. After a failed commit the handle is poisoned. Must never decide
-//! what an edit means.
+//! ops and cursors move together. After a commit that failed for anything but a full disk the handle is
+//! poisoned. Must never decide what an edit means.
 
 mod alarm;
 mod lock;
@@ -26,7 +26,7 @@ use alarm::Alarm;
 use lock::FileLock;
 use names::Names;
 use reader::Reader;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -96,6 +96,11 @@ pub(crate) struct Memory {
 impl Store {
     /// Opens or creates the file.
     pub(crate) fn open(options: StoreOptions) -> Result<Store> {
+        let path = options.path.clone();
+        Store::make(options).map_err(|error| error.on(path.as_deref()))
+    }
+
+    fn make(options: StoreOptions) -> Result<Store> {
         let lock = options.path.as_deref().map(FileLock::take).transpose()?;
         let shown = options.path.clone().unwrap_or_else(|| ":memory:".into());
         let mut conn = match &options.path {
@@ -140,6 +145,11 @@ impl Store {
     }
 
     fn run<T>(&self, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<(T, Option<WriteReceipt>)> {
+        let done = self.transact(work);
+        done.map_err(|error| error.on(self.path()))
+    }
+
+    fn transact<T>(&self, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<(T, Option<WriteReceipt>)> {
         let (result, finished, receipt) = {
             let mut held = self.hold()?;
             let Core { conn, memory } = &mut *held.core;
@@ -151,8 +161,8 @@ impl Store {
                 (result, unit.finish(&self.waiting.ops())?)
             };
             if let Err(error) = open.conn.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])) {
-                drop(self.poison.set(error.to_string().into()));
-                return Err(self.poisoned());
+                drop(open);
+                return Err(self.uncommitted(error, conn));
             }
             open.committed = true;
             drop(open);
@@ -240,6 +250,17 @@ impl Store {
             return Err(Error::InsideTransaction);
         }
         if self.poison.get().is_some() { Err(self.poisoned()) } else { Ok(()) }
+    }
+
+    /// What a commit that failed and was rolled back leaves: of a full disk SQLite vouches that nothing was written,
+    /// after anything else nobody knows.
+    fn uncommitted(&self, error: rusqlite::Error, conn: &Connection) -> Error {
+        let full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+        if !(full && conn.is_autocommit()) {
+            drop(self.poison.set(error.to_string().into()));
+            return self.poisoned();
+        }
+        error.into()
     }
 
     fn poisoned(&self) -> Error {

@@ -13,6 +13,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 const CURSORS_EVERY: Duration = Duration::from_secs(5);
+/// However short `retention.trim_every` is.
+const TICK_AT_LEAST: Duration = Duration::from_millis(10);
 /// Which clients nothing names any more is found by walking along the whole log.
 const CLIENTS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Expired documents that one commit removes, so that pushes get their turn between.
@@ -21,7 +23,9 @@ const ROWS_PER_LOOK: usize = 10_000;
 
 /// Runs until the hub closes or is gone.
 pub(super) async fn run(hub: Weak<Hub>, mut closing: watch::Receiver<bool>) {
-    let mut tick = interval(CURSORS_EVERY);
+    let Some(trim_every) = hub.upgrade().map(|hub| hub.settings.retention.trim_every) else { return };
+    // Trimming that is asked for more often than cursors are noted happens as often as it is asked for.
+    let mut tick = interval(CURSORS_EVERY.min(trim_every).max(TICK_AT_LEAST));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut trimmed_at, mut clients_at) = (Instant::now(), None::<Instant>);
     loop {
@@ -30,7 +34,7 @@ pub(super) async fn run(hub: Weak<Hub>, mut closing: watch::Receiver<bool>) {
             _ = tick.tick() => {}
         }
         let Some(hub) = hub.upgrade() else { return };
-        let trim = trimmed_at.elapsed() >= hub.settings.retention.trim_every;
+        let trim = trimmed_at.elapsed() >= trim_every;
         if trim {
             trimmed_at = Instant::now();
         }

@@ -40,9 +40,15 @@ pub struct Copied<'a> {
 pub fn backup(data: &Path, target: &Path, report: &mut dyn FnMut(Copied<'_>)) -> Result<Manifest, StoreError> {
     let building = Building::begin(target)?;
     fs::create_dir(building.part().join("spaces")).map_err(building.failed("making a directory"))?;
+    let manifest = copy_all(data, building.part(), report).map_err(|error| building.blamed(error))?;
+    building.finish()?;
+    Ok(manifest)
+}
+
+fn copy_all(data: &Path, part: &Path, report: &mut dyn FnMut(Copied<'_>)) -> Result<Manifest, StoreError> {
     let (bytes, spaces) = copy(
         &data.join(HUB_FILE),
-        &building.part().join(HUB_FILE),
+        &part.join(HUB_FILE),
         schema::HUB,
         |snapshot| {
             let mut find = snapshot.prepare("SELECT name FROM spaces ORDER BY name")?;
@@ -53,10 +59,10 @@ pub fn backup(data: &Path, target: &Path, report: &mut dyn FnMut(Copied<'_>)) ->
         },
         &mut |bytes, of| report(Copied { file: HUB_FILE, bytes, of }),
     )?;
-    let hub = SavedFile { bytes, sha256: digest(&building.part().join(HUB_FILE))? };
+    let hub = SavedFile { bytes, sha256: digest(&part.join(HUB_FILE))? };
     let mut saved = Vec::with_capacity(spaces.len());
     for space in spaces {
-        saved.push(copy_space(data, building.part(), space, report)?);
+        saved.push(copy_space(data, part, space, report)?);
     }
     let manifest = Manifest {
         format: FORMAT,
@@ -66,8 +72,7 @@ pub fn backup(data: &Path, target: &Path, report: &mut dyn FnMut(Copied<'_>)) ->
         hub,
         spaces: saved,
     };
-    manifest.write(building.part())?;
-    building.finish()?;
+    manifest.write(part)?;
     Ok(manifest)
 }
 

@@ -1,8 +1,10 @@
-//! A directory that is built under another name and gets its own when it is complete and on disk. What an interruption
-//! leaves behind is called `.part`; the next attempt clears it away. Never replaces a directory that holds anything.
+//! A directory that is built under another name and gets its own when it is complete and on disk. What a failure has
+//! built so far goes away at once: its disk may be full. What a kill leaves behind is called `.part`; the next attempt
+//! clears it away. Never replaces a directory that holds anything.
 
 use super::lock::{self, DirLock};
 use crate::store::StoreError;
+use rusqlite::{ErrorCode, ffi};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Building {
     target: PathBuf,
     part: PathBuf,
-    lock: DirLock,
+    /// Until it has its name.
+    lock: Option<DirLock>,
 }
 
 impl Building {
@@ -40,7 +43,7 @@ impl Building {
         fs::create_dir_all(&part).map_err(at(&part, "making a directory"))?;
         let lock = DirLock::take(&part)?;
         clear(&part).map_err(at(&part, "clearing away what was left behind"))?;
-        Ok(Building { target, part, lock })
+        Ok(Building { target, part, lock: Some(lock) })
     }
 
     /// Where to put things meanwhile.
@@ -49,23 +52,25 @@ impl Building {
     }
 
     /// Gives it its name. All files in it must be on disk.
-    pub fn finish(self) -> Result<(), StoreError> {
-        let Building { target, part, lock } = self;
+    pub fn finish(mut self) -> Result<(), StoreError> {
+        let Building { target, part, lock } = &mut self;
         let last = || -> io::Result<()> {
             fs::remove_file(part.join(lock::FILE))?;
-            sync_directories(&part)?;
+            sync_directories(part)?;
             if target.exists() {
                 // Fails where somebody has put something into it by now.
-                fs::remove_dir(&target)?;
+                fs::remove_dir(&*target)?;
             }
-            fs::rename(&part, &target)?;
+            fs::rename(&*part, &*target)?;
             match target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 Some(parent) => File::open(parent)?.sync_all(),
                 None => File::open(".")?.sync_all(),
             }
         };
-        let done = last().map_err(at(&target, "giving the directory its name"));
-        drop(lock);
+        let done = last().map_err(at(target, "giving the directory its name"));
+        if done.is_ok() {
+            *lock = None;
+        }
         done
     }
 
@@ -73,6 +78,34 @@ impl Building {
     pub fn failed(&self, action: &'static str) -> impl FnOnce(io::Error) -> StoreError {
         at(&self.part, action)
     }
+
+    /// What went wrong while something was written here: a full disk is no fault of the files that are read.
+    pub fn blamed(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::File { action, source, .. } if is_unwritten(source.as_ref()) => {
+                let place = self.part.display().to_string();
+                let reason = format!("{action}: {source}; make room there, or name a directory on another disk");
+                StoreError::Backup { place, reason }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        if self.lock.is_some() {
+            // What cannot be cleared away now is left to the next attempt.
+            let _cleared = fs::remove_dir_all(&self.part);
+        }
+    }
+}
+
+/// Whether the engine could not write what it had.
+fn is_unwritten(source: &(dyn std::error::Error + 'static)) -> bool {
+    let failure = source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error);
+    failure
+        .is_some_and(|failure| failure.code == ErrorCode::DiskFull || failure.extended_code == ffi::SQLITE_IOERR_WRITE)
 }
 
 /// Puts a file's bytes on disk.

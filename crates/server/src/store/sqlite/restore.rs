@@ -11,6 +11,7 @@ use super::{columns, schema};
 use crate::store::StoreError;
 use rusqlite::{Connection, params};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// SQLite's cache while a file is looked over.
@@ -24,15 +25,24 @@ pub fn restore(backup: &Path, data: &Path, report: &mut dyn FnMut(Copied<'_>)) -
     let manifest = Manifest::read(backup)?;
     let building = Building::begin(data)?;
     fs::create_dir(building.part().join("spaces")).map_err(building.failed("making a directory"))?;
-    bring(backup, building.part(), HUB_FILE, &manifest.hub, report)?;
-    check_spaces(&building.part().join(HUB_FILE), &manifest, backup)?;
-    for saved in &manifest.spaces {
-        let name = format!("spaces/{}", file_name(&saved.space));
-        bring(backup, building.part(), &name, &saved.file, report)?;
-        begin_history(&building.part().join(&name), saved, &backup.join(&name))?;
-    }
+    bring_all(backup, building.part(), &manifest, report).map_err(|error| building.blamed(error))?;
     building.finish()?;
     Ok(manifest)
+}
+
+fn bring_all(
+    backup: &Path,
+    part: &Path,
+    manifest: &Manifest,
+    report: &mut dyn FnMut(Copied<'_>),
+) -> Result<(), StoreError> {
+    bring(backup, part, HUB_FILE, &manifest.hub, report)?;
+    check_spaces(&part.join(HUB_FILE), manifest, backup)?;
+    manifest.spaces.iter().try_for_each(|saved| {
+        let name = format!("spaces/{}", file_name(&saved.space));
+        bring(backup, part, &name, &saved.file, report)?;
+        begin_history(&part.join(&name), saved, &backup.join(&name))
+    })
 }
 
 /// Copies a file that is what the manifest says.
@@ -45,7 +55,10 @@ fn bring(
 ) -> Result<(), StoreError> {
     let (from, to) = (backup.join(name), part.join(name));
     report(Copied { file: name, bytes: 0, of: saved.bytes });
-    let bytes = fs::copy(&from, &to).map_err(at(&from, "copying a file of the backup"))?;
+    let bytes = fs::copy(&from, &to).map_err(|error| {
+        let blamed = if error.kind() == ErrorKind::StorageFull { &to } else { &from };
+        at(blamed, "copying a file of the backup")(error)
+    })?;
     if bytes != saved.bytes {
         let reason =
             format!("it has {bytes} bytes and the manifest says {}: it is cut; take another backup", saved.bytes);
@@ -70,7 +83,8 @@ fn check_spaces(hub: &Path, manifest: &Manifest, backup: &Path) -> Result<(), St
     let names = || -> rusqlite::Result<Vec<String>> {
         conn.prepare("SELECT name FROM spaces ORDER BY name")?.query_map([], |row| row.get(0))?.collect()
     };
-    let listed = names().map_err(StoreError::engine("reading the list of spaces"))?;
+    let listed =
+        names().map_err(StoreError::engine("reading the list of spaces")).map_err(|error| error.of_file(hub))?;
     let mut saved: Vec<&str> = manifest.spaces.iter().map(|saved| saved.space.as_str()).collect();
     saved.sort_unstable();
     if listed != saved {

@@ -1,0 +1,93 @@
+//! `cargo xtask faults`: plays many rounds of random faults against the real binary.
+//!
+//! Owns what is asked for and the way there. Must never judge: the rounds and the judge are tests of the
+//! package `syncline-cli`, which play a few rounds without being asked.
+
+use crate::cargo;
+use crate::failure::Failure;
+
+/// What `--help` prints.
+const HELP: &str = "\
+Play rounds of random faults against the real binary and judge what clients saw.
+
+Usage: cargo xtask faults [--rounds N] [--seed N] [--release]
+
+  --rounds N   how many (300)
+  --seed N     the first round's seed; each further round takes the next number (1)
+  --release    the binary and the clients as they are released
+
+Hubs and clients are killed and halted, connections cut, delayed and repeated, disks filled and clocks set
+(docs/reliability.md). The round that fails is named with the command that plays it again.
+";
+
+/// What is asked for.
+#[derive(Debug, PartialEq, Eq)]
+struct Asked {
+    rounds: u64,
+    seed: u64,
+    release: bool,
+}
+
+/// Plays rounds as `arguments` ask for them.
+pub fn run(arguments: &[String]) -> Result<(), Failure> {
+    let Some(asked) = read(arguments)? else {
+        print!("{HELP}");
+        return Ok(());
+    };
+    let mut line = vec!["test", "--locked", "--package", "syncline-cli", "--test", "faults"];
+    line.extend(asked.release.then_some("--release"));
+    line.extend(["--", "rounds::", "--nocapture"]);
+    let shown =
+        format!("SYNCLINE_FAULT_ROUNDS={} SYNCLINE_FAULT_SEED={} cargo {}", asked.rounds, asked.seed, line.join(" "));
+    let mut command = cargo::command(&line);
+    command.env("SYNCLINE_FAULT_ROUNDS", asked.rounds.to_string()).env("SYNCLINE_FAULT_SEED", asked.seed.to_string());
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(Failure::StepFailed { step: "a round of faults".into(), command: shown }),
+        Err(source) => Err(Failure::CannotRun { command: shown, source }),
+    }
+}
+
+/// `None`: help is asked for.
+fn read(arguments: &[String]) -> Result<Option<Asked>, Failure> {
+    let mut asked = Asked { rounds: 300, seed: 1, release: false };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let place = match argument.as_str() {
+            "help" | "--help" | "-h" => return Ok(None),
+            "--release" => {
+                asked.release = true;
+                continue;
+            }
+            "--rounds" => &mut asked.rounds,
+            "--seed" => &mut asked.seed,
+            other => return Err(Failure::Usage(format!("unexpected argument `{other}` (see --help)"))),
+        };
+        let number = arguments.next().and_then(|text| text.parse().ok());
+        *place = number.ok_or_else(|| Failure::Usage(format!("`{argument}` takes a number (see --help)")))?;
+    }
+    Ok(Some(asked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(line: &str) -> Result<Option<Asked>, Failure> {
+        read(&line.split_whitespace().map(String::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn rounds_and_seed_are_what_is_asked_for() {
+        assert_eq!(asked("").unwrap(), Some(Asked { rounds: 300, seed: 1, release: false }));
+        assert_eq!(asked("--seed 7 --rounds 1 --release").unwrap(), Some(Asked { rounds: 1, seed: 7, release: true }));
+        assert_eq!(asked("--rounds 1 --help").unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_no_number_or_unknown_is_named() {
+        assert!(asked("--rounds many").unwrap_err().to_string().contains("`--rounds`"));
+        assert!(asked("--seed").unwrap_err().to_string().contains("`--seed`"));
+        assert!(asked("--sed 1").unwrap_err().to_string().contains("`--sed`"));
+    }
+}
