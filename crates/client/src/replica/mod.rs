@@ -114,7 +114,12 @@ impl Replica {
     /// When the file cannot be written; nothing of the write is then kept.
     pub fn carry_out(&self, scope: &BTreeSet<CollectionName>, write: Write) -> Result<Stored> {
         match write {
-            Write::SnapshotBegin { scope, head } => self.edit(|unit, _| snapshot::begin(unit, &scope, &head)),
+            Write::SnapshotBegin { scope: loaded, head } => {
+                let mut stored = self.edit(|unit, _| snapshot::begin(unit, &loaded, &head))?;
+                // What another history had receipted waits again.
+                stored.backlog = Some(self.backlog(scope)?);
+                Ok(stored)
+            }
             Write::SnapshotPart(ops) => self.edit(|unit, apply| snapshot::part(unit, apply, scope, &ops)),
             Write::SnapshotFinish => self.edit(|unit, apply| snapshot::finish(unit, apply, scope)),
             Write::Page { scope, page } if page.receipt.is_some() => self.take_packet(&scope, &page, Order::Certain),

@@ -77,10 +77,7 @@ impl Session {
     }
 
     fn wrote(&mut self, backlog: Backlog) {
-        if backlog.pending > 0 && self.backlog.pending == 0 {
-            self.health.progress = self.now;
-        }
-        self.backlog = backlog;
+        self.pends(backlog);
         if backlog.pending == 0 {
             return;
         }
@@ -90,6 +87,14 @@ impl Session {
             let current = self.wait.is_some();
             self.begin_cycle(current);
         }
+    }
+
+    /// So much waits now. What had nothing to wait for cannot be stuck yet.
+    fn pends(&mut self, backlog: Backlog) {
+        if backlog.pending > 0 && self.backlog.pending == 0 {
+            self.health.progress = self.now;
+        }
+        self.backlog = backlog;
     }
 
     fn tick(&mut self) {
@@ -115,7 +120,7 @@ impl Session {
         let quarantined = std::mem::take(&mut stored.quarantined).into_iter().map(SyncEvent::Quarantine);
         self.out.extend(conflicts.chain(quarantined).map(Effect::Emit));
         if let Some(backlog) = stored.backlog {
-            self.backlog = backlog;
+            self.pends(backlog);
         }
         if self.is_waiting_for(id) {
             self.wait_stored(stored.echoes);

@@ -3,8 +3,10 @@
 use super::device::Device;
 use super::hub::Hub;
 use super::log::{Documents, changes, documents};
+use super::part::TYPES;
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use syncline_core::model::{Lsn, Mark};
+use syncline_core::model::{Author, Lsn, Mark};
 
 /// What happened in a world, so that a test can tell that something did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +25,9 @@ pub fn report(hub: &Hub, devices: &[Device]) -> Report {
 /// Every broken promise, in words.
 pub fn all(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
     let mut problems = order(hub);
-    problems.extend(exactly_one_effect(hub));
+    problems.extend(exactly_one_effect(hub, devices));
+    problems.extend(hub.store().ahead(hub.limits().clock_drift_ms));
+    problems.extend(together(hub, devices));
     problems.extend(convergence(hub, devices));
     problems.extend(nothing_lost(hub, "device", devices.iter().map(Device::written)));
     problems
@@ -38,7 +42,7 @@ fn order(hub: &Hub) -> Vec<String> {
 }
 
 /// No two changes carry the same edit of the same field by the same author.
-fn exactly_one_effect(hub: &Hub) -> Vec<String> {
+fn exactly_one_effect(hub: &Hub, devices: &[Device]) -> Vec<String> {
     let mut seen: BTreeMap<(u32, u64, String), Lsn> = BTreeMap::new();
     let mut problems = Vec::new();
     for change in changes(&hub.log()) {
@@ -47,11 +51,44 @@ fn exactly_one_effect(hub: &Hub) -> Vec<String> {
         let marks = fields.chain([("", &meta.whole)]).chain(meta.removed.iter().map(|mark| ("", mark)));
         let made_here: BTreeSet<(&str, &Mark)> = marks.filter(|(_, mark)| mark.lsn == change.version.lsn).collect();
         for (field, mark) in made_here {
-            let edit = (mark.author.0, mark.stamp.0, format!("{}/{}.{field}", change.collection, change.id));
+            let place = format!("{}/{}", change.collection, change.id);
+            let edit = (mark.author.0, mark.stamp.0, format!("{place}.{field}"));
             if let Some(first) = seen.insert(edit, change.version.lsn) {
+                let (by, again) = (called(hub, devices, mark.author), change.version.lsn);
+                let what = if field.is_empty() { String::new() } else { format!(" (field {field})") };
                 problems.push(format!(
-                    "exactly one effect: {} of {} took effect again at {}",
-                    change.id, first, change.version.lsn
+                    "exactly one effect: an edit of {place}{what} by {by} took effect in change {first}; it must not again, and \
+                     did in change {again}"
+                ));
+            }
+        }
+    }
+    problems
+}
+
+/// What a person calls the author of a change.
+fn called(hub: &Hub, devices: &[Device], author: Author) -> String {
+    let name = hub.name_of(author);
+    let device = devices.iter().position(|device| device.node().as_str() == name);
+    device.map_or(name, |n| format!("device {n}"))
+}
+
+/// The ops of one transaction are in one commit.
+fn together(hub: &Hub, devices: &[Device]) -> Vec<String> {
+    let commits = hub.store().texts();
+    let first = |place: &str, value: &str| {
+        commits.iter().position(|rows| rows.iter().any(|(at, text)| at == place && text.contains(value)))
+    };
+    let mut problems = Vec::new();
+    for (n, device) in devices.iter().enumerate() {
+        for (value, id) in &device.together {
+            let places = TYPES.map(|kind| format!("{kind}/{id}"));
+            let [Some(one), Some(other)] = [first(&places[0], value), first(&places[1], value)] else { continue };
+            if one != other {
+                problems.push(format!(
+                    "exactly one effect: device {n} wrote {value} to {} and {} in one transaction; they must be committed \
+                     together, and were in the hub's commits {one} and {other}",
+                    places[0], places[1]
                 ));
             }
         }
@@ -68,11 +105,16 @@ fn convergence(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
         let part = device.part();
         let due: Documents = truth.clone().into_iter().filter(|((kind, _), it)| part.holds(kind, it)).collect();
         if shown != due {
-            problems.push(format!("convergence: device {n} shows\n  {shown:?}\nand the hub has for it\n  {due:?}"));
+            let (shown, due) = difference(&shown, &due);
+            problems.push(format!(
+                "convergent: device {n} must show what the hub has for it\n       has: {due:?}\n     shows: {shown:?}"
+            ));
         }
         let pending = device.backlog().pending;
         if pending > 0 {
-            problems.push(format!("convergence: device {n} still has {pending} ops that the hub has not receipted"));
+            problems.push(format!(
+                "never blocked: the hub must have receipted every op of device {n} by now, and {pending} still wait"
+            ));
         }
         // By the log, an update of what was removed and forgotten is refused. Packets bring the document again.
         let aside = device.set_aside();
@@ -83,16 +125,28 @@ fn convergence(hub: &Hub, devices: &mut [Device]) -> Vec<String> {
     problems
 }
 
+/// The documents in which two replicas differ, as each has them.
+pub(super) fn difference(one: &Documents, other: &Documents) -> (Vec<String>, Vec<String>) {
+    let only = |here: &Documents, there: &Documents| {
+        let differs = |(key, it): &(&(String, String), &Value)| there.get(*key) != Some(*it);
+        here.iter().filter(differs).map(|((kind, id), it)| format!("{kind}/{id} = {it}")).collect()
+    };
+    (only(one, other), only(other, one))
+}
+
 /// Every value that was ever written is in the log, in the ledger or in a quarantine.
 pub(super) fn nothing_lost<'a>(hub: &Hub, who: &str, written: impl Iterator<Item = Vec<&'a String>>) -> Vec<String> {
     let logged: String = changes(&hub.log()).map(|change| change.version.body.text()).collect();
-    let aside = hub.set_aside();
-    let lost = |value: &String| !logged.contains(value.as_str()) && !aside.contains(value.as_str());
+    let kept = logged + &hub.set_aside() + &hub.store().gone();
+    let lost = |value: &String| !kept.contains(value.as_str());
     let mut problems = Vec::new();
     for (n, values) in written.enumerate() {
         let missing: Vec<&String> = values.into_iter().filter(|value| lost(value)).collect();
         if !missing.is_empty() {
-            problems.push(format!("nothing lost: {missing:?} of {who} {n} are nowhere"));
+            problems.push(format!(
+                "nothing lost: {missing:?}, written by {who} {n}, must be in the log, the ledger or the quarantine, and are \
+                 nowhere"
+            ));
         }
     }
     problems

@@ -7,6 +7,7 @@ use super::line::{Line, Parcel};
 use super::network::Fate;
 use super::node::Sent;
 use super::part::{MARKS, Part};
+use super::promises::Moment;
 use super::recorder::Committed;
 use super::watch::Caller;
 use super::{TIME_OUT_MS, TROUBLE_MS, World};
@@ -72,6 +73,7 @@ impl World {
             Err(cause) => return Some(session::Event::Failed(id, Failure::Storage(cause))),
         };
         let fate = self.faults.fate(&mut self.dice);
+        self.promises.sent(Moment { now: self.now, device, life }, id);
         self.note(format!("device {device} sends {id:?} {} {fate:?}", packet.text()));
         let gives_up = session::Event::Failed(id, Failure::Network("timed out".to_owned()));
         self.schedule(TIME_OUT_MS, super::Happening::Report { device, life, event: gives_up });

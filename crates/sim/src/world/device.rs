@@ -1,11 +1,13 @@
 //! A device of a world: the real embedded database and the real session. Its database survives a
 //! restart, its session does not. Its clock runs with a skew.
 
+use super::bug::Bug;
 use super::line::Line;
 use super::log::Documents;
 use super::part::Part;
+use super::trouble::no_room;
 use fastrand::Rng;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,8 +15,10 @@ use syncline::filter::Filter;
 use syncline::query::Query;
 use syncline::sync::{ExchangeOptions, PacketNode};
 use syncline::{Collection, Database, DatabaseOptions, Quarantined};
-use syncline_core::model::{CollectionName, Millis, NodeId, Strategy};
-use syncline_core::session::{Backlog, Effect, Enable, Event, Failure, RequestId, Session, Settings, Write};
+use syncline_core::model::{CollectionName, Millis, NodeId, Page, SnapshotHead, Strategy};
+use syncline_core::session::{
+    Answer, Backlog, Effect, Enable, Event, Failure, RequestId, Session, Settings, Status, Ticket, Write,
+};
 
 /// Few ids, so that devices meet on the same documents.
 pub const IDS: [&str; 4] = ["a", "b", "c", "d"];
@@ -37,6 +41,17 @@ pub struct Device {
     written: BTreeMap<(String, String, String), String>,
     /// How it syncs where that is not by the log.
     pub line: Option<Line>,
+    /// Values that were written to both collections in one transaction, and the document's id.
+    pub together: Vec<(String, String)>,
+    /// Until then it hears and says nothing.
+    pub asleep_until: u64,
+    /// It knows of one collection only.
+    pub one_type: bool,
+    /// Its disk takes nothing more.
+    pub full: bool,
+    bug: Option<Bug>,
+    /// The head of the last snapshot that was answered.
+    snapshot: Option<SnapshotHead>,
 }
 
 impl Device {
@@ -48,8 +63,43 @@ impl Device {
         let node = database.replica().node().expect("the database is whole");
         let skew_ms = i64::try_from(jitter % 20_000).unwrap_or_default() - 10_000;
         let session = Session::new(Settings::default());
-        let (written, line) = (BTreeMap::new(), None);
-        Device { number, ids, database, clock, skew_ms, session, jitter, node, life: 0, edits: 0, written, line }
+        Device {
+            number,
+            ids,
+            database,
+            clock,
+            skew_ms,
+            session,
+            jitter,
+            node,
+            life: 0,
+            edits: 0,
+            written: BTreeMap::new(),
+            line: None,
+            together: Vec::new(),
+            asleep_until: 0,
+            one_type: false,
+            full: false,
+            bug: None,
+            snapshot: None,
+        }
+    }
+
+    /// Plants a bug around its session and its database.
+    pub fn plant(&mut self, bug: Option<Bug>) {
+        self.bug = bug;
+    }
+
+    /// Its clock runs so much further ahead.
+    pub fn ahead(&mut self, ms: i64) {
+        self.skew_ms += ms;
+    }
+
+    /// What it says of itself.
+    pub fn status(&self, now: Millis) -> Status {
+        let mut status = self.session.status(now);
+        status.stalled &= self.bug != Some(Bug::StallHidden);
+        status
     }
 
     /// The same, but it exchanges packets.
@@ -61,7 +111,8 @@ impl Device {
 
     /// What the hub gives it.
     pub fn part(&self) -> Part {
-        self.line.as_ref().map_or(Part::WHOLE, |line| line.part)
+        let whole = Part { one_type: self.one_type, ..Part::WHOLE };
+        self.line.as_ref().map_or(whole, |line| line.part)
     }
 
     pub fn node(&self) -> &NodeId {
@@ -90,20 +141,75 @@ impl Device {
 
     pub fn handle(&mut self, now: Millis, event: Event) -> Vec<Effect> {
         self.set_clock(now);
-        self.session.handle(now, event)
+        if let Event::Answered(_, Answer::SnapshotHead(head)) = &event {
+            self.snapshot = Some(head.clone());
+        }
+        let failed = matches!(event, Event::Failed(..));
+        let mut effects = self.session.handle(now, event);
+        if failed && self.bug == Some(Bug::RetriesAtOnce) {
+            effects.extend(self.session.handle(now, Event::Trigger(Ticket(0))));
+        }
+        effects
     }
 
     /// Carries out a write of the session.
     pub fn store(&mut self, id: RequestId, write: Write, now: Millis) -> Event {
         self.set_clock(now);
+        if self.full {
+            return Event::Failed(id, no_room());
+        }
         let scope = self.scope();
+        let moved = self.misplaced(&write);
+        self.drop_edits(&write);
         let stored = match &self.line {
             None => self.database.replica().carry_out(&scope, write),
             Some(line) => line.node.carry_out(&scope, write),
         };
+        if let Some(page) = moved {
+            self.database.replica().carry_out(&scope, Write::Page { scope: scope.clone(), page }).expect("it is empty");
+        }
         match stored {
-            Ok(stored) => Event::Stored(id, stored),
+            Ok(mut stored) => {
+                if self.bug == Some(Bug::RebaseForgotten) {
+                    stored.backlog = Some(self.backlog());
+                }
+                Event::Stored(id, stored)
+            }
             Err(error) => Event::Failed(id, Failure::Storage(error.to_string())),
+        }
+    }
+
+    /// With a bug that allows it: the cursor of a page is stored, and the crash comes before its documents.
+    pub fn store_half(&mut self, write: &Write, now: Millis) -> bool {
+        self.set_clock(now);
+        let (Some(Bug::TwoTransactions), Write::Page { scope, page }) = (self.bug, write) else { return false };
+        let cursor = Page { ops: Vec::new(), ..page.clone() };
+        let write = Write::Page { scope: scope.clone(), page: cursor };
+        self.database.replica().carry_out(&self.scope(), write).is_ok()
+    }
+
+    /// Where a planted bug puts the cursor after this write: a page without changes.
+    fn misplaced(&self, write: &Write) -> Option<Page> {
+        let (server_lsn, epoch) = match (self.bug?, write) {
+            (Bug::CursorByPush, Write::Receipts { reply, .. }) => (reply.server_lsn, reply.epoch.clone()),
+            (Bug::ResumedFromLast, Write::SnapshotFinish) => {
+                self.snapshot.as_ref().map(|head| (head.server_lsn, head.epoch.clone()))?
+            }
+            _ => return None,
+        };
+        Some(Page { server_lsn, epoch, has_more: false, ops: Vec::new(), receipt: None })
+    }
+
+    /// With a bug that does so: what was not sent of the documents of a page goes.
+    fn drop_edits(&self, write: &Write) {
+        let (Some(Bug::RebaseForgotten), Write::Page { page, .. }) = (self.bug, write) else { return };
+        for op in self.database.unsynced().expect("the database is whole") {
+            let pulled = |other: &&syncline_core::model::PageOp| {
+                other.collection == op.collection && Some(&other.id) == op.id.as_ref()
+            };
+            if page.ops.iter().any(|other| pulled(&other)) {
+                drop(self.database.discard_unsynced(op.number));
+            }
         }
     }
 
@@ -137,6 +243,9 @@ impl Device {
     /// The user does something; tells what.
     pub fn act(&mut self, dice: &mut Rng, now: Millis) -> String {
         self.set_clock(now);
+        if self.full {
+            return "finds its disk full".to_owned();
+        }
         let names = self.part().types();
         let (name, id) = (names[dice.usize(..names.len())], self.ids[dice.usize(..self.ids.len())]);
         let field = FIELDS[dice.usize(..FIELDS.len())];
@@ -203,11 +312,59 @@ impl Device {
             Ok(())
         });
         done.expect("the transaction is valid");
+        if names.len() > 1 {
+            self.together.push((value.clone(), id.to_owned()));
+        }
         for name in names {
             self.forget(name, Some(id));
             self.note(name, id, field, &value);
         }
         format!("writes {value} to {id}.{field} of all collections in one transaction")
+    }
+
+    /// Its user looks after what was set aside, was lost, or waits. Tells what, and what need not be found again.
+    pub fn look_after(&mut self, dice: &mut Rng, now: Millis) -> (String, String) {
+        self.set_clock(now);
+        let whole = "the database is whole";
+        let (aside, lost) = (self.database.quarantined().expect(whole), self.database.conflicts().expect(whole));
+        let waits: Vec<_> = self.database.unsynced().expect(whole);
+        let waits: Vec<_> = waits.into_iter().filter(|op| op.transaction.is_none()).collect();
+        let (turn, discard) = (dice.u32(0..3), dice.bool());
+        match (turn, aside.first(), lost.last(), waits.last()) {
+            (0, Some(op), _, _) if discard => {
+                let gone = self.database.discard_quarantined(op.number).expect("it is there");
+                (format!("discards {}", gone.operation), String::new())
+            }
+            (0, Some(op), _, _) => {
+                let done = self.database.retry_quarantined(op.number);
+                self.overwritten(&op.operation);
+                (format!("tries {} again: {done:?}", op.operation), String::new())
+            }
+            (1, _, Some(edit), _) => {
+                let done = self.database.restore_conflict(edit.number);
+                self.overwritten(&edit.operation);
+                (format!("wants its lost edit {} back: {done:?}", edit.operation), String::new())
+            }
+            (_, _, _, Some(op)) => match self.database.discard_unsynced(op.number) {
+                Ok(gone) => {
+                    let gone: Vec<String> = gone.iter().map(|op| op.operation.to_string()).collect();
+                    (format!("gives {gone:?} up"), gone.concat())
+                }
+                Err(why) => (format!("cannot give {} up: {why}", op.operation), String::new()),
+            },
+            _ => ("finds nothing to look after".to_owned(), String::new()),
+        }
+    }
+
+    /// An edit was made once more: what stood in its place meanwhile was given up for that.
+    fn overwritten(&mut self, op: &Value) {
+        let (name, id) = (op["collection"].as_str().unwrap_or_default(), op["id"].as_str());
+        if op["op"] != "update" {
+            return self.forget(name, id);
+        }
+        for field in op["set"].as_object().into_iter().flat_map(|set| set.keys()) {
+            self.written.remove(&(name.to_owned(), id.unwrap_or_default().to_owned(), field.clone()));
+        }
     }
 
     fn note(&mut self, name: &str, id: &str, field: &str, value: &str) {

@@ -6,7 +6,7 @@ use super::network::Fate;
 use super::node::{Habits, Sent};
 use super::recorder::Committed;
 use super::watch::Caller;
-use super::{BEGINNING, REST_MS, Report, TIME_OUT_MS, TROUBLE_MS, World, check, watch};
+use super::{BEGINNING, TIME_OUT_MS, TROUBLE_MS, World, watch};
 use syncline_core::model::Millis;
 
 /// Longest time between two calls of a node.
@@ -49,49 +49,6 @@ pub(super) enum Event {
     MoveDatabase(usize),
     /// The hub forgets what is old.
     Trim,
-}
-
-/// Runs one world of nodes and devices to its end and checks it.
-///
-/// # Errors
-/// The history of the world and what is wrong with it.
-pub fn run(seed: u64) -> Result<Report, String> {
-    play(seed, World::of_packets(seed))
-}
-
-/// The same with a hub that does not know packets again, so that repeats are worked on as if they were new: what the
-/// checks are worth.
-///
-/// # Errors
-/// The history of the world and what is wrong with it.
-pub fn run_forgetful(seed: u64) -> Result<Report, String> {
-    let world = World::of_packets(seed);
-    world.hub.parts().0.forget_packets();
-    play(seed, world)
-}
-
-/// The same as [`run`] with databases of the client library among the nodes.
-///
-/// # Errors
-/// The history of the world and what is wrong with it.
-pub fn run_databases(seed: u64) -> Result<Report, String> {
-    play(seed, World::of_databases(seed))
-}
-
-fn play(seed: u64, mut world: World) -> Result<Report, String> {
-    world.live(BEGINNING + TROUBLE_MS);
-    world.heal();
-    world.live(BEGINNING + TROUBLE_MS + REST_MS);
-    let mut problems = std::mem::take(&mut world.problems);
-    problems.extend(check::all(&world.hub, &mut world.devices));
-    problems.extend(check::nothing_lost(&world.hub, "node", world.nodes.iter().map(|node| node.written().collect())));
-    problems.extend(watch::at_rest(&world.hub, &world.nodes));
-    if problems.is_empty() {
-        return Ok(check::report(&world.hub, &world.devices));
-    }
-    let log: Vec<String> = world.hub.log().iter().map(|entry| format!("{entry:?}")).collect();
-    let parts = [world.history.join("\n"), log.join("\n"), problems.join("\n")];
-    Err(format!("seed {seed}:\n{}", parts.join("\n\n")))
 }
 
 impl World {

@@ -2,17 +2,20 @@
 //! the session as the HTTP dialect would. Its memory (waiting polls) is lost when it restarts; what it
 //! committed is not.
 
+use super::bug::Bug;
 use super::recorder::{Committed, Recorder};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, decide, touch};
 use syncline_core::model::{
-    Author, CollectionName, Cursor, Intake, Limits, Lsn, Millis, NodeId, Page, PageEdit, PageOp, PushReply,
-    SnapshotEnd, SnapshotHead, SpaceName,
+    Author, CollectionName, Cursor, Intake, Limits, Lsn, Millis, NodeId, Page, PageEdit, PageOp, PushReply, Receipt,
+    SnapshotEnd, SnapshotHead, SpaceName, Verdict,
 };
 use syncline_core::session::{Answer, Failure, Request};
 use syncline_core::wire::own;
-use syncline_server::store::{Encoder, Head, ListQuery, Row, Scan, Scanned, Store};
+use syncline_server::store::{
+    ConflictRow, Encoder, Head, ListQuery, QuarantineRow, Row, Scan, Scanned, Store, StoreError, Trim,
+};
 use tokio::sync::mpsc;
 
 /// Documents in one part of a snapshot: small, so that snapshots are cut in the middle.
@@ -23,20 +26,49 @@ pub struct Hub {
     store: Arc<Recorder>,
     space: SpaceName,
     limits: Limits,
+    bug: Option<Bug>,
 }
 
 impl Hub {
-    /// A hub with an empty space.
+    /// A hub with an empty space, and a bug where one is planted.
     ///
     /// # Panics
     /// Never: the memory store always opens a space.
     #[must_use]
-    pub fn new() -> Hub {
-        let (store, space) = (Arc::new(Recorder::default()), SpaceName::new("main").expect("a valid name"));
+    pub fn with(bug: Option<Bug>) -> Hub {
+        let (store, space) = (Arc::new(Recorder::with(bug)), SpaceName::new("main").expect("a valid name"));
         pollster::block_on(store.open_space(&space)).expect("a memory store opens spaces");
         // Small pages, so that worlds of a few dozen documents have several.
         let limits = Limits { page_changes: 5, ..Limits::default() };
-        Hub { store, space, limits }
+        Hub { store, space, limits, bug }
+    }
+
+    /// What may come in, and how much goes out at once.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The store below.
+    #[must_use]
+    pub fn store(&self) -> &Recorder {
+        &self.store
+    }
+
+    /// The space.
+    #[must_use]
+    pub fn space(&self) -> &SpaceName {
+        &self.space
+    }
+
+    /// The node or token that has this number.
+    ///
+    /// # Panics
+    /// Never: the space was opened.
+    #[must_use]
+    pub fn name_of(&self, author: Author) -> String {
+        let nodes = pollster::block_on(self.store.nodes(&self.space)).expect("the space was opened");
+        nodes.into_iter().find(|row| row.author == author).map(|row| row.node).unwrap_or_default()
     }
 
     /// Where the log stands.
@@ -75,16 +107,40 @@ impl Hub {
     }
 
     /// Losing values of the conflict ledger and ops of the quarantine, as text.
+    #[must_use]
+    pub fn set_aside(&self) -> String {
+        let losing = self.conflicts().into_iter().map(|row| row.losing.to_string());
+        losing.chain(self.quarantine().into_iter().map(|row| row.op)).collect()
+    }
+
+    /// The conflict ledger.
     ///
     /// # Panics
     /// Never: the space was opened.
     #[must_use]
-    pub fn set_aside(&self) -> String {
-        let query = || ListQuery { limit: usize::MAX, ..ListQuery::default() };
-        let conflicts = pollster::block_on(self.store.conflicts(&self.space, query())).expect("the space was opened");
-        let quarantine = pollster::block_on(self.store.quarantine(&self.space, query())).expect("the space was opened");
-        let losing = conflicts.into_iter().map(|row| row.losing.to_string());
-        losing.chain(quarantine.into_iter().map(|row| row.op)).collect()
+    pub fn conflicts(&self) -> Vec<ConflictRow> {
+        let query = ListQuery { limit: usize::MAX, ..ListQuery::default() };
+        pollster::block_on(self.store.conflicts(&self.space, query)).expect("the space was opened")
+    }
+
+    /// The quarantine.
+    ///
+    /// # Panics
+    /// Never: the space was opened.
+    #[must_use]
+    pub fn quarantine(&self) -> Vec<QuarantineRow> {
+        let query = ListQuery { limit: usize::MAX, ..ListQuery::default() };
+        pollster::block_on(self.store.quarantine(&self.space, query)).expect("the space was opened")
+    }
+
+    /// Forgets what is superseded up to a position, and what is older than a time of everything else but the ledger
+    /// and the quarantine.
+    ///
+    /// # Panics
+    /// Never: the space was opened.
+    pub fn trim(&self, horizon: Lsn, receipts_before: Millis) {
+        let trim = Trim { horizon, receipts_before, ..Trim::default() };
+        pollster::block_on(self.store.trim(&self.space, trim)).expect("the space was opened");
     }
 
     /// Whether a pull with these words would find something.
@@ -103,7 +159,9 @@ impl Hub {
     pub fn answer(&mut self, node: &NodeId, request: &Request, now: Millis) -> Result<Vec<Answer>, Failure> {
         match request {
             Request::Health => Ok(vec![Answer::Healthy]),
-            Request::Pull { scope, since, limit, .. } => self.page(scope, since, *limit as usize),
+            Request::Pull { scope, since, limit, wait_s } => {
+                self.page(scope, since, *limit as usize).map(|page| vec![Answer::Page(self.misread(page, *wait_s > 0))])
+            }
             Request::Snapshot { scope, after } => Ok(self.snapshot(scope, after.unwrap_or_default())),
             Request::Push(batch) => self.push(node, batch.body.as_bytes(), now),
         }
@@ -116,21 +174,15 @@ impl Hub {
         if push.epoch.is_some_and(|known| known != epoch) {
             return Err(Failure::Resync("another epoch".to_owned()));
         }
-        let group = [Intake::Own(push.batch)];
-        let outcome: Arc<Mutex<Option<Decision>>> = Arc::default();
-        let (seen, rules) = (Arc::clone(&outcome), Rules { now, limits: self.limits });
-        let wanted = touch(&group);
-        let deciding = move |loaded: Loaded| {
-            let decision = decide(loaded, &group, rules);
-            let writes = decision.writes.clone();
-            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision);
-            writes
-        };
-        let head = pollster::block_on(self.store.commit(&self.space, wanted, Box::new(deciding)))
-            .map_err(|e| Failure::Server(e.to_string()))?;
-        let decided = outcome.lock().unwrap_or_else(PoisonError::into_inner).take().expect("the commit has decided");
-        match decided.replies.into_iter().next() {
-            Some(Reply::Own { author, receipts }) => {
+        let (head, reply) = self.commit(Intake::Own(push.batch), now).map_err(|full| match full {
+            StoreError::NoRoom { .. } => Failure::Overloaded { message: full.to_string(), retry_after_ms: None },
+            other => Failure::Server(other.to_string()),
+        })?;
+        match reply {
+            Reply::Own { receipts, .. } if self.bug == Some(Bug::PoisonBlocks) && receipts.iter().any(is_rejected) => {
+                Err(Failure::Server("an op cannot be applied".to_owned()))
+            }
+            Reply::Own { author, receipts } => {
                 let reply =
                     PushReply { status: "ok".into(), server_lsn: head.lsn, epoch, author, receipts, page: None };
                 Ok(vec![Answer::Pushed(reply)])
@@ -139,7 +191,48 @@ impl Hub {
         }
     }
 
-    fn page(&self, scope: &BTreeSet<CollectionName>, since: &Cursor, limit: usize) -> Result<Vec<Answer>, Failure> {
+    /// Decides and commits one intake.
+    ///
+    /// # Errors
+    /// Those of the store; nothing was written.
+    ///
+    /// # Panics
+    /// Never: a commit decides.
+    pub fn commit(&self, intake: Intake, now: Millis) -> Result<(Head, Reply), StoreError> {
+        let mut limits = self.limits;
+        if self.bug == Some(Bug::ClampMissing) {
+            limits.clock_drift_ms = u64::MAX >> 20;
+        }
+        let group = [intake];
+        let outcome: Arc<Mutex<Option<Decision>>> = Arc::default();
+        let (seen, rules) = (Arc::clone(&outcome), Rules { now, limits });
+        let wanted = touch(&group);
+        let deciding = move |loaded: Loaded| {
+            let decision = decide(loaded, &group, rules);
+            let writes = decision.writes.clone();
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision);
+            writes
+        };
+        let head = pollster::block_on(self.store.commit(&self.space, wanted, Box::new(deciding)))?;
+        let decided = outcome.lock().unwrap_or_else(PoisonError::into_inner).take().expect("the commit has decided");
+        Ok((head, decided.replies.into_iter().next().expect("one reply for each intake")))
+    }
+
+    /// What planted bugs make of a page.
+    fn misread(&self, mut page: Page, waited: bool) -> Page {
+        match self.bug {
+            Some(Bug::PageSaysHead) if page.has_more => {
+                (page.server_lsn, page.has_more) = (self.head().last_change, false);
+            }
+            Some(Bug::HintForLog) if waited && page.ops.len() > 1 => {
+                page.ops.drain(..page.ops.len() - 1).for_each(drop)
+            }
+            _ => {}
+        }
+        page
+    }
+
+    fn page(&self, scope: &BTreeSet<CollectionName>, since: &Cursor, limit: usize) -> Result<Page, Failure> {
         let head = self.head();
         let other_history = since.epoch != head.epoch && since.lsn > Lsn::ZERO;
         if other_history || since.lsn > head.lsn || since.lsn < head.horizon {
@@ -147,19 +240,18 @@ impl Hub {
         }
         let scan = Scan::Log {
             after: since.lsn,
-            collections: Some(scope.clone()),
+            collections: (self.bug != Some(Bug::ScopeIgnored)).then(|| scope.clone()),
             max_rows: limit.min(self.limits.page_changes),
             max_bytes: self.limits.page_bytes,
         };
         let (ops, scanned) = self.scan(scan);
-        let page = Page { server_lsn: scanned.upto, epoch: head.epoch, has_more: scanned.more, ops, receipt: None };
-        Ok(vec![Answer::Page(page)])
+        Ok(Page { server_lsn: scanned.upto, epoch: head.epoch, has_more: scanned.more, ops, receipt: None })
     }
 
     fn snapshot(&self, scope: &BTreeSet<CollectionName>, after: Lsn) -> Vec<Answer> {
         let head = self.head();
         let scan = Scan::Snapshot {
-            collections: Some(scope.clone()),
+            collections: (self.bug != Some(Bug::ScopeIgnored)).then(|| scope.clone()),
             after,
             expired_by: None,
             max_rows: usize::MAX,
@@ -182,10 +274,8 @@ impl Hub {
     }
 }
 
-impl Default for Hub {
-    fn default() -> Self {
-        Hub::new()
-    }
+fn is_rejected(receipt: &Receipt) -> bool {
+    receipt.result == Verdict::Rejected
 }
 
 /// Gathers rows as the words that a client reads.

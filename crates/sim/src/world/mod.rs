@@ -1,8 +1,9 @@
 //! A seeded world: one hub and a few devices with the real session, the real database and the real hub
 //! decisions, on a network that drops, repeats, delays and cuts, with restarts of both sides. Time is a
-//! number; nothing waits. The same seed gives the same history. [`packets`] adds nodes that exchange packets, through
-//! the hub's real router; in [`databases`] some of them are databases of the client library.
+//! number; nothing waits. The same seed gives the same history. [`Kind`] lists the kinds of worlds, [`Bug`] what can be
+//! planted in them.
 
+mod bug;
 mod check;
 mod database;
 mod device;
@@ -11,25 +12,34 @@ mod exchange;
 mod hub;
 mod line;
 mod log;
+mod meddling;
 mod network;
 mod node;
 mod part;
+mod promises;
 mod recorder;
+mod run;
+mod story;
+mod trouble;
 mod watch;
 
+pub use bug::Bug;
 pub use check::Report;
-pub use exchange::{run as packets, run_databases as databases, run_forgetful as forgetful_packets};
 pub use hub::Hub;
 pub use network::{Fate, Faults};
+pub use run::{Kind, Run};
 
 use device::{Device, IDS};
 use door::Door;
 use exchange::UUIDS;
 use fastrand::Rng;
 use node::Node;
+use promises::{Moment, Promises};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use story::BROKEN;
 use syncline_core::model::{CollectionName, Lsn, Millis};
 use syncline_core::session::{Answer, Effect, Event, Failure, Request, RequestId};
+use trouble::Troubles;
 use watch::Watch;
 
 /// When a request without an answer fails, as the client's time-out.
@@ -59,6 +69,8 @@ enum Happening {
     RestartHub,
     /// Something happens to a node.
     Packets(exchange::Event),
+    /// Something happens that only worlds of troubles know.
+    Trouble(trouble::Event),
 }
 
 /// A pull that waits at the hub.
@@ -88,41 +100,29 @@ pub struct World {
     watches: Vec<Watch>,
     problems: Vec<String>,
     history: Vec<String>,
-}
-
-/// Runs one world to its end and checks it.
-///
-/// # Errors
-/// The history of the world and what is wrong at its end.
-pub fn run(seed: u64) -> Result<Report, String> {
-    let mut world = World::new(seed);
-    world.live(BEGINNING + TROUBLE_MS);
-    world.heal();
-    world.live(BEGINNING + TROUBLE_MS + REST_MS);
-    let problems = check::all(&world.hub, &mut world.devices);
-    if problems.is_empty() {
-        return Ok(check::report(&world.hub, &world.devices));
-    }
-    Err(format!("seed {seed}:\n{}\n\n{}", world.history.join("\n"), problems.join("\n")))
+    bug: Option<Bug>,
+    promises: Promises,
+    troubles: Option<Troubles>,
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    /// A world of two or three devices.
+    fn of_devices(seed: u64, bug: Option<Bug>) -> World {
         let mut dice = Rng::with_seed(seed);
         let faults = Faults::roll(&mut dice);
         let devices = (0..dice.usize(2..=3)).map(|n| Device::new(n, &IDS, dice.u64(..))).collect();
-        let mut world = World::with(dice, faults, devices);
+        let mut world = World::with(bug, dice, faults, devices);
         world.plan();
         world
     }
 
     /// A world of two or three nodes and up to two devices.
-    fn of_packets(seed: u64) -> World {
+    fn of_packets(seed: u64, bug: Option<Bug>) -> World {
         let mut dice = Rng::with_seed(seed);
         let faults = Faults::roll(&mut dice);
         let devices = (0..dice.usize(0..=2)).map(|n| Device::new(n, &UUIDS, dice.u64(..))).collect();
         let nodes: Vec<Node> = (0..dice.usize(2..=3)).map(|n| Node::new(n, &UUIDS, &mut dice)).collect();
-        let mut world = World::with(dice, faults, devices);
+        let mut world = World::with(bug, dice, faults, devices);
         world.door = Some(Door::new(world.hub.parts()));
         world.watches = nodes.iter().map(|_| Watch::default()).collect();
         world.nodes = nodes;
@@ -132,7 +132,7 @@ impl World {
     }
 
     /// A world of one or two databases that exchange packets, beside devices of the log and up to one other node.
-    fn of_databases(seed: u64) -> World {
+    fn of_databases(seed: u64, bug: Option<Bug>) -> World {
         let mut dice = Rng::with_seed(seed);
         let faults = Faults::roll(&mut dice);
         let (log, packets) = (dice.usize(0..=2), dice.usize(1..=2));
@@ -142,7 +142,7 @@ impl World {
         });
         let devices = devices.collect();
         let nodes: Vec<Node> = (0..dice.usize(0..=1)).map(|n| Node::new(n, &UUIDS, &mut dice)).collect();
-        let mut world = World::with(dice, faults, devices);
+        let mut world = World::with(bug, dice, faults, devices);
         world.door = Some(Door::new(world.hub.parts()));
         world.watches = nodes.iter().map(|_| Watch::default()).collect();
         world.nodes = nodes;
@@ -152,14 +152,15 @@ impl World {
         world
     }
 
-    fn with(dice: Rng, faults: Faults, devices: Vec<Device>) -> World {
+    fn with(bug: Option<Bug>, dice: Rng, faults: Faults, mut devices: Vec<Device>) -> World {
+        devices.iter_mut().for_each(|device| device.plant(bug));
         World {
             now: BEGINNING,
             order: 0,
             agenda: BTreeMap::new(),
             dice,
             faults,
-            hub: Hub::new(),
+            hub: Hub::with(bug),
             devices,
             polls: BTreeMap::new(),
             healed: false,
@@ -168,6 +169,9 @@ impl World {
             watches: Vec::new(),
             problems: Vec::new(),
             history: Vec::new(),
+            bug,
+            promises: Promises::default(),
+            troubles: None,
         }
     }
 
@@ -211,6 +215,7 @@ impl World {
     fn heal(&mut self) {
         self.faults = Faults::NONE;
         self.healed = true;
+        self.end_troubles();
         self.note("the network heals, nobody writes any more".to_owned());
     }
 
@@ -219,7 +224,7 @@ impl World {
             Happening::Act(device) => self.act(device),
             Happening::Wake(device, life) => self.tell(device, life, Event::Tick),
             Happening::Arrive { device, life, id, request, fate } => self.arrive(device, life, id, request, fate),
-            Happening::Report { device, life, event } => self.tell(device, life, event),
+            Happening::Report { device, life, event } => self.report(device, life, event),
             Happening::PollOver(poll) => self.answer_poll(poll),
             Happening::Restart(device) => {
                 self.note(format!("device {device} restarts"));
@@ -227,6 +232,7 @@ impl World {
             }
             Happening::RestartHub => self.restart_hub(),
             Happening::Packets(event) => self.happen_to_nodes(event),
+            Happening::Trouble(event) => self.trouble(event),
         }
     }
 
@@ -237,6 +243,9 @@ impl World {
 
     fn restart_hub(&mut self) {
         self.note("the hub restarts: waiting polls are lost".to_owned());
+        if self.troubles.is_some() {
+            self.hub.store().restart(self.hub.space());
+        }
         if let Some(door) = &mut self.door {
             door.restart();
         }
@@ -253,6 +262,26 @@ impl World {
         self.tell(device, life, Event::Wrote(backlog));
     }
 
+    /// Something reaches a device, unless it is asleep: then only its own clock goes on.
+    fn report(&mut self, device: usize, life: u32, event: Event) {
+        let (from_hub, now) = (matches!(event, Event::Answered(..)), self.now);
+        if from_hub && self.devices[device].asleep_until > now {
+            return;
+        }
+        let at = Moment { now, device, life };
+        match event {
+            Event::Failed(id, _) if self.devices[device].life == life => {
+                let problem = self.promises.failed(at, id);
+                self.blame(problem);
+            }
+            Event::Answered(id, ref answer) if self.devices[device].life == life => {
+                self.promises.heard(at, id, answer);
+            }
+            _ => {}
+        }
+        self.tell(device, life, event);
+    }
+
     /// Hands an event to a device's session and carries out what follows. What comes from an earlier
     /// life of the device finds nobody.
     fn tell(&mut self, device: usize, life: u32, event: Event) {
@@ -263,8 +292,22 @@ impl World {
         while let Some(event) = events.pop_front() {
             let effects = self.devices[device].handle(Millis(self.now), event);
             for effect in effects {
-                self.carry_out(device, life, effect, &mut events);
+                if self.devices[device].life == life {
+                    self.carry_out(device, life, effect, &mut events);
+                }
             }
+        }
+        if self.troubles.is_some() {
+            let (now, pending) = (self.now, self.devices[device].backlog().pending);
+            self.promises.waits(Moment { now, device, life: self.devices[device].life }, pending);
+        }
+    }
+
+    /// A promise was broken just now.
+    fn blame(&mut self, problems: impl IntoIterator<Item = String>) {
+        for problem in problems {
+            self.note(format!("{BROKEN} {problem}"));
+            self.problems.push(problem);
         }
     }
 
@@ -274,7 +317,7 @@ impl World {
                 events.extend(self.send_parcel(device, life, id, request));
             }
             Effect::Send(id, request) => self.send(device, life, id, request),
-            Effect::Store(id, write) => events.push_back(self.devices[device].store(id, write, Millis(self.now))),
+            Effect::Store(id, write) => events.extend(self.store(device, id, write)),
             Effect::WakeAt(at) => {
                 let after = at.0.saturating_sub(self.now);
                 self.schedule(after, Happening::Wake(device, life));
@@ -285,7 +328,9 @@ impl World {
     }
 
     fn send(&mut self, device: usize, life: u32, id: RequestId, request: Request) {
-        let fate = self.faults.fate(&mut self.dice);
+        let mut fate = self.faults.fate(&mut self.dice);
+        fate.lost |= self.devices[device].asleep_until > self.now;
+        self.promises.sent(Moment { now: self.now, device, life }, id);
         self.note(format!("device {device} sends {id:?} {request:?} {fate:?}"));
         let wait_ms = if let Request::Pull { wait_s, .. } = &request { wait_s * 1_000 } else { 0 };
         let gives_up = Event::Failed(id, Failure::Network("timed out".to_owned()));
@@ -293,6 +338,7 @@ impl World {
         if fate.lost {
             return;
         }
+        self.meddle(device, life, id, (&request, fate));
         if fate.repeated {
             let ghost = Fate { lost: true, repeated: false, ..fate };
             let again = Happening::Arrive { device, life, id, request: request.clone(), fate: ghost };
@@ -315,13 +361,23 @@ impl World {
             return;
         }
         let before = self.hub.head().lsn;
-        let answers = self.hub.answer(self.devices[device].node(), &request, Millis(self.now));
+        let answers = self.ask(device, &request);
         if !fate.lost {
             self.deliver(device, life, id, answers, fate);
         }
-        if self.hub.head().lsn > before {
+        if self.hub.head().lsn > before && !self.hint_is_lost() {
             self.wake_polls();
         }
+    }
+
+    /// The hub answers, and the answer is looked at.
+    fn ask(&mut self, device: usize, request: &Request) -> Result<Vec<Answer>, Failure> {
+        let node = self.devices[device].node().clone();
+        self.promises.asked(&node, request);
+        let answers = self.hub.answer(&node, request, Millis(self.now));
+        let problems = self.promises.answered(&self.hub, (device, &node), request, &answers);
+        self.blame(problems);
+        answers
     }
 
     fn deliver(&mut self, device: usize, life: u32, id: RequestId, answers: Result<Vec<Answer>, Failure>, fate: Fate) {
@@ -349,7 +405,7 @@ impl World {
 
     fn answer_poll(&mut self, number: u64) {
         let Some(poll) = self.polls.remove(&number) else { return };
-        let answers = self.hub.answer(self.devices[poll.device].node(), &poll.request, Millis(self.now));
+        let answers = self.ask(poll.device, &poll.request);
         let fate = Fate { back_ms: poll.back_ms, ..self.faults.fate(&mut self.dice) };
         if !fate.lost {
             self.deliver(poll.device, poll.life, poll.id, answers, fate);

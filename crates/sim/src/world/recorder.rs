@@ -1,16 +1,17 @@
 //! A store in memory that keeps what was ever committed, also what is trimmed later: the truth that the
 //! checks of a world hold everything else against.
 
+use super::bug::Bug;
 use axum::body::Bytes;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt, ready};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use syncline_core::hub::{DocKey, Entry, Loaded, Touch};
-use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, Version};
+use syncline_core::hub::{DocKey, Entry, Loaded, Touch, WriteSet};
+use syncline_core::model::{Epoch, Holding, Lsn, Millis, NodeId, Registration, Seqs, SpaceName, Traffic, Version};
 use syncline_server::store::{
     ConflictRow, Decide, Encoder, ExpiredRow, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow, Record, RecordKind,
-    Scan, Scanned, Store, StoreError, Trim, Trimmed,
+    Row, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use tokio::sync::mpsc;
 
@@ -19,10 +20,24 @@ type Answer<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 /// A memory store with a memory of its own. For one space.
 #[derive(Default)]
 pub struct Recorder {
-    inner: MemoryStore,
+    inner: Mutex<Arc<MemoryStore>>,
+    tape: Arc<Mutex<Tape>>,
     log: Arc<Mutex<Vec<Entry>>>,
-    aside: Arc<AtomicUsize>,
-    forgets_packets: AtomicBool,
+    bug: Option<Bug>,
+    /// The disk takes nothing more.
+    full: AtomicBool,
+}
+
+/// What was committed, so that an earlier state can be made again.
+#[derive(Default)]
+struct Tape {
+    commits: Vec<(Touch, WriteSet)>,
+    /// Rows of the ledger and the quarantine.
+    aside: usize,
+    /// Texts of commits that are gone with a history.
+    gone: String,
+    /// The epoch that readers are told, where it is another one than the store's.
+    told: Option<Epoch>,
 }
 
 /// How much was ever committed.
@@ -35,62 +50,282 @@ pub struct Committed {
 }
 
 impl Recorder {
-    /// Plants a bug: from now on no packet is known by its key.
-    pub fn forget_packets(&self) {
-        self.forgets_packets.store(true, Ordering::Release);
+    /// A store with a planted bug, or without.
+    pub fn with(bug: Option<Bug>) -> Recorder {
+        Recorder { bug, ..Recorder::default() }
     }
 
     /// How much was committed until now.
     pub fn committed(&self) -> Committed {
-        Committed { log: self.log().len(), aside: self.aside.load(Ordering::Acquire) }
+        Committed { log: self.log().len(), aside: lock(&self.tape).aside }
     }
 
-    /// Everything that was ever committed, in order.
+    /// Everything that was ever committed, in order; after a restoration, what the backup held.
     pub fn log(&self) -> MutexGuard<'_, Vec<Entry>> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.log)
+    }
+
+    /// The disk has no more room, or has room again.
+    pub fn fill(&self, full: bool) {
+        self.full.store(full, Ordering::Release);
+    }
+
+    /// The LSNs of each commit, in order: the first and the last one.
+    pub fn spans(&self) -> Vec<(Lsn, Lsn)> {
+        let span = |writes: &WriteSet| Some((writes.entries.first()?.lsn(), writes.entries.last()?.lsn()));
+        lock(&self.tape).commits.iter().filter_map(|(_, writes)| span(writes)).collect()
+    }
+
+    /// For each commit the texts of its rows, whatever table they are in, with the places of their documents.
+    pub fn texts(&self) -> Vec<Vec<(String, String)>> {
+        lock(&self.tape).commits.iter().map(|(_, writes)| texts(writes)).collect()
+    }
+
+    /// Changes with a stamp later than the hub's clock and what it allows, in words.
+    pub fn ahead(&self, drift_ms: u64) -> Vec<String> {
+        let mut found = Vec::new();
+        for (_, writes) in &lock(&self.tape).commits {
+            for entry in &writes.entries {
+                let Entry::Change(change) = entry else { continue };
+                let made = change.version.meta.stamp().millis().0;
+                if made > writes.at.0 + drift_ms {
+                    let (lsn, ahead_ms) = (entry.lsn(), made - writes.at.0);
+                    found.push(format!(
+                        "convergent: change {lsn} of {}/{} is stamped {ahead_ms} ms ahead of the hub's clock and would win \
+                         for so long; the limit is {drift_ms}",
+                        change.collection, change.id
+                    ));
+                }
+            }
+        }
+        found
+    }
+
+    /// Nobody wants these values any more.
+    pub fn excuse(&self, text: &str) {
+        lock(&self.tape).gone.push_str(text);
+    }
+
+    /// What a restoration has taken away, or a person, as text.
+    pub fn gone(&self) -> String {
+        lock(&self.tape).gone.clone()
+    }
+
+    /// Goes back to a backup that was made a number of commits ago. Returns the head of the log from then.
+    pub fn restore(&self, space: &SpaceName, commits_ago: usize) -> Lsn {
+        let before = self.head_of(space);
+        let head = self.go_back(space, commits_ago);
+        if self.bug == Some(Bug::OldEpochKept) {
+            lock(&self.tape).told = Some(before.epoch);
+        }
+        head
+    }
+
+    /// The hub is killed.
+    pub fn restart(&self, space: &SpaceName) {
+        if self.bug == Some(Bug::AnsweredTooEarly) && lock(&self.tape).commits.len() > 1 {
+            let before = self.head_of(space);
+            self.go_back(space, 1);
+            let mut tape = lock(&self.tape);
+            tape.told = Some(before.epoch);
+            tape.gone.clear();
+        }
+    }
+
+    fn go_back(&self, space: &SpaceName, commits_ago: usize) -> Lsn {
+        let mut tape = lock(&self.tape);
+        let kept = tape.commits.len().saturating_sub(commits_ago);
+        let dropped = tape.commits.split_off(kept);
+        for (_, writes) in &dropped {
+            tape.aside -= writes.conflicts.len() + writes.quarantine.len();
+            tape.gone.extend(texts(writes).into_iter().map(|(_, text)| text));
+        }
+        tape.told = None;
+        let old = MemoryStore::new();
+        pollster::block_on(old.open_space(space)).expect("a memory store opens spaces");
+        for (touch, writes) in &tape.commits {
+            let writes = writes.clone();
+            let again = old.commit(space, touch.clone(), Box::new(move |_| writes.clone()));
+            pollster::block_on(again).expect("it was committed once");
+        }
+        let head = pollster::block_on(old.head(space)).expect("the space was opened").lsn;
+        lock(&self.log).retain(|entry| entry.lsn() <= head);
+        *lock(&self.inner) = Arc::new(old);
+        head
+    }
+
+    fn head_of(&self, space: &SpaceName) -> Head {
+        pollster::block_on(self.head(space)).expect("the space was opened")
+    }
+
+    fn inner(&self) -> Arc<MemoryStore> {
+        Arc::clone(&lock(&self.inner))
+    }
+
+    /// The head as readers are told.
+    fn told(&self, mut head: Head) -> Head {
+        if let Some(epoch) = &lock(&self.tape).told {
+            head.epoch = epoch.clone();
+        }
+        if self.bug == Some(Bug::TrimmedTooEarly) {
+            head.horizon = Lsn::ZERO;
+        }
+        head
+    }
+
+    /// What a planted bug does to what was loaded.
+    fn forget(bug: Option<Bug>, loaded: &mut Loaded) {
+        match bug {
+            Some(Bug::PacketForgotten | Bug::ForeignOpForgotten) => loaded.seen.clear(),
+            Some(Bug::ReceiptForgotten) => {
+                loaded.receipts.clear();
+                loaded.nodes.values_mut().for_each(|node| node.forgotten = Seqs::default());
+            }
+            Some(Bug::KnownByBatchOnly) if loaded.batches.is_empty() => loaded.receipts.clear(),
+            Some(Bug::RestoredTwice) => loaded.ledger.values_mut().for_each(|row| row.restored = None),
+            _ => {}
+        }
+    }
+
+    /// What a planted bug hides from readers: LSNs after the first and up to the second.
+    fn hidden(&self, scan: &Scan) -> Option<(Lsn, Lsn)> {
+        let (age, every) = match (self.bug?, scan) {
+            // Every third commit takes its time, and another one overtakes it.
+            (Bug::LsnOutsideLock, Scan::Log { .. }) => (2, 3),
+            (Bug::SnapshotTwoReads, Scan::Snapshot { .. }) => (1, 1),
+            _ => return None,
+        };
+        let spans = self.spans();
+        let slow = spans.len().checked_sub(age).filter(|n| n % every == 0)?;
+        Some((Lsn(spans[slow].0.0 - 1), spans[slow].1))
+    }
+}
+
+/// The texts of the rows of a commit, with the place of their document.
+fn texts(writes: &WriteSet) -> Vec<(String, String)> {
+    let place = |collection: &dyn std::fmt::Display, id: &dyn std::fmt::Display| format!("{collection}/{id}");
+    let mut texts = Vec::new();
+    for entry in &writes.entries {
+        if let Entry::Change(change) = entry {
+            texts.push((place(&change.collection, &change.id), change.version.body.text().to_owned()));
+        }
+    }
+    for row in &writes.conflicts {
+        texts.push((place(&row.collection, &row.id), format!("{:?}", row.losing)));
+    }
+    for row in &writes.quarantine {
+        let collection = row.collection.as_ref().map(ToString::to_string).unwrap_or_default();
+        let id = row.id.as_ref().map(ToString::to_string).unwrap_or_default();
+        texts.push((place(&collection, &id), row.op.clone()));
+    }
+    texts
+}
+
+/// A panic of another test's thread says nothing about this world.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Leaves rows out that a planted bug hides.
+struct Blind {
+    encoder: Box<dyn Encoder>,
+    after: Lsn,
+    upto: Lsn,
+}
+
+impl Encoder for Blind {
+    fn begin(&mut self, head: &Head, out: &mut Vec<u8>) {
+        self.encoder.begin(head, out);
+    }
+
+    fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
+        let hidden = row.lsn > self.after && row.lsn <= self.upto;
+        !hidden && self.encoder.row(row, out)
+    }
+
+    fn lost(&mut self, names: &str) {
+        self.encoder.lost(names);
+    }
+
+    fn end(&mut self, scanned: &Scanned, out: &mut Vec<u8>) {
+        self.encoder.end(scanned, out);
     }
 }
 
 impl Store for Recorder {
     fn commit<'a>(&'a self, space: &'a SpaceName, touch: Touch, mut decide: Decide) -> Answer<'a, Head> {
-        let (log, aside) = (Arc::clone(&self.log), Arc::clone(&self.aside));
-        let forgets = self.forgets_packets.load(Ordering::Acquire);
+        let (log, tape, bug) = (Arc::clone(&self.log), Arc::clone(&self.tape), self.bug);
+        let full = self.full.load(Ordering::Acquire);
+        let no_room = || StoreError::NoRoom { cause: "database or disk is full".to_owned() };
+        if full && bug != Some(Bug::HalfWritten) {
+            return ready(Err(no_room())).boxed();
+        }
+        let touched = touch.clone();
         let recording = move |mut loaded: Loaded| {
-            if forgets {
-                loaded.seen.clear();
+            Recorder::forget(bug, &mut loaded);
+            let mut writes = decide(loaded);
+            match bug {
+                Some(Bug::LedgerRowForgotten) => writes.conflicts.clear(),
+                Some(Bug::QuarantineRowForgotten) => writes.quarantine.clear(),
+                Some(Bug::HalfWritten) if full => (writes.receipts, writes.batches) = Default::default(),
+                _ => {}
             }
-            let writes = decide(loaded);
-            aside.fetch_add(writes.conflicts.len() + writes.quarantine.len(), Ordering::AcqRel);
-            log.lock().unwrap_or_else(PoisonError::into_inner).extend(writes.entries.iter().cloned());
+            let mut tape = lock(&tape);
+            tape.aside += writes.conflicts.len() + writes.quarantine.len();
+            tape.commits.push((touched.clone(), writes.clone()));
+            lock(&log).extend(writes.entries.iter().cloned());
             writes
         };
-        self.inner.commit(space, touch, Box::new(recording))
+        let inner = self.inner();
+        async move {
+            let head = inner.commit(space, touch, Box::new(recording)).await?;
+            if full { Err(no_room()) } else { Ok(self.told(head)) }
+        }
+        .boxed()
     }
 
     fn open_space<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Head> {
-        self.inner.open_space(space)
+        let inner = self.inner();
+        async move { inner.open_space(space).await.map(|head| self.told(head)) }.boxed()
     }
 
     fn spaces(&self) -> Answer<'_, Vec<SpaceName>> {
-        self.inner.spaces()
+        let inner = self.inner();
+        async move { inner.spaces().await }.boxed()
     }
 
     fn head<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Head> {
-        self.inner.head(space)
+        let inner = self.inner();
+        async move { inner.head(space).await.map(|head| self.told(head)) }.boxed()
     }
 
     fn scan<'a>(
         &'a self,
         space: &'a SpaceName,
-        scan: Scan,
-        encoder: Box<dyn Encoder>,
+        mut scan: Scan,
+        mut encoder: Box<dyn Encoder>,
         out: mpsc::Sender<Bytes>,
     ) -> Answer<'a, Scanned> {
-        self.inner.scan(space, scan, encoder, out)
+        if let Some((after, upto)) = self.hidden(&scan) {
+            encoder = Box::new(Blind { encoder, after, upto });
+        }
+        let inner = self.inner();
+        async move {
+            match (self.bug, &mut scan) {
+                (Some(Bug::TicketIgnored), Scan::Ticket { lsn }) => *lsn = Lsn::ZERO,
+                (Some(Bug::TrimmedTooEarly), Scan::Log { after, .. }) => {
+                    *after = inner.head(space).await?.horizon.max(*after);
+                }
+                _ => {}
+            }
+            inner.scan(space, scan, encoder, out).await
+        }
+        .boxed()
     }
 
     fn trim<'a>(&'a self, space: &'a SpaceName, trim: Trim) -> Answer<'a, Trimmed> {
-        self.inner.trim(space, trim)
+        let inner = self.inner();
+        async move { inner.trim(space, trim).await }.boxed()
     }
 
     fn expired<'a>(
@@ -100,31 +335,38 @@ impl Store for Recorder {
         after: (Millis, Lsn),
         limit: usize,
     ) -> Answer<'a, Vec<ExpiredRow>> {
-        self.inner.expired(space, by, after, limit)
+        let inner = self.inner();
+        async move { inner.expired(space, by, after, limit).await }.boxed()
     }
 
     fn conflicts<'a>(&'a self, space: &'a SpaceName, query: ListQuery) -> Answer<'a, Vec<ConflictRow>> {
-        self.inner.conflicts(space, query)
+        let inner = self.inner();
+        async move { inner.conflicts(space, query).await }.boxed()
     }
 
     fn quarantine<'a>(&'a self, space: &'a SpaceName, query: ListQuery) -> Answer<'a, Vec<QuarantineRow>> {
-        self.inner.quarantine(space, query)
+        let inner = self.inner();
+        async move { inner.quarantine(space, query).await }.boxed()
     }
 
     fn documents<'a>(&'a self, space: &'a SpaceName, docs: Vec<DocKey>) -> Answer<'a, Vec<(DocKey, Version)>> {
-        self.inner.documents(space, docs)
+        let inner = self.inner();
+        async move { inner.documents(space, docs).await }.boxed()
     }
 
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Vec<NodeRow>> {
-        self.inner.nodes(space)
+        let inner = self.inner();
+        async move { inner.nodes(space).await }.boxed()
     }
 
     fn register<'a>(&'a self, space: &'a SpaceName, registration: Registration) -> Answer<'a, ()> {
-        self.inner.register(space, registration)
+        let inner = self.inner();
+        async move { inner.register(space, registration).await }.boxed()
     }
 
     fn unregister<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> Answer<'a, bool> {
-        self.inner.unregister(space, node)
+        let inner = self.inner();
+        async move { inner.unregister(space, node).await }.boxed()
     }
 
     fn registered<'a>(
@@ -132,34 +374,42 @@ impl Store for Recorder {
         space: &'a SpaceName,
         node: Option<&'a NodeId>,
     ) -> Answer<'a, Vec<(Registration, Traffic)>> {
-        self.inner.registered(space, node)
+        let inner = self.inner();
+        async move { inner.registered(space, node).await }.boxed()
     }
 
     fn held<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId, docs: Vec<DocKey>) -> Answer<'a, Vec<Holding>> {
-        self.inner.held(space, node, docs)
+        let inner = self.inner();
+        async move { inner.held(space, node, docs).await }.boxed()
     }
 
     fn note_cursors<'a>(&'a self, space: &'a SpaceName, cursors: Vec<(NodeId, Lsn, Millis)>) -> Answer<'a, ()> {
-        self.inner.note_cursors(space, cursors)
+        let inner = self.inner();
+        async move { inner.note_cursors(space, cursors).await }.boxed()
     }
 
     fn records(&self, kind: RecordKind) -> Answer<'_, Vec<Record>> {
-        self.inner.records(kind)
+        let inner = self.inner();
+        async move { inner.records(kind).await }.boxed()
     }
 
     fn put_record(&self, kind: RecordKind, key: String, value: Option<String>) -> Answer<'_, ()> {
-        self.inner.put_record(kind, key, value)
+        let inner = self.inner();
+        async move { inner.put_record(kind, key, value).await }.boxed()
     }
 
     fn check(&self) -> Answer<'_, BTreeMap<SpaceName, StoreError>> {
-        self.inner.check()
+        let inner = self.inner();
+        async move { inner.check().await }.boxed()
     }
 
     fn close_idle(&self) -> BoxFuture<'_, ()> {
-        self.inner.close_idle()
+        let inner = self.inner();
+        async move { inner.close_idle().await }.boxed()
     }
 
     fn close(&self) -> Answer<'_, ()> {
-        self.inner.close()
+        let inner = self.inner();
+        async move { inner.close().await }.boxed()
     }
 }

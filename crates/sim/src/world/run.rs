@@ -1,0 +1,104 @@
+//! One world from its beginning to its end: made, lived, healed, lived on until it rests, and checked.
+
+use super::bug::Bug;
+use super::check::{self, Report};
+use super::story::{self, Place};
+use super::{BEGINNING, REST_MS, TROUBLE_MS, World, trouble, watch};
+
+/// A kind of world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Two or three devices on a bad network, restarts of both sides.
+    Devices,
+    /// The same for longer, and harder: disks that are full, devices that sleep, batches composed anew, a hub that is
+    /// restored from a backup or forgets what is old, people who restore, retry and discard, crashes while something is
+    /// stored, a clock far ahead.
+    Troubles,
+    /// Nodes that exchange packets, through the hub's real router, beside devices.
+    Packets,
+    /// Databases of the client library that exchange packets, beside devices and other nodes.
+    Databases,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 4] = [Kind::Devices, Kind::Troubles, Kind::Packets, Kind::Databases];
+
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Devices => "devices",
+            Kind::Troubles => "troubles",
+            Kind::Packets => "packets",
+            Kind::Databases => "databases",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// A world to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Of which kind.
+    pub kind: Kind,
+    /// Its number: the same one gives the same history.
+    pub seed: u64,
+    /// What is planted in it.
+    pub bug: Option<Bug>,
+    /// Tell all of a history, at any length.
+    pub full: bool,
+}
+
+impl Run {
+    /// A world without a planted bug.
+    #[must_use]
+    pub fn of(kind: Kind, seed: u64) -> Run {
+        Run { kind, seed, bug: None, full: false }
+    }
+
+    /// The same with a planted bug.
+    #[must_use]
+    pub fn with(self, bug: Bug) -> Run {
+        Run { bug: Some(bug), ..self }
+    }
+
+    /// Runs the world to its end and checks it.
+    ///
+    /// # Errors
+    /// The story of the promise that was broken.
+    pub fn play(self) -> Result<Report, String> {
+        let Run { kind, seed, bug, .. } = self;
+        match kind {
+            Kind::Devices => self.live(World::of_devices(seed, bug), TROUBLE_MS),
+            Kind::Troubles => self.live(World::of_troubles(seed, bug), trouble::TROUBLE_MS),
+            Kind::Packets => self.live(World::of_packets(seed, bug), TROUBLE_MS),
+            Kind::Databases => self.live(World::of_databases(seed, bug), TROUBLE_MS),
+        }
+    }
+
+    fn live(self, mut world: World, trouble_ms: u64) -> Result<Report, String> {
+        world.live(BEGINNING + trouble_ms);
+        world.heal();
+        world.live(BEGINNING + trouble_ms + REST_MS);
+        let mut problems = std::mem::take(&mut world.problems);
+        problems.extend(check::all(&world.hub, &mut world.devices));
+        problems.extend(world.promises.durable(&world.hub));
+        problems.extend(world.promises.effects(&world.hub));
+        if !world.nodes.is_empty() {
+            let written = world.nodes.iter().map(|node| node.written().collect());
+            problems.extend(check::nothing_lost(&world.hub, "node", written));
+            problems.extend(watch::at_rest(&world.hub, &world.nodes));
+        }
+        if problems.is_empty() {
+            return Ok(check::report(&world.hub, &world.devices));
+        }
+        let place = Place { world: self.kind.name(), seed: self.seed, bug: self.bug.map(Bug::name), full: self.full };
+        Err(story::tell(&place, &problems, &world.history))
+    }
+}
