@@ -24,7 +24,7 @@ fn planted() -> Vec<Caught> {
     vec![
         troubles(ReceiptForgotten, 0, "exactly one effect"),
         troubles(KnownByBatchOnly, 0, "exactly one effect"),
-        troubles(OpRenumbered, 41, "exactly one effect"),
+        troubles(FailureSwallowed, 11, "durable"),
         troubles(AnsweredTooEarly, 5, "durable"),
         troubles(LsnOutsideLock, 0, "gap-free"),
         troubles(PageSaysHead, 0, "gap-free"),

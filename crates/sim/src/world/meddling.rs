@@ -10,14 +10,12 @@ use syncline_core::session::{Request, RequestId};
 
 /// Of so many pushes one was composed otherwise before.
 const PUSHES_PER_OTHER: u32 = 4;
-/// What a device that numbers its ops anew adds.
-const OTHER_NUMBERS: u64 = 1_000;
 
 impl World {
     /// Before a push arrives, some of its ops may have arrived in another batch.
     pub(super) fn meddle(&mut self, device: usize, life: u32, id: RequestId, (request, fate): (&Request, Fate)) {
         let (Request::Push(batch), Some(Troubles { dice })) = (request, &mut self.troubles) else { return };
-        let planted = matches!(self.bug, Some(Bug::TransactionSplit | Bug::OpRenumbered));
+        let planted = self.bug == Some(Bug::TransactionSplit);
         if !planted && (self.healed || dice.u32(0..PUSHES_PER_OTHER) > 0) {
             return;
         }
@@ -26,11 +24,6 @@ impl World {
         let cuts = cuts(ops, self.bug == Some(Bug::TransactionSplit));
         let Some(cut) = cuts.get(dice.usize(..cuts.len().max(1))).copied() else { return };
         ops.truncate(cut);
-        if self.bug == Some(Bug::OpRenumbered) {
-            for op in ops {
-                op["seq"] = json!(op["seq"].as_u64().expect("ops have numbers") + OTHER_NUMBERS);
-            }
-        }
         push["batchId"] = json!(format!("other-{}", dice.u64(..)));
         let mut other = batch.clone();
         (other.body, other.ops) = (push.to_string(), cut);

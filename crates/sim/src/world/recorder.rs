@@ -256,9 +256,9 @@ impl Store for Recorder {
     fn commit<'a>(&'a self, space: &'a SpaceName, touch: Touch, mut decide: Decide) -> Answer<'a, Head> {
         let (log, tape, bug) = (Arc::clone(&self.log), Arc::clone(&self.tape), self.bug);
         let full = self.full.load(Ordering::Acquire);
-        let no_room = || StoreError::NoRoom { cause: "database or disk is full".to_owned() };
-        if full && bug != Some(Bug::HalfWritten) {
-            return ready(Err(no_room())).boxed();
+        if full && bug != Some(Bug::FailureSwallowed) {
+            let cause = "database or disk is full".to_owned();
+            return ready(Err(StoreError::NoRoom { cause })).boxed();
         }
         let touched = touch.clone();
         let recording = move |mut loaded: Loaded| {
@@ -267,8 +267,10 @@ impl Store for Recorder {
             match bug {
                 Some(Bug::LedgerRowForgotten) => writes.conflicts.clear(),
                 Some(Bug::QuarantineRowForgotten) => writes.quarantine.clear(),
-                Some(Bug::HalfWritten) if full => (writes.receipts, writes.batches) = Default::default(),
                 _ => {}
+            }
+            if full {
+                return WriteSet { at: writes.at, ..WriteSet::default() };
             }
             let mut tape = lock(&tape);
             tape.aside += writes.conflicts.len() + writes.quarantine.len();
@@ -279,7 +281,7 @@ impl Store for Recorder {
         let inner = self.inner();
         async move {
             let head = inner.commit(space, touch, Box::new(recording)).await?;
-            if full { Err(no_room()) } else { Ok(self.told(head)) }
+            Ok(self.told(head))
         }
         .boxed()
     }
