@@ -11,7 +11,8 @@ use std::path::Path;
 const STEPS: [&str; 1] = [TABLES];
 
 /// - `state`: one row: who this replica is, and what must never be used twice.
-/// - `collections`: `lsn` is the cursor (NULL: never loaded), `generation` marks what the running
+/// - `collections`: `lsn` is the cursor (NULL: never loaded), `view` which rows the token saw when it was loaded (NULL: all),
+///   `generation` marks what the running
 ///   snapshot has brought.
 /// - `docs`: `body` is what the app sees (NULL: removed here, not yet there); `lsn`, `stamp`,
 ///   `author`, `meta` and the text (`shadow`, or `body` when that is NULL) are the hub's version,
@@ -30,7 +31,7 @@ CREATE TABLE state(
 CREATE TABLE collections(
   cid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, syncable INTEGER NOT NULL DEFAULT 0,
   strategy TEXT NOT NULL DEFAULT 'last-write-wins', epoch TEXT NOT NULL DEFAULT '', lsn INTEGER,
-  snapshot INTEGER, generation INTEGER NOT NULL DEFAULT 0
+  view TEXT, snapshot INTEGER, generation INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE docs(
   doc INTEGER PRIMARY KEY, cid INTEGER NOT NULL, id TEXT NOT NULL, body TEXT,

@@ -8,6 +8,8 @@ mod grants;
 mod line;
 #[path = "devices/packets.rs"]
 mod packets;
+#[path = "devices/rows.rs"]
+mod rows;
 #[path = "devices/world.rs"]
 mod world;
 

@@ -8,8 +8,9 @@ use crate::hub::{Admin, NewToken, TokenWish, access_of};
 use crate::output::{Output, Style, Table};
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
-use syncline_core::model::{Millis, NodeId};
-use syncline_server::auth::TokenView;
+use std::collections::BTreeSet;
+use syncline_core::model::{CollectionName, Millis, NodeId};
+use syncline_server::auth::{TokenSpec, TokenView};
 
 /// Arguments of `syncline token`.
 #[derive(Debug, clap::Args)]
@@ -28,8 +29,17 @@ enum Action {
   syncline token add wise-app --collection notes             for apps that use the bare /sync/… paths
   syncline token add back-end --emit                         publish events to pages (POST /api/sync/emit)
   syncline token add staff-page --access read --rooms files,admin
+  syncline token add anna --rows '{\"tasks\": {\"owner\": \"$sub\"}}'         only her own tasks
+  syncline token add desk --read-rows '{\"orders\": {\"shop\": \"$shop\"}}' --claim shop=7
   syncline token add ops --access admin")]
     Add(AddArgs),
+    /// Let a token allow something else; its secret stays
+    #[command(after_help = "What is not said is as with `token add`, not as it was.
+
+Examples:
+  syncline token change kiosk --access read --collections menu,prices
+  syncline token change anna --rows '{\"tasks\": {\"team\": \"$team\"}}' --claim team=7")]
+    Change(AddArgs),
     /// List the tokens (never their secrets)
     #[command(after_help = "Examples:\n  syncline token list\n  syncline token list --json")]
     List(ListArgs),
@@ -66,6 +76,18 @@ struct AddArgs {
     /// When it ends: a duration (30d, 12h) or a time (2027-01-31T00:00:00Z) [default: never]
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
+    /// Of these collections only some documents: a JSON object with a filter for each, or @FILE that holds one
+    #[arg(long, value_name = "JSON|@FILE")]
+    rows: Option<String>,
+    /// The same for reading, where it differs from --rows
+    #[arg(long, value_name = "JSON|@FILE")]
+    read_rows: Option<String>,
+    /// The same for writing, where it differs from --rows
+    #[arg(long, value_name = "JSON|@FILE")]
+    write_rows: Option<String>,
+    /// What "$NAME" stands for in filters: a text or JSON; "$sub" is the token's name unless given (repeatable)
+    #[arg(long = "claim", value_name = "NAME=VALUE")]
+    claims: Vec<String>,
     /// The only node (device id) that may use it [default: any]
     #[arg(long, value_name = "ID")]
     node: Option<String>,
@@ -94,6 +116,7 @@ struct NamedArgs {
 pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     match &args.action {
         Action::Add(args) => add(args, output).await,
+        Action::Change(args) => change(args, output).await,
         Action::List(args) => list(args, output).await,
         Action::Remove(args) => {
             let name = NodeId::new(&args.name)?;
@@ -109,7 +132,21 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
 }
 
 async fn add(args: &AddArgs, output: Output) -> Result<(), CliError> {
-    let wish = TokenWish {
+    let wish = wish(args);
+    let make = async |admin: &Admin, space| admin.add_token(wish.spec(&space)?).await;
+    let token = args.admin.with(make).await?;
+    show_once(&token, output)
+}
+
+async fn change(args: &AddArgs, output: Output) -> Result<(), CliError> {
+    let wish = wish(args);
+    let change = async |admin: &Admin, space| admin.change_token(wish.spec(&space)?).await;
+    args.admin.with(change).await?;
+    output.result(&json!({ "changed": args.name }), || format!("Token `{}` is changed; its secret stays.", args.name))
+}
+
+fn wish(args: &AddArgs) -> TokenWish {
+    TokenWish {
         name: args.name.clone(),
         access: Some(args.access.clone()),
         space: args.space.clone(),
@@ -118,11 +155,12 @@ async fn add(args: &AddArgs, output: Output) -> Result<(), CliError> {
         node: args.node.clone(),
         emit: args.emit,
         rooms: args.rooms.clone(),
+        rows: args.rows.clone(),
+        read_rows: args.read_rows.clone(),
+        write_rows: args.write_rows.clone(),
+        claims: args.claims.clone(),
         expires: args.expires.clone(),
-    };
-    let make = async |admin: &Admin, space| admin.add_token(wish.spec(&space)?).await;
-    let token = args.admin.with(make).await?;
-    show_once(&token, output)
+    }
 }
 
 async fn list(args: &ListArgs, output: Output) -> Result<(), CliError> {
@@ -147,12 +185,27 @@ fn row(token: &TokenView) -> [String; 8] {
             access => access.into(),
         },
         spec.space.as_ref().map_or("*".into(), ToString::to_string),
-        spec.collections.as_ref().map_or("*".into(), names),
+        collections(spec),
         spec.rooms.as_ref().map_or("*".into(), names),
         spec.node.as_ref().map_or("any".into(), ToString::to_string),
         spec.expires_at.map_or("never".into(), Millis::iso),
         if token.declared { "configuration".into() } else { "store".into() },
     ]
+}
+
+/// Its collections, and of which of them it opens only some rows.
+fn collections(spec: &TokenSpec) -> String {
+    let mut rows: BTreeSet<_> = spec.rows.keys().collect();
+    rows.extend(spec.read_rows.keys().chain(spec.write_rows.keys()));
+    let some = |name: &&CollectionName| format!("{name} (some rows)");
+    match &spec.collections {
+        None if rows.is_empty() => "*".into(),
+        None => std::iter::once("*".to_owned()).chain(rows.iter().map(some)).collect::<Vec<_>>().join(","),
+        Some(all) => {
+            let word = |name: &CollectionName| if rows.contains(name) { some(&name) } else { name.to_string() };
+            all.iter().map(word).collect::<Vec<_>>().join(",")
+        }
+    }
 }
 
 fn names<T: ToString>(names: &std::collections::BTreeSet<T>) -> String {

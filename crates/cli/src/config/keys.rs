@@ -201,6 +201,8 @@ pub const KEYS: &[Key] = &[
     key("client.heartbeat", Kind::Duration, "30s", "Silence after which `db sync --watch` checks the hub's health."),
 ];
 
+const ROWS: &str = "Of which collections it opens only some documents: a JSON object with a filter for each.";
+
 /// The keys of one `[[tokens]]` entry.
 pub const TOKEN_KEYS: &[Key] = &[
     key("name", Kind::Text, "", "The token's name."),
@@ -217,6 +219,10 @@ pub const TOKEN_KEYS: &[Key] = &[
     key("collection", Kind::Name, "", "Its collection on bare /sync/… paths."),
     key("emit", Kind::Switch, "false", "Whether it may publish events to rooms."),
     key("rooms", Kind::List, "", "The rooms that it opens; all that need no grant when it names none."),
+    key("rows", Kind::Text, "", ROWS),
+    key("read_rows", Kind::Text, "", "The same for reading, where that differs from `rows`."),
+    key("write_rows", Kind::Text, "", "The same for writing, where that differs from `rows`."),
+    key("claims", Kind::List, "", "What \"$NAME\" stands for in `rows`, as NAME=VALUE; \"$sub\" is the token's name."),
     key("node", Kind::Text, "", "The one node that may use it."),
     key("expires", Kind::Text, "", "When it ends, e.g. \"2027-01-31T00:00:00Z\"."),
 ];

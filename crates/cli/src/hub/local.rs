@@ -69,6 +69,10 @@ impl LocalHub {
         Ok(NewToken { name, token: secret.reveal().to_owned() })
     }
 
+    pub(super) async fn change_token(&self, spec: TokenSpec) -> Result<(), CliError> {
+        Ok(self.tokens.change(spec).await?)
+    }
+
     pub(super) async fn rotate_token(&self, name: &NodeId) -> Result<NewToken, CliError> {
         let secret = self.tokens.rotate(name).await?;
         Ok(NewToken { name: name.clone(), token: secret.reveal().to_owned() })

@@ -114,6 +114,17 @@ impl Admin {
         }
     }
 
+    /// Lets a token allow something else.
+    ///
+    /// # Errors
+    /// No such token; the hub refuses, or cannot be reached.
+    pub async fn change_token(&self, spec: TokenSpec) -> Result<(), CliError> {
+        match self {
+            Admin::Local(hub) => hub.change_token(spec).await,
+            Admin::Remote(hub) => hub.change_token(&spec).await,
+        }
+    }
+
     /// Gives a token a new secret.
     ///
     /// # Errors

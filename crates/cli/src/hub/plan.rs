@@ -41,10 +41,10 @@ impl PlanWish {
             plan.types = if all { None } else { Some(names?) };
         }
         if let Some(rows) = &self.rows {
-            plan.rows = read_rows(rows)?;
+            plan.rows = filters("--rows", rows)?;
         }
         for pair in &self.attribute {
-            match attribute(pair)? {
+            match named_value("--attribute", pair)? {
                 (name, Value::Null) => drop(plan.attributes.remove(name)),
                 (name, value) => drop(plan.attributes.insert(name.to_owned(), value)),
             }
@@ -73,23 +73,25 @@ fn check(plan: &Plan) -> Result<(), CliError> {
     Ok(())
 }
 
-fn read_rows(argument: &str) -> Result<BTreeMap<CollectionName, Value>, CliError> {
+/// A JSON object with a filter for each collection, or `@FILE` that holds one; `what` is how messages call it.
+pub(super) fn filters(what: &str, argument: &str) -> Result<BTreeMap<CollectionName, Value>, CliError> {
     let text = match argument.strip_prefix('@') {
         Some(file) => std::fs::read_to_string(file).map_err(|source| CliError::file("read", file.as_ref(), source))?,
         None => argument.to_owned(),
     };
     serde_json::from_str(&text).map_err(|error| CliError::NotJson {
-        what: "--rows".into(),
-        expected: "a JSON object with a filter for each type, like {\"Order\": {\"branch\": \"$node.branch\"}}",
+        what: what.into(),
+        expected: "a JSON object with a filter for each collection, like {\"tasks\": {\"owner\": \"$sub\"}} (for a node: \
+                   {\"Order\": {\"branch\": \"$node.branch\"}})",
         reason: error.to_string(),
     })
 }
 
-/// A value that is JSON is taken as JSON, anything else as text.
-fn attribute(pair: &str) -> Result<(&str, Value), CliError> {
+/// `NAME=VALUE`. A value that is JSON is taken as JSON, anything else as text.
+pub(super) fn named_value<'a>(what: &str, pair: &'a str) -> Result<(&'a str, Value), CliError> {
     let named = pair.split_once('=').filter(|(name, _)| !name.is_empty());
     let (name, text) = named.ok_or_else(|| {
-        CliError::Usage(format!("--attribute takes NAME=VALUE and got `{pair}`, e.g. --attribute branch=north"))
+        CliError::Usage(format!("{what} takes NAME=VALUE and got `{pair}`, e.g. {what} branch=north"))
     })?;
     Ok((name, serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))))
 }

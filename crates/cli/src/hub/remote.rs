@@ -50,6 +50,12 @@ impl RemoteHub {
         self.call(Method::POST, &["tokens"], &[], Some(spec)).await
     }
 
+    pub(super) async fn change_token(&self, spec: &TokenSpec) -> Result<(), CliError> {
+        let path = ["tokens", spec.name.as_str()];
+        let _: serde_json::Value = self.call(Method::PUT, &path, &[], Some(spec)).await?;
+        Ok(())
+    }
+
     pub(super) async fn rotate_token(&self, name: &NodeId) -> Result<NewToken, CliError> {
         self.call(Method::POST, &["tokens", name.as_str(), "rotate"], &[], None::<&()>).await
     }

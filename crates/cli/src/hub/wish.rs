@@ -1,10 +1,12 @@
 //! A token as words of the command line or the configuration, and the grant that they mean.
 
 use crate::config::{Entry, read_millis};
+use super::plan::{filters, named_value};
 use crate::error::CliError;
+use serde_json::Value;
 use std::time::{SystemTime, UNIX_EPOCH};
 use syncline_core::model::{CollectionName, Millis, NodeId, RoomName, SpaceName};
-use syncline_server::auth::TokenSpec;
+use syncline_server::auth::{RowRules, TokenSpec};
 
 /// What somebody wants a token to be.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +27,14 @@ pub struct TokenWish {
     pub emit: bool,
     /// Its rooms; empty: all that need no grant.
     pub rooms: Vec<String>,
+    /// Filters for reading and writing, as JSON; `None`: it opens whole collections.
+    pub rows: Option<String>,
+    /// Filters for reading, where they differ.
+    pub read_rows: Option<String>,
+    /// Filters for writing, where they differ.
+    pub write_rows: Option<String>,
+    /// What the filters ask for, as `NAME=VALUE`.
+    pub claims: Vec<String>,
     /// Its end: a time, or a duration from now on.
     pub expires: Option<String>,
 }
@@ -42,6 +52,10 @@ impl TokenWish {
             node: text("node"),
             emit: entry.text("emit") == Some("true"),
             rooms: entry.list("rooms").unwrap_or_default().to_vec(),
+            rows: text("rows"),
+            read_rows: text("read_rows"),
+            write_rows: text("write_rows"),
+            claims: entry.list("claims").unwrap_or_default().to_vec(),
             expires: text("expires"),
         }
     }
@@ -72,9 +86,22 @@ impl TokenWish {
             rooms: if self.rooms.is_empty() { None } else { Some(rooms?) },
             expires_at: self.expires.as_deref().map(read_expiry).transpose()?,
             node: self.node.as_ref().map(NodeId::new).transpose()?,
+            rows: rules("--rows", self.rows.as_deref())?,
+            read_rows: rules("--read-rows", self.read_rows.as_deref())?,
+            write_rows: rules("--write-rows", self.write_rows.as_deref())?,
+            claims: self.claims.iter().map(|pair| claim(pair)).collect::<Result<_, _>>()?,
             packets: false,
         })
     }
+}
+
+fn rules(what: &str, argument: Option<&str>) -> Result<RowRules, CliError> {
+    argument.map_or_else(|| Ok(RowRules::new()), |argument| filters(what, argument))
+}
+
+fn claim(pair: &str) -> Result<(String, Value), CliError> {
+    let (name, value) = named_value("--claim", pair)?;
+    Ok((name.to_owned(), value))
 }
 
 /// The words for what a grant allows.
@@ -125,6 +152,18 @@ mod tests {
         let admin = spec(TokenWish { access: Some("admin".into()), ..named() }).unwrap();
         assert!(admin.admin && admin.read && admin.write && admin.space.is_none());
         assert_eq!(spec(TokenWish { space: Some("*".into()), ..named() }).unwrap().space, None);
+    }
+
+    #[test]
+    fn rows_and_claims_are_json_and_a_claim_may_be_plain_text() {
+        let rows = Some(r#"{"tasks": {"owner": "$sub", "team": {"$in": "$teams"}}}"#.to_owned());
+        let claims = vec!["sub=anna".to_owned(), "teams=[1,2]".to_owned()];
+        let made = spec(TokenWish { rows, claims, ..named() }).unwrap();
+        assert_eq!(made.claims["sub"], "anna");
+        assert_eq!(made.claims["teams"], serde_json::json!([1, 2]));
+        assert_eq!(made.rows.len(), 1);
+        let wrong = spec(TokenWish { read_rows: Some("tasks".into()), ..named() }).unwrap_err().to_string();
+        assert!(wrong.contains("--read-rows") && wrong.contains("$sub"), "{wrong}");
     }
 
     #[test]

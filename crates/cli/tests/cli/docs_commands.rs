@@ -15,6 +15,11 @@ fn commands_of_the_readme_work() {
 }
 
 #[test]
+fn commands_of_docs_access_work() {
+    run("docs/access.md");
+}
+
+#[test]
 fn commands_of_docs_cli_work() {
     run("docs/cli.md");
 }

@@ -93,7 +93,9 @@ impl Replica {
         self.store.read(|unit| {
             let mut positions = Positions::fresh(scope.iter().cloned());
             for (name, cursor) in &mut positions.cursors {
-                *cursor = unit.find(name)?.and_then(|named| named.cursor());
+                let Some(named) = unit.find(name)? else { continue };
+                *cursor = named.cursor();
+                positions.views.extend(named.view.clone().map(|view| (name.clone(), view)));
             }
             positions.snapshot = snapshot::begun(unit, scope)?;
             Ok(positions)
@@ -142,6 +144,7 @@ impl Replica {
                 stored.backlog = Some(self.backlog(scope)?);
                 Ok(stored)
             }
+            Write::Withdraw(name) => self.edit(|unit, _| snapshot::withdraw(unit, &name)),
             Write::Resync(scope) => {
                 self.resync(&scope)?;
                 Ok(Stored::default())

@@ -8,7 +8,7 @@ use crate::outbox;
 use crate::store::{Named, Unit, rows};
 use rusqlite::{OptionalExtension, params};
 use std::sync::Arc;
-use syncline_core::model::{Cursor, Epoch, Lsn};
+use syncline_core::model::{CollectionName, Cursor, Epoch, Lsn};
 use syncline_core::session::positions::SnapshotProgress;
 use syncline_core::wire::own::{PageOp, SnapshotHead};
 
@@ -34,9 +34,15 @@ pub(super) fn begin(unit: &mut Unit<'_>, scope: &Scope, head: &SnapshotHead) -> 
         }
         unit.conn
             .prepare_cached(
-                "UPDATE collections SET snapshot = ?2, generation = generation + 1, epoch = ?3, lsn = NULL WHERE cid = ?1",
+                "UPDATE collections SET snapshot = ?2, generation = generation + 1, epoch = ?3, view = ?4,
+                 lsn = NULL WHERE cid = ?1",
             )?
-            .execute(params![named.cid, snapshot, head.epoch.as_str()])?;
+            .execute(params![
+                named.cid,
+                snapshot,
+                head.epoch.as_str(),
+                head.views.get(&named.name).map(|view| view.as_str())
+            ])?;
         unit.renamed(&named.name);
     }
     Ok(())
@@ -85,11 +91,15 @@ pub(super) fn finish(unit: &mut Unit<'_>, _applying: &mut Applying, scope: &Scop
 
 /// The hub has no document that the snapshot did not bring. Returns those with ops on top.
 fn drop_unknown(unit: &mut Unit<'_>, named: &Named) -> Result<Vec<i64>> {
-    let docs: Vec<i64> = {
-        let sql = "SELECT doc FROM docs WHERE cid = ?1 AND generation <> ?2 AND lsn > 0";
-        let mut statement = unit.conn.prepare_cached(sql)?;
-        statement.query_map(params![named.cid, named.generation], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?
-    };
+    let sql = "SELECT doc FROM docs WHERE cid = ?1 AND generation <> ?2 AND lsn > 0";
+    let mut statement = unit.conn.prepare_cached(sql)?;
+    let docs = statement.query_map(params![named.cid, named.generation], |row| row.get(0))?;
+    let docs = docs.collect::<rusqlite::Result<_>>()?;
+    drop_docs(unit, named, docs)
+}
+
+/// Documents that the hub does not have, or does not show. Returns those with ops on top.
+fn drop_docs(unit: &mut Unit<'_>, named: &Named, docs: Vec<i64>) -> Result<Vec<i64>> {
     let mut left = Vec::new();
     for doc in docs {
         left.extend(drop_one(unit, named, doc)?);
@@ -130,6 +140,21 @@ pub(super) fn begun(unit: &mut Unit<'_>, scope: &Scope) -> Result<Option<Snapsho
         after,
         documents,
     }))
+}
+
+/// Forgets a collection that may not be read any more, as far as it is the hub's: what this device has written and not
+/// yet told stays.
+pub(super) fn withdraw(unit: &mut Unit<'_>, name: &CollectionName) -> Result<()> {
+    let Some(named) = unit.find(name)? else { return Ok(()) };
+    forget_begun(unit, std::slice::from_ref(&named))?;
+    let mut stale = pull::retire_passed(unit, std::slice::from_ref(&named), Lsn(u64::MAX >> 1))?;
+    let mut statement = unit.conn.prepare_cached("SELECT doc FROM docs WHERE cid = ?1 AND lsn > 0")?;
+    let docs = statement.query_map([named.cid], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    stale.docs.extend(drop_docs(unit, &named, docs)?);
+    pull::refold_stale(unit, &stale)?;
+    unit.conn.prepare_cached("UPDATE collections SET lsn = NULL, view = NULL WHERE cid = ?1")?.execute([named.cid])?;
+    unit.renamed(name);
+    Ok(())
 }
 
 /// Forgets cursors and a begun snapshot.

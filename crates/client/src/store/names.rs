@@ -5,7 +5,7 @@ use crate::index::{self, IndexDef};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
 use std::sync::Arc;
-use syncline_core::model::{CollectionName, Cursor, Epoch, Lsn, Strategy};
+use syncline_core::model::{CollectionName, Cursor, Epoch, Lsn, Strategy, View};
 
 /// One collection of the file.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Named {
     pub epoch: Epoch,
     /// Up to where the hub's log has been read; `None`: a snapshot is needed.
     pub lsn: Option<Lsn>,
+    /// Which rows the token saw when the collection was loaded, or its snapshot begun; `None`: all.
+    pub view: Option<View>,
     /// The snapshot that was begun and not finished.
     pub snapshot: Option<i64>,
     /// Marks the documents that the snapshot has brought.
@@ -84,7 +86,7 @@ impl Names {
 
 fn load(conn: &Connection, name: &CollectionName) -> Result<Option<Named>> {
     let mut statement = conn.prepare_cached(
-        "SELECT cid, syncable, strategy, epoch, lsn, snapshot, generation FROM collections WHERE name = ?1",
+        "SELECT cid, syncable, strategy, epoch, lsn, snapshot, generation, view FROM collections WHERE name = ?1",
     )?;
     let row = statement.query_row(params![name.as_str()], |row| {
         Ok((
@@ -95,14 +97,16 @@ fn load(conn: &Connection, name: &CollectionName) -> Result<Option<Named>> {
             row.get::<_, Option<u64>>(4)?,
             row.get::<_, Option<i64>>(5)?,
             row.get::<_, i64>(6)?,
+            row.get::<_, Option<String>>(7)?,
         ))
     });
-    let Some((cid, syncable, strategy, epoch, lsn, snapshot, generation)) = row.optional()? else {
+    let Some((cid, syncable, strategy, epoch, lsn, snapshot, generation, view)) = row.optional()? else {
         return Ok(None);
     };
     let strategy = Strategy::parse(&strategy)
         .ok_or_else(|| Error::Damaged(format!("collection `{name}` has the unknown strategy `{strategy}`")))?;
     let (name, epoch, lsn) = (name.clone(), Epoch::new(epoch)?, lsn.map(Lsn));
+    let view = view.map(View::new).transpose()?;
     let indexes = index::list(conn, cid)?;
-    Ok(Some(Named { cid, name, syncable, strategy, epoch, lsn, snapshot, generation, indexes }))
+    Ok(Some(Named { cid, name, syncable, strategy, epoch, lsn, view, snapshot, generation, indexes }))
 }

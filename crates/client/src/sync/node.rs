@@ -9,7 +9,7 @@ use crate::rebase::Resolver;
 use crate::replica::{Ends, Replica, Sent};
 use crate::sync_error::SyncError;
 use std::collections::BTreeSet;
-use syncline_core::model::{CollectionName, Lsn, NodeId, Page, Strategy};
+use syncline_core::model::{CollectionName, Lsn, NodeId, Page, Strategy, Views};
 use syncline_core::session::{Answer, Backlog, Positions, Request, Stored, Write};
 use syncline_core::wire::exchange::{Side, open};
 
@@ -71,8 +71,15 @@ impl PacketNode {
         Ok(match self.replica.asking_packet(&self.ends)? {
             Some(sent) => Outgoing::Packet(self.out(sent)?),
             None => {
-                let (epoch, ops) = (self.ends.epoch(), Vec::new());
-                Outgoing::Known(Answer::Page(Page { server_lsn: since, epoch, has_more: false, ops, receipt: None }))
+                let (epoch, views, ops) = (self.ends.epoch(), Views::new(), Vec::new());
+                Outgoing::Known(Answer::Page(Page {
+                    server_lsn: since,
+                    epoch,
+                    has_more: false,
+                    views,
+                    ops,
+                    receipt: None,
+                }))
             }
         })
     }

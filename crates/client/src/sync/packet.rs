@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use syncline_core::model::{
     Author, CollectionName, DocId, Entity, EntityEdit, Limits, Lsn, Mark, Meta, NodeId, PacketReceipt, Page, PageEdit,
-    PageOp, PushReply, Rejection,
+    PageOp, PushReply, Rejection, Views,
 };
 use syncline_core::session::{Answer, Failure, Request};
 use syncline_core::wire::exchange::{Side, UNKNOWN_TYPE, major_version, open};
@@ -124,6 +124,7 @@ pub(crate) fn read(text: &[u8], ends: &Ends, node: &NodeId) -> Result<Page, Stri
         server_lsn: Lsn(number),
         epoch: ends.epoch(),
         has_more: header.has_more,
+        views: Views::new(),
         ops,
         receipt: Some(PacketReceipt { number, accepted, refused: header.rejected.clone(), outside }),
     })

@@ -45,6 +45,7 @@ fn only(named: &Named, def: &IndexDef) -> Named {
         strategy: named.strategy,
         epoch: named.epoch.clone(),
         lsn: named.lsn,
+        view: named.view.clone(),
         snapshot: named.snapshot,
         generation: named.generation,
         indexes: vec![def.clone()],

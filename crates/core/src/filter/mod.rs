@@ -4,7 +4,7 @@
 //! Owns the operators, the paths, the comparison of JSON values and the limits on a filter's size.
 //! It never reads storage and knows nothing of indexes; whatever an index proposes is asked here
 //! again. Serves step 10 of a change (live queries), every `find`, and on the hub the row filters of
-//! registered nodes.
+//! registered nodes and of tokens.
 //!
 //! # The rules
 //!
@@ -45,7 +45,7 @@ pub use error::FilterError;
 pub use limits::{CONDITIONS_MAX, DEPTH_MAX, IN_VALUES_MAX, OPERAND_DEPTH_MAX, PATH_BYTES_MAX, PATH_SEGMENTS_MAX};
 pub use order::{NumberKey, compare};
 pub use path::Path;
-pub use substitute::substitute;
+pub use substitute::{bind_claims, substitute};
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Makes a filter that is written once for all nodes the filter of one node.
+//! Makes a filter that is written once for all nodes, or all tokens, the filter of one.
 
 use super::FilterError;
 use serde_json::Value;
@@ -22,16 +22,64 @@ const MARK: &str = "$node.";
 /// # Errors
 /// [`FilterError::UnknownAttribute`] for an attribute that the node does not have.
 pub fn substitute(filter: &Value, attributes: &BTreeMap<String, Value>) -> Result<Value, FilterError> {
+    each_text(filter, &|text| match text.strip_prefix(MARK) {
+        Some(name) => attributes.get(name).cloned().map(Some).ok_or_else(|| unknown(name, attributes)),
+        None => Ok(None),
+    })
+}
+
+/// The filter with each text value `"$NAME"` replaced by the claim NAME: `"$sub"`, or `"$org.id"` for a claim inside
+/// another. A text that really begins with a dollar sign is written with two of them. Claims often repeat what users
+/// chose, so one may bring in a text, a number, true, false, or a list of these, and never an operator or null.
+///
+/// ```
+/// use serde_json::json;
+/// use syncline_core::filter::bind_claims;
+///
+/// let claims = json!({"sub": "anna", "org": {"id": 7}});
+/// let filter = json!({"owner": "$sub", "org": "$org.id", "price": "$$5"});
+/// let claims = claims.as_object().expect("an object");
+/// assert_eq!(bind_claims(&filter, claims)?, json!({"owner": "anna", "org": 7, "price": "$5"}));
+/// # Ok::<(), syncline_core::filter::FilterError>(())
+/// ```
+///
+/// # Errors
+/// [`FilterError::MissingClaim`], [`FilterError::UnusableClaim`].
+pub fn bind_claims(filter: &Value, claims: &serde_json::Map<String, Value>) -> Result<Value, FilterError> {
+    each_text(filter, &|text| match text.strip_prefix('$') {
+        Some(rest) if rest.starts_with('$') => Ok(Some(Value::from(rest))),
+        Some(name) => claim(name, claims).map(|value| Some(value.clone())),
+        None => Ok(None),
+    })
+}
+
+/// A claim by its name as written, or by the names on the way to it.
+fn claim<'c>(name: &str, claims: &'c serde_json::Map<String, Value>) -> Result<&'c Value, FilterError> {
+    let mut parts = name.split('.');
+    let outer = parts.next().and_then(|first| claims.get(first));
+    let inner = || parts.try_fold(outer?, |value, part| value.as_object()?.get(part));
+    let found = claims.get(name).or_else(inner).filter(|value| !value.is_null());
+    let value = found.ok_or_else(|| FilterError::MissingClaim { name: name.to_owned() })?;
+    let plain = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
+    if plain(value) || value.as_array().is_some_and(|list| list.iter().all(plain)) {
+        Ok(value)
+    } else {
+        Err(FilterError::UnusableClaim { name: name.to_owned() })
+    }
+}
+
+/// The filter with those text values replaced for which there is something else.
+fn each_text(
+    filter: &Value,
+    replace: &dyn Fn(&str) -> Result<Option<Value>, FilterError>,
+) -> Result<Value, FilterError> {
     Ok(match filter {
-        Value::String(text) => match text.strip_prefix(MARK) {
-            Some(name) => attributes.get(name).ok_or_else(|| unknown(name, attributes))?.clone(),
-            None => filter.clone(),
-        },
+        Value::String(text) => replace(text)?.unwrap_or_else(|| filter.clone()),
         Value::Array(values) => {
-            values.iter().map(|value| substitute(value, attributes)).collect::<Result<Vec<_>, _>>()?.into()
+            values.iter().map(|value| each_text(value, replace)).collect::<Result<Vec<_>, _>>()?.into()
         }
         Value::Object(fields) => {
-            let replaced = fields.iter().map(|(name, value)| Ok((name.clone(), substitute(value, attributes)?)));
+            let replaced = fields.iter().map(|(name, value)| Ok((name.clone(), each_text(value, replace)?)));
             Value::Object(replaced.collect::<Result<_, FilterError>>()?)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => filter.clone(),

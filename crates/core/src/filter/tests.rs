@@ -158,6 +158,27 @@ fn attributes_of_a_node_take_the_place_of_their_names() {
     assert!(refused.contains("the node has no attributes"), "{refused}");
 }
 
+#[test]
+fn claims_of_a_token_take_the_place_of_their_names_and_bring_in_no_operators() {
+    let claims = json!({
+        "sub": "anna", "teams": ["a", "b"], "org": {"id": 7}, "a.b": 1, "nothing": null, "sly": {"$exists": true},
+        "nested": [["x"]],
+    });
+    let bind = |filter: Value| bind_claims(&filter, claims.as_object().unwrap());
+    let written = json!({"$or": [{"owner": "$sub"}, {"team": {"$in": "$teams"}}], "org": "$org.id", "n": "$a.b", "p": "$$5"});
+    let expected = json!({"$or": [{"owner": "anna"}, {"team": {"$in": ["a", "b"]}}], "org": 7, "n": 1, "p": "$5"});
+    assert_eq!(bind(written), Ok(expected));
+
+    for absent in ["other", "nothing", "org.name", "sub.x", ""] {
+        let refused = bind(json!({ "owner": format!("${absent}") }));
+        assert_eq!(refused, Err(FilterError::MissingClaim { name: absent.to_owned() }));
+    }
+    for unusable in ["sly", "org", "nested"] {
+        let refused = bind(json!({ "owner": format!("${unusable}") }));
+        assert_eq!(refused, Err(FilterError::UnusableClaim { name: unusable.to_owned() }));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 

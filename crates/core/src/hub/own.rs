@@ -1,7 +1,7 @@
 //! Pushes of our own client: numbered ops, receipts, transactions.
 
 use super::decide::Reply;
-use super::loaded::StoredBatch;
+use super::loaded::{DocKey, StoredBatch};
 use super::progress::{Attempt, Progress, unknown_document};
 use super::write_set::{Quarantined, edit_text};
 use crate::model::{
@@ -104,12 +104,13 @@ impl Progress {
 
     fn edit(&mut self, batch: &OwnBatch, author: Author, op: &Op) -> Result<Receipt, Rejection> {
         let key = (op.collection.clone(), op.id.clone());
+        self.check_row(batch, &key)?;
         let unborn = self.loaded.docs.get(&key).is_none_or(|version| version.meta.born == Stamp::ZERO);
         if unborn && matches!(op.edit, Edit::Update { .. }) {
             return Err(unknown_document(&op.collection, &op.id));
         }
         let (result, lsn) = self.apply(Attempt {
-            key,
+            key: key.clone(),
             edit: &op.edit,
             author,
             base: Base::At(self.known(op.base.lsn())),
@@ -117,7 +118,17 @@ impl Progress {
             strategy: batch.strategy,
             committed: Millis(0),
         })?;
+        self.check_row(batch, &key)?;
         Ok(Receipt { seq: op.seq(), result, lsn, rejection: None })
+    }
+
+    /// An edit must find a document that its token may write, and leave one; one that is not there is anybody's.
+    fn check_row(&self, batch: &OwnBatch, key: &DocKey) -> Result<(), Rejection> {
+        let standing = self.loaded.docs.get(key).filter(|version| version.meta.is_live());
+        match standing {
+            Some(version) if !batch.rows.mean(key.0.as_str(), version.body.text()) => Err(foreign_row(&key.0)),
+            _ => Ok(()),
+        }
     }
 
     /// Nobody has read further than the log goes: whoever says so read another history, and knows nothing
@@ -126,7 +137,7 @@ impl Progress {
         if read > self.loaded.head { Lsn::ZERO } else { read }
     }
 
-    /// Removes every document that the node knew; what others changed since then stays.
+    /// Removes every document that the node knew; what others changed since then stays, and what it may not write.
     fn clear(
         &mut self,
         batch: &OwnBatch,
@@ -135,7 +146,8 @@ impl Progress {
     ) -> Result<Receipt, Rejection> {
         let (stamp, read_up_to) = (self.clamp(stamp), self.known(read_up_to));
         for (key, lsn, last) in self.live(collection) {
-            if lsn <= read_up_to || last == author {
+            let may = self.check_row(batch, &key).is_ok();
+            if may && (lsn <= read_up_to || last == author) {
                 let (edit, base) = (&Edit::Remove, Base::At(read_up_to));
                 self.apply(Attempt { key, edit, author, base, stamp, strategy: batch.strategy, committed: Millis(0) })?;
             }
@@ -159,6 +171,17 @@ impl Progress {
             reason: rejection.reason,
             op,
         });
+    }
+}
+
+/// Says nothing of the document: whoever may not write it may not even know of it.
+fn foreign_row(collection: &CollectionName) -> Rejection {
+    Rejection {
+        code: "row_forbidden".to_owned(),
+        reason: format!(
+            "the token may write only some documents of `{collection}`, and this edit finds or leaves one that is not among \
+             them; ask for the rule of its grant (`rows.{collection}`), or write with another token"
+        ),
     }
 }
 

@@ -3,9 +3,12 @@
 use super::{AuthorState, Entry, Loaded, Reply, Rules, decide, touch};
 use crate::model::{
     Author, Base, BatchId, Body, Claim, CollectionName, DocId, Edit, Expiry, ForeignBatch, ForeignEdit, ForeignOp,
-    Intake, Limits, Lsn, Millis, NodeId, Op, OpKey, OwnBatch, Poison, Receipt, Rejection, Seq, Stamp, Step, Verdict,
+    Intake, Limits, Lsn, Millis, NodeId, Op, OpKey, OwnBatch, Poison, Receipt, Rejection, RowFilters, Seq, Stamp, Step,
+    Verdict,
 };
+use crate::filter::Filter;
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert_eq, proptest};
+use std::sync::Arc;
 
 fn c() -> CollectionName {
     CollectionName::new("notes").unwrap()
@@ -48,6 +51,7 @@ fn push(batch: &str, steps: Vec<Step>) -> Intake {
     Intake::Own(OwnBatch {
         node: node("n1"),
         claim: Claim::Free,
+        rows: Default::default(),
         batch: BatchId::new(batch).unwrap(),
         digest,
         strategy: None,
@@ -404,4 +408,72 @@ proptest! {
         prop_assert_eq!(log, space.log);
         prop_assert_eq!(docs, space.state.docs);
     }
+}
+
+/// Documents whose `owner` is the node's.
+fn of(owner: &str, intake: Intake) -> Intake {
+    let Intake::Own(batch) = intake else { return intake };
+    let filter = Filter::parse(&serde_json::json!({ "owner": owner })).unwrap();
+    Intake::Own(OwnBatch { rows: Arc::new(RowFilters::new([(c(), filter)].into())), ..batch })
+}
+
+fn owned(seq: u64, id: &str, owner: &str) -> Step {
+    Step::Edit(op(seq, id, Edit::Insert(Body::trusted(format!(r#"{{"_id":"{id}","owner":"{owner}"}}"#)))))
+}
+
+fn give(seq: u64, id: &str, owner: &str) -> Step {
+    let set = Body::trusted(format!(r#"{{"owner":"{owner}"}}"#)).fields();
+    Step::Edit(op(seq, id, Edit::Update { set, unset: [].into() }))
+}
+
+fn remove(seq: u64, id: &str) -> Step {
+    Step::Edit(op(seq, id, Edit::Remove))
+}
+
+#[test]
+fn an_edit_finds_and_leaves_only_rows_that_its_token_may_write() {
+    let mut space = Space::default();
+    space.receipts(push("b0", vec![owned(1, "hers", "ben"), owned(2, "his", "anna")]));
+    let steps = vec![
+        owned(3, "new", "anna"),
+        owned(4, "foreign", "ben"),
+        give(5, "his", "ben"),
+        give(6, "hers", "anna"),
+        remove(7, "hers"),
+        owned(8, "hers", "anna"),
+        remove(9, "his"),
+        give(10, "his", "ben"),
+    ];
+    let receipts = space.receipts(of("anna", push("b1", steps)));
+    let (yes, no) = (Verdict::Applied, Verdict::Rejected);
+    assert_eq!(verdicts(&receipts), [yes, no, no, no, no, no, yes, no]);
+    let reason = &receipts[1].rejection.as_ref().unwrap();
+    assert_eq!(reason.code, "row_forbidden");
+    assert!(reason.reason.contains("`rows.notes`") && !reason.reason.contains("ben"), "{reason:?}");
+    assert_eq!(space.text("hers").unwrap(), r#"{"_id":"hers","owner":"ben"}"#);
+    assert_eq!((space.text("foreign"), space.text("his")), (None, None));
+}
+
+#[test]
+fn a_transaction_falls_with_one_foreign_row_and_the_rest_of_the_batch_goes_on() {
+    let mut space = Space::default();
+    let steps = vec![
+        in_txn(owned(1, "a", "anna"), 1),
+        in_txn(owned(2, "b", "ben"), 1),
+        owned(3, "c", "anna"),
+    ];
+    let receipts = space.receipts(of("anna", push("b1", steps)));
+    assert_eq!(verdicts(&receipts), [Verdict::Rejected, Verdict::Rejected, Verdict::Applied]);
+    assert_eq!(receipts[0].rejection.as_ref().unwrap().code, "transaction_rejected");
+    assert_eq!((space.text("a"), space.text("b"), space.text("c").is_some()), (None, None, true));
+}
+
+#[test]
+fn a_clear_takes_only_what_its_token_may_write() {
+    let mut space = Space::default();
+    space.receipts(push("b0", vec![owned(1, "hers", "ben"), owned(2, "his", "anna")]));
+    let clear =
+        Step::Clear { seq: Seq(3), collection: c(), read_up_to: Lsn(2), stamp: Stamp(u64::MAX >> 11), txn: None };
+    assert_eq!(verdicts(&space.receipts(of("anna", push("b1", vec![clear])))), [Verdict::Applied]);
+    assert_eq!((space.text("hers").is_some(), space.text("his")), (true, None));
 }

@@ -80,6 +80,12 @@ macro_rules! text_id {
             }
         }
 
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(&self.0)
@@ -185,6 +191,11 @@ text_id!(
 text_id!(
     /// Identity of a log's history. It changes when a hub is restored from a backup.
     Epoch, "epoch", |text| if text.is_empty() { None } else { token_rule(text) }
+);
+text_id!(
+    /// What a token sees of a collection, as a digest: another one means that the same position stands for other
+    /// documents.
+    View, "view", token_rule
 );
 text_id!(
     /// A named group of live listeners: 1 to 64 of `a-z`, `0-9`, `_` and `-`.

@@ -11,6 +11,7 @@ mod packet;
 mod push;
 mod receipt;
 mod reply;
+mod rows;
 mod seqs;
 mod stamp;
 mod strategy;
@@ -19,7 +20,7 @@ mod version;
 pub use body::{Body, Facts, Fields, TimeFields, Value};
 pub use error::{Kind, Malformed};
 pub use ids::{
-    Author, BatchId, CollectionName, Cursor, DocId, Epoch, EventName, Lsn, NodeId, RoomName, Seq, SpaceName,
+    Author, BatchId, CollectionName, Cursor, DocId, Epoch, EventName, Lsn, NodeId, RoomName, Seq, SpaceName, View,
 };
 pub use limits::Limits;
 pub use live::{LiveBatch, LiveEdit, LiveEvent};
@@ -31,7 +32,8 @@ pub use packet::{
 };
 pub use push::{Claim, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
 pub use receipt::{Receipt, Rejection, Verdict};
-pub use reply::{PacketReceipt, Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
+pub use reply::{PacketReceipt, Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead, Views};
+pub use rows::RowFilters;
 pub use seqs::Seqs;
 pub use stamp::{Clock, Millis, Stamp};
 pub use strategy::Strategy;

@@ -2,8 +2,9 @@
 
 use super::{
     BatchId, Body, CollectionName, Dispatch, DocId, Fields, LiveBatch, Lsn, Mend, Millis, NodeId, Op, Packet,
-    Rejection, Seq, Stamp, Strategy,
+    Rejection, RowFilters, Seq, Stamp, Strategy,
 };
+use std::sync::Arc;
 
 /// One push, waiting to be decided.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct OwnBatch {
     pub node: NodeId,
     /// On what grounds it speaks for the node.
     pub claim: Claim,
+    /// The rows that it may write: its edits must find and leave documents that these mean.
+    pub rows: Arc<RowFilters>,
     /// The batch's name; a repeat of it is answered from the stored receipts.
     pub batch: BatchId,
     /// Digest of the content: the same name with other content is refused.

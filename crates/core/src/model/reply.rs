@@ -1,10 +1,13 @@
 //! What a hub tells our own client: pages, snapshots and the answer to a push, shaped as they stand on
 //! the wire (`spec/lsn.md`), because the session decides by the same fields that the codec reads.
 
-use super::{Author, CollectionName, DocId, Epoch, Lsn, Mark, Meta, Receipt, Refused, Stamp};
+use super::{Author, CollectionName, DocId, Epoch, Lsn, Mark, Meta, Receipt, Refused, Stamp, View};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Of the collections that somebody sees only some rows of: which. Those that are seen whole are not named.
+pub type Views = BTreeMap<CollectionName, View>;
 
 /// The answer to a push.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -35,6 +38,10 @@ pub struct Page {
     /// Whether another page follows at once.
     #[serde(default)]
     pub has_more: bool,
+    /// What the token sees of the collections. Where that differs from what the reader's cursor belongs to, the reader
+    /// starts those collections over: what is new to it may stand behind the cursor.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub views: Views,
     /// The changes in LSN order.
     pub ops: Vec<PageOp>,
     /// Of a packet (`exchange`): to be stored before the changes, which were read after it took effect.
@@ -104,6 +111,9 @@ pub struct SnapshotHead {
     pub server_lsn: Lsn,
     /// The history that LSNs count in.
     pub epoch: Epoch,
+    /// What the token sees of the collections.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub views: Views,
 }
 
 /// Last line of a snapshot; without it the snapshot was cut and is resumed after its last document.

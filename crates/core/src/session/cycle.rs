@@ -94,13 +94,16 @@ impl Session {
 
     /// The head of a snapshot. Of a resumed one only its epoch matters: the cursor is that of the first part.
     fn snapshot_head(&mut self, stream: RequestId, scope: BTreeSet<CollectionName>, head: SnapshotHead) {
+        let sees = self.positions.still_sees(&scope, &head.views);
         match self.positions.resumable().map(|begun| begun.cursor.epoch == head.epoch) {
-            Some(true) => self.flight = Some(Flight { id: stream, step: Step::Snapshot(scope) }),
-            Some(false) => {
+            Some(true) if sees => self.flight = Some(Flight { id: stream, step: Step::Snapshot(scope) }),
+            Some(same) => {
                 self.push(Effect::Cancel(stream));
-                self.resync(scope, "the hub's history changed during the snapshot".to_owned());
+                let what = if same { "what the token may read" } else { "the hub's history" };
+                self.resync(scope, format!("{what} changed during the snapshot"));
             }
             None => {
+                self.positions.see(&scope, &head.views);
                 let cursor = Cursor { epoch: head.epoch.clone(), lsn: head.server_lsn };
                 let begun = SnapshotProgress { scope: scope.clone(), cursor, after: None, documents: 0 };
                 let write = Write::SnapshotBegin { scope: scope.clone(), head };
@@ -116,15 +119,31 @@ impl Session {
     }
 
     fn page(&mut self, scope: BTreeSet<CollectionName>, since: &Cursor, page: Page) {
-        let strangers = self.positions.strangers(&page.epoch);
         let facts = PageFacts::from(&page);
-        if !strangers.is_empty() {
-            self.resync(strangers, "the hub's log has another history now".to_owned());
+        if let Some((strangers, why)) = self.strange(&scope, &page) {
+            self.resync(strangers, why.to_owned());
         } else if facts.ops == 0 && facts.lsn <= since.lsn && !facts.has_more && page.receipt.is_none() {
             self.compose(false);
         } else {
             let id = self.store(Write::Page { scope: scope.clone(), page });
             self.flight = Some(Flight { id, step: Step::StorePage { scope, since: since.lsn, page: facts } });
+        }
+    }
+
+    /// The collections that start over because of this page, and why. Packets tell of no views.
+    pub(super) fn strange(
+        &self,
+        scope: &BTreeSet<CollectionName>,
+        page: &Page,
+    ) -> Option<(BTreeSet<CollectionName>, &'static str)> {
+        let strangers = self.positions.strangers(&page.epoch);
+        let turned = self.positions.seen_otherwise(scope, &page.views);
+        if !strangers.is_empty() {
+            Some((strangers, "the hub's log has another history now"))
+        } else if !turned.is_empty() && page.receipt.is_none() {
+            Some((turned, "what the token may read has changed"))
+        } else {
+            None
         }
     }
 
@@ -173,6 +192,7 @@ impl Session {
                 self.cycle.refused_ops = None;
                 self.compose(false);
             }
+            Step::Withdraw(name) => self.go_on_without(&name),
             Step::Resync(scope) => {
                 self.positions.forget(&scope);
                 self.load_or_pull();

@@ -167,7 +167,10 @@ pub enum Write {
         /// The hub's words.
         reason: String,
     },
-    /// The hub's history is another one now: forget these cursors and any begun snapshot. The outbox stays.
+    /// The token may not read this collection any more: forget its cursor, a begun snapshot, and every document of the
+    /// hub's. The outbox stays.
+    Withdraw(CollectionName),
+    /// The hub's history is another one now, or the token sees other rows: forget these cursors and any begun snapshot. The outbox stays.
     Resync(BTreeSet<CollectionName>),
 }
 

@@ -1,7 +1,7 @@
 //! How far each collection of a session has got. Mirrors what the local database stores in the
 //! same transactions as the data; owns no cursor of its own.
 
-use crate::model::{CollectionName, Cursor, Epoch, Lsn};
+use crate::model::{CollectionName, Cursor, Epoch, Lsn, Views};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The cursors of a session.
@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Positions {
     /// By collection; `None`: never loaded, or told to start over.
     pub cursors: BTreeMap<CollectionName, Option<Cursor>>,
+    /// What the token saw of them when they were loaded, or a snapshot of them was begun.
+    pub views: Views,
     /// A snapshot that was begun and not finished.
     pub snapshot: Option<SnapshotProgress>,
 }
@@ -29,7 +31,7 @@ pub struct SnapshotProgress {
 impl Positions {
     /// Of collections that were never loaded.
     pub fn fresh(collections: impl IntoIterator<Item = CollectionName>) -> Positions {
-        Positions { cursors: collections.into_iter().map(|name| (name, None)).collect(), snapshot: None }
+        Positions { cursors: collections.into_iter().map(|name| (name, None)).collect(), ..Positions::default() }
     }
 
     /// Every collection.
@@ -62,6 +64,25 @@ impl Positions {
     pub fn strangers(&self, epoch: &Epoch) -> BTreeSet<CollectionName> {
         let foreign = |cursor: &Option<Cursor>| cursor.as_ref().is_some_and(|c| c.epoch != *epoch);
         self.cursors.iter().filter(|(_, cursor)| foreign(cursor)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Those of these collections that the token sees otherwise than when they were loaded: with rows more or fewer.
+    #[must_use]
+    pub fn seen_otherwise(&self, scope: &BTreeSet<CollectionName>, now: &Views) -> BTreeSet<CollectionName> {
+        let loaded = |name: &&CollectionName| matches!(self.cursors.get(*name), Some(Some(_)));
+        scope.iter().filter(loaded).filter(|name| self.views.get(*name) != now.get(*name)).cloned().collect()
+    }
+
+    /// A snapshot of these collections begins, as the token sees them now.
+    pub(super) fn see(&mut self, scope: &BTreeSet<CollectionName>, now: &Views) {
+        self.views.retain(|name, _| !scope.contains(name));
+        let seen = now.iter().filter(|(name, _)| scope.contains(*name));
+        self.views.extend(seen.map(|(name, view)| (name.clone(), view.clone())));
+    }
+
+    /// Whether a snapshot of these collections goes on as it was begun.
+    pub(super) fn still_sees(&self, scope: &BTreeSet<CollectionName>, now: &Views) -> bool {
+        scope.iter().all(|name| self.views.get(name) == now.get(name))
     }
 
     /// A page of these collections was stored.

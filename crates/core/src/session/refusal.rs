@@ -1,10 +1,10 @@
 //! What the token's grants leave out: single collections, pushing, or pulling. Only that stops; the rest of the
 //! session goes on, and the hub is asked again when somebody triggers a cycle, when sync is enabled
-//! anew, or by itself after a long time. No op leaves the outbox for it.
+//! anew, or by itself after a long time. What the hub had told of a refused collection goes; no op leaves the outbox.
 
-use super::interface::Failure;
+use super::interface::{Failure, Write};
 use super::notice::SyncEvent;
-use super::state::{Rest, Session};
+use super::state::{Flight, Rest, Session, Step};
 use super::stopped::Stopped;
 use crate::model::{CollectionName, Millis};
 
@@ -20,10 +20,24 @@ impl Session {
         let message = format!("the hub refuses collection `{name}`: {cause}; enable sync with another token{next}");
         let collection = Some(name.clone());
         self.emit(SyncEvent::Error { collection, message: message.clone(), original_error: cause });
-        self.refused.collections.insert(name, Stopped { message: message.clone(), due, cursor });
+        self.refused.collections.insert(name.clone(), Stopped { message, due, cursor: None });
+        let begun = self.positions.snapshot.as_ref().is_some_and(|begun| begun.scope.contains(&name));
+        if cursor.is_none() && !begun {
+            return self.go_on_without(&name);
+        }
+        // Whoever must not read it any more must not keep it either.
+        self.positions.views.remove(&name);
+        let id = self.store(Write::Withdraw(name.clone()));
+        self.flight = Some(Flight { id, step: Step::Withdraw(name) });
+    }
+
+    /// A refused collection has left the session, and this device.
+    pub(super) fn go_on_without(&mut self, name: &CollectionName) {
         if self.positions.cursors.is_empty() {
+            let Some(Stopped { message, due, .. }) = self.refused.collections.get(name) else { return };
+            let (message, delay_ms) = (message.clone(), due.0.saturating_sub(self.now.0));
             self.rest = Rest::Unauthorized;
-            return self.end_without_success(message, due.0.saturating_sub(self.now.0));
+            return self.end_without_success(message, delay_ms);
         }
         // A batch under way may hold ops of the collection, which the hub would reject for good.
         self.cycle.recompose = true;

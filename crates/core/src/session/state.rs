@@ -126,6 +126,8 @@ pub(super) enum Step {
     StoreRefusal,
     /// The hub was asked whether it is well.
     Health,
+    /// What is known of a refused collection is being forgotten.
+    Withdraw(CollectionName),
     /// Cursors are being forgotten.
     Resync(BTreeSet<CollectionName>),
 }

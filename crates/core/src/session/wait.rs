@@ -4,7 +4,8 @@
 use super::interface::{Answer, Effect, Failure, Request, Write};
 use super::notice::SyncEvent;
 use super::state::{Cycle, PageFacts, Session, Wait};
-use crate::model::Page;
+use crate::model::{CollectionName, Page};
+use std::collections::BTreeSet;
 
 impl Session {
     pub(super) fn open_wait(&mut self, wait_s: u64) {
@@ -27,13 +28,20 @@ impl Session {
             return self.wait_failed(Failure::Server(message));
         };
         self.health.answered(self.now);
-        let strangers = self.positions.strangers(&page.epoch);
-        if !strangers.is_empty() {
-            self.wait_failed(Failure::Resync("the hub's log has another history now".to_owned()));
+        if let Some((strangers, why)) = self.strange(&wait.scope, &page) {
+            self.wait_turned(strangers, why);
         } else if page.ops.is_empty() && page.server_lsn <= wait.since.lsn && !page.has_more {
             self.nothing_came(&wait);
         } else {
             self.something_came(wait, page);
+        }
+    }
+
+    /// These collections start over; a cycle in flight meets the same and does it.
+    fn wait_turned(&mut self, strangers: BTreeSet<CollectionName>, why: &str) {
+        if self.flight.is_none() {
+            self.cycle = Cycle::new(&self.settings);
+            self.resync(strangers, why.to_owned());
         }
     }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A push as it stands on the wire.
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,6 +104,7 @@ pub fn decode_push(text: &[u8], limits: &Limits) -> Result<OwnPush, Malformed> {
     let batch = OwnBatch {
         node: request.node,
         claim: Claim::Free,
+        rows: Arc::default(),
         batch: request.batch_id,
         digest: fnv64(text),
         strategy: request.strategy,

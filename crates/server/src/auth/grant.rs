@@ -1,10 +1,11 @@
 //! What a token allows, asked by everything that touches data.
 
+use super::rows::RowAccess;
 use super::spec::TokenSpec;
 use crate::error::{Denied, ServerError};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use syncline_core::model::{Claim, CollectionName, NodeId, RoomName, SpaceName};
+use syncline_core::model::{Claim, CollectionName, NodeId, RoomName, RowFilters, SpaceName, Views};
 
 /// What a request wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,39 +16,53 @@ pub enum Access {
     Write,
 }
 
-/// An accepted token, and the hash that it is found by.
+/// An accepted token.
 #[derive(Clone, Debug)]
-pub struct Grant(pub(super) Arc<TokenSpec>, pub(super) [u8; 32]);
+pub struct Grant {
+    pub(super) spec: Arc<TokenSpec>,
+    pub(super) rows: Arc<RowAccess>,
+    /// The hash that it is found by.
+    pub(super) hash: [u8; 32],
+}
 
 impl Grant {
+    /// Fills in the claims of the token's filters.
+    ///
+    /// # Errors
+    /// Those of [`RowAccess::bind`].
+    pub(super) fn new(hash: [u8; 32], spec: TokenSpec) -> Result<Grant, ServerError> {
+        let rows = Arc::new(RowAccess::bind(&spec)?);
+        Ok(Grant { spec: Arc::new(spec), rows, hash })
+    }
+
     /// The token's name.
     #[must_use]
     pub fn token_name(&self) -> &NodeId {
-        &self.0.name
+        &self.spec.name
     }
 
     /// The token's default collection for bare paths.
     #[must_use]
     pub fn default_collection(&self) -> Option<&CollectionName> {
-        self.0.collection.as_ref()
+        self.spec.collection.as_ref()
     }
 
     /// The only space that the token opens; `None`: every space.
     #[must_use]
     pub fn space(&self) -> Option<&SpaceName> {
-        self.0.space.as_ref()
+        self.spec.space.as_ref()
     }
 
     /// The only collections that the token opens; `None`: all of its space.
     #[must_use]
     pub fn collections(&self) -> Option<&BTreeSet<CollectionName>> {
-        self.0.collections.as_ref()
+        self.spec.collections.as_ref()
     }
 
     /// Whether a collection is among those that the token opens.
     #[must_use]
     pub fn covers(&self, collection: &CollectionName) -> bool {
-        self.0.collections.as_ref().is_none_or(|names| names.contains(collection))
+        self.spec.collections.as_ref().is_none_or(|names| names.contains(collection))
     }
 
     /// The space that a request means: the one that it names, or the token's, or the hub's default.
@@ -71,7 +86,7 @@ impl Grant {
     /// # Errors
     /// [`ServerError::Forbidden`] naming the space.
     pub fn check_space(&self, space: &SpaceName) -> Result<(), ServerError> {
-        match &self.0.space {
+        match &self.spec.space {
             Some(own) if own != space => Err(self.refuse(format!("it is for space `{own}`, not `{space}`"))),
             _ => Ok(()),
         }
@@ -83,10 +98,10 @@ impl Grant {
     /// [`ServerError::Forbidden`] naming the missing right.
     pub fn check_access(&self, access: Access) -> Result<(), ServerError> {
         match access {
-            Access::Read if !self.0.read => {
+            Access::Read if !self.spec.read => {
                 Err(self.refuse_part("it has no right to read".to_owned(), Denied::Reading))
             }
-            Access::Write if !self.0.write => {
+            Access::Write if !self.spec.write => {
                 Err(self.refuse_part("it has no right to write".to_owned(), Denied::Writing))
             }
             _ => Ok(()),
@@ -106,7 +121,42 @@ impl Grant {
         }
     }
 
-    /// Checks joining a room. Where the token names rooms, these alone count. Otherwise it opens those that need no
+    /// The documents that it may read.
+    #[must_use]
+    pub fn read_rows(&self) -> Arc<RowFilters> {
+        Arc::clone(&self.rows.read)
+    }
+
+    /// The documents that its edits may find and leave.
+    #[must_use]
+    pub fn write_rows(&self) -> Arc<RowFilters> {
+        Arc::clone(&self.rows.write)
+    }
+
+    /// What it sees of the collections that it does not see whole.
+    #[must_use]
+    pub fn views(&self) -> &Views {
+        &self.rows.views
+    }
+
+    /// Checks a collection for a dialect that knows of no rows.
+    ///
+    /// # Errors
+    /// [`ServerError::Forbidden`] naming the collection, also where only some rows of it are open.
+    pub fn check_whole(&self, collection: &CollectionName) -> Result<(), ServerError> {
+        self.check_collection(collection)?;
+        if !self.rows.limits(collection) {
+            return Ok(());
+        }
+        let missing = format!(
+            "it opens only some rows of `{collection}`, and clients of this kind get a collection whole or not at all; use \
+             Syncline's own client, or a token without `rows` for `{collection}`"
+        );
+        Err(self.refuse_part(missing, Denied::Collection(collection.clone())))
+    }
+
+    /// Checks joining a room. Nobody is told of changes in a collection of which the token opens only some rows: notices
+    /// name documents. Where the token names rooms, these alone count. Otherwise it opens those that need no
     /// grant, and of those that are told of changes in collections the ones with a collection that it opens.
     ///
     /// # Errors
@@ -117,9 +167,13 @@ impl Grant {
         granted: bool,
         told: &BTreeSet<CollectionName>,
     ) -> Result<(), ServerError> {
-        match &self.0.rooms {
+        if let Some(name) = told.iter().find(|name| self.rows.limits(name)) {
+            let missing = format!("room `{room}` is told of every change in `{name}`, of which it opens only some rows");
+            return Err(self.refuse(missing));
+        }
+        match &self.spec.rooms {
             Some(_) => self.check_named(room),
-            None if granted && !self.0.admin => self.check_named(room),
+            None if granted && !self.spec.admin => self.check_named(room),
             None if told.is_empty() || told.iter().any(|name| self.covers(name)) => Ok(()),
             None => {
                 let missing = format!("room `{room}` is told of collections that are not among its collections");
@@ -129,7 +183,7 @@ impl Grant {
     }
 
     fn check_named(&self, room: &RoomName) -> Result<(), ServerError> {
-        if self.0.rooms.as_ref().is_some_and(|rooms| rooms.contains(room)) {
+        if self.spec.rooms.as_ref().is_some_and(|rooms| rooms.contains(room)) {
             return Ok(());
         }
         Err(self.refuse(format!("room `{room}` is not among its rooms (`--rooms {room}`)")))
@@ -140,7 +194,7 @@ impl Grant {
     /// # Errors
     /// [`ServerError::Forbidden`] for the token of a node that gets only some rows of a collection.
     pub fn check_dialect(&self) -> Result<(), ServerError> {
-        if !self.0.packets {
+        if !self.spec.packets {
             return Ok(());
         }
         let missing = "its node gets only some rows of a collection, and only packets carry only some; make another token \
@@ -153,10 +207,10 @@ impl Grant {
     /// # Errors
     /// [`ServerError::Forbidden`] naming what is missing.
     pub fn check_emit(&self, room: Option<&RoomName>) -> Result<(), ServerError> {
-        if !(self.0.emit || self.0.admin) {
+        if !(self.spec.emit || self.spec.admin) {
             return Err(self.refuse("it has no right to publish events (`--emit`)".to_owned()));
         }
-        match (&self.0.rooms, room) {
+        match (&self.spec.rooms, room) {
             (None, _) => Ok(()),
             (Some(_), Some(room)) => self.check_named(room),
             (Some(_), None) => Err(self.refuse("it is for some rooms only, and the event is for everybody".to_owned())),
@@ -173,7 +227,7 @@ impl Grant {
                 self.refuse(format!("`{node}` is a name of the hub's own; take a node id without `(` in front"))
             );
         }
-        match &self.0.node {
+        match &self.spec.node {
             Some(own) if own != node => Err(self.refuse(format!("it belongs to node `{own}`, not `{node}`"))),
             _ => Ok(()),
         }
@@ -182,20 +236,20 @@ impl Grant {
     /// Who foreign clients with this token are. No own client's node has such a name.
     #[must_use]
     pub fn foreign_node(&self) -> NodeId {
-        NodeId::of_token(&self.0.name)
+        NodeId::of_token(&self.spec.name)
     }
 
     /// Whether a reader with this token may say how far a node of this owner has read.
     #[must_use]
     pub fn speaks_for(&self, owner: &NodeId) -> bool {
-        self.0.admin || self.0.node.is_some() || *owner == self.0.name
+        self.spec.admin || self.spec.node.is_some() || *owner == self.spec.name
     }
 
     /// On what grounds a push with this token speaks for a node.
     #[must_use]
     pub fn claim(&self, instead_of: Option<NodeId>) -> Claim {
-        let token = self.0.name.clone();
-        match (self.0.admin, self.0.node.is_some()) {
+        let token = self.spec.name.clone();
+        match (self.spec.admin, self.spec.node.is_some()) {
             (true, _) => Claim::Free,
             (false, true) => Claim::Made { token },
             (false, false) => Claim::By { token, instead_of },
@@ -217,8 +271,13 @@ impl Grant {
     /// [`ServerError::Forbidden`] when the token belongs to another node, or to none.
     pub fn check_sender(&self, node: &NodeId) -> Result<(), ServerError> {
         self.check_node(node)?;
-        if self.0.node.is_none() && !self.0.admin {
+        if self.spec.node.is_none() && !self.spec.admin {
             return Err(self.refuse(format!("it belongs to no node; send the packet with the token of node `{node}`")));
+        }
+        if self.rows.limits_any() {
+            let missing = "it opens only some rows of a collection; which rows a node gets by packets is said where it is \
+                           registered (`syncline node add --rows`)";
+            return Err(self.refuse(missing.to_owned()));
         }
         Ok(())
     }
@@ -228,7 +287,7 @@ impl Grant {
     /// # Errors
     /// [`ServerError::Forbidden`].
     pub fn check_admin(&self) -> Result<(), ServerError> {
-        if self.0.admin { Ok(()) } else { Err(self.refuse("it is not an admin token".to_owned())) }
+        if self.spec.admin { Ok(()) } else { Err(self.refuse("it is not an admin token".to_owned())) }
     }
 
     fn refuse(&self, missing: String) -> ServerError {
@@ -236,6 +295,6 @@ impl Grant {
     }
 
     fn refuse_part(&self, missing: String, part: Denied) -> ServerError {
-        ServerError::Forbidden { token: self.0.name.to_string(), missing, part }
+        ServerError::Forbidden { token: self.spec.name.to_string(), missing, part }
     }
 }

@@ -3,12 +3,14 @@
 
 mod gate;
 mod grant;
+mod rows;
 mod secret;
 mod spec;
 mod tokens;
 
 pub use gate::{Gate, Handshake};
 pub use grant::{Access, Grant};
+pub use rows::{RowAccess, RowRules};
 pub use secret::Secret;
 pub use spec::{DeclaredToken, TokenSpec};
 pub use tokens::{TokenView, Tokens};

@@ -1,8 +1,10 @@
 //! What a token is called and grants, as configurations, stores and the admin API write it.
 
+use super::rows::{RowAccess, RowRules};
 use crate::error::ServerError;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use syncline_core::model::{CollectionName, Millis, NodeId, RoomName, SpaceName};
 
@@ -45,6 +47,19 @@ pub struct TokenSpec {
     /// The only node that may use it.
     #[serde(default)]
     pub node: Option<NodeId>,
+    /// For collections of which it opens only some documents: which, as a filter whose `"$NAME"` texts stand for claims,
+    /// for reading and for writing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rows: RowRules,
+    /// The same for reading, where that differs from `rows`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub read_rows: RowRules,
+    /// The same for writing, where that differs from `rows`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub write_rows: RowRules,
+    /// What the filters ask for; `sub` is the token's name unless it is given.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub claims: Map<String, Value>,
     /// Whether it is for packets only: that of a registered node which gets only some rows of a collection. No other
     /// dialect knows of rows.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -58,11 +73,13 @@ impl TokenSpec {
     /// # Errors
     /// [`ServerError::BadRequest`].
     pub fn check(&self) -> Result<(), ServerError> {
+        let rows = !(self.rows.is_empty() && self.read_rows.is_empty() && self.write_rows.is_empty());
         let limited = self.space.is_some() || self.collections.is_some() || self.node.is_some() || self.rooms.is_some();
+        let limited = limited || rows;
         if self.admin && limited {
             let name = &self.name;
             let reason = format!(
-                "token `{name}` is to administer the whole hub and to be limited to a space, collections, rooms or a node; \
+                "token `{name}` is to administer the whole hub and to be limited to a space, collections, rows, rooms or a node; \
                  leave out one of the two"
             );
             return Err(ServerError::bad("malformed_token", reason));
@@ -80,7 +97,7 @@ impl TokenSpec {
             let reason = format!("a token cannot be named `{name}`, which means a place in a path; take another name");
             return Err(ServerError::bad("malformed_token", reason));
         }
-        Ok(())
+        RowAccess::bind(self).map(drop)
     }
 
     /// A token that may do everything, the administration of the hub included.
@@ -104,6 +121,10 @@ impl TokenSpec {
             rooms: None,
             expires_at: None,
             node: None,
+            rows: RowRules::new(),
+            read_rows: RowRules::new(),
+            write_rows: RowRules::new(),
+            claims: Map::new(),
             packets: false,
         }
     }

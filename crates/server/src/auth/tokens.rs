@@ -53,7 +53,8 @@ struct Kept {
 impl Kept {
     fn put(&mut self, stored: Stored) {
         self.remove(&stored.spec.name);
-        self.grants.extend(parse_fingerprint(&stored.hash).map(|hash| grant(hash, stored.spec.clone())));
+        let hash = parse_fingerprint(&stored.hash);
+        self.grants.extend(hash.and_then(|hash| Some((hash, usable(hash, &stored.spec)?))));
         self.named.insert(stored.spec.name.clone(), stored);
     }
 
@@ -70,7 +71,9 @@ impl Tokens {
     /// Those of the store, or of [`TokenSpec::check`].
     pub async fn open(store: Arc<dyn Store>, declared: &[DeclaredToken]) -> Result<Tokens, ServerError> {
         declared.iter().try_for_each(|token| token.spec.check())?;
-        let declared = declared.iter().map(|t| grant(digest(&t.secret), t.spec.clone())).collect();
+        let hashed = declared.iter().map(|token| (digest(&token.secret), &token.spec));
+        let declared = hashed.map(|(hash, spec)| Ok((hash, Grant::new(hash, spec.clone())?)));
+        let declared = declared.collect::<Result<_, ServerError>>()?;
         let tokens = Tokens { store, declared, kept: RwLock::default(), changing: Mutex::default() };
         tokens.refresh().await?;
         Ok(tokens)
@@ -103,7 +106,7 @@ impl Tokens {
     /// # Errors
     /// [`ServerError::Unauthorized`], or [`ServerError::RightsChanged`].
     pub fn check_again(&self, grant: &Grant) -> Result<(), ServerError> {
-        if self.find(&grant.1)?.0 == grant.0 { Ok(()) } else { Err(ServerError::RightsChanged) }
+        if self.find(&grant.hash)?.spec == grant.spec { Ok(()) } else { Err(ServerError::RightsChanged) }
     }
 
     /// Whether there is a token of this name that is still accepted.
@@ -111,7 +114,7 @@ impl Tokens {
     pub fn accepts(&self, name: &NodeId) -> bool {
         let now = clock::now();
         let valid = |spec: &TokenSpec| spec.name == *name && spec.expires_at.is_none_or(|end| end > now);
-        self.declared.values().any(|grant| valid(&grant.0)) || self.stored(name).is_some_and(|spec| valid(&spec))
+        self.declared.values().any(|grant| valid(&grant.spec)) || self.stored(name).is_some_and(|spec| valid(&spec))
     }
 
     fn find(&self, hash: &[u8; 32]) -> Result<Grant, ServerError> {
@@ -120,7 +123,7 @@ impl Tokens {
         let Some(grant) = self.declared.get(hash).cloned().or_else(kept) else {
             return refuse("the token is unknown");
         };
-        if grant.0.expires_at.is_some_and(|end| end <= clock::now()) {
+        if grant.spec.expires_at.is_some_and(|end| end <= clock::now()) {
             return refuse("the token has expired");
         }
         Ok(grant)
@@ -207,7 +210,7 @@ impl Tokens {
         let view = |t: &Stored| TokenView { spec: t.spec.clone(), declared: false, created_at: Some(t.created_at) };
         let mut all: Vec<_> = self.kept().named.values().map(view).collect();
         let declared = self.declared.values();
-        all.extend(declared.map(|g| TokenView { spec: g.0.as_ref().clone(), declared: true, created_at: None }));
+        all.extend(declared.map(|g| TokenView { spec: g.spec.as_ref().clone(), declared: true, created_at: None }));
         all.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         all
     }
@@ -280,8 +283,10 @@ fn drawn() -> Result<Secret, ServerError> {
     Secret::generate().map_err(|source| ServerError::Io { action: "drawing a secret".to_owned(), source })
 }
 
-fn grant(hash: [u8; 32], spec: TokenSpec) -> ([u8; 32], Grant) {
-    (hash, Grant(Arc::new(spec), hash))
+/// A stored token that a limit of today forbids opens nothing, and stays in the list.
+fn usable(hash: [u8; 32], spec: &TokenSpec) -> Option<Grant> {
+    let grant = Grant::new(hash, spec.clone());
+    grant.inspect_err(|error| tracing::error!(token = %spec.name, %error, "a stored token cannot be used")).ok()
 }
 
 /// The secret in `Bearer <secret>`; the scheme's case does not matter.

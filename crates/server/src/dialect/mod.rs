@@ -56,7 +56,7 @@ impl Asked {
     pub fn collection(&self) -> Result<CollectionName, ServerError> {
         let default = || self.grant.default_collection().unwrap_or(&self.app.options.default_collection);
         let collection = self.named.as_ref().unwrap_or_else(default);
-        self.grant.check_collection(collection)?;
+        self.grant.check_whole(collection)?;
         Ok(collection.clone())
     }
 }

@@ -9,6 +9,9 @@ use syncline_core::model::Lsn;
 const CHUNK_BYTES: usize = 128 << 10;
 /// Room for the row that fills a chunk, so that most chunks are never moved.
 const LAST_ROW_BYTES: usize = 8 << 10;
+/// A page of the log ends when this many times its rows or bytes were looked at, whoever they were for: work for one
+/// request stays bounded where nearly all is left out.
+const LOOKED_AT: usize = 16;
 
 /// One scan on its way to its reader.
 pub(super) struct Feed {
@@ -16,6 +19,9 @@ pub(super) struct Feed {
     chunk: Vec<u8>,
     scanned: Scanned,
     row_bytes: usize,
+    /// Rows and bytes that were left out, and how many may be.
+    left_out: (usize, usize),
+    left_out_max: (usize, usize),
     max_rows: usize,
     max_bytes: usize,
 }
@@ -29,7 +35,12 @@ impl Feed {
             | Scan::Snapshot { max_rows, max_bytes, .. } => (*max_rows, *max_bytes),
             Scan::Net { .. } | Scan::Ticket { .. } => (usize::MAX, usize::MAX),
         };
-        Feed { encoder, chunk: Vec::new(), scanned: Scanned::default(), row_bytes: 0, max_rows, max_bytes }
+        let left_out_max = match scan {
+            Scan::Log { .. } => (max_rows.saturating_mul(LOOKED_AT), max_bytes.saturating_mul(LOOKED_AT)),
+            _ => (usize::MAX, usize::MAX),
+        };
+        let (chunk, scanned, left_out) = (Vec::new(), Scanned::default(), (0, 0));
+        Feed { encoder, chunk, scanned, row_bytes: 0, left_out, left_out_max, max_rows, max_bytes }
     }
 
     /// Tells the encoder where the rows come from.
@@ -41,16 +52,25 @@ impl Feed {
     /// Offers a row. `false`: the page is full, and this row is the first of the next one.
     pub fn offer(&mut self, row: &Row<'_>) -> bool {
         let taken = usize::try_from(self.scanned.rows).unwrap_or(usize::MAX);
-        if taken >= self.max_rows || (taken > 0 && self.row_bytes >= self.max_bytes) {
+        let looked = self.left_out.0 >= self.left_out_max.0 || self.left_out.1 >= self.left_out_max.1;
+        if taken >= self.max_rows || (taken > 0 && self.row_bytes >= self.max_bytes) || looked {
             self.scanned.more = true;
             return false;
         }
+        let bytes = row.body.len() + row.id.len() + row.meta.len();
         if self.encoder.row(row, &mut self.chunk) {
             self.scanned.rows += 1;
-            self.row_bytes += row.body.len() + row.id.len() + row.meta.len();
+            self.row_bytes += bytes;
+        } else {
+            self.left_out = (self.left_out.0 + 1, self.left_out.1 + bytes);
         }
         self.scanned.upto = row.lsn;
         true
+    }
+
+    /// Whether rows are to come with what stood in their place before.
+    pub fn compares(&self) -> bool {
+        self.encoder.compares()
     }
 
     /// Tells the encoder what the next row is to take away; nothing when there are no names.

@@ -42,6 +42,11 @@ pub trait Encoder: Send {
     fn begin(&mut self, head: &Head, out: &mut Vec<u8>);
     /// One row. `false`: the row was left out and does not count toward the limits.
     fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool;
+    /// Whether rows of a [`Scan::Log`] come with what stood in their place before ([`Row::before`]): costs a look-up
+    /// for each.
+    fn compares(&self) -> bool {
+        false
+    }
     /// Before a row that returns to its node: the fields (a JSON list of names) that the node sent and that the
     /// document does not have. Not called where there are none.
     fn lost(&mut self, _names: &str) {}

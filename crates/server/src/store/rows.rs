@@ -130,6 +130,9 @@ pub struct Row<'a> {
     /// The document's text (of a removed one: its last text). For [`Scan::Ticket`] the
     /// [`Ticket`](syncline_core::hub::Ticket) as JSON.
     pub body: &'a str,
+    /// The text of the version that this one took the place of, where readers saw that. Only for encoders that
+    /// compare ([`Encoder::compares`](super::Encoder::compares)).
+    pub before: Option<&'a str>,
 }
 
 impl<'a> Row<'a> {
@@ -149,6 +152,7 @@ impl<'a> Row<'a> {
             born: Stamp::ZERO,
             eventful: true,
             body: "{}",
+            before: None,
         }
     }
 }
@@ -169,7 +173,8 @@ pub struct Scanned {
 /// What may go.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trim {
-    /// Superseded changes, tickets, returns and tombstones up to here. Becomes the horizon, but never passes
+    /// Tickets, returns and tombstones up to here, and what was superseded up to here: of a version that stood at this
+    /// position a reader may have to be told that it is gone. Becomes the horizon, but never passes
     /// [`Head::last_change`] and never goes back.
     pub horizon: Lsn,
     /// Receipts, batch ids and foreign op ids older than this.

@@ -62,6 +62,8 @@ macro_rules! store_contract {
             a_log_scan_returns_every_change,
             a_log_scan_stops_at_its_limits,
             rows_left_out_do_not_count,
+            a_page_of_little_ends_all_the_same,
+            a_log_scan_shows_what_stood_before,
             a_net_scan_returns_each_document_once,
             a_brief_net_scan_has_the_metas_that_matter,
             a_snapshot_returns_live_documents,

@@ -156,6 +156,7 @@ pub(super) struct Kept {
     pub created: Lsn,
     pub times: TimeFields,
     pub body: String,
+    pub before: Option<String>,
 }
 
 /// What a scan told its encoder.
@@ -181,6 +182,7 @@ struct Keeper {
     heard: Arc<Mutex<Heard>>,
     skip: Option<char>,
     lost: Option<String>,
+    compares: bool,
 }
 
 impl Encoder for Keeper {
@@ -210,8 +212,13 @@ impl Encoder for Keeper {
             created: row.created,
             times: row.times,
             body: row.body.into(),
+            before: row.before.map(str::to_owned),
         });
         true
+    }
+
+    fn compares(&self) -> bool {
+        self.compares
     }
 
     fn lost(&mut self, names: &str) {
@@ -226,12 +233,27 @@ impl Encoder for Keeper {
 
 /// Runs a scan to its end and checks that bytes arrive in the order in which rows were encoded.
 pub(super) async fn scan(store: &AnyStore, scan: Scan) -> Result<Heard, StoreError> {
-    scan_without(store, scan, None).await
+    scan_with(store, scan, None, false).await
 }
 
+/// Without the documents whose id starts with a character.
 pub(super) async fn scan_without(store: &AnyStore, scan: Scan, skip: Option<char>) -> Result<Heard, StoreError> {
+    scan_with(store, scan, skip, false).await
+}
+
+/// With what stood in the place of each row before.
+pub(super) async fn scan_comparing(store: &AnyStore, scan: Scan) -> Result<Heard, StoreError> {
+    scan_with(store, scan, None, true).await
+}
+
+async fn scan_with(
+    store: &AnyStore,
+    scan: Scan,
+    skip: Option<char>,
+    compares: bool,
+) -> Result<Heard, StoreError> {
     let heard = Arc::new(Mutex::new(Heard::default()));
-    let encoder = Box::new(Keeper { heard: Arc::clone(&heard), skip, lost: None });
+    let encoder = Box::new(Keeper { heard: Arc::clone(&heard), skip, lost: None, compares });
     let (out, chunks) = mpsc::channel(4);
     let space = space();
     let (scanned, bytes) = tokio::join!(store.scan(&space, scan, encoder, out), receive(chunks));
@@ -253,7 +275,7 @@ async fn receive(mut chunks: mpsc::Receiver<impl AsRef<[u8]>>) -> Vec<u8> {
 
 /// An encoder that keeps nothing.
 pub(super) fn deaf() -> Box<dyn Encoder> {
-    Box::new(Keeper { heard: Arc::default(), skip: None, lost: None })
+    Box::new(Keeper { heard: Arc::default(), skip: None, lost: None, compares: false })
 }
 
 /// The whole log after a position.

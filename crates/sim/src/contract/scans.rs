@@ -2,12 +2,13 @@
 
 use super::Bench;
 use super::pen::{
-    self, Do, among, by, collection, commit, id, log_after, net_after, open, scan, scan_without, snapshot_after, write,
+    self, Do, among, by, collection, commit, id, log_after, net_after, open, scan, scan_comparing, scan_without,
+    snapshot_after, space, write,
 };
 use std::collections::BTreeMap;
 use syncline_core::hub::{Change, Entry, Ticket, Touch, WriteSet};
 use syncline_core::model::{Author, Body, Facts, Lsn, Mark, Meta, Millis, Stamp, Version};
-use syncline_server::store::{Scan, Scanned};
+use syncline_server::store::{Scan, Scanned, Trim};
 use tokio::sync::mpsc;
 
 /// Superseded versions and removals are in the log, each at its place.
@@ -125,6 +126,42 @@ pub async fn a_brief_net_scan_has_the_metas_that_matter(bench: &dyn Bench) {
     for (brief, whole) in brief.rows.iter().zip(&whole.rows).skip(1) {
         assert_eq!((&brief.meta, &brief.body, brief.stamp), (&whole.meta, &whole.body, whole.stamp));
     }
+}
+
+/// Nor do they make one request look at the whole log.
+pub async fn a_page_of_little_ends_all_the_same(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    write(&store, &(0..40).map(|n| Do::Put("a", "-x", n)).collect::<Vec<_>>()).await;
+    let page = |after| Scan::Log { after: Lsn(after), collections: None, max_rows: 2, max_bytes: 1 << 20 };
+
+    let first = scan_without(&store, page(0), Some('-')).await.expect("readable");
+    let second = scan_without(&store, page(first.scanned.upto.0), Some('-')).await.expect("readable");
+
+    assert_eq!(first.scanned, Scanned { upto: Lsn(32), rows: 0, more: true });
+    assert_eq!(second.scanned, Scanned { upto: Lsn(40), rows: 0, more: false });
+}
+
+/// Whoever compares gets each row with what readers saw before it, as long as a reader may stand on that.
+pub async fn a_log_scan_shows_what_stood_before(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    write(&store, &[Do::Put("a", "x", 1), Do::Put("a", "y", 1), Do::Put("a", "x", 2), Do::Remove("a", "x")]).await;
+    write(&store, &[Do::Put("a", "x", 3), Do::Put("b", "x", 1), Do::Put("a", "y", 2)]).await;
+    let stood = async |after| {
+        let heard = scan_comparing(&store, log_after(after)).await.expect("readable");
+        heard.rows.into_iter().map(|row| (row.lsn.0, row.before)).collect::<Vec<_>>()
+    };
+    let all = scan(&store, log_after(0)).await.expect("readable").rows;
+    let text = |lsn: u64| all.iter().find(|row| row.lsn.0 == lsn).map(|row| row.body.clone());
+
+    let (first, second, other) = (text(1), text(3), text(2));
+    let expected = [(1, None), (2, None), (3, first), (4, second.clone()), (5, None), (6, None), (7, other.clone())];
+    assert_eq!(stood(0).await, expected);
+    assert!(all.iter().all(|row| row.before.is_none()), "who does not compare pays for no look-up");
+
+    store.trim(&space(), Trim { horizon: Lsn(3), ..Trim::default() }).await.expect("trimmed");
+    assert_eq!(stood(3).await, [(4, second), (5, None), (6, None), (7, other)]);
 }
 
 /// Neither removed nor superseded versions, nor, when asked so, expired ones.

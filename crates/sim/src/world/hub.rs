@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, decide, touch};
 use syncline_core::model::{
     Author, CollectionName, Cursor, Intake, Limits, Lsn, Millis, NodeId, Page, PageEdit, PageOp, PushReply, Receipt,
-    SnapshotEnd, SnapshotHead, SpaceName, Verdict,
+    SnapshotEnd, SnapshotHead, SpaceName, Verdict, Views,
 };
 use syncline_core::session::{Answer, Failure, Request};
 use syncline_core::wire::own;
@@ -245,7 +245,8 @@ impl Hub {
             max_bytes: self.limits.page_bytes,
         };
         let (ops, scanned) = self.scan(scan);
-        Ok(Page { server_lsn: scanned.upto, epoch: head.epoch, has_more: scanned.more, ops, receipt: None })
+        let (server_lsn, epoch, has_more) = (scanned.upto, head.epoch, scanned.more);
+        Ok(Page { server_lsn, epoch, has_more, views: Views::new(), ops, receipt: None })
     }
 
     fn snapshot(&self, scope: &BTreeSet<CollectionName>, after: Lsn) -> Vec<Answer> {
@@ -258,7 +259,7 @@ impl Hub {
             max_bytes: usize::MAX,
         };
         let (ops, scanned) = self.scan(scan);
-        let first = Answer::SnapshotHead(SnapshotHead { server_lsn: head.last_change, epoch: head.epoch });
+        let first = Answer::SnapshotHead(SnapshotHead { server_lsn: head.last_change, epoch: head.epoch, views: Views::new() });
         let parts = ops.chunks(SNAPSHOT_PART).map(|part| Answer::SnapshotPart(part.to_vec()));
         let last = Answer::SnapshotEnd(SnapshotEnd { end: true, documents: scanned.rows });
         std::iter::once(first).chain(parts).chain([last]).collect()

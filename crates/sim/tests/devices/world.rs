@@ -77,7 +77,12 @@ impl Hub {
 
 impl Stopped {
     pub fn start_again(self) -> Hub {
-        Hub::on(self.listen, self.dir, |_| {})
+        self.start_again_with(|_| {})
+    }
+
+    /// With the same documents and other options.
+    pub fn start_again_with(self, change: impl FnOnce(&mut Options)) -> Hub {
+        Hub::on(self.listen, self.dir, change)
     }
 
     pub fn start_empty(self) -> Hub {

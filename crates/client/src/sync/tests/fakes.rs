@@ -182,7 +182,7 @@ impl Local for Memory {
     fn positions(&mut self, scope: &BTreeSet<CollectionName>) -> Result<Positions, String> {
         let held = self.0.lock().unwrap();
         let cursors = scope.iter().map(|name| (name.clone(), held.cursors.get(name).cloned())).collect();
-        Ok(Positions { cursors, snapshot: held.snapshot.clone() })
+        Ok(Positions { cursors, snapshot: held.snapshot.clone(), ..Positions::default() })
     }
 
     fn backlog(&mut self, _: &BTreeSet<CollectionName>) -> Result<Backlog, String> {
@@ -216,6 +216,10 @@ impl Local for Memory {
             }
             Write::NextBatch { limit, recompose, .. } => held.next_batch(limit, recompose),
             Write::Receipts { .. } | Write::Refuse { .. } => held.settle(),
+            Write::Withdraw(name) => {
+                held.cursors.remove(&name);
+                Stored::default()
+            }
             Write::Resync(scope) => {
                 held.cursors.retain(|name, _| !scope.contains(name));
                 Stored::default()

@@ -110,6 +110,7 @@ impl Space {
         self.commit(Intake::Own(OwnBatch {
             node: NodeId::new("device").unwrap(),
             claim: Claim::Free,
+            rows: Default::default(),
             batch: BatchId::new(format!("b{seq}")).unwrap(),
             digest: seq,
             strategy: None,

@@ -85,6 +85,9 @@ stories! {
     resync_takes_a_snapshot_and_keeps_the_outbox: Settings::default();
     resync_twice_in_a_cycle_backs_off: Settings::default();
     a_page_of_another_epoch_is_not_stored: Settings::default();
+    other_rows_are_loaded_anew: Settings::default();
+    a_snapshot_of_other_rows_starts_over: Settings::default();
+    a_revoked_collection_goes_away: Settings::default();
     a_push_reply_of_another_epoch_starts_over: Settings::default();
     own_changes_that_come_back_are_not_counted: Settings::default();
     a_push_is_answered_with_a_packet: polling();

@@ -1,6 +1,6 @@
 //! Event lines of a story.
 
-use crate::model::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, Lsn, Millis, Stamp};
+use crate::model::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, Lsn, Millis, Stamp, View, Views};
 use crate::model::{PacketReceipt, Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
 use crate::session::{
     Answer, Backlog, Batch, Enable, Event, Failure, Positions, RequestId, SnapshotProgress, Stored, Ticket,
@@ -31,6 +31,16 @@ impl<'a> Words<'a> {
         Epoch::new(self.keyed.get("epoch").unwrap_or(&"e1")).unwrap()
     }
 
+    /// `sees=users:a,posts:b`: of these collections some rows only.
+    fn views(&self) -> Views {
+        let named = self.keyed.get("sees").into_iter().flat_map(|text| text.split(','));
+        let pair = |text: &str| {
+            let (name, view) = text.split_once(':').unwrap();
+            (CollectionName::new(name).unwrap(), View::new(view).unwrap())
+        };
+        named.map(pair).collect()
+    }
+
     fn backlog(&self) -> Backlog {
         let pending = self.number("pending");
         Backlog { pending, oldest: (pending > 0).then_some(Millis(0)) }
@@ -56,7 +66,7 @@ pub(super) fn event(line: &str) -> Event {
 fn positions(words: &Words<'_>) -> Positions {
     let of = |name: &str| CollectionName::new(name).unwrap();
     let cursor = |lsn: u64| Cursor { epoch: words.epoch(), lsn: Lsn(lsn) };
-    let named = |(name, _): &(&&str, &&str)| !matches!(**name, "epoch" | "pending" | "snapshot");
+    let named = |(name, _): &(&&str, &&str)| !matches!(**name, "epoch" | "pending" | "snapshot" | "sees");
     let cursors: BTreeMap<_, _> =
         words.keyed.iter().filter(named).map(|(name, lsn)| (of(name), lsn.parse().ok().map(cursor))).collect();
     let snapshot = words.keyed.get("snapshot").map(|text| {
@@ -65,19 +75,20 @@ fn positions(words: &Words<'_>) -> Positions {
         let after = Some(Lsn(after.parse().unwrap()));
         SnapshotProgress { scope, cursor: cursor(head.parse().unwrap()), after, documents: 1 }
     });
-    Positions { cursors, snapshot }
+    Positions { cursors, views: words.views(), snapshot }
 }
 
 fn answer(words: &Words<'_>) -> Answer {
     let (server_lsn, epoch) = (Lsn(words.number("lsn")), words.epoch());
     match words.plain[0] {
-        "head" => Answer::SnapshotHead(SnapshotHead { server_lsn, epoch }),
+        "head" => Answer::SnapshotHead(SnapshotHead { server_lsn, epoch, views: words.views() }),
         "part" => Answer::SnapshotPart(ops(words.number("lsn"), words.number("ops"))),
         "end" => Answer::SnapshotEnd(SnapshotEnd { end: true, documents: words.number("ops") }),
         "page" => Answer::Page(Page {
             server_lsn,
             epoch,
             has_more: words.plain.contains(&"more"),
+            views: words.views(),
             ops: ops(server_lsn.0, words.number("ops")),
             receipt: None,
         }),
@@ -87,6 +98,7 @@ fn answer(words: &Words<'_>) -> Answer {
                 server_lsn,
                 epoch: epoch.clone(),
                 has_more: words.plain.contains(&"more"),
+                views: Views::new(),
                 ops: ops(server_lsn.0, words.number("ops")),
                 receipt: Some(PacketReceipt {
                     number: server_lsn.0,

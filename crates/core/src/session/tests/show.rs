@@ -60,6 +60,7 @@ fn write(write: &Write) -> String {
         }
         Write::Receipts { batch, .. } => format!("receipts of {batch}"),
         Write::Refuse { batch, reason } => format!("refuse {batch}: {reason}"),
+        Write::Withdraw(name) => format!("withdraw {name}"),
         Write::Resync(scope) => format!("resync {}", names(scope)),
     }
 }

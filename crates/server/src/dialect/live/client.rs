@@ -189,11 +189,11 @@ impl Client {
         let Some(grant) = line.caller.grant.clone() else { return };
         let reads = grant.check_access(Access::Read).is_ok();
         let (wanted, refused): (BTreeSet<_>, BTreeSet<_>) =
-            listed.into_iter().partition(|name| reads && grant.covers(name));
+            listed.into_iter().partition(|name| reads && grant.check_whole(name).is_ok());
         self.set_line(Some(Arc::clone(&line)));
         self.circle.note_present(&self.node);
         for name in refused {
-            let why = if reads { grant.check_collection(&name) } else { grant.check_access(Access::Read) };
+            let why = if reads { grant.check_whole(&name) } else { grant.check_access(Access::Read) };
             if let Err(error) = why {
                 self.tell(&error.to_string());
             }

@@ -315,7 +315,7 @@ impl Client {
 /// What the token does not allow can never be applied.
 fn forbid(event: &mut LiveEvent, grant: &Grant) {
     let allowed = grant.check_access(Access::Write);
-    let allowed = allowed.and_then(|()| event.collection.as_ref().map_or(Ok(()), |name| grant.check_collection(name)));
+    let allowed = allowed.and_then(|()| event.collection.as_ref().map_or(Ok(()), |name| grant.check_whole(name)));
     if let Err(error) = allowed {
         set_aside(event, Rejection { code: error.code().to_owned(), reason: error.to_string() });
     }

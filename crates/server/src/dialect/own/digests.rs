@@ -12,7 +12,8 @@ use crate::hub::Reading;
 use crate::store::{Encoder, Head, Row, Scan, Scanned};
 use axum::body::Body;
 use axum::response::Response;
-use syncline_core::model::{Lsn, Millis};
+use std::sync::Arc;
+use syncline_core::model::{Lsn, Millis, RowFilters};
 use syncline_core::wire::ranges::{Range, Tallies, TallyLine};
 
 /// A reader hears from a long count each time that so much was read, so that it knows that the hub is at work.
@@ -29,7 +30,8 @@ pub(in super::super) async fn digests(asked: Asked) -> Result<Response, ServerEr
     if ranges.is_empty() {
         ranges.push(Range::ALL);
     }
-    let count = Count { at, tallies: Tallies::of(ranges)?, scanned: 0, untold_bytes: 0, due: false };
+    let (rows, tallies) = (reader.rows, Tallies::of(ranges)?);
+    let count = Count { at, rows, tallies, scanned: 0, untold_bytes: 0, due: false };
     let scan = Scan::Snapshot {
         collections: reader.collections,
         after: Lsn::ZERO,
@@ -46,6 +48,8 @@ pub(in super::super) async fn digests(asked: Asked) -> Result<Response, ServerEr
 /// Counts what has not changed since `at`.
 struct Count {
     at: Lsn,
+    /// Others are not counted: how many there are is nobody's business either.
+    rows: Arc<RowFilters>,
     tallies: Tallies,
     scanned: u64,
     untold_bytes: usize,
@@ -62,6 +66,9 @@ impl Encoder for Count {
     }
 
     fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
+        if !self.rows.mean(row.collection, row.body) {
+            return false;
+        }
         if row.lsn <= self.at {
             self.tallies.add((row.collection, row.id), row.lsn, row.body);
         }

@@ -2,20 +2,46 @@
 
 use crate::store::{Encoder, Head, Row, Scanned};
 use serde::Serialize;
-use syncline_core::model::Author;
+use std::sync::Arc;
+use syncline_core::model::{Author, Mark, Meta, RowFilters, Views};
 use syncline_core::wire::ranges::{Range, place};
 
 /// A page of changes.
 pub(super) struct PageEncoder {
     author: Option<Author>,
+    rows: Arc<RowFilters>,
+    views: Views,
     empty: bool,
 }
 
 impl PageEncoder {
     /// `author`: the reader's own number, once it has one.
-    pub(super) fn new(author: Option<Author>) -> PageEncoder {
-        PageEncoder { author, empty: true }
+    pub(super) fn new(author: Option<Author>, rows: Arc<RowFilters>, views: Views) -> PageEncoder {
+        PageEncoder { author, rows, views, empty: true }
     }
+
+    /// What the reader is to be told of a change. A reader stands on the version before it, whether an earlier page or this
+    /// one has brought it.
+    fn tells(&self, row: &Row<'_>) -> Told {
+        if !self.rows.limit(row.collection) {
+            return Told::AsItIs;
+        }
+        if row.live && self.rows.mean(row.collection, row.body) {
+            return Told::AsItIs;
+        }
+        match row.before {
+            Some(text) if self.rows.mean(row.collection, text) => Told::Gone,
+            _ => Told::Nothing,
+        }
+    }
+}
+
+enum Told {
+    AsItIs,
+    /// It has left what the reader may see, or is really gone: which of the two is not said.
+    Gone,
+    /// Not even that there is such a document.
+    Nothing,
 }
 
 impl Encoder for PageEncoder {
@@ -27,15 +53,27 @@ impl Encoder for PageEncoder {
             out.extend_from_slice(b",\"author\":");
             put(out, &author);
         }
+        put_views(&self.views, out);
         out.extend_from_slice(b",\"ops\":[");
     }
 
+    fn compares(&self) -> bool {
+        !self.rows.is_empty()
+    }
+
     fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
+        let told = self.tells(row);
+        if matches!(told, Told::Nothing) {
+            return false;
+        }
         if !self.empty {
             out.push(b',');
         }
         self.empty = false;
-        put_row(row, out);
+        match told {
+            Told::Gone => put_gone(row, out),
+            Told::AsItIs | Told::Nothing => put_row(row, out),
+        }
         true
     }
 
@@ -48,13 +86,15 @@ impl Encoder for PageEncoder {
 
 /// A snapshot, one JSON object per line.
 pub(super) struct SnapshotEncoder {
+    rows: Arc<RowFilters>,
+    views: Views,
     ranges: Vec<Range>,
 }
 
 impl SnapshotEncoder {
     /// `ranges`: only the documents in these; empty: all.
-    pub(super) fn new(ranges: Vec<Range>) -> SnapshotEncoder {
-        SnapshotEncoder { ranges }
+    pub(super) fn new(rows: Arc<RowFilters>, views: Views, ranges: Vec<Range>) -> SnapshotEncoder {
+        SnapshotEncoder { rows, views, ranges }
     }
 
     fn wants(&self, row: &Row<'_>) -> bool {
@@ -62,7 +102,7 @@ impl SnapshotEncoder {
             let place = place(row.collection, row.id);
             self.ranges.iter().any(|range| range.holds(place))
         };
-        self.ranges.is_empty() || in_one()
+        (self.ranges.is_empty() || in_one()) && self.rows.mean(row.collection, row.body)
     }
 }
 
@@ -72,6 +112,7 @@ impl Encoder for SnapshotEncoder {
         put(out, &head.last_change);
         out.extend_from_slice(b",\"epoch\":");
         put(out, &head.epoch);
+        put_views(&self.views, out);
         out.extend_from_slice(b"}\n");
     }
 
@@ -120,6 +161,21 @@ fn put_row(row: &Row<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// A document that is gone for the reader. Of the version that stands, or that was removed, it says no more than that.
+fn put_gone(row: &Row<'_>, out: &mut Vec<u8>) {
+    let mark = |stamp| Mark { stamp, lsn: row.lsn, author: row.author };
+    let meta = Meta { removed: Some(mark(row.stamp)), ..Meta::inserted(mark(row.born)) };
+    let meta = serde_json::to_string(&meta).expect("a meta serializes");
+    put_row(&Row { live: false, meta: &meta, ..*row }, out);
+}
+
+fn put_views(views: &Views, out: &mut Vec<u8>) {
+    if !views.is_empty() {
+        out.extend_from_slice(b",\"views\":");
+        put(out, views);
+    }
+}
+
 /// Small values that always serialize.
 pub(super) fn put<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("numbers and strings serialize into memory");
@@ -147,6 +203,7 @@ mod tests {
             created: Lsn(7),
             times: TimeFields::default(),
             body,
+            before: None,
         }
     }
 
@@ -162,7 +219,7 @@ mod tests {
         let row = put("a\"b\n", r#"{"_id":"a\"b\n","n":1.50}"#);
         let gone = Row { lsn: Lsn(8), live: false, meta: r#"{"w":[5,7,3],"b":5,"r":[6,8,3]}"#, ..row };
 
-        let (mut encoder, mut out) = (PageEncoder::new(Some(Author(3))), Vec::new());
+        let (mut encoder, mut out) = (PageEncoder::new(Some(Author(3)), Arc::default(), Views::new()), Vec::new());
         encoder.begin(&head, &mut out);
         assert!(encoder.row(&row, &mut out) && encoder.row(&gone, &mut out));
         encoder.end(&Scanned { upto: Lsn(8), rows: 2, more: true }, &mut out);
@@ -179,7 +236,7 @@ mod tests {
         let body = "{\n\"_id\":\"x\",\r\n \"text\":\"a\\nb\"}";
         let row = put("x", body);
         let mut out = Vec::new();
-        assert!(SnapshotEncoder::new(Vec::new()).row(&row, &mut out));
+        assert!(SnapshotEncoder::new(Arc::default(), Views::new(), Vec::new()).row(&row, &mut out));
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
         let read: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(read["doc"], serde_json::from_str::<serde_json::Value>(body).unwrap());

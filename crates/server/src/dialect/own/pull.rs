@@ -11,6 +11,7 @@ use crate::hub::Reading;
 use crate::store::{Scan, Scanned};
 use axum::body::Body;
 use axum::response::Response;
+use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::model::{Lsn, NodeId};
 use tokio::time::{Instant, timeout_at};
@@ -37,7 +38,8 @@ pub(in super::super) async fn pull(mut asked: Asked) -> Result<Response, ServerE
         heads.mark_unchanged();
         let collections = reader.collections.clone();
         let scan = Scan::Log { after, collections, max_rows, max_bytes };
-        let encoder = Box::new(PageEncoder::new(asked.space.author(&reader.node)));
+        let author = asked.space.author(&reader.node);
+        let encoder = Box::new(PageEncoder::new(author, Arc::clone(&reader.rows), reader.views.clone()));
         let page = asked.space.read(scan, encoder).await?;
         // News count from what this page has seen: a change that was committed since is news already.
         let (handed, seen) = match &page {
@@ -84,7 +86,7 @@ async fn news(
     drop(working);
     asked.app.meters.waiting_polls.increment(1.0);
     let collections = reader.collections.as_ref();
-    let space = std::sync::Arc::clone(&asked.space);
+    let space = Arc::clone(&asked.space);
     let mut leaving = asked.app.hub.leaving();
     let came = tokio::select! {
         woken = timeout_at(until, heads.wait_for(|_| space.may_have_news(collections, seen))) => {

@@ -51,6 +51,7 @@ async fn read(asked: &Asked, body: &Held, gone: Option<NodeId>) -> Result<OwnBat
     let read = move |text: &[u8]| {
         let mut push = decode_push(text, &limits)?;
         push.batch.claim = grant.claim(gone);
+        push.batch.rows = grant.write_rows();
         set_aside_forbidden(&grant, &mut push.batch.steps, text)?;
         Ok(push)
     };

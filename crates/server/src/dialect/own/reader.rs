@@ -4,7 +4,8 @@ use super::super::Asked;
 use super::super::query::malformed;
 use crate::error::ServerError;
 use std::collections::BTreeSet;
-use syncline_core::model::{CollectionName, Lsn, NodeId};
+use std::sync::Arc;
+use syncline_core::model::{CollectionName, Lsn, NodeId, RowFilters, Views};
 use syncline_core::wire::ranges::Range;
 
 /// Ranges that one request names: each document is held against all of them.
@@ -15,6 +16,10 @@ pub(super) struct Reader {
     pub(super) node: NodeId,
     /// `None`: everything in the space.
     pub(super) collections: Option<BTreeSet<CollectionName>>,
+    /// The documents that it may see of them.
+    pub(super) rows: Arc<RowFilters>,
+    /// The same as it is told.
+    pub(super) views: Views,
 }
 
 impl Reader {
@@ -28,7 +33,10 @@ impl Reader {
             }
             _ => {}
         }
-        Ok(Reader { node, collections: collections(asked)? })
+        let collections = collections(asked)?;
+        let (rows, mut views) = (asked.grant.read_rows(), asked.grant.views().clone());
+        views.retain(|name, _| collections.as_ref().is_none_or(|names| names.contains(name)));
+        Ok(Reader { node, collections, rows, views })
     }
 }
 

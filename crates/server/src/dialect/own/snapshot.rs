@@ -24,7 +24,8 @@ pub(in super::super) async fn snapshot(asked: Asked) -> Result<Response, ServerE
         max_rows: usize::MAX,
         max_bytes: usize::MAX,
     };
-    let reading = asked.space.read(scan, Box::new(SnapshotEncoder::new(ranges(&asked)?))).await?;
+    let encoder = SnapshotEncoder::new(reader.rows, reader.views, ranges(&asked)?);
+    let reading = asked.space.read(scan, Box::new(encoder)).await?;
     asked.app.meters.snapshots.increment(1);
     Ok(match reading {
         Reading::Whole(bytes, _) => answer::with_type(Body::from(bytes), LINES),

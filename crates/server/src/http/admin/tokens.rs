@@ -25,6 +25,22 @@ pub(in crate::http) async fn add(_: Admin, State(app): State<Arc<App>>, request:
     Ok(shown(&name, &secret))
 }
 
+/// What a token allows from now on; its secret stays.
+pub(in crate::http) async fn change(admin: Admin, State(app): State<Arc<App>>, request: Request) -> Answer {
+    let name = admin.name("name", |text| NodeId::new(text))?;
+    let spec: TokenSpec = body(&app, request).await?;
+    if spec.name != name {
+        let reason = format!("the path names token `{name}` and the body `{}`; a token keeps its name", spec.name);
+        return Err(ServerError::bad("malformed_token", reason));
+    }
+    if spec.packets || app.tokens.stored(&name).is_some_and(|old| old.packets) {
+        let reason = format!("token `{name}` is that of a registered node; change the node (`syncline node change`)");
+        return Err(ServerError::bad("malformed_token", reason));
+    }
+    app.tokens.change(spec).await?;
+    Ok(answer::json(&json!({ "changed": name })))
+}
+
 pub(in crate::http) async fn rotate(admin: Admin, State(app): State<Arc<App>>) -> Answer {
     let name = admin.name("name", |text| NodeId::new(text))?;
     let secret = app.tokens.rotate(&name).await?;

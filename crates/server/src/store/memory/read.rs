@@ -27,7 +27,10 @@ impl Space {
                 continue;
             };
             let taken = match entry {
-                Entry::Change(change) if self.selects(scan, change) => offer_change(&mut feed, *at, change),
+                Entry::Change(change) if self.selects(scan, change) => {
+                    let before = if feed.compares() { self.stood(lsn) } else { None };
+                    offer_version(&mut feed, *at, lsn, (change, before))
+                }
                 Entry::Ticket(ticket) if matches!(scan, Scan::Ticket { lsn: asked } if *asked == lsn) => {
                     offer_ticket(&mut feed, *at, ticket)
                 }
@@ -42,6 +45,12 @@ impl Space {
         let (scanned, last) = feed.end(complete(scan, &self.head));
         chunks.extend(last);
         Ok((scanned, chunks))
+    }
+
+    /// What readers saw in the place of a version.
+    fn stood(&self, lsn: Lsn) -> Option<&str> {
+        let version = &self.change(*self.befores.get(&lsn)?)?.version;
+        version.meta.is_live().then(|| version.body.text())
     }
 
     fn selects(&self, scan: &Scan, change: &Change) -> bool {
@@ -96,7 +105,7 @@ impl Space {
         match self.newest(back) {
             Some(change) => {
                 feed.lost(&lost(back));
-                offer_version(feed, self.log[&change.version.lsn].0, back.lsn, change)
+                offer_version(feed, self.log[&change.version.lsn].0, back.lsn, (change, None))
             }
             None => offer_gone(feed, back.lsn, &(back.collection.clone(), back.id.clone())),
         }
@@ -139,11 +148,7 @@ impl Space {
     }
 }
 
-fn offer_change(feed: &mut Feed, at: Millis, change: &Change) -> bool {
-    offer_version(feed, at, change.version.lsn, change)
-}
-
-fn offer_version(feed: &mut Feed, at: Millis, lsn: Lsn, change: &Change) -> bool {
+fn offer_version(feed: &mut Feed, at: Millis, lsn: Lsn, (change, before): (&Change, Option<&str>)) -> bool {
     let version = &change.version;
     let mark = Mark { stamp: version.meta.stamp(), lsn: version.lsn, author: version.author };
     let meta = if version.meta == Meta::inserted(mark) {
@@ -165,6 +170,7 @@ fn offer_version(feed: &mut Feed, at: Millis, lsn: Lsn, change: &Change) -> bool
         created: version.meta.created,
         times: change.facts.times,
         body: version.body.text(),
+        before,
     })
 }
 
@@ -189,5 +195,6 @@ fn offer_ticket(feed: &mut Feed, at: Millis, ticket: &Ticket) -> bool {
         created: Lsn::ZERO,
         times: TimeFields::default(),
         body: &body,
+        before: None,
     })
 }

@@ -16,6 +16,8 @@ pub(super) struct Space {
     pub head: Head,
     pub log: BTreeMap<Lsn, (Millis, Entry)>,
     pub heads: BTreeMap<DocKey, Lsn>,
+    /// What took the place of what: positions of versions by those of the ones after them.
+    pub befores: BTreeMap<Lsn, Lsn>,
     pub nodes: BTreeMap<NodeId, NodeRow>,
     /// The last number given to a node: none is used again.
     pub last_author: u32,
@@ -125,7 +127,8 @@ impl Space {
                 self.head.last_change = change.version.lsn;
                 let place = (&change.collection, &change.id);
                 self.buried.retain(|_, ((collection, id), _)| (&*collection, &*id) != place);
-                self.heads.insert((change.collection.clone(), change.id.clone()), change.version.lsn);
+                let old = self.heads.insert((change.collection.clone(), change.id.clone()), change.version.lsn);
+                self.befores.extend(old.map(|old| (change.version.lsn, old)));
             }
             self.log.insert(entry.lsn(), (at, entry));
         }

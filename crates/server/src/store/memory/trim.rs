@@ -2,9 +2,9 @@
 
 use super::space::Space;
 use crate::store::{Trim, Trimmed};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::hub::Entry;
-use syncline_core::model::{Author, Millis};
+use syncline_core::model::{Author, Lsn, Millis};
 
 impl Space {
     pub fn trim(&mut self, trim: Trim) -> Trimmed {
@@ -13,6 +13,7 @@ impl Space {
         let mut trimmed = Trimmed::default();
         let heard = self.registered.values().map(|known| known.traffic.heard()).min();
         self.buried.retain(|lsn, _| heard.is_some_and(|heard| heard < *lsn));
+        let until: BTreeMap<Lsn, Lsn> = self.befores.iter().map(|(after, before)| (*before, *after)).collect();
         let (heads, buried) = (&mut self.heads, &mut self.buried);
         self.log.retain(|lsn, (_, entry)| {
             let Entry::Change(change) = entry else {
@@ -21,7 +22,9 @@ impl Space {
             };
             let key = (change.collection.clone(), change.id.clone());
             let newest = heads.get(&key) == Some(lsn);
-            if *lsn > horizon || (newest && change.version.meta.is_live()) {
+            // A reader at the horizon still stands on what was superseded behind it.
+            let stands = change.version.meta.is_live() && until.get(lsn).is_none_or(|after| *after > horizon);
+            if *lsn > horizon || stands {
                 return true;
             }
             if newest {
@@ -35,6 +38,7 @@ impl Space {
             }
             false
         });
+        self.befores.retain(|_, before| self.log.contains_key(before));
         let before = self.batches.len() + self.seen.len() + self.receipts.len();
         self.batches.retain(|_, (at, _)| *at >= trim.receipts_before);
         self.seen.retain(|_, at| *at >= trim.receipts_before);

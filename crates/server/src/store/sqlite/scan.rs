@@ -10,13 +10,13 @@ use rusqlite::{Connection, Rows, Statement, params};
 use std::collections::BTreeSet;
 use syncline_core::model::{Author, CollectionName, Lsn, Millis, Stamp};
 
-pub(super) const COLUMNS: &str = "lsn, cid, kind, author, at, stamp, created, born, flags, id, meta, body";
+pub(super) const COLUMNS: &str = "lsn, cid, kind, author, at, stamp, created, born, flags, id, meta, body, before";
 
 /// [`COLUMNS`] without those that a brief scan leaves out; `?1` is the position that it comes after. What is not read
 /// need not be copied, and metas are often as long as documents.
 fn brief_columns() -> String {
     let meta = format!("iif(kind = {LIVE} AND flags & {EVENTFUL} = 0 AND created <= ?1, NULL, meta)");
-    format!("lsn, cid, kind, 0, 0, stamp, created, born, flags, id, {meta}, body")
+    format!("lsn, cid, kind, 0, 0, stamp, created, born, flags, id, {meta}, body, NULL")
 }
 
 /// Below this many positions, listing the heads first never pays.
@@ -145,11 +145,16 @@ impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
         let mut dead = conn.prepare_cached(SUPERSEDED)?;
         let mut dead = Superseded::of(dead.query([wanted.after])?);
         let mut rows = wanted.query(&mut log, wanted.after)?;
+        let mut before = if self.feed.compares() { Some(conn.prepare_cached(STOOD)?) } else { None };
         while let Some(row) = rows.next()? {
             if wanted.newest_only && dead.contains(row.get(0)?)? {
                 continue;
             }
-            if !self.offer(row, wanted)? {
+            let going_on = match &mut before {
+                Some(before) => self.offer_beside(row, wanted, before)?,
+                None => self.offer(row, wanted)?,
+            };
+            if !going_on {
                 break;
             }
         }
@@ -169,8 +174,29 @@ impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
         Ok(())
     }
 
+    /// Offers a row with the version that it took the place of. `false`: the scan ends here.
+    fn offer_beside(
+        &mut self,
+        row: &rusqlite::Row<'_>,
+        wanted: &Selection,
+        before: &mut Statement<'_>,
+    ) -> rusqlite::Result<bool> {
+        let mut rows = before.query(params![row.get::<_, Option<i64>>(12)?, LIVE])?;
+        let stood = rows.next()?.map(|row| row.get_ref(0)).transpose()?;
+        self.offer_over(row, wanted, stood.map(|text| text.as_str()).transpose()?)
+    }
+
     /// `false`: the scan ends here.
     pub(super) fn offer(&mut self, row: &rusqlite::Row<'_>, wanted: &Selection) -> rusqlite::Result<bool> {
+        self.offer_over(row, wanted, None)
+    }
+
+    fn offer_over(
+        &mut self,
+        row: &rusqlite::Row<'_>,
+        wanted: &Selection,
+        before: Option<&str>,
+    ) -> rusqlite::Result<bool> {
         let (author, at) = if wanted.brief { (0, 0) } else { (row.get(3)?, nat(row.get(4)?)) };
         let (stamp, born): (i64, Option<i64>) = (row.get(5)?, row.get(7)?);
         let flags: i64 = row.get(8)?;
@@ -188,6 +214,7 @@ impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
             created: Lsn(nat(row.get(6)?)),
             times: columns::times(flags),
             body: row.get_ref(11)?.as_str()?,
+            before,
         })
     }
 
@@ -238,6 +265,9 @@ fn list_heads(conn: &Connection, wanted: &Selection, head: &Head) -> rusqlite::R
 pub(super) fn sql_list(cids: &BTreeSet<i64>) -> String {
     cids.iter().map(i64::to_string).collect::<Vec<_>>().join(",")
 }
+
+/// Reads what readers saw in the place of a row.
+const STOOD: &str = "SELECT body FROM log WHERE lsn = ?1 AND kind = ?2";
 
 /// Reads the superseded positions after one.
 pub(super) const SUPERSEDED: &str = "SELECT lsn FROM superseded WHERE lsn > ?1 ORDER BY lsn";

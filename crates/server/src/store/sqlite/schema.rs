@@ -9,8 +9,9 @@ use std::time::Duration;
 /// Steps from an empty space file to the newest schema; `user_version` counts the steps taken.
 ///
 /// Bodies stand once, in the append-only log. Heads are narrow and point into it. `superseded` lists
-/// the log rows that are no longer anybody's head, in log order, so that a snapshot is one pass over
-/// two ordered tables and trimming finds what may go. `expiring` lists the
+/// the log rows that are no longer anybody's head, in log order and each with the row that took its place, so that a
+/// snapshot is one pass over two ordered tables and trimming finds what may go; `before` is the way back, for readers who
+/// see only some rows. `expiring` lists the
 /// heads that are documents with a time to live, soonest first: what was prolonged is not looked at again. People name rows
 /// of the ledger and the quarantine by their numbers, so none is used again; `state`
 /// counts them, because counting rows with texts reads all of them. Meta is null for a document
@@ -28,11 +29,11 @@ pub(super) const SPACE: &[&str] = &["
     CREATE TABLE log (
         lsn INTEGER PRIMARY KEY, cid INTEGER NOT NULL, kind INTEGER NOT NULL, author INTEGER NOT NULL,
         at INTEGER NOT NULL, stamp INTEGER NOT NULL, created INTEGER NOT NULL, born INTEGER,
-        flags INTEGER NOT NULL, expires INTEGER, id TEXT NOT NULL, meta TEXT, body TEXT NOT NULL);
+        flags INTEGER NOT NULL, expires INTEGER, id TEXT NOT NULL, meta TEXT, body TEXT NOT NULL, before INTEGER);
     CREATE INDEX log_buried ON log (cid, id) WHERE kind = 4;
     CREATE TABLE heads (
         cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL, PRIMARY KEY (cid, id)) WITHOUT ROWID;
-    CREATE TABLE superseded (lsn INTEGER PRIMARY KEY);
+    CREATE TABLE superseded (lsn INTEGER PRIMARY KEY, until INTEGER NOT NULL);
     CREATE TABLE expiring (expires INTEGER NOT NULL, lsn INTEGER NOT NULL, PRIMARY KEY (expires, lsn)) WITHOUT ROWID;
     CREATE TABLE collections (cid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
     CREATE TABLE authors (

@@ -24,8 +24,8 @@ const STEP_POSITIONS: i64 = 5_000;
 pub(super) enum Stage {
     /// Moving the horizon.
     Horizon,
-    /// Rows that are nobody's head.
-    Superseded,
+    /// Rows that are nobody's head, behind this position.
+    Superseded(i64),
     /// Tickets, returns and tombstones.
     Sweep,
     /// Receipts, oldest first.
@@ -74,9 +74,9 @@ fn step(
             let told = "SELECT lsn FROM log WHERE kind = 4 AND lsn <= ?1 ORDER BY lsn LIMIT ?2";
             conn.execute(&format!("DELETE FROM log WHERE lsn IN ({told})"), [heard, STEP_POSITIONS])?;
             known.buried = conn.prepare_cached("SELECT 1 FROM log WHERE kind = 4")?.exists([])?;
-            Ok(Stage::Superseded)
+            Ok(Stage::Superseded(0))
         }
-        Stage::Superseded => superseded(conn, int(known.head.horizon.0), trimmed),
+        Stage::Superseded(after) => superseded(conn, after, int(known.head.horizon.0), trimmed),
         Stage::Sweep => sweep(conn, known, trimmed),
         Stage::Receipts => receipts(conn, known, before, trimmed),
         Stage::Batches => {
@@ -106,16 +106,18 @@ fn step(
     }
 }
 
-fn superseded(conn: &Connection, horizon: i64, trimmed: &mut Trimmed) -> rusqlite::Result<Stage> {
+/// What took the place of a row must be behind the horizon itself: a reader at the horizon still stands on the row.
+fn superseded(conn: &Connection, after: i64, horizon: i64, trimmed: &mut Trimmed) -> rusqlite::Result<Stage> {
     let last: Option<i64> = conn.query_row(
-        "SELECT max(lsn) FROM (SELECT lsn FROM superseded WHERE lsn <= ?1 ORDER BY lsn LIMIT ?2)",
-        [horizon, STEP_ROWS],
+        "SELECT max(lsn) FROM (SELECT lsn FROM superseded WHERE lsn > ?1 AND lsn <= ?2 ORDER BY lsn LIMIT ?3)",
+        [after, horizon, STEP_ROWS],
         |row| row.get(0),
     )?;
     let Some(last) = last else { return Ok(Stage::Sweep) };
-    conn.execute("DELETE FROM log WHERE lsn IN (SELECT lsn FROM superseded WHERE lsn <= ?1)", [last])?;
-    trimmed.changes += conn.execute("DELETE FROM superseded WHERE lsn <= ?1", [last])? as u64;
-    Ok(Stage::Superseded)
+    let gone = "FROM superseded WHERE lsn > ?1 AND lsn <= ?2 AND until <= ?3";
+    conn.execute(&format!("DELETE FROM log WHERE lsn IN (SELECT lsn {gone})"), [after, last, horizon])?;
+    trimmed.changes += conn.execute(&format!("DELETE {gone}"), [after, last, horizon])? as u64;
+    Ok(Stage::Superseded(last))
 }
 
 /// Looks at each position once in the life of a space: `swept` remembers how far.

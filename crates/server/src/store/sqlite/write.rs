@@ -63,11 +63,11 @@ fn write_log(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlit
         return Ok(());
     }
     let mut statements = Statements {
-        log: conn.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)")?,
+        log: conn.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")?,
         new_head: conn.prepare_cached("INSERT INTO heads VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?,
         old_head: conn.prepare_cached("SELECT lsn FROM heads WHERE cid = ?1 AND id = ?2")?,
         move_head: conn.prepare_cached("UPDATE heads SET lsn = ?3 WHERE cid = ?1 AND id = ?2")?,
-        supersede: conn.prepare_cached("INSERT INTO superseded VALUES (?1)")?,
+        supersede: conn.prepare_cached("INSERT INTO superseded VALUES (?1, ?2)")?,
     };
     for entry in &writes.entries {
         match entry {
@@ -111,6 +111,15 @@ fn write_change(
     let mark = Mark { stamp: meta.stamp(), lsn: version.lsn, author: version.author };
     let meta_text = (*meta != Meta::inserted(mark)).then(|| serde_json::to_string(meta).expect("a meta serializes"));
     let born = (meta.born != mark.stamp).then(|| int(meta.born.0));
+    let old = match statements.new_head.execute(params![cid, id, lsn])? {
+        0 => {
+            let old: i64 = statements.old_head.query_row(params![cid, id], |row| row.get(0))?;
+            statements.move_head.execute(params![cid, id, lsn])?;
+            statements.supersede.execute([old, lsn])?;
+            Some(old)
+        }
+        _ => None,
+    };
     statements.log.execute(params![
         lsn,
         cid,
@@ -125,14 +134,9 @@ fn write_change(
         id,
         meta_text,
         version.body.text(),
+        old,
     ])?;
-    if statements.new_head.execute(params![cid, id, lsn])? == 0 {
-        let old: i64 = statements.old_head.query_row(params![cid, id], |row| row.get(0))?;
-        statements.move_head.execute(params![cid, id, lsn])?;
-        statements.supersede.execute([old])?;
-        return Ok(Some(old));
-    }
-    Ok(None)
+    Ok(old)
 }
 
 fn write_expiry(conn: &Connection, change: &Change, old: Option<i64>) -> rusqlite::Result<()> {
@@ -163,7 +167,8 @@ fn write_ticket(log: &mut CachedStatement<'_>, cid: i64, ticket: &Ticket, at: Mi
         none,
         "",
         none,
-        body
+        body,
+        none
     ])?;
     Ok(())
 }

@@ -1,0 +1,94 @@
+//! What claims open: the first grant whose condition they meet.
+
+use super::PREFIX;
+use crate::auth::spec::{NAME_BYTES_MAX, TokenSpec};
+use crate::error::{Denied, ServerError};
+use crate::options::{JwtGrant, JwtOptions};
+use serde_json::{Map, Value, json};
+use syncline_core::filter::{Filter, FilterError, bind_claims};
+use syncline_core::model::{Millis, NodeId, SpaceName};
+
+/// The grants of a configuration, read.
+pub(super) struct Grants(Vec<(Filter, JwtGrant)>);
+
+impl Grants {
+    pub(super) fn read(options: &JwtOptions) -> Result<Grants, ServerError> {
+        if options.grants.is_empty() {
+            let why = "`auth.jwt` has no `[[auth.jwt.grants]]`, so that its tokens would open nothing; add one";
+            return Err(ServerError::Config(why.to_owned()));
+        }
+        let read = |grant: &JwtGrant| {
+            let bad = |what: &str, why: String| {
+                ServerError::Config(format!("the grant `{}` of `auth.jwt`: {what}: {why}", grant.spec.name))
+            };
+            let when = Filter::parse(&grant.when).map_err(|error| bad("`when`", error.to_string()))?;
+            let spec = &grant.spec;
+            for (name, rule) in spec.rows.iter().chain(&spec.read_rows).chain(&spec.write_rows) {
+                check(rule).map_err(|error| bad(&format!("the rows of `{name}`"), error.to_string()))?;
+            }
+            let plain = TokenSpec { rows: [].into(), read_rows: [].into(), write_rows: [].into(), ..spec.clone() };
+            plain.check().map_err(|error| bad("it contradicts itself", error.to_string()))?;
+            Ok((when, grant.clone()))
+        };
+        options.grants.iter().map(read).collect::<Result<_, _>>().map(Grants)
+    }
+
+    /// What a token with these claims opens until it ends.
+    pub(super) fn spec(&self, claims: Map<String, Value>, ends: Millis) -> Result<TokenSpec, ServerError> {
+        let name = name(&claims)?;
+        let claims = Value::Object(claims);
+        let forbidden = |missing: String| ServerError::Forbidden {
+            token: name.to_string(),
+            missing,
+            part: Denied::Request,
+        };
+        let Some((_, grant)) = self.0.iter().find(|(when, _)| when.matches(&claims)) else {
+            return Err(forbidden("no grant of the hub (`[[auth.jwt.grants]]`) is for its claims".to_owned()));
+        };
+        let Value::Object(claims) = claims else { return Err(forbidden("it has no claims".to_owned())) };
+        let space = match &grant.space_claim {
+            Some(claim) => Some(space(claim, &claims).map_err(&forbidden)?),
+            None => grant.spec.space.clone(),
+        };
+        Ok(TokenSpec { name, space, claims, expires_at: Some(ends), ..grant.spec.clone() })
+    }
+}
+
+/// Where the token's claims do not fit a rule of its grant.
+pub(super) fn unbound(why: &ServerError) -> ServerError {
+    ServerError::Forbidden { token: "(signed)".to_owned(), missing: why.to_string(), part: Denied::Request }
+}
+
+fn name(claims: &Map<String, Value>) -> Result<NodeId, ServerError> {
+    let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
+    let name = Some(format!("{PREFIX}{subject}")).filter(|name| !subject.is_empty() && name.len() <= NAME_BYTES_MAX);
+    let name = name.and_then(|name| NodeId::new(name).ok());
+    let reason = "the token has no `sub` of 1 to 116 visible ASCII characters, by which the hub knows whose edits are whose";
+    name.ok_or(ServerError::Unauthorized { reason })
+}
+
+fn space(claim: &str, claims: &Map<String, Value>) -> Result<SpaceName, String> {
+    let bound = bind_claims(&json!(format!("${claim}")), claims).map_err(|error| error.to_string())?;
+    let name = bound.as_str().ok_or_else(|| format!("the claim `{claim}`, which names its space, is no text"))?;
+    SpaceName::new(name).map_err(|error| error.to_string())
+}
+
+/// Whether a rule can be one at all, whatever the claims will be.
+fn check(rule: &Value) -> Result<(), FilterError> {
+    Filter::parse(&sampled(rule, false)).map(drop)
+}
+
+/// The rule with something in the place of each claim: a list where only a list may stand.
+fn sampled(rule: &Value, list: bool) -> Value {
+    match rule {
+        Value::String(text) if text.starts_with('$') => if list { json!([]) } else { json!("claim") },
+        Value::Array(values) => values.iter().map(|value| sampled(value, false)).collect::<Vec<_>>().into(),
+        Value::Object(fields) => {
+            let inner = |(name, value): (&String, &Value)| {
+                (name.clone(), sampled(value, matches!(name.as_str(), "$in" | "$nin")))
+            };
+            Value::Object(fields.iter().map(inner).collect())
+        }
+        other => other.clone(),
+    }
+}

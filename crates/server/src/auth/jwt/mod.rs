@@ -1,0 +1,95 @@
+//! Signed tokens of an identity provider (JWT) as grants. In reading order: `token` (the form, the signature, the
+//! times), `keys` (what a signature is checked with), `source` (where keys come from, and when they are read again),
+//! `grants` (what claims open). Never keeps a token, only the hash that an accepted one is found by.
+
+mod der;
+mod grants;
+mod keys;
+mod source;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use super::grant::{Grant, Proof};
+use crate::error::ServerError;
+use crate::options::JwtOptions;
+use grants::Grants;
+use source::Source;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use syncline_core::model::{Millis, NodeId};
+use token::{Signed, is_signed};
+
+/// Accepted tokens that are remembered, so that each is checked once.
+const REMEMBERED: usize = 10_000;
+/// What names of such tokens begin with, so that no token of the hub's own is mistaken for one.
+pub(super) const PREFIX: &str = "jwt:";
+
+/// The tokens of one identity provider.
+pub(super) struct Jwt {
+    options: JwtOptions,
+    grants: Grants,
+    source: Arc<Source>,
+    accepted: Mutex<HashMap<[u8; 32], Grant>>,
+}
+
+impl Jwt {
+    /// Reads the keys for the first time. A key set that cannot be read now is no error: it is tried again, and until then
+    /// its tokens are asked to come back.
+    pub(super) async fn open(options: JwtOptions) -> Result<Jwt, ServerError> {
+        let grants = Grants::read(&options)?;
+        let source = Source::open(&options).await?;
+        Ok(Jwt { options, grants, source, accepted: Mutex::default() })
+    }
+
+    /// Whether a secret has the form of such a token.
+    pub(super) fn speaks(&self, secret: &str) -> bool {
+        is_signed(secret)
+    }
+
+    /// Checks a token and finds what it opens. Waits where its key is being fetched.
+    pub(super) async fn accept(&self, secret: &str, hash: [u8; 32], now: Millis) -> Result<Grant, ServerError> {
+        match self.accept_now(secret, hash, now) {
+            Err(ServerError::KeysPending) if self.source.fetched().await => self.accept_now(secret, hash, now),
+            decided => decided,
+        }
+    }
+
+    fn accept_now(&self, secret: &str, hash: [u8; 32], now: Millis) -> Result<Grant, ServerError> {
+        if let Some(grant) = self.remembered(&hash) {
+            return self.check_again(&grant, now).map(|()| grant);
+        }
+        let signed = Signed::read(secret, &self.options)?;
+        let key = self.source.key_of(&signed)?;
+        let (claims, ends) = signed.claims(&self.options, now)?;
+        let spec = self.grants.spec(claims, ends)?;
+        let grant = Grant::new(Proof::Signed { key }, spec).map_err(|why| grants::unbound(&why))?;
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if accepted.len() >= REMEMBERED {
+            accepted.clear();
+        }
+        accepted.insert(hash, grant.clone());
+        Ok(grant)
+    }
+
+    /// Whether a token that was accepted still is: its time goes on, and its key counts.
+    pub(super) fn check_again(&self, grant: &Grant, now: Millis) -> Result<(), ServerError> {
+        let refuse = |reason| Err(ServerError::Unauthorized { reason });
+        if grant.spec.expires_at.is_none_or(|end| end <= now) {
+            return refuse("the token has expired");
+        }
+        match &grant.proof {
+            Proof::Signed { key } if self.source.counts(key) => Ok(()),
+            _ => refuse("the key that has signed the token counts no more"),
+        }
+    }
+
+    fn remembered(&self, hash: &[u8; 32]) -> Option<Grant> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+    }
+}
+
+/// Whether a token's name is one of these.
+pub(super) fn names(name: &NodeId) -> bool {
+    name.as_str().starts_with(PREFIX)
+}
