@@ -119,19 +119,19 @@ impl App {
     /// Finds the grant of a request.
     ///
     /// # Errors
-    /// [`ServerError::Unauthorized`].
-    pub fn authenticate(&self, headers: &HeaderMap) -> Result<Grant, ServerError> {
-        self.tokens.authenticate(headers.get(AUTHORIZATION).map(|value| value.as_bytes()))
+    /// As [`Tokens::authenticate_secret`].
+    pub async fn authenticate(&self, headers: &HeaderMap) -> Result<Grant, ServerError> {
+        self.tokens.authenticate(headers.get(AUTHORIZATION).map(|value| value.as_bytes())).await
     }
 
     /// As [`App::authenticate`]; the header `X-Sync-Token` counts where there is no `Authorization`.
     ///
     /// # Errors
-    /// [`ServerError::Unauthorized`].
-    pub fn authenticate_sender(&self, headers: &HeaderMap) -> Result<Grant, ServerError> {
+    /// As [`Tokens::authenticate_secret`].
+    pub async fn authenticate_sender(&self, headers: &HeaderMap) -> Result<Grant, ServerError> {
         match (headers.get(AUTHORIZATION), headers.get(SYNC_TOKEN)) {
-            (None, Some(secret)) => self.tokens.authenticate_secret(secret.as_bytes()),
-            _ => self.authenticate(headers),
+            (None, Some(secret)) => self.tokens.authenticate_secret(secret.as_bytes()).await,
+            _ => self.authenticate(headers).await,
         }
     }
 

@@ -38,6 +38,9 @@ pub enum ServerError {
         /// What is wrong with the token, without telling whether it was close.
         reason: &'static str,
     },
+    /// A signed token whose key may be among those that are still to be read.
+    #[error("the keys that tokens are signed with are being read, or cannot be read now; try again after the time in `Retry-After`")]
+    KeysPending,
     /// The token is valid and does not allow this.
     #[error("token `{token}` does not allow this: {missing}")]
     Forbidden {
@@ -180,6 +183,7 @@ impl ServerError {
             | ServerError::SlowBody { .. }
             | ServerError::Closing
             | ServerError::RightsChanged
+            | ServerError::KeysPending
             | ServerError::CommitFailed(_)
             | ServerError::Io { .. } => Kind::Retry,
             ServerError::Resync { .. } => Kind::Resync,
@@ -222,6 +226,7 @@ impl ServerError {
             ServerError::Resync { .. } => "resync",
             ServerError::Closing => "shutting_down",
             ServerError::RightsChanged => "rights_changed",
+            ServerError::KeysPending => "keys_pending",
             ServerError::Store(error) => error.code(),
             ServerError::CommitFailed(error) => error.code(),
             ServerError::Io { .. } => "store_failed",

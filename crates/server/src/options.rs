@@ -1,9 +1,11 @@
 //! Everything that can be set on a hub, with its defaults. Owns no parsing: files, variables and
 //! flags are the business of whoever embeds the hub.
 
+mod jwt;
 mod redis;
 mod rooms;
 
+pub use jwt::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};
 pub use redis::{RedisAddress, RedisOptions};
 pub use rooms::{DEFAULT_ROOMS, RoomRule, RoomsOptions};
 
@@ -28,6 +30,8 @@ pub struct Options {
     pub settings: Settings,
     /// Tokens that the configuration declares; they live as long as the process.
     pub tokens: Vec<DeclaredToken>,
+    /// Tokens of an identity provider; `None`: the hub takes only its own.
+    pub jwt: Option<JwtOptions>,
     /// Rules that the configuration declares; they are written to the store at start.
     pub collections: Vec<DeclaredRule>,
     /// How packets are exchanged with registered nodes.
@@ -58,6 +62,7 @@ impl Default for Options {
             default_collection: CollectionName::new("default").expect("a valid name"),
             settings: Settings::default(),
             tokens: Vec::new(),
+            jwt: None,
             collections: Vec::new(),
             exchange: ExchangeOptions::default(),
             live: LiveOptions::default(),

@@ -4,7 +4,8 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{ADMIN, Hub, Reply, stamp};
+use support::socket::Client;
+use support::{ADMIN, Hub, Reply, insert, stamp};
 
 /// Makes a token and returns its secret.
 async fn token(hub: &Hub, spec: Value) -> String {
@@ -202,4 +203,45 @@ async fn pages_and_snapshots_name_what_a_token_sees_of_filtered_collections() {
     assert_eq!(views(&anna, "/sync/pull?node=r&collections=notes").await, Value::Null);
     assert_ne!(views(&ben, "/sync/pull?node=r").await, pulled);
     assert_eq!(views(ADMIN, "/sync/pull?node=r").await, Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn digests_count_only_what_a_token_sees() {
+    let hub = Hub::start().await;
+    let anna = own_tasks(&hub, "anna").await;
+    hub.push("w", "b1", &json!([task(1, "hers", "anna"), task(2, "his", "ben"), task(3, "other", "ben")])).await;
+    let lines = get(&hub, &anna, "/sync/digests?node=r&at=3").await.text();
+    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(last, json!({ "end": true, "documents": 1 }), "{lines}");
+    let one = get(&hub, &anna, "/sync/snapshot?node=r").await.text();
+    assert_eq!(get(&hub, &anna, "/sync/snapshot?node=r&ranges=").await.text(), one);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_connections_tell_nothing_of_a_filtered_collection_and_everything_of_others() {
+    let hub = Hub::start().await;
+    let anna = token(&hub, json!({ "name": "anna", "rows": { "users": { "owner": "$sub" } } })).await;
+    let mut page = Client::connect(&hub.addr, &anna).await;
+
+    // Notices of the room `users` would name documents.
+    let refused = page.call("users:join", &json!({})).await;
+    assert_eq!(refused["success"], false);
+    assert!(page.event().await.1.to_string().contains("only some rows"), "{refused}");
+    let rooms = get(&hub, &anna, "/api/sync/rooms").await.text();
+    assert!(rooms.contains("\"files\"") && !rooms.contains("\"users\""), "{rooms}");
+
+    // Event sync: the collection is refused, and what is behind it arrives.
+    page.emit("client:info", &json!({ "clientId": "c", "collections": ["users", "notes"] })).await;
+    let (name, told) = page.event().await;
+    assert!(name == "error" && told["message"].as_str().unwrap().contains("only some rows of `users`"), "{told}");
+    let event = json!({ "id": "e1", "type": "insert", "collection": "users", "documentId": "mine",
+        "timestamp": 1_790_000_000_000_u64, "clientId": "c", "data": { "id": "mine", "owner": "anna" } });
+    assert_eq!(page.call("client:sync", &json!([event])).await["success"], true, "nothing behind it waits");
+    assert_eq!(page.event().await.0, "error");
+    hub.push("w", "b1", &json!([insert(1, "users", "secret"), insert(2, "notes", "n")])).await;
+    let (name, list) = page.event().await;
+    assert!(name == "server:sync" && list[0]["collection"] == "notes", "{list}");
+    assert!(!list.to_string().contains("secret"), "{list}");
+    let (rows, _) = self::page(&hub, ADMIN, "since_lsn=0").await;
+    assert_eq!(rows, ["put secret", "put n"], "nothing was written for her");
 }

@@ -1,7 +1,7 @@
 //! Reading `syncline.toml`: every value checked against the table of keys, with the line it stands
 //! on. Knows nothing of variables and flags.
 
-use super::keys::{COLLECTION_KEYS, KEYS, Key, Kind, ROOM_KEYS, TOKEN_KEYS, nearest};
+use super::keys::{COLLECTION_KEYS, GRANT_KEYS, KEYS, Key, Kind, ROOM_KEYS, TOKEN_KEYS, nearest};
 use super::value::{Value, depth, read};
 use crate::error::CliError;
 use std::collections::BTreeMap;
@@ -20,9 +20,11 @@ pub struct FileLayer {
     pub collections: Vec<Entry>,
     /// The `[[rooms.room]]`.
     pub rooms: Vec<Entry>,
+    /// The `[[auth.jwt.grants]]`.
+    pub grants: Vec<Entry>,
 }
 
-/// One `[[tokens]]`, `[[collections]]` or `[[rooms.room]]` entry.
+/// One `[[tokens]]`, `[[collections]]`, `[[rooms.room]]` or `[[auth.jwt.grants]]` entry.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// `FILE:LINE` of its beginning.
@@ -77,6 +79,7 @@ impl Reader<'_> {
             match (path.as_str(), value.get_ref()) {
                 ("tokens", _) => layer.tokens = self.entries("tokens", TOKEN_KEYS, value)?,
                 ("collections", _) => layer.collections = self.entries("collections", COLLECTION_KEYS, value)?,
+                ("auth.jwt.grants", _) => layer.grants = self.entries("auth.jwt.grants", GRANT_KEYS, value)?,
                 ("rooms.room", _) => layer.rooms = self.entries("rooms.room", ROOM_KEYS, value)?,
                 (_, DeValue::Table(inner)) if KEYS.iter().any(|key| key.name.starts_with(&inside)) => {
                     self.table(&inside, inner, layer)?;
@@ -129,7 +132,7 @@ impl Reader<'_> {
 
     fn known(&self, path: &str, keys: &'static [Key], span: Range<usize>) -> Result<&'static Key, CliError> {
         keys.iter().find(|key| key.name == path).ok_or_else(|| {
-            let tables = ["tokens", "collections", "rooms.room"].into_iter().filter(|_| std::ptr::eq(keys, KEYS));
+            let tables = ["tokens", "collections", "rooms.room", "auth.jwt.grants"].into_iter().filter(|_| std::ptr::eq(keys, KEYS));
             CliError::UnknownKey {
                 place: self.place(span),
                 key: path.to_owned(),

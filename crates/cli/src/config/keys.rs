@@ -155,6 +155,16 @@ pub const KEYS: &[Key] = &[
     key("redis.python_channel", Kind::Text, "socketio", "The channel of python-socketio."),
     key("redis.node_channel", Kind::Text, "socket.io", "How the channels of the Node emitter begin."),
     key("redis.queued_messages", Kind::Count, "10000", "Messages that wait to be published; further ones are dropped."),
+    key("auth.jwt.algorithms", Kind::List, "", "How signed tokens may be signed: HS256, RS256, ES256; none are taken when empty."),
+    key("auth.jwt.secret_file", Kind::Path, "", "A file that holds the secret of HS256."),
+    key("auth.jwt.public_key_file", Kind::Path, "", "A public key of RS256 or ES256 in PEM form."),
+    key("auth.jwt.jwks_file", Kind::Path, "", "A file with a JSON Web Key Set."),
+    key("auth.jwt.jwks_url", Kind::Text, "", "The https address of one."),
+    key("auth.jwt.issuer", Kind::Text, "", "What `iss` of a signed token must be."),
+    key("auth.jwt.audience", Kind::Text, "", "What must be among `aud` of a signed token."),
+    key("auth.jwt.leeway", Kind::Duration, "30s", "By how much the signer's clock may differ."),
+    key("auth.jwt.jwks_refresh", Kind::Duration, "15m", "At this age a key set is read again."),
+    key("auth.jwt.jwks_keep", Kind::Duration, "24h", "How long a key set counts while it cannot be read again."),
     key("log.format", Kind::Choice(&["text", "json"]), "text", "How log lines look."),
     key("log.level", Kind::Choice(LEVELS), "info", "The least important log lines that are written."),
     key("limits.body_bytes", Kind::Bytes, "64 MiB", "Bytes of a request body."),
@@ -225,6 +235,21 @@ pub const TOKEN_KEYS: &[Key] = &[
     key("claims", Kind::List, "", "What \"$NAME\" stands for in `rows`, as NAME=VALUE; \"$sub\" is the token's name."),
     key("node", Kind::Text, "", "The one node that may use it."),
     key("expires", Kind::Text, "", "When it ends, e.g. \"2027-01-31T00:00:00Z\"."),
+];
+
+/// The keys of one `[[auth.jwt.grants]]` entry.
+pub const GRANT_KEYS: &[Key] = &[
+    key("name", Kind::Text, "", "What messages call it."),
+    key("when", Kind::Text, "{}", "A filter over the claims, as JSON; the first grant that fits counts."),
+    key("access", Kind::Choice(ACCESS), "read-write", "What it opens; admin includes reading and writing."),
+    key("space", Kind::Text, "", "The space, \"*\" for every one, or \"$NAME\" for the one that a claim names."),
+    key("collections", Kind::List, "", "The collections; all when it names none."),
+    key("collection", Kind::Name, "", "The collection on bare /sync/… paths."),
+    key("emit", Kind::Switch, "false", "Whether events may be published to rooms."),
+    key("rooms", Kind::List, "", "The rooms; all that need no grant when it names none."),
+    key("rows", Kind::Text, "", ROWS),
+    key("read_rows", Kind::Text, "", "The same for reading, where that differs from `rows`."),
+    key("write_rows", Kind::Text, "", "The same for writing, where that differs from `rows`."),
 ];
 
 /// The keys of one `[[collections]]` entry.

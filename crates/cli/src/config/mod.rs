@@ -64,6 +64,8 @@ pub struct Config {
     pub collections: Vec<Entry>,
     /// The `[[rooms.room]]` of the file.
     pub rooms: Vec<Entry>,
+    /// The `[[auth.jwt.grants]]` of the file.
+    pub grants: Vec<Entry>,
     /// The file that was read.
     pub file: Option<PathBuf>,
     /// Variables that begin with `SYNCLINE_` and set nothing. Orchestrators invent such names, so
@@ -105,6 +107,7 @@ impl Config {
             tokens: Vec::new(),
             collections: Vec::new(),
             rooms: Vec::new(),
+            grants: Vec::new(),
             file: None,
             strange_variables: Vec::new(),
         }
@@ -118,6 +121,7 @@ impl Config {
         self.tokens = layer.tokens;
         self.collections = layer.collections;
         self.rooms = layer.rooms;
+        self.grants = layer.grants;
         Ok(())
     }
 

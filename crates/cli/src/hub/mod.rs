@@ -1,11 +1,12 @@
 //! A hub from the administrator's side: directly in its data directory while no hub runs on it,
 //! through the admin API of the running hub otherwise.
 //!
-//! In reading order: [`options`] and `live` (what the configuration means for a hub), [`wish`] and [`plan`] (tokens
+//! In reading order: [`options`], `live` and `jwt` (what the configuration means for a hub), [`wish`] and [`plan`] (tokens
 //! and what nodes exchange, in words), [`address`] (how a running hub is found), `local` and `remote` (the
 //! two ways in), `nodes` (what both do for registered nodes).
 
 mod address;
+mod jwt;
 mod kept;
 mod live;
 mod local;

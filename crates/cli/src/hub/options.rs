@@ -1,6 +1,7 @@
 //! From the configuration to the options of the hub library, with every value checked that the
 //! table of keys alone cannot check. Opens no store and no socket.
 
+use super::jwt::jwt;
 use super::live::{live, redis, rooms};
 use super::wish::TokenWish;
 use crate::config::{Config, Entry};
@@ -34,6 +35,7 @@ pub fn options(config: &Config) -> Result<Options, CliError> {
             ..Settings::default()
         },
         tokens: declared_tokens(config)?,
+        jwt: jwt(config, &default_space(config)?)?,
         collections: config.collections.iter().map(|entry| rule(entry, config)).collect::<Result<_, _>>()?,
         exchange: exchange(config)?,
         live: live(config),

@@ -21,8 +21,19 @@ pub enum Access {
 pub struct Grant {
     pub(super) spec: Arc<TokenSpec>,
     pub(super) rows: Arc<RowAccess>,
-    /// The hash that it is found by.
-    pub(super) hash: [u8; 32],
+    pub(super) proof: Proof,
+}
+
+/// What shows that a token is one.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Proof {
+    /// Its hash is that of a token of the hub's own.
+    Secret([u8; 32]),
+    /// A key has signed it.
+    Signed {
+        /// Which.
+        key: [u8; 32],
+    },
 }
 
 impl Grant {
@@ -30,9 +41,9 @@ impl Grant {
     ///
     /// # Errors
     /// Those of [`RowAccess::bind`].
-    pub(super) fn new(hash: [u8; 32], spec: TokenSpec) -> Result<Grant, ServerError> {
+    pub(super) fn new(proof: Proof, spec: TokenSpec) -> Result<Grant, ServerError> {
         let rows = Arc::new(RowAccess::bind(&spec)?);
-        Ok(Grant { spec: Arc::new(spec), rows, hash })
+        Ok(Grant { spec: Arc::new(spec), rows, proof })
     }
 
     /// The token's name.

@@ -3,6 +3,7 @@
 
 mod gate;
 mod grant;
+mod jwt;
 mod rows;
 mod secret;
 mod spec;

@@ -1,5 +1,6 @@
 //! What a token is called and grants, as configurations, stores and the admin API write it.
 
+use super::jwt;
 use super::rows::{RowAccess, RowRules};
 use crate::error::ServerError;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use std::fmt;
 use syncline_core::model::{CollectionName, Millis, NodeId, RoomName, SpaceName};
 
 /// Leaves room for what the hub puts around it to name the token's foreign clients.
-const NAME_BYTES_MAX: usize = 120;
+pub(super) const NAME_BYTES_MAX: usize = 120;
 
 /// What a token is called and grants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +87,10 @@ impl TokenSpec {
         }
         if self.name.as_str().len() > NAME_BYTES_MAX {
             let reason = format!("the token's name is longer than {NAME_BYTES_MAX} bytes; take a shorter one");
+            return Err(ServerError::bad("malformed_token", reason));
+        }
+        if jwt::names(&self.name) {
+            let reason = format!("`{}` would be taken for a signed token; take a name without `jwt:` in front", self.name);
             return Err(ServerError::bad("malformed_token", reason));
         }
         if let Some(node) = self.node.as_ref().filter(|node| node.is_reserved()) {

@@ -1,10 +1,12 @@
 //! The tokens of a hub: declared by the configuration or kept in the store, cached by hash.
 
-use super::grant::Grant;
+use super::grant::{Grant, Proof};
+use super::jwt::{self, Jwt};
 use super::secret::{Secret, digest, fingerprint, parse_fingerprint};
 use super::spec::{DeclaredToken, TokenSpec};
 use crate::clock;
 use crate::error::ServerError;
+use crate::options::JwtOptions;
 use crate::store::{RecordKind, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -37,6 +39,7 @@ pub struct TokenView {
 pub struct Tokens {
     store: Arc<dyn Store>,
     declared: HashMap<[u8; 32], Grant>,
+    jwt: Option<Jwt>,
     kept: RwLock<Kept>,
     /// One change at a time: a change that was read before a removal and written after it would bring the removed
     /// token back.
@@ -72,20 +75,29 @@ impl Tokens {
     pub async fn open(store: Arc<dyn Store>, declared: &[DeclaredToken]) -> Result<Tokens, ServerError> {
         declared.iter().try_for_each(|token| token.spec.check())?;
         let hashed = declared.iter().map(|token| (digest(&token.secret), &token.spec));
-        let declared = hashed.map(|(hash, spec)| Ok((hash, Grant::new(hash, spec.clone())?)));
+        let declared = hashed.map(|(hash, spec)| Ok((hash, Grant::new(Proof::Secret(hash), spec.clone())?)));
         let declared = declared.collect::<Result<_, ServerError>>()?;
-        let tokens = Tokens { store, declared, kept: RwLock::default(), changing: Mutex::default() };
+        let tokens = Tokens { store, declared, jwt: None, kept: RwLock::default(), changing: Mutex::default() };
         tokens.refresh().await?;
         Ok(tokens)
+    }
+
+    /// Takes signed tokens of an identity provider as well.
+    ///
+    /// # Errors
+    /// [`ServerError::Config`] for keys and grants that cannot be. Keys that cannot be read now are no error.
+    pub async fn with_jwt(self, options: JwtOptions) -> Result<Tokens, ServerError> {
+        Ok(Tokens { jwt: Some(Jwt::open(options).await?), ..self })
     }
 
     /// Finds the grant of a secret that came without a scheme.
     ///
     /// # Errors
-    /// [`ServerError::Unauthorized`].
-    pub fn authenticate_secret(&self, secret: &[u8]) -> Result<Grant, ServerError> {
+    /// [`ServerError::Unauthorized`]; of a signed token also [`ServerError::Forbidden`] where nothing is for its claims, and
+    /// [`ServerError::KeysPending`].
+    pub async fn authenticate_secret(&self, secret: &[u8]) -> Result<Grant, ServerError> {
         match std::str::from_utf8(secret).map(str::trim) {
-            Ok(secret) if !secret.is_empty() => self.find(&digest(secret)),
+            Ok(secret) if !secret.is_empty() => self.accept(secret).await,
             _ => Err(ServerError::Unauthorized { reason: "the request has no token" }),
         }
     }
@@ -93,12 +105,20 @@ impl Tokens {
     /// Finds the grant of an `Authorization` header.
     ///
     /// # Errors
-    /// [`ServerError::Unauthorized`].
-    pub fn authenticate(&self, header: Option<&[u8]>) -> Result<Grant, ServerError> {
+    /// As [`Tokens::authenticate_secret`].
+    pub async fn authenticate(&self, header: Option<&[u8]>) -> Result<Grant, ServerError> {
         let refuse = |reason| Err(ServerError::Unauthorized { reason });
         let Some(header) = header else { return refuse("the request has no token") };
         let Some(secret) = bearer(header) else { return refuse("the authorization is not `Bearer <token>`") };
-        self.find(&digest(secret))
+        self.accept(secret).await
+    }
+
+    async fn accept(&self, secret: &str) -> Result<Grant, ServerError> {
+        let hash = digest(secret);
+        match (self.find(&hash), &self.jwt) {
+            (Err(_), Some(jwt)) if jwt.speaks(secret) => jwt.accept(secret, hash, clock::now()).await,
+            (found, _) => found,
+        }
     }
 
     /// Whether a token that was accepted some time ago still is, and grants what it granted then.
@@ -106,12 +126,20 @@ impl Tokens {
     /// # Errors
     /// [`ServerError::Unauthorized`], or [`ServerError::RightsChanged`].
     pub fn check_again(&self, grant: &Grant) -> Result<(), ServerError> {
-        if self.find(&grant.hash)?.spec == grant.spec { Ok(()) } else { Err(ServerError::RightsChanged) }
+        match (&grant.proof, &self.jwt) {
+            (Proof::Secret(hash), _) if self.find(hash)?.spec == grant.spec => Ok(()),
+            (Proof::Secret(_), _) => Err(ServerError::RightsChanged),
+            (Proof::Signed { .. }, Some(jwt)) => jwt.check_again(grant, clock::now()),
+            (Proof::Signed { .. }, None) => Err(ServerError::Unauthorized { reason: "the token is unknown" }),
+        }
     }
 
-    /// Whether there is a token of this name that is still accepted.
+    /// Whether there is a token of this name that is still accepted. Signed ones come again under their name at any time.
     #[must_use]
     pub fn accepts(&self, name: &NodeId) -> bool {
+        if jwt::names(name) {
+            return self.jwt.is_some();
+        }
         let now = clock::now();
         let valid = |spec: &TokenSpec| spec.name == *name && spec.expires_at.is_none_or(|end| end > now);
         self.declared.values().any(|grant| valid(&grant.spec)) || self.stored(name).is_some_and(|spec| valid(&spec))
@@ -285,7 +313,7 @@ fn drawn() -> Result<Secret, ServerError> {
 
 /// A stored token that a limit of today forbids opens nothing, and stays in the list.
 fn usable(hash: [u8; 32], spec: &TokenSpec) -> Option<Grant> {
-    let grant = Grant::new(hash, spec.clone());
+    let grant = Grant::new(Proof::Secret(hash), spec.clone());
     grant.inspect_err(|error| tracing::error!(token = %spec.name, %error, "a stored token cannot be used")).ok()
 }
 

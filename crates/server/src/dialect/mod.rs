@@ -91,7 +91,7 @@ async fn dispatch(dialect: &Dialect, request: Request) -> Result<Response, Serve
         Verb::Push => Access::Write,
         Verb::Pull | Verb::Snapshot | Verb::Live | Verb::Digests => Access::Read,
     };
-    let grant = app.authenticate(request.headers())?;
+    let grant = app.authenticate(request.headers()).await?;
     grant.check_dialect()?;
     let space = app.space(&grant, base.space.as_ref(), access).await?;
     let query = Query::parse(request.uri().query().unwrap_or_default());
@@ -132,8 +132,11 @@ fn check_method(verb: Verb, method: &Method) -> Result<(), ServerError> {
 /// Needs no token: foreign clients ask it to learn whether the hub is there at all. It is about the space
 /// that the same client's pushes would go to.
 async fn health(app: &App, named: Option<SpaceName>, headers: &HeaderMap) -> Result<Response, ServerError> {
-    let granted = || app.authenticate(headers).ok().and_then(|grant| grant.space().cloned());
-    let space = named.or_else(granted).unwrap_or_else(|| app.options.default_space.clone());
+    let space = match named {
+        Some(name) => Some(name),
+        None => app.authenticate(headers).await.ok().and_then(|grant| grant.space().cloned()),
+    };
+    let space = space.unwrap_or_else(|| app.options.default_space.clone());
     match app.hub.check().await?.remove(&space) {
         Some(failure) => Err(failure.into()),
         None => Ok(answer::json(&json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") }))),

@@ -36,7 +36,13 @@ pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<App>, S
             hub.create_space(space).await?;
         }
     }
-    let tokens = Tokens::open(store, &options.tokens).await?;
+    let mut tokens = Tokens::open(store, &options.tokens).await?;
+    if let Some(jwt) = options.jwt.clone() {
+        for space in jwt.grants.iter().filter_map(|grant| grant.spec.space.as_ref()) {
+            hub.create_space(space).await?;
+        }
+        tokens = tokens.with_jwt(jwt).await?;
+    }
     Ok(App::new(hub, tokens, options, meters, |app| Arc::new(Live::new(app))))
 }
 

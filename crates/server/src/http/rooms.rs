@@ -21,7 +21,7 @@ type Answer = Result<Response, ServerError>;
 
 /// `POST /api/sync/emit`: tells an event. The answer says which `seq` it has; who has heard it by then, nobody knows.
 pub(super) async fn emit(State(app): State<Arc<App>>, request: Request) -> Answer {
-    let grant = app.authenticate_sender(request.headers())?;
+    let grant = app.authenticate_sender(request.headers()).await?;
     let _slot = app.slot()?;
     let held = read_body(&app, request).await?;
     let body = held.parse(|bytes| serde_json::from_slice(bytes).map_err(|e| Malformed::json("the body", e).into()));
@@ -40,7 +40,7 @@ pub(super) async fn emit(State(app): State<Arc<App>>, request: Request) -> Answe
 pub(super) async fn list(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Answer {
     let shown = headers.contains_key(AUTHORIZATION) || headers.contains_key(SYNC_TOKEN);
     let anonymous = !shown && app.options.rooms.anonymous;
-    let grant = if anonymous { None } else { Some(app.authenticate_sender(&headers)?) };
+    let grant = if anonymous { None } else { Some(app.authenticate_sender(&headers).await?) };
     let query = Query::parse(uri.query().unwrap_or_default());
     let space = match (query.get("space").map(SpaceName::new).transpose()?, &grant) {
         (Some(space), Some(grant)) => {

@@ -28,7 +28,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>, headers: HeaderMap) -> Re
         return Ok(answer::json(&json!({ "status": "ok", "store": "ok" })));
     }
     let mut body = json!({ "status": "degraded", "store": "ok", "failed": failed.len() });
-    if app.authenticate(&headers).is_ok_and(|grant| grant.check_admin().is_ok()) {
+    if app.authenticate(&headers).await.is_ok_and(|grant| grant.check_admin().is_ok()) {
         let reasons = failed.iter().map(|(space, error)| (space.to_string(), json!(error.to_string())));
         body["spaces"] = reasons.collect::<serde_json::Map<_, _>>().into();
     }
@@ -62,7 +62,7 @@ async fn failed_spaces(app: &App) -> Result<FailedSpaces, ServerError> {
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, ServerError> {
     let shown = headers.contains_key(AUTHORIZATION);
     if shown || !app.options.open_metrics {
-        app.authenticate(&headers)?.check_admin()?;
+        app.authenticate(&headers).await?.check_admin()?;
     }
     let spaces = if shown { app.hub.open_spaces().iter().map(|space| gauges(space)).collect() } else { Vec::new() };
     app.meters.requests_in_work.set(u32::try_from(app.in_work()).map_or(f64::MAX, f64::from));

@@ -72,6 +72,8 @@ pub struct JwtOptions {
     pub refresh: Duration,
     /// While a key set cannot be read, the old one counts for so long since it was read.
     pub keep: Duration,
+    /// Between two readings of a key set because of keys that are not in it.
+    pub ask_every: Duration,
     /// What claims open; the first that fits counts.
     pub grants: Vec<JwtGrant>,
 }
@@ -88,6 +90,7 @@ impl JwtOptions {
             leeway: Duration::from_secs(30),
             refresh: Duration::from_secs(15 * 60),
             keep: Duration::from_secs(24 * 60 * 60),
+            ask_every: Duration::from_secs(10),
             grants: Vec::new(),
         }
     }

@@ -122,7 +122,7 @@ async fn admit(house: &House, socket: &Socket<LocalAdapter>, sent: Option<&Value
         let token = auth.token.as_ref().and_then(|token| token.as_str().map(str::to_owned));
         let reason = if token.is_some() { "the application refused it" } else { TOKEN_REQUIRED };
         let secret = gate.admit(handshake, token).await.ok_or(ServerError::Unauthorized { reason })?;
-        let grant = house.tokens.authenticate_secret(secret.reveal().as_bytes())?;
+        let grant = house.tokens.authenticate_secret(secret.reveal().as_bytes()).await?;
         let space = house.hub.space(&house.default_space).await?;
         return Ok(Caller { grant: Some(grant), space });
     }
@@ -131,7 +131,9 @@ async fn admit(house: &House, socket: &Socket<LocalAdapter>, sent: Option<&Value
         None | Some(serde_json::Value::Null) => {
             return Err(ServerError::Unauthorized { reason: TOKEN_REQUIRED });
         }
-        Some(token) => Some(house.tokens.authenticate_secret(token.as_str().unwrap_or_default().as_bytes())?),
+        Some(token) => {
+            Some(house.tokens.authenticate_secret(token.as_str().unwrap_or_default().as_bytes()).await?)
+        }
     };
     let space = match &grant {
         Some(grant) => {

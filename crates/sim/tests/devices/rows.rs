@@ -1,6 +1,6 @@
 //! A device whose token opens only some rows: what it has is always what its filter means of the hub's documents.
 
-use super::world::{Device, Hub, TOKEN, manual};
+use super::world::{Device, Hub, manual};
 use serde_json::{Value, json};
 use syncline::Database;
 use syncline::query::Query;

@@ -55,8 +55,8 @@ impl Grants {
 }
 
 /// Where the token's claims do not fit a rule of its grant.
-pub(super) fn unbound(why: &ServerError) -> ServerError {
-    ServerError::Forbidden { token: "(signed)".to_owned(), missing: why.to_string(), part: Denied::Request }
+pub(super) fn unbound(name: &NodeId, why: &ServerError) -> ServerError {
+    ServerError::Forbidden { token: name.to_string(), missing: why.to_string(), part: Denied::Request }
 }
 
 fn name(claims: &Map<String, Value>) -> Result<NodeId, ServerError> {

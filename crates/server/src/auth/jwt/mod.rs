@@ -63,7 +63,8 @@ impl Jwt {
         let key = self.source.key_of(&signed)?;
         let (claims, ends) = signed.claims(&self.options, now)?;
         let spec = self.grants.spec(claims, ends)?;
-        let grant = Grant::new(Proof::Signed { key }, spec).map_err(|why| grants::unbound(&why))?;
+        let name = spec.name.clone();
+        let grant = Grant::new(Proof::Signed { key }, spec).map_err(|why| grants::unbound(&name, &why))?;
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         if accepted.len() >= REMEMBERED {
             accepted.clear();
@@ -79,8 +80,8 @@ impl Jwt {
             return refuse("the token has expired");
         }
         match &grant.proof {
-            Proof::Signed { key } if self.source.counts(key) => Ok(()),
-            _ => refuse("the key that has signed the token counts no more"),
+            Proof::Signed { key } => self.source.check(key),
+            Proof::Secret(_) => refuse("the token is unknown"),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Where keys come from. A set in a file or at an address is read when the hub starts, again at some age, and when a token
-//! names a key that is not in it, but not more often than [`ASKED_EVERY`]. While it cannot be read the old one counts on.
+//! names a key that is not in it, but not too often, because anybody can name such a
+//! key. While it cannot be read the old one counts on.
 
 use super::keys::{Key, KeyPrint, key_set};
 use super::token::Signed;
@@ -11,8 +12,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
-/// Between two readings because of keys that nobody knows: anybody can name such a key.
-const ASKED_EVERY: Duration = Duration::from_secs(10);
 /// For one reading, from the first byte to the last.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a key set.
@@ -25,6 +24,7 @@ pub(super) struct Source {
     place: Option<Place>,
     refresh: Duration,
     keep: Duration,
+    ask_every: Duration,
     state: RwLock<State>,
     asked: Notify,
     /// How often it was read, successfully or not.
@@ -58,8 +58,8 @@ impl Source {
         check(options, &keys)?;
         let state = RwLock::new(State { keys, ..State::default() });
         let (readings, _) = watch::channel(0);
-        let (refresh, keep) = (options.refresh.max(Duration::from_secs(1)), options.keep);
-        let source = Arc::new(Source { place, refresh, keep, state, asked: Notify::new(), readings });
+        let (refresh, keep, ask_every) = (options.refresh.max(Duration::from_secs(1)), options.keep, options.ask_every);
+        let source = Arc::new(Source { place, refresh, keep, ask_every, state, asked: Notify::new(), readings });
         if source.place.is_some() {
             source.read().await;
             tokio::spawn(follow(Arc::downgrade(&source)));
@@ -91,10 +91,17 @@ impl Source {
         Err(ServerError::Unauthorized { reason: "the token is signed with a key that the hub does not know" })
     }
 
-    /// Whether a key is among those that count.
-    pub(super) fn counts(&self, print: &KeyPrint) -> bool {
+    /// Whether a key is still among those that count.
+    ///
+    /// # Errors
+    /// [`ServerError::Unauthorized`], or [`ServerError::KeysPending`] where nobody can tell at the moment.
+    pub(super) fn check(&self, print: &KeyPrint) -> Result<(), ServerError> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        self.hold(&state) && state.keys.iter().any(|key| key.print == *print)
+        if !self.hold(&state) {
+            return Err(ServerError::KeysPending);
+        }
+        let gone = ServerError::Unauthorized { reason: "the key that has signed the token counts no more" };
+        if state.keys.iter().any(|key| key.print == *print) { Ok(()) } else { Err(gone) }
     }
 
     /// Waits until the reading that was asked for has ended; `false`: none was asked for.
@@ -119,7 +126,7 @@ impl Source {
             return false;
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        let lately = state.tried_at.is_some_and(|at| at.elapsed() < ASKED_EVERY);
+        let lately = state.tried_at.is_some_and(|at| at.elapsed() < self.ask_every);
         if !state.pending && !lately {
             state.pending = true;
             self.asked.notify_one();
@@ -219,7 +226,7 @@ fn place(url: &str) -> Result<Place, ServerError> {
         let why = "it must be https: whoever changes the keys on their way could make any token";
         return Err(bad(why.to_owned()));
     }
-    crate::http::install_tls_provider();
+    drop(rustls::crypto::ring::default_provider().install_default());
     let client = reqwest::Client::builder().connect_timeout(READ_TIMEOUT).redirect(reqwest::redirect::Policy::none());
     let client = client.build().map_err(|error| bad(error.to_string()))?;
     Ok(Place::Url(client, parsed))

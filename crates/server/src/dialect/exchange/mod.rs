@@ -33,7 +33,7 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Response {
 }
 
 async fn answer(app: &App, request: Request) -> Result<Response, ServerError> {
-    let grant = app.authenticate_sender(request.headers())?;
+    let grant = app.authenticate_sender(request.headers()).await?;
     let _slot = app.slot()?;
     let body = read_body(app, request).await?;
     let read = read(app, &body).await?;

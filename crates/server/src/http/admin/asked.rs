@@ -19,7 +19,7 @@ impl FromRequestParts<Arc<App>> for Admin {
     type Rejection = ServerError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Admin, ServerError> {
-        app.authenticate(&parts.headers)?.check_admin()?;
+        app.authenticate(&parts.headers).await?.check_admin()?;
         let broken = |_| ServerError::bad("malformed_path", "the path is not percent-encoded UTF-8");
         let params = RawPathParams::from_request_parts(parts, app).await.map_err(broken)?;
         let params = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
