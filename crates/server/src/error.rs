@@ -39,7 +39,9 @@ pub enum ServerError {
         reason: &'static str,
     },
     /// A signed token whose key may be among those that are still to be read.
-    #[error("the keys that tokens are signed with are being read, or cannot be read now; try again after the time in `Retry-After`")]
+    #[error(
+        "the keys that tokens are signed with are being read, or cannot be read now; try again after the time in `Retry-After`"
+    )]
     KeysPending,
     /// The token is valid and does not allow this.
     #[error("token `{token}` does not allow this: {missing}")]

@@ -43,7 +43,7 @@ mod workers;
 pub use error::{Denied, ServerError};
 pub use http::{ListenAddress, Server, open, router};
 pub use options::{
-    Bounds, DEFAULT_ROOMS, DeclaredRule, ExchangeOptions, JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions, LiveOptions, Options, RedisAddress, RedisOptions, Retention,
+    Bounds, DEFAULT_ROOMS, DeclaredRule, ExchangeOptions, LiveOptions, Options, RedisAddress, RedisOptions, Retention,
     RoomRule, RoomsOptions, Settings, TlsFiles, UnknownTypes,
 };
 

@@ -1,15 +1,13 @@
 //! Everything that can be set on a hub, with its defaults. Owns no parsing: files, variables and
 //! flags are the business of whoever embeds the hub.
 
-mod jwt;
 mod redis;
 mod rooms;
 
-pub use jwt::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};
 pub use redis::{RedisAddress, RedisOptions};
 pub use rooms::{DEFAULT_ROOMS, RoomRule, RoomsOptions};
 
-use crate::auth::{DeclaredToken, Gate};
+use crate::auth::{DeclaredToken, Gate, JwtOptions};
 use crate::clock::Clock;
 use crate::events::EventStorage;
 use std::collections::BTreeSet;

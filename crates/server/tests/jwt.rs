@@ -12,8 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use support::{Hub, Reply, insert};
 use syncline_core::model::NodeId;
-use syncline_server::auth::TokenSpec;
-use syncline_server::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};
+use syncline_server::auth::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions, TokenSpec};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -70,7 +69,8 @@ impl Address {
                     None => (500, String::new()),
                 };
                 let (status, body) = answer;
-                let head = format!("HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
+                let head =
+                    format!("HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len());
                 drop(stream.read(&mut [0; 4096]).await);
                 drop(stream.write_all(format!("{head}{body}").as_bytes()).await);
             }
@@ -113,8 +113,10 @@ async fn a_signed_token_pushes_and_reads_its_rows_and_its_devices_are_its_own() 
     let address = Address::open(&[&signer]).await;
     for hub in Hub::on_every_store_with(|hub| hub.jwt = Some(options(&address))).await {
         let (anna, ben) = (signer.token("anna", 600), signer.token("ben", 600));
-        let op = |owner: &str| json!({ "seq": 1, "op": "insert", "collection": "tasks", "id": owner,
-            "stamp": support::stamp(1), "doc": { "_id": owner, "owner": owner } });
+        let op = |owner: &str| {
+            json!({ "seq": 1, "op": "insert", "collection": "tasks", "id": owner,
+            "stamp": support::stamp(1), "doc": { "_id": owner, "owner": owner } })
+        };
         for (token, owner) in [(&anna, "anna"), (&ben, "ben")] {
             let body = json!({ "node": owner, "batchId": owner, "ops": [op(owner)] }).to_string();
             let reply =
@@ -125,7 +127,8 @@ async fn a_signed_token_pushes_and_reads_its_rows_and_its_devices_are_its_own() 
         assert_eq!(page["ops"].as_array().unwrap().len(), 1);
         assert_eq!(page["ops"][0]["id"], "anna");
         // Another token for the same `sub` goes on as the same one; another `sub` does not get its node.
-        let body = |token: &str| (format!("Bearer {token}"), json!({ "node": "anna", "batchId": "2", "ops": [] }).to_string());
+        let body =
+            |token: &str| (format!("Bearer {token}"), json!({ "node": "anna", "batchId": "2", "ops": [] }).to_string());
         for (token, expected) in [(signer.token("anna", 500), 200), (ben, 403)] {
             let (bearer, body) = body(&token);
             let reply = hub.send("POST", "/sync/push", &[("authorization", &bearer)], body.as_bytes()).await;

@@ -132,7 +132,9 @@ impl Reader<'_> {
 
     fn known(&self, path: &str, keys: &'static [Key], span: Range<usize>) -> Result<&'static Key, CliError> {
         keys.iter().find(|key| key.name == path).ok_or_else(|| {
-            let tables = ["tokens", "collections", "rooms.room", "auth.jwt.grants"].into_iter().filter(|_| std::ptr::eq(keys, KEYS));
+            let tables = ["tokens", "collections", "rooms.room", "auth.jwt.grants"]
+                .into_iter()
+                .filter(|_| std::ptr::eq(keys, KEYS));
             CliError::UnknownKey {
                 place: self.place(span),
                 key: path.to_owned(),

@@ -155,7 +155,12 @@ pub const KEYS: &[Key] = &[
     key("redis.python_channel", Kind::Text, "socketio", "The channel of python-socketio."),
     key("redis.node_channel", Kind::Text, "socket.io", "How the channels of the Node emitter begin."),
     key("redis.queued_messages", Kind::Count, "10000", "Messages that wait to be published; further ones are dropped."),
-    key("auth.jwt.algorithms", Kind::List, "", "How signed tokens may be signed: HS256, RS256, ES256; none are taken when empty."),
+    key(
+        "auth.jwt.algorithms",
+        Kind::List,
+        "",
+        "How signed tokens may be signed: HS256, RS256, ES256; none are taken when empty.",
+    ),
     key("auth.jwt.secret_file", Kind::Path, "", "A file that holds the secret of HS256."),
     key("auth.jwt.public_key_file", Kind::Path, "", "A public key of RS256 or ES256 in PEM form."),
     key("auth.jwt.jwks_file", Kind::Path, "", "A file with a JSON Web Key Set."),

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use syncline_core::model::SpaceName;
-use syncline_server::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};
+use syncline_server::auth::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};
 
 /// How signed tokens are taken; `None`: they are not.
 ///

@@ -1,7 +1,7 @@
 //! A token as words of the command line or the configuration, and the grant that they mean.
 
-use crate::config::{Entry, read_millis};
 use super::plan::{filters, named_value};
+use crate::config::{Entry, read_millis};
 use crate::error::CliError;
 use serde_json::Value;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -56,7 +56,14 @@ impl Hub {
     pub fn page(&self, since: Lsn) -> Page {
         let mut ops: Vec<PageOp> = self.documents().into_iter().filter(|op| op.lsn > since).collect();
         ops.sort_by_key(|op| op.lsn);
-        Page { server_lsn: self.state.head, epoch: self.epoch.clone(), has_more: false, views: Views::new(), ops, receipt: None }
+        Page {
+            server_lsn: self.state.head,
+            epoch: self.epoch.clone(),
+            has_more: false,
+            views: Views::new(),
+            ops,
+            receipt: None,
+        }
     }
 
     pub fn snapshot(&self) -> (SnapshotHead, Vec<PageOp>) {

@@ -79,13 +79,17 @@ pub enum FilterError {
         known: String,
     },
     /// A filter for a token asks for a claim that the token does not have, or that is null.
-    #[error("the filter asks for the claim `{name}`, and the token has none; give it one, or write `$${name}` for the text `${name}` itself")]
+    #[error(
+        "the filter asks for the claim `{name}`, and the token has none; give it one, or write `$${name}` for the text `${name}` itself"
+    )]
     MissingClaim {
         /// Its name, as written.
         name: String,
     },
     /// A filter for a token asks for a claim whose value is no plain one.
-    #[error("the claim `{name}` can stand in no filter: it is an object, or a list of more than texts, numbers, true and false")]
+    #[error(
+        "the claim `{name}` can stand in no filter: it is an object, or a list of more than texts, numbers, true and false"
+    )]
     UnusableClaim {
         /// Its name, as written.
         name: String,

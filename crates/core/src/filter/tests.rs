@@ -165,7 +165,8 @@ fn claims_of_a_token_take_the_place_of_their_names_and_bring_in_no_operators() {
         "nested": [["x"]],
     });
     let bind = |filter: Value| bind_claims(&filter, claims.as_object().unwrap());
-    let written = json!({"$or": [{"owner": "$sub"}, {"team": {"$in": "$teams"}}], "org": "$org.id", "n": "$a.b", "p": "$$5"});
+    let written =
+        json!({"$or": [{"owner": "$sub"}, {"team": {"$in": "$teams"}}], "org": "$org.id", "n": "$a.b", "p": "$$5"});
     let expected = json!({"$or": [{"owner": "anna"}, {"team": {"$in": ["a", "b"]}}], "org": 7, "n": 1, "p": "$5"});
     assert_eq!(bind(written), Ok(expected));
 

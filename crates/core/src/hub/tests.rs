@@ -1,12 +1,12 @@
 //! Hub decisions as stories: repeats, transactions, poison, clears, tickets.
 
 use super::{AuthorState, Entry, Loaded, Reply, Rules, decide, touch};
+use crate::filter::Filter;
 use crate::model::{
     Author, Base, BatchId, Body, Claim, CollectionName, DocId, Edit, Expiry, ForeignBatch, ForeignEdit, ForeignOp,
     Intake, Limits, Lsn, Millis, NodeId, Op, OpKey, OwnBatch, Poison, Receipt, Rejection, RowFilters, Seq, Stamp, Step,
     Verdict,
 };
-use crate::filter::Filter;
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert_eq, proptest};
 use std::sync::Arc;
 
@@ -457,11 +457,7 @@ fn an_edit_finds_and_leaves_only_rows_that_its_token_may_write() {
 #[test]
 fn a_transaction_falls_with_one_foreign_row_and_the_rest_of_the_batch_goes_on() {
     let mut space = Space::default();
-    let steps = vec![
-        in_txn(owned(1, "a", "anna"), 1),
-        in_txn(owned(2, "b", "ben"), 1),
-        owned(3, "c", "anna"),
-    ];
+    let steps = vec![in_txn(owned(1, "a", "anna"), 1), in_txn(owned(2, "b", "ben"), 1), owned(3, "c", "anna")];
     let receipts = space.receipts(of("anna", push("b1", steps)));
     assert_eq!(verdicts(&receipts), [Verdict::Rejected, Verdict::Rejected, Verdict::Applied]);
     assert_eq!(receipts[0].rejection.as_ref().unwrap().code, "transaction_rejected");

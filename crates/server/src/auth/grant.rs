@@ -42,7 +42,7 @@ impl Grant {
     /// # Errors
     /// Those of [`RowAccess::bind`].
     pub(super) fn new(proof: Proof, spec: TokenSpec) -> Result<Grant, ServerError> {
-        let rows = Arc::new(RowAccess::bind(&spec)?);
+        let rows = Arc::new(spec.row_access()?);
         Ok(Grant { spec: Arc::new(spec), rows, proof })
     }
 
@@ -179,7 +179,8 @@ impl Grant {
         told: &BTreeSet<CollectionName>,
     ) -> Result<(), ServerError> {
         if let Some(name) = told.iter().find(|name| self.rows.limits(name)) {
-            let missing = format!("room `{room}` is told of every change in `{name}`, of which it opens only some rows");
+            let missing =
+                format!("room `{room}` is told of every change in `{name}`, of which it opens only some rows");
             return Err(self.refuse(missing));
         }
         match &self.spec.rooms {

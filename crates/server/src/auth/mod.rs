@@ -11,6 +11,7 @@ mod tokens;
 
 pub use gate::{Gate, Handshake};
 pub use grant::{Access, Grant};
+pub use jwt::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};
 pub use rows::{RowAccess, RowRules};
 pub use secret::Secret;
 pub use spec::{DeclaredToken, TokenSpec};

@@ -1,21 +1,30 @@
 //! Which rows a token opens: the filters of its grant with the token's claims filled in, once, when it is accepted.
 //! Knows no document; what the filters mean is asked by the hub and by the encoders of pages.
 
-use super::spec::TokenSpec;
 use crate::error::ServerError;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
 use syncline_core::filter::{Filter, bind_claims};
-use syncline_core::model::{CollectionName, RowFilters, View, Views};
+use syncline_core::model::{CollectionName, NodeId, RowFilters, View, Views};
 
 /// Bytes of all filters of a token, claims filled in.
 const FILTER_BYTES_MAX: usize = 256 << 10;
 
 /// Filters by collection, as they are written.
 pub type RowRules = BTreeMap<CollectionName, Value>;
+
+/// What a token says of rows, and who it is.
+pub(super) struct Binding<'a> {
+    pub(super) rows: &'a RowRules,
+    pub(super) read_rows: &'a RowRules,
+    pub(super) write_rows: &'a RowRules,
+    pub(super) claims: &'a Map<String, Value>,
+    pub(super) name: &'a NodeId,
+    pub(super) collections: Option<&'a BTreeSet<CollectionName>>,
+}
 
 /// The rows that a token may read and write.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,10 +43,10 @@ impl RowAccess {
     /// # Errors
     /// [`ServerError::BadRequest`] naming the collection and what is wrong with its filter: an unknown operator, a list
     /// that is too long, a claim that the token does not have.
-    pub(super) fn bind(spec: &TokenSpec) -> Result<RowAccess, ServerError> {
+    pub(super) fn bind(token: &Binding<'_>) -> Result<RowAccess, ServerError> {
         let mut bytes = 0;
-        let (read, texts) = bind(spec, &spec.read_rows, &mut bytes)?;
-        let (write, _) = bind(spec, &spec.write_rows, &mut bytes)?;
+        let (read, texts) = bind(token, token.read_rows, &mut bytes)?;
+        let (write, _) = bind(token, token.write_rows, &mut bytes)?;
         let views = texts.into_iter().map(|(name, text)| (name, view(&text))).collect();
         Ok(RowAccess { read: Arc::new(read), write: Arc::new(write), views })
     }
@@ -55,17 +64,17 @@ impl RowAccess {
 
 /// The filters of one direction: its own, and those for both where it has none.
 fn bind(
-    spec: &TokenSpec,
+    token: &Binding<'_>,
     own: &RowRules,
     bytes: &mut usize,
 ) -> Result<(RowFilters, BTreeMap<CollectionName, String>), ServerError> {
-    let mut claims = spec.claims.clone();
-    claims.entry("sub").or_insert_with(|| Value::from(spec.name.as_str()));
+    let mut claims = token.claims.clone();
+    claims.entry("sub").or_insert_with(|| Value::from(token.name.as_str()));
     let (mut filters, mut texts) = (BTreeMap::new(), BTreeMap::new());
-    let names: BTreeSet<&CollectionName> = spec.rows.keys().chain(own.keys()).collect();
+    let names: BTreeSet<&CollectionName> = token.rows.keys().chain(own.keys()).collect();
     for name in names {
-        let Some(rule) = own.get(name).or_else(|| spec.rows.get(name)) else { continue };
-        if spec.collections.as_ref().is_some_and(|names| !names.contains(name)) {
+        let Some(rule) = own.get(name).or_else(|| token.rows.get(name)) else { continue };
+        if token.collections.is_some_and(|names| !names.contains(name)) {
             return Err(malformed(name, "the token does not open this collection; name it among its collections"));
         }
         let bound = bind_claims(rule, &claims).map_err(|why| malformed(name, &why.to_string()))?;
@@ -73,7 +82,9 @@ fn bind(
         let text = bound.to_string();
         *bytes += text.len();
         if *bytes > FILTER_BYTES_MAX {
-            let why = format!("the filters of a token may have {FILTER_BYTES_MAX} bytes together; give each document a field that says who may see it, and ask for that");
+            let why = format!(
+                "the filters of a token may have {FILTER_BYTES_MAX} bytes together; give each document a field that says who may see it, and ask for that"
+            );
             return Err(malformed(name, &why));
         }
         filters.insert(name.clone(), filter);
@@ -98,8 +109,8 @@ fn malformed(name: &CollectionName, why: &str) -> ServerError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::TokenSpec;
     use serde_json::json;
-    use syncline_core::model::NodeId;
 
     fn spec(rows: Value, claims: Value) -> TokenSpec {
         let rows = serde_json::from_value(rows).unwrap();
@@ -108,14 +119,14 @@ mod tests {
     }
 
     fn refusal(spec: &TokenSpec) -> String {
-        RowAccess::bind(spec).unwrap_err().to_string()
+        spec.row_access().unwrap_err().to_string()
     }
 
     #[test]
     fn claims_are_filled_in_and_each_direction_may_have_a_rule_of_its_own() {
         let mut spec = spec(json!({"tasks": {"owner": "$sub"}, "notes": {"team": "$team"}}), json!({"team": 7}));
         spec.read_rows = [(CollectionName::new("notes").unwrap(), json!({"team": {"$gte": 7}}))].into();
-        let access = RowAccess::bind(&spec).unwrap();
+        let access = spec.row_access().unwrap();
         assert!(access.read.mean("tasks", r#"{"owner":"anna"}"#) && !access.write.mean("tasks", r#"{"owner":"ben"}"#));
         assert!(access.read.mean("notes", r#"{"team":8}"#) && !access.write.mean("notes", r#"{"team":8}"#));
         assert_eq!(access.views.len(), 2);
@@ -124,12 +135,12 @@ mod tests {
     #[test]
     fn another_claim_is_another_view_and_another_right_to_write_is_none() {
         let rows = json!({"tasks": {"team": "$team"}});
-        let of = |claims| RowAccess::bind(&spec(rows.clone(), claims)).unwrap().views;
+        let of = |claims| spec(rows.clone(), claims).row_access().unwrap().views;
         assert_eq!(of(json!({"team": 1, "other": 1})), of(json!({"team": 1, "other": 2})));
         assert_ne!(of(json!({"team": 1})), of(json!({"team": 2})));
         let mut writes = spec(rows.clone(), json!({"team": 1}));
         writes.write_rows = [(CollectionName::new("tasks").unwrap(), json!({}))].into();
-        assert_eq!(RowAccess::bind(&writes).unwrap().views, of(json!({"team": 1})));
+        assert_eq!(writes.row_access().unwrap().views, of(json!({"team": 1})));
     }
 
     #[test]

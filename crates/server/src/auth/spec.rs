@@ -1,7 +1,6 @@
 //! What a token is called and grants, as configurations, stores and the admin API write it.
 
-use super::jwt;
-use super::rows::{RowAccess, RowRules};
+use super::rows::{Binding, RowAccess, RowRules};
 use crate::error::ServerError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,6 +10,14 @@ use syncline_core::model::{CollectionName, Millis, NodeId, RoomName, SpaceName};
 
 /// Leaves room for what the hub puts around it to name the token's foreign clients.
 pub(super) const NAME_BYTES_MAX: usize = 120;
+
+/// What names of signed tokens begin with, so that no token of the hub's own is mistaken for one.
+pub(super) const SIGNED: &str = "jwt:";
+
+/// Whether a token's name is that of a signed one.
+pub(super) fn is_signed(name: &NodeId) -> bool {
+    name.as_str().starts_with(SIGNED)
+}
 
 /// What a token is called and grants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,8 +96,9 @@ impl TokenSpec {
             let reason = format!("the token's name is longer than {NAME_BYTES_MAX} bytes; take a shorter one");
             return Err(ServerError::bad("malformed_token", reason));
         }
-        if jwt::names(&self.name) {
-            let reason = format!("`{}` would be taken for a signed token; take a name without `jwt:` in front", self.name);
+        if is_signed(&self.name) {
+            let reason =
+                format!("`{}` would be taken for a signed token; take a name without `{SIGNED}` in front", self.name);
             return Err(ServerError::bad("malformed_token", reason));
         }
         if let Some(node) = self.node.as_ref().filter(|node| node.is_reserved()) {
@@ -102,7 +110,22 @@ impl TokenSpec {
             let reason = format!("a token cannot be named `{name}`, which means a place in a path; take another name");
             return Err(ServerError::bad("malformed_token", reason));
         }
-        RowAccess::bind(self).map(drop)
+        self.row_access().map(drop)
+    }
+
+    /// Its rows, with the claims filled in.
+    ///
+    /// # Errors
+    /// Those of [`RowAccess::bind`].
+    pub(super) fn row_access(&self) -> Result<RowAccess, ServerError> {
+        RowAccess::bind(&Binding {
+            rows: &self.rows,
+            read_rows: &self.read_rows,
+            write_rows: &self.write_rows,
+            claims: &self.claims,
+            name: &self.name,
+            collections: self.collections.as_ref(),
+        })
     }
 
     /// A token that may do everything, the administration of the hub included.

@@ -1,12 +1,11 @@
 //! The tokens of a hub: declared by the configuration or kept in the store, cached by hash.
 
 use super::grant::{Grant, Proof};
-use super::jwt::{self, Jwt};
+use super::jwt::{Jwt, JwtOptions};
 use super::secret::{Secret, digest, fingerprint, parse_fingerprint};
-use super::spec::{DeclaredToken, TokenSpec};
+use super::spec::{DeclaredToken, TokenSpec, is_signed};
 use crate::clock;
 use crate::error::ServerError;
-use crate::options::JwtOptions;
 use crate::store::{RecordKind, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -137,7 +136,7 @@ impl Tokens {
     /// Whether there is a token of this name that is still accepted. Signed ones come again under their name at any time.
     #[must_use]
     pub fn accepts(&self, name: &NodeId) -> bool {
-        if jwt::names(name) {
+        if is_signed(name) {
             return self.jwt.is_some();
         }
         let now = clock::now();

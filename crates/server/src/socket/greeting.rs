@@ -131,9 +131,7 @@ async fn admit(house: &House, socket: &Socket<LocalAdapter>, sent: Option<&Value
         None | Some(serde_json::Value::Null) => {
             return Err(ServerError::Unauthorized { reason: TOKEN_REQUIRED });
         }
-        Some(token) => {
-            Some(house.tokens.authenticate_secret(token.as_str().unwrap_or_default().as_bytes()).await?)
-        }
+        Some(token) => Some(house.tokens.authenticate_secret(token.as_str().unwrap_or_default().as_bytes()).await?),
     };
     let space = match &grant {
         Some(grant) => {

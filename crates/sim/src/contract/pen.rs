@@ -246,12 +246,7 @@ pub(super) async fn scan_comparing(store: &AnyStore, scan: Scan) -> Result<Heard
     scan_with(store, scan, None, true).await
 }
 
-async fn scan_with(
-    store: &AnyStore,
-    scan: Scan,
-    skip: Option<char>,
-    compares: bool,
-) -> Result<Heard, StoreError> {
+async fn scan_with(store: &AnyStore, scan: Scan, skip: Option<char>, compares: bool) -> Result<Heard, StoreError> {
     let heard = Arc::new(Mutex::new(Heard::default()));
     let encoder = Box::new(Keeper { heard: Arc::clone(&heard), skip, lost: None, compares });
     let (out, chunks) = mpsc::channel(4);

@@ -47,11 +47,7 @@ pub async fn a_trim_forgets_tombstones_and_tickets(bench: &dyn Bench) {
 
     let trimmed = store.trim(&space(), upto(7)).await.expect("trimmed");
 
-    assert_eq!(
-        trimmed,
-        Trimmed { changes: 4, tombstones: 1, ..Trimmed::default() },
-        "1, 2, 5, 6 and the tombstone 4"
-    );
+    assert_eq!(trimmed, Trimmed { changes: 4, tombstones: 1, ..Trimmed::default() }, "1, 2, 5, 6 and the tombstone 4");
     let touch = Touch { docs: [(collection("a"), id("x")), (collection("a"), id("z"))].into(), ..Touch::default() };
     let loaded = load(&store, touch).await;
     assert_eq!(loaded.docs.into_keys().map(|(_, id)| String::from(id)).collect::<Vec<_>>(), ["z"]);

@@ -197,7 +197,8 @@ impl Device {
             }
             _ => return None,
         };
-        Some(Page { server_lsn, epoch, has_more: false, ops: Vec::new(), receipt: None })
+        let (views, ops) = (Views::new(), Vec::new());
+        Some(Page { server_lsn, epoch, has_more: false, views, ops, receipt: None })
     }
 
     /// With a bug that does so: what was not sent of the documents of a page goes.

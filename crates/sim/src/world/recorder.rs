@@ -243,6 +243,14 @@ impl Encoder for Blind {
         !hidden && self.encoder.row(row, out)
     }
 
+    fn compares(&self) -> bool {
+        self.encoder.compares()
+    }
+
+    fn is_due(&mut self) -> bool {
+        self.encoder.is_due()
+    }
+
     fn lost(&mut self, names: &str) {
         self.encoder.lost(names);
     }

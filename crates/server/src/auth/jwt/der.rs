@@ -1,6 +1,6 @@
 //! As much of DER as a public key in PEM form needs: what it is for, and its bits.
 
-use crate::options::JwtAlgorithm;
+use super::options::JwtAlgorithm;
 
 const SEQUENCE: u8 = 0x30;
 const OBJECT: u8 = 0x06;

@@ -1,9 +1,8 @@
 //! What claims open: the first grant whose condition they meet.
 
-use super::PREFIX;
-use crate::auth::spec::{NAME_BYTES_MAX, TokenSpec};
+use super::options::{JwtGrant, JwtOptions};
+use crate::auth::spec::{NAME_BYTES_MAX, SIGNED, TokenSpec};
 use crate::error::{Denied, ServerError};
-use crate::options::{JwtGrant, JwtOptions};
 use serde_json::{Map, Value, json};
 use syncline_core::filter::{Filter, FilterError, bind_claims};
 use syncline_core::model::{Millis, NodeId, SpaceName};
@@ -37,11 +36,8 @@ impl Grants {
     pub(super) fn spec(&self, claims: Map<String, Value>, ends: Millis) -> Result<TokenSpec, ServerError> {
         let name = name(&claims)?;
         let claims = Value::Object(claims);
-        let forbidden = |missing: String| ServerError::Forbidden {
-            token: name.to_string(),
-            missing,
-            part: Denied::Request,
-        };
+        let forbidden =
+            |missing: String| ServerError::Forbidden { token: name.to_string(), missing, part: Denied::Request };
         let Some((_, grant)) = self.0.iter().find(|(when, _)| when.matches(&claims)) else {
             return Err(forbidden("no grant of the hub (`[[auth.jwt.grants]]`) is for its claims".to_owned()));
         };
@@ -61,9 +57,10 @@ pub(super) fn unbound(name: &NodeId, why: &ServerError) -> ServerError {
 
 fn name(claims: &Map<String, Value>) -> Result<NodeId, ServerError> {
     let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
-    let name = Some(format!("{PREFIX}{subject}")).filter(|name| !subject.is_empty() && name.len() <= NAME_BYTES_MAX);
+    let name = Some(format!("{SIGNED}{subject}")).filter(|name| !subject.is_empty() && name.len() <= NAME_BYTES_MAX);
     let name = name.and_then(|name| NodeId::new(name).ok());
-    let reason = "the token has no `sub` of 1 to 116 visible ASCII characters, by which the hub knows whose edits are whose";
+    let reason =
+        "the token has no `sub` of 1 to 116 visible ASCII characters, by which the hub knows whose edits are whose";
     name.ok_or(ServerError::Unauthorized { reason })
 }
 
@@ -81,7 +78,13 @@ fn check(rule: &Value) -> Result<(), FilterError> {
 /// The rule with something in the place of each claim: a list where only a list may stand.
 fn sampled(rule: &Value, list: bool) -> Value {
     match rule {
-        Value::String(text) if text.starts_with('$') => if list { json!([]) } else { json!("claim") },
+        Value::String(text) if text.starts_with('$') => {
+            if list {
+                json!([])
+            } else {
+                json!("claim")
+            }
+        }
         Value::Array(values) => values.iter().map(|value| sampled(value, false)).collect::<Vec<_>>().into(),
         Value::Object(fields) => {
             let inner = |(name, value): (&String, &Value)| {

@@ -1,9 +1,9 @@
 //! Keys that signatures are checked with. A key knows its algorithm: a token cannot have a public key taken for a secret.
 
 use super::der::public_key;
+use super::options::JwtAlgorithm;
 use super::token::Signed;
 use crate::error::ServerError;
-use crate::options::JwtAlgorithm;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::{hmac, signature};
@@ -46,7 +46,9 @@ impl Key {
             // A secret of the configuration is the same as long as the process lives.
             Material::Secret(_) => [0; 32],
             Material::Rsa(bytes) | Material::P256(bytes) => Sha256::digest(bytes).into(),
-            Material::RsaParts(n, e) => Sha256::new().chain_update(n).chain_update([0]).chain_update(e).finalize().into(),
+            Material::RsaParts(n, e) => {
+                Sha256::new().chain_update(n).chain_update([0]).chain_update(e).finalize().into()
+            }
         };
         Key { kid, material, print }
     }
@@ -97,11 +99,9 @@ impl Key {
             Material::Rsa(der) => {
                 signature::UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, der).verify(message, made)
             }
-            Material::RsaParts(n, e) => signature::RsaPublicKeyComponents { n, e }.verify(
-                &signature::RSA_PKCS1_2048_8192_SHA256,
-                message,
-                made,
-            ),
+            Material::RsaParts(n, e) => {
+                signature::RsaPublicKeyComponents { n, e }.verify(&signature::RSA_PKCS1_2048_8192_SHA256, message, made)
+            }
             Material::P256(point) => {
                 signature::UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, point).verify(message, made)
             }

@@ -1,29 +1,29 @@
-//! Signed tokens of an identity provider (JWT) as grants. In reading order: `token` (the form, the signature, the
+//! Signed tokens of an identity provider (JWT) as grants. In reading order: `options`, `token` (the form, the signature, the
 //! times), `keys` (what a signature is checked with), `source` (where keys come from, and when they are read again),
 //! `grants` (what claims open). Never keeps a token, only the hash that an accepted one is found by.
 
 mod der;
 mod grants;
 mod keys;
+mod options;
 mod source;
 #[cfg(test)]
 mod tests;
 mod token;
 
+pub use options::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};
+
 use super::grant::{Grant, Proof};
 use crate::error::ServerError;
-use crate::options::JwtOptions;
 use grants::Grants;
 use source::Source;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use syncline_core::model::{Millis, NodeId};
+use syncline_core::model::Millis;
 use token::{Signed, is_signed};
 
 /// Accepted tokens that are remembered, so that each is checked once.
 const REMEMBERED: usize = 10_000;
-/// What names of such tokens begin with, so that no token of the hub's own is mistaken for one.
-pub(super) const PREFIX: &str = "jwt:";
 
 /// The tokens of one identity provider.
 pub(super) struct Jwt {
@@ -88,9 +88,4 @@ impl Jwt {
     fn remembered(&self, hash: &[u8; 32]) -> Option<Grant> {
         self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
     }
-}
-
-/// Whether a token's name is one of these.
-pub(super) fn names(name: &NodeId) -> bool {
-    name.as_str().starts_with(PREFIX)
 }

@@ -3,9 +3,9 @@
 //! key. While it cannot be read the old one counts on.
 
 use super::keys::{Key, KeyPrint, key_set};
+use super::options::{JwtAlgorithm, JwtKeys, JwtOptions};
 use super::token::Signed;
 use crate::error::ServerError;
-use crate::options::{JwtAlgorithm, JwtKeys, JwtOptions};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
@@ -149,7 +149,13 @@ impl Source {
             Err(why) => {
                 let (place, keep_s) = (place.name(), self.keep.as_secs());
                 let old = state.read_at.map(|at| at.elapsed().as_secs());
-                tracing::warn!(place, why, age_s = old, keep_s, "the keys of signed tokens cannot be read; the old ones count on");
+                tracing::warn!(
+                    place,
+                    why,
+                    age_s = old,
+                    keep_s,
+                    "the keys of signed tokens cannot be read; the old ones count on"
+                );
             }
         }
         drop(state);

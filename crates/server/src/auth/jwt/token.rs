@@ -1,7 +1,7 @@
 //! The form of a signed token, and what every one must say: which key has signed it, for whom, and until when.
 
+use super::options::{JwtAlgorithm, JwtOptions};
 use crate::error::ServerError;
-use crate::options::{JwtAlgorithm, JwtOptions};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;

@@ -63,7 +63,8 @@ fn write_log(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlit
         return Ok(());
     }
     let mut statements = Statements {
-        log: conn.prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")?,
+        log: conn
+            .prepare_cached("INSERT INTO log VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)")?,
         new_head: conn.prepare_cached("INSERT INTO heads VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?,
         old_head: conn.prepare_cached("SELECT lsn FROM heads WHERE cid = ?1 AND id = ?2")?,
         move_head: conn.prepare_cached("UPDATE heads SET lsn = ?3 WHERE cid = ?1 AND id = ?2")?,

@@ -1,6 +1,6 @@
 //! How tokens of an identity provider are accepted, and what their claims open.
 
-use crate::auth::TokenSpec;
+use crate::auth::spec::TokenSpec;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
