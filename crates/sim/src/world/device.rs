@@ -15,7 +15,7 @@ use syncline::filter::Filter;
 use syncline::query::Query;
 use syncline::sync::{ExchangeOptions, PacketNode};
 use syncline::{Collection, Database, DatabaseOptions, Quarantined};
-use syncline_core::model::{CollectionName, Millis, NodeId, Page, SnapshotHead, Strategy};
+use syncline_core::model::{CollectionName, Millis, NodeId, Page, SnapshotHead, Strategy, Views};
 use syncline_core::session::{
     Answer, Backlog, Effect, Enable, Event, Failure, RequestId, Session, Settings, Status, Ticket, Write,
 };
