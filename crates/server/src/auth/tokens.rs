@@ -38,7 +38,7 @@ pub struct TokenView {
 pub struct Tokens {
     store: Arc<dyn Store>,
     declared: HashMap<[u8; 32], Grant>,
-    jwt: Option<Jwt>,
+    jwt: Option<Box<Jwt>>,
     kept: RwLock<Kept>,
     /// One change at a time: a change that was read before a removal and written after it would bring the removed
     /// token back.
@@ -86,7 +86,7 @@ impl Tokens {
     /// # Errors
     /// [`ServerError::Config`] for keys and grants that cannot be. Keys that cannot be read now are no error.
     pub async fn with_jwt(self, options: JwtOptions) -> Result<Tokens, ServerError> {
-        Ok(Tokens { jwt: Some(Jwt::open(options).await?), ..self })
+        Ok(Tokens { jwt: Some(Box::new(Jwt::open(options).await?)), ..self })
     }
 
     /// Finds the grant of a secret that came without a scheme.

@@ -24,7 +24,7 @@ fn secret(name: &str) -> String {
 }
 
 fn device(hub: &Hub, name: &str) -> Device {
-    Device::with(Database::open_in_memory().unwrap(), manual(SyncOptions::new(hub.url(), &secret(name))))
+    Device::with(Database::open_in_memory().unwrap(), manual(SyncOptions::new(hub.url(), secret(name))))
 }
 
 fn sync(device: &Device) {

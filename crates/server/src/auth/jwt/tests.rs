@@ -176,7 +176,7 @@ async fn a_token_does_not_choose_how_it_is_checked() {
     assert!(accept(&jwt, &changed).await.is_err());
 
     // A public key, which everybody knows, taken for the secret of HS256.
-    let keys = vec![Key::public(RSA_PEM.as_bytes()).unwrap()];
+    let keys = [Key::public(RSA_PEM.as_bytes()).unwrap()];
     let forged = by_secret(RSA_PEM.as_bytes(), &json!({"alg": "HS256"}), &all);
     let both = JwtOptions { algorithms: [JwtAlgorithm::Hs256, JwtAlgorithm::Rs256].into(), ..options() };
     let forged = Signed::read(&forged, &both).unwrap();
