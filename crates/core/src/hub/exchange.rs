@@ -5,6 +5,7 @@
 use super::decide::{Reply, Taken};
 use super::loaded::DocKey;
 use super::progress::{Attempt, Progress};
+use super::rules::is_rule_code;
 use super::write_set::{Conflict, Entry, Quarantined, Return};
 use crate::filter::Filter;
 use crate::merge::Values;
@@ -113,7 +114,12 @@ impl Progress {
                     let key = key.or_else(|| key_of(entity).filter(|_| made_again.contains(&n)));
                     returns.extend(key);
                 }
-                Err(why) => refused.push(self.set_entity_aside(packet, entity, why)),
+                Err(why) => {
+                    // Its sender has changed its own object and knows what stands only if it is told.
+                    let stands = |key: &DocKey| is_rule_code(&why.code) && self.live_version(key).is_some();
+                    returns.extend(key_of(entity).filter(stands));
+                    refused.push(self.set_entity_aside(packet, entity, why));
+                }
             }
             self.settle();
         }

@@ -14,7 +14,10 @@ impl Progress {
         let mut removed = 0;
         for key in &expiry.docs {
             let Some(version) = self.loaded.docs.get(key) else { continue };
-            let over = version.body.facts().expires.is_some_and(|at| self.is_over(at));
+            let over = match expiry.unchanged_since {
+                Some(lsn) => version.lsn <= lsn,
+                None => version.body.facts().expires.is_some_and(|at| self.is_over(at)),
+            };
             if !over || !version.meta.is_live() {
                 continue;
             }

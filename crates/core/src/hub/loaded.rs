@@ -2,11 +2,12 @@
 
 use crate::merge::Values;
 use crate::model::{
-    Author, BatchId, CollectionName, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Seqs, Strategy, Traffic,
-    Version,
+    Author, BatchId, CollectionName, Demands, DocId, Limits, Lsn, Millis, NodeId, OpKey, Receipt, Seq, Seqs, Strategy,
+    Traffic, UniqueValue, Version,
 };
 use crate::model::{EntityEdit, ForeignBatch, ForeignEdit, Intake, LiveBatch, Mend, MendAct, OwnBatch, Packet, Step};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A document's place in a space.
 pub type DocKey = (CollectionName, DocId);
@@ -75,8 +76,13 @@ pub struct Loaded {
     pub receipts: BTreeMap<(NodeId, Seq), Receipt>,
     /// The touched documents, removed ones included, and every live one of the whole collections.
     pub docs: BTreeMap<DocKey, Version>,
-    /// Strategies that the hub sets.
-    pub strategies: BTreeMap<CollectionName, Strategy>,
+    /// The rules that the hub sets for the touched collections.
+    pub rules: BTreeMap<CollectionName, Arc<Demands>>,
+    /// Who has the values that the decision asked for ([`WriteSet::asks`](super::WriteSet::asks)), whoever had one first
+    /// before the others: at least one document that was not loaded where there is such a one.
+    pub holders: BTreeMap<UniqueValue, Vec<DocId>>,
+    /// No further values are looked up: an edit that asks for one is refused.
+    pub last_look: bool,
     /// Of the touched registered nodes: how far their exchange has come.
     pub traffic: BTreeMap<NodeId, Traffic>,
     /// Changes after this can be read.
@@ -96,6 +102,13 @@ pub struct KeptLoss {
     pub winning: Values,
     /// The change by which it was restored.
     pub restored: Option<Lsn>,
+}
+
+impl Loaded {
+    /// The strategy that the hub sets for a collection.
+    pub(super) fn strategy(&self, collection: &CollectionName) -> Option<Strategy> {
+        self.rules.get(collection)?.rule.strategy
+    }
 }
 
 /// The facts that a decision takes beside what was loaded.
@@ -121,6 +134,7 @@ pub fn touch(group: &[Intake]) -> Touch {
             Intake::Expiry(expiry) => {
                 touch.nodes.insert(NodeId::hub());
                 touch.docs.extend(expiry.docs.iter().cloned());
+                touch.collections.extend(expiry.docs.iter().map(|(collection, _)| collection.clone()));
             }
             Intake::Mend(mend) => touch.mend(mend),
         }

@@ -1,6 +1,7 @@
 //! The state of a group while it is decided: what was loaded, changed by what was decided so far.
 
 use super::loaded::{BatchKey, DocKey, Loaded, Rules, StoredBatch};
+use super::rules::Index;
 use super::write_set::{Change, Conflict, Entry, Quarantined, WriteSet};
 use crate::merge::{self, Merged, Party};
 use crate::model::{
@@ -12,6 +13,8 @@ pub(super) struct Progress {
     pub loaded: Loaded,
     pub writes: WriteSet,
     pub rules: Rules,
+    /// Which documents have which values that must be unique.
+    pub(super) index: Index,
     /// What to put back when a transaction is rejected; empty outside one.
     undo: Vec<(DocKey, Option<Version>)>,
 }
@@ -41,10 +44,12 @@ pub(super) struct Attempt<'a> {
 impl Progress {
     pub fn new(loaded: Loaded, rules: Rules) -> Progress {
         let writes = WriteSet { at: rules.now, ..WriteSet::default() };
-        Progress { loaded, writes, rules, undo: Vec::new() }
+        let index = Index::of(&loaded);
+        Progress { loaded, writes, rules, index, undo: Vec::new() }
     }
 
-    pub fn into_writes(self) -> WriteSet {
+    pub fn into_writes(mut self) -> WriteSet {
+        self.writes.unique = self.index.claims(&self.loaded);
         self.writes
     }
 
@@ -81,18 +86,21 @@ impl Progress {
     /// version that stands afterwards.
     ///
     /// # Errors
-    /// The document would outgrow its limit; nothing was recorded.
+    /// The document would outgrow its limit or break a rule of its collection; nothing was recorded.
     pub fn apply(&mut self, attempt: Attempt<'_>) -> Result<(Verdict, Lsn), Rejection> {
         let Attempt { key, edit, author, base, stamp, strategy, committed } = attempt;
         let lsn = self.loaded.head.next();
         let party = Party { author, stamp, base, lsn };
-        let rule = self.loaded.strategies.get(&key.0).copied().or(strategy).unwrap_or_default();
+        let rule = self.loaded.strategy(&key.0).or(strategy).unwrap_or_default();
         let current = self.loaded.docs.get(&key);
         let Merged { version, verdict, losses } = merge::apply(current, edit, party, rule);
         if let Some(version) = &version {
             check_growth(&key, current, version, self.rules.limits.document_bytes)?;
         }
         let standing = version.as_ref().or(current).map_or(Lsn::ZERO, |v| v.lsn);
+        if let Some(version) = &version {
+            self.check_rules(&key, version)?;
+        }
         for loss in losses {
             self.writes.conflicts.push(Conflict {
                 collection: key.0.clone(),
@@ -118,7 +126,9 @@ impl Progress {
         let facts = version.body.facts().clone();
         let change = Change { collection: key.0.clone(), id: key.1.clone(), version: version.clone(), facts };
         self.writes.entries.push(Entry::Change(change));
+        self.index.forget(&self.loaded, &key);
         let before = self.loaded.docs.insert(key.clone(), version);
+        self.index.note(&self.loaded, &key);
         self.undo.push((key, before));
     }
 
@@ -154,10 +164,12 @@ impl Progress {
     /// Forgets everything that was decided since the checkpoint.
     pub fn roll_back(&mut self, to: Checkpoint) {
         for (key, before) in self.undo.drain(..).rev() {
+            self.index.forget(&self.loaded, &key);
             match before {
-                Some(version) => self.loaded.docs.insert(key, version),
+                Some(version) => self.loaded.docs.insert(key.clone(), version),
                 None => self.loaded.docs.remove(&key),
             };
+            self.index.note(&self.loaded, &key);
         }
         self.loaded.head = to.head;
         self.writes.entries.truncate(to.entries);

@@ -302,7 +302,7 @@ fn expiring(seq: u64, id: &str, at: u64) -> Step {
 }
 
 fn expiry(ids: &[&str]) -> Intake {
-    Intake::Expiry(Expiry { docs: ids.iter().map(|id| (c(), DocId::new(id).unwrap())).collect() })
+    Intake::Expiry(Expiry { docs: ids.iter().map(|id| (c(), DocId::new(id).unwrap())).collect(), ..Expiry::default() })
 }
 
 #[test]

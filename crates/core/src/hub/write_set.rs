@@ -3,7 +3,8 @@
 use super::loaded::{BatchKey, StoredBatch};
 use crate::merge::Values;
 use crate::model::{
-    Author, CollectionName, DocId, Edit, Facts, Holding, Lsn, Millis, NodeId, Receipt, Seq, Strategy, Traffic, Version,
+    Author, CollectionName, DocId, Edit, Facts, Holding, Lsn, Millis, NodeId, Receipt, Seq, Strategy, Traffic,
+    UniqueValue, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +36,22 @@ pub struct WriteSet {
     pub traffic: BTreeMap<NodeId, Traffic>,
     /// What nodes with a row filter hold and lose, in order.
     pub held: Vec<(NodeId, Holding)>,
+    /// Which documents come to have values that must be unique, and which have them no more: the latter first.
+    pub unique: Vec<Claimed>,
+    /// Values of which it must be known who has them. Where there are some, nothing of this write set counts: the store
+    /// looks them up ([`Loaded::holders`](super::Loaded::holders)) and asks for the decision again.
+    pub asks: BTreeSet<UniqueValue>,
+}
+
+/// A document comes to have a value, or has it no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Which value.
+    pub value: UniqueValue,
+    /// Which document.
+    pub id: DocId,
+    /// From which change on; `None`: no more.
+    pub since: Option<Lsn>,
 }
 
 /// One row of the log.

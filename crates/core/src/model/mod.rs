@@ -12,6 +12,7 @@ mod push;
 mod receipt;
 mod reply;
 mod rows;
+mod rule;
 mod seqs;
 mod stamp;
 mod strategy;
@@ -34,6 +35,7 @@ pub use push::{Claim, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnB
 pub use receipt::{Receipt, Rejection, Verdict};
 pub use reply::{PacketReceipt, Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead, Views};
 pub use rows::RowFilters;
+pub use rule::{CollectionRule, Demands, Shape, TooLong, UniqueKey, UniqueValue};
 pub use seqs::Seqs;
 pub use stamp::{Clock, Millis, Stamp};
 pub use strategy::Strategy;

@@ -30,6 +30,9 @@ pub enum Intake {
 pub struct Expiry {
     /// Where they live.
     pub docs: Vec<(CollectionName, DocId)>,
+    /// The time of their collection is over: those go whose newest change is here or before. `None`: their own time
+    /// decides.
+    pub unchanged_since: Option<Lsn>,
 }
 
 /// A push of our own client.

@@ -3,11 +3,12 @@
 use crate::filter::Filter;
 use crate::hub::{AuthorState, Entry, Loaded, Quarantined, Reply, Rules, Taken, decide, touch};
 use crate::model::{
-    Author, Body, CollectionName, Dispatch, DocId, Entity, EntityEdit, Fill, Holding, Intake, Limits, Lsn, Mark, Meta,
-    Millis, NodeId, Packet, Reached, Rejection, Settled, Stamp, Strategy, Traffic, Version,
+    Author, Body, CollectionName, CollectionRule, Demands, Dispatch, DocId, Entity, EntityEdit, Fill, Holding, Intake,
+    Limits, Lsn, Mark, Meta, Millis, NodeId, Packet, Reached, Rejection, Settled, Stamp, Strategy, Traffic, Version,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 fn reports() -> CollectionName {
     CollectionName::new("Report").unwrap()
@@ -380,7 +381,7 @@ fn a_node_that_sets_fields_by_name_is_told_which_of_its_own_are_not_there() {
 #[test]
 fn the_centre_as_master_tells_the_sender_what_stands() {
     let mut space = Space::new();
-    space.state.strategies.insert(reports(), Strategy::ServerWins);
+    space.state.rules.insert(reports(), server_wins());
     space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
     space.take(packet("b", 1, 0, vec![update("x", r#"{"v":2}"#, 20)]));
     assert_eq!((space.news().as_str(), space.text("x")), ("a x, b gets x", Some(r#"{"_id":"x","v":1}"#)));
@@ -630,4 +631,9 @@ fn a_new_node_whose_edit_lost_to_a_removal_is_told_of_removals_while_it_is_fille
     let again = |taken: Taken| taken.reached.fill.unwrap().again;
     assert!(!again(space.take(packet("a", 1, 0, vec![insert("y", r#"{"v":1}"#, 10)]))));
     assert!(again(space.take(packet("a", 2, 0, vec![insert("x", r#"{"w":1}"#, 10)]))));
+}
+
+fn server_wins() -> Arc<Demands> {
+    let rule = CollectionRule { strategy: Some(Strategy::ServerWins), ..CollectionRule::default() };
+    Arc::new(Demands { rule, shape: None })
 }

@@ -29,7 +29,7 @@ impl Progress {
         }
         let mine = standing.meta.marks().filter(|mark| mark.author == client.author).map(|mark| mark.stamp.next());
         let stamp = mine.fold(self.event_stamp(event), Stamp::max);
-        let rule = self.loaded.strategies.get(&key.0).copied().unwrap_or_default();
+        let rule = self.loaded.strategy(&key.0).unwrap_or_default();
         let later = (stamp, body.text()) > (standing.meta.born, standing.body.text());
         if !later && matches!(rule, Strategy::LastWriteWins | Strategy::Merge) {
             self.not_taken(client, key, body);

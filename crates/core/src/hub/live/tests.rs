@@ -5,11 +5,12 @@ use crate::hub::{AuthorState, Conflict, DocKey, Entry, Loaded, Quarantined, Repl
 use crate::live::{Query, Update};
 use crate::merge::Values;
 use crate::model::{
-    Author, Base, BatchId, Body, Claim, CollectionName, DocId, Edit, Intake, Limits, LiveBatch, LiveEdit, LiveEvent,
-    Lsn, Millis, NodeId, Op, OpKey, OwnBatch, Rejection, Seq, Stamp, Step, Strategy,
+    Author, Base, BatchId, Body, Claim, CollectionName, CollectionRule, Demands, DocId, Edit, Intake, Limits,
+    LiveBatch, LiveEdit, LiveEvent, Lsn, Millis, NodeId, Op, OpKey, OwnBatch, Rejection, Seq, Stamp, Step, Strategy,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 const NOW: u64 = 1_000_000;
 
@@ -374,7 +375,7 @@ fn edits_of_other_dialects_and_live_ones_merge_field_by_field() {
 #[test]
 fn where_the_server_wins_an_unseen_change_is_not_overwritten() {
     let mut space = Space::default();
-    space.state.strategies.insert(notes(), Strategy::ServerWins);
+    space.state.rules.insert(notes(), server_wins());
     space.from("a", 0, vec![insert(1, 10, r#"{"_id":"x","n":1}"#)]);
     let set = |n| update(n, 20, &json!({ "id": "x" }), &json!({ "$set": { "n": 5 } }), &["x"]);
     let taken = space.from("b", 0, vec![insert(2, 20, r#"{"_id":"x","n":2}"#), set(3)]);
@@ -399,4 +400,9 @@ fn a_live_client_cannot_take_the_name_of_anybody_else() {
     for odd in ["", "a b", "\u{e9}", &"x".repeat(121)] {
         assert!(NodeId::of_live(odd).is_err(), "{odd}");
     }
+}
+
+fn server_wins() -> Arc<Demands> {
+    let rule = CollectionRule { strategy: Some(Strategy::ServerWins), ..CollectionRule::default() };
+    Arc::new(Demands { rule, shape: None })
 }

@@ -1,0 +1,219 @@
+//! What collections demand of their documents (step 5 of the life of a change): an edit is refused whose result, after
+//! the merge, would break a rule. Each dialect treats that like any other op that cannot be applied, so nothing behind
+//! it waits and nothing of it is lost.
+//!
+//! Who has a unique value is known of the documents that were loaded. Of all others the store is asked: an edit that
+//! needs to know goes on as if nobody had the value, the question is noted, and the whole decision is taken again with
+//! the answer.
+
+use super::loaded::{DocKey, Loaded};
+use super::progress::Progress;
+use super::write_set::Claimed;
+use crate::model::{Body, CollectionName, Demands, DocId, Lsn, Rejection, UniqueKey, UniqueValue, Version};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Another document has the value.
+const UNIQUE: &str = "unique_violation";
+/// The document does not fit the schema.
+const SCHEMA: &str = "schema_violation";
+/// The document is larger than its collection allows.
+const SIZE: &str = "size_violation";
+
+/// Of a value or a breach, what a sentence shows.
+const SHOWN_CHARS: usize = 80;
+
+/// Whether an op with this code was refused because of a rule of its collection.
+#[must_use]
+pub fn is_rule_code(code: &str) -> bool {
+    [UNIQUE, SCHEMA, SIZE].contains(&code)
+}
+
+impl Progress {
+    /// Whether a version may stand, after the one that stands now.
+    pub(super) fn check_rules(&mut self, key: &DocKey, after: &Version) -> Result<(), Rejection> {
+        if !after.meta.is_live() {
+            return Ok(());
+        }
+        let Some(demands) = self.loaded.rules.get(&key.0).filter(|demands| demands.rule.can_refuse()) else {
+            return Ok(());
+        };
+        let before = self.loaded.docs.get(key).filter(|version| version.meta.is_live());
+        let before = before.map(|version| version.body.clone());
+        check_document(demands, key, before.as_ref(), &after.body)?;
+        let keys: Vec<UniqueKey> = demands.rule.unique.iter().cloned().collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let (was, now) = (before.map(|body| body.fields()), after.body.fields());
+        for unique in keys {
+            let value = unique.value(&now).map_err(|long| too_long(key, &unique, long.bytes))?;
+            let Some(value) = value else { continue };
+            // What shares a value since before the rule may be edited: only who newly takes one is refused.
+            if was.as_ref().is_some_and(|was| unique.value(was).ok().flatten().as_ref() == Some(&value)) {
+                continue;
+            }
+            let wanted = UniqueValue { collection: key.0.clone(), key: unique, value };
+            if let Some(holder) = self.holder(&wanted, &key.1)? {
+                return Err(taken(key, &wanted, &holder));
+            }
+        }
+        Ok(())
+    }
+
+    /// Who other than this document has a value.
+    fn holder(&mut self, wanted: &UniqueValue, me: &DocId) -> Result<Option<DocId>, Rejection> {
+        if let Some(holder) = self.index.holders(wanted).find(|id| *id != me) {
+            return Ok(Some(holder.clone()));
+        }
+        let Some(known) = self.loaded.holders.get(wanted) else {
+            if self.loaded.last_look {
+                return Err(undecided(wanted, me));
+            }
+            self.writes.asks.insert(wanted.clone());
+            return Ok(None);
+        };
+        // Of those that were loaded, the index above knows what they have by now.
+        Ok(known.iter().find(|id| !self.loaded.docs.contains_key(&wanted.at(id))).cloned())
+    }
+}
+
+/// What the rules say of one document by itself.
+///
+/// # Errors
+/// The first rule that it breaks, of size and schema.
+fn check_document(demands: &Demands, key: &DocKey, before: Option<&Body>, after: &Body) -> Result<(), Rejection> {
+    let (collection, id) = key;
+    let bytes = after.text().len();
+    let grows = before.is_none_or(|before| bytes > before.text().len());
+    if let Some(most) = demands.rule.max_bytes.filter(|most| bytes as u64 > *most && grows) {
+        let reason = format!(
+            "document `{id}` in `{collection}` would have {bytes} bytes; the rule of the collection allows {most} \
+             (`max_bytes`); make it smaller, or split it"
+        );
+        return Err(Rejection { code: SIZE.to_owned(), reason });
+    }
+    if let Some(breach) = demands.shape.as_ref().and_then(|shape| shape.breach(after.text())) {
+        let reason = format!(
+            "document `{id}` would not fit the schema of `{collection}` (rule `schema`): {breach}; change it so that \
+             it fits"
+        );
+        return Err(Rejection { code: SCHEMA.to_owned(), reason });
+    }
+    Ok(())
+}
+
+fn taken((collection, id): &DocKey, wanted: &UniqueValue, holder: &DocId) -> Rejection {
+    let mut shown: String = wanted.value.replace('\n', ", ").chars().take(SHOWN_CHARS).collect();
+    if shown.len() < wanted.value.len() {
+        shown.push('…');
+    }
+    let reason = format!(
+        "document `{id}` cannot have {shown} in {}: it is unique in `{collection}` (rule `unique`), and document \
+         `{holder}` has it; choose another value, or change `{holder}` first",
+        wanted.key
+    );
+    Rejection { code: UNIQUE.to_owned(), reason }
+}
+
+fn too_long((collection, id): &DocKey, key: &UniqueKey, bytes: usize) -> Rejection {
+    let reason = format!(
+        "the value of {key} in document `{id}` has {bytes} bytes; a value that is unique in `{collection}` (rule \
+         `unique`) may have {}",
+        UniqueKey::VALUE_BYTES_MAX
+    );
+    Rejection { code: UNIQUE.to_owned(), reason }
+}
+
+fn undecided(wanted: &UniqueValue, me: &DocId) -> Rejection {
+    let reason = format!(
+        "too many values of {} in `{}` (rule `unique`) depend on each other in one push; send `{me}` again with fewer \
+         others",
+        wanted.key, wanted.collection
+    );
+    Rejection { code: UNIQUE.to_owned(), reason }
+}
+
+/// Which of the loaded documents have which values that must be unique, as decided so far.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Changes up to here were there before.
+    start: Lsn,
+    /// What they had then.
+    first: BTreeMap<DocKey, BTreeSet<(UniqueKey, String)>>,
+    now: BTreeMap<UniqueValue, BTreeSet<DocId>>,
+}
+
+impl Index {
+    pub fn of(loaded: &Loaded) -> Index {
+        let mut index = Index { start: loaded.head, ..Index::default() };
+        if loaded.rules.values().any(|demands| !demands.rule.unique.is_empty()) {
+            for key in loaded.docs.keys() {
+                let values = values(loaded, key);
+                if !values.is_empty() {
+                    index.note(loaded, key);
+                    index.first.insert(key.clone(), values);
+                }
+            }
+        }
+        index
+    }
+
+    fn holders(&self, wanted: &UniqueValue) -> impl Iterator<Item = &DocId> {
+        self.now.get(wanted).into_iter().flatten()
+    }
+
+    /// The document as it stands counts.
+    pub fn note(&mut self, loaded: &Loaded, key: &DocKey) {
+        for value in values(loaded, key) {
+            self.now.entry(of(&key.0, value)).or_default().insert(key.1.clone());
+        }
+    }
+
+    /// The document as it stands counts no more.
+    pub fn forget(&mut self, loaded: &Loaded, key: &DocKey) {
+        for value in values(loaded, key) {
+            let value = of(&key.0, value);
+            let Some(ids) = self.now.get_mut(&value) else { continue };
+            ids.remove(&key.1);
+            if ids.is_empty() {
+                self.now.remove(&value);
+            }
+        }
+    }
+
+    /// What has changed since the beginning, values that were given up first.
+    pub fn claims(&self, loaded: &Loaded) -> Vec<Claimed> {
+        let (mut gone, mut come) = (Vec::new(), Vec::new());
+        if loaded.rules.values().all(|demands| demands.rule.unique.is_empty()) {
+            return gone;
+        }
+        let none = BTreeSet::new();
+        for (key, version) in loaded.docs.iter().filter(|(_, version)| version.lsn > self.start) {
+            let (was, is) = (self.first.get(key).unwrap_or(&none), values(loaded, key));
+            let claim = |value: &(UniqueKey, String), since| Claimed {
+                value: of(&key.0, value.clone()),
+                id: key.1.clone(),
+                since,
+            };
+            gone.extend(was.difference(&is).map(|value| claim(value, None)));
+            come.extend(is.difference(was).map(|value| claim(value, Some(version.lsn))));
+        }
+        gone.append(&mut come);
+        gone
+    }
+}
+
+fn of(collection: &CollectionName, (key, value): (UniqueKey, String)) -> UniqueValue {
+    UniqueValue { collection: collection.clone(), key, value }
+}
+
+fn values(loaded: &Loaded, key: &DocKey) -> BTreeSet<(UniqueKey, String)> {
+    let Some(demands) = loaded.rules.get(&key.0).filter(|demands| !demands.rule.unique.is_empty()) else {
+        return BTreeSet::new();
+    };
+    let standing = loaded.docs.get(key).filter(|version| version.meta.is_live());
+    standing.map(|version| demands.values(&version.body)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
