@@ -46,6 +46,8 @@ pub enum Command {
     Exchange(cmd::exchange::Args),
     /// Show where the spaces of a hub stand
     Status(cmd::status::Args),
+    /// Say what the documents of a collection must keep to, and which do not
+    Rules(cmd::rules::Args),
     /// Show which edits lost against concurrent ones, and what they said
     Conflicts(cmd::kept::conflicts::Args),
     /// Show the ops that the hub could not apply, and why

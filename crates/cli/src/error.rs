@@ -220,6 +220,16 @@ pub enum CliError {
     /// Replicas that should be equal and are not.
     #[error("{0}")]
     Diverged(String),
+    /// Documents that break the rules of their collection.
+    #[error(
+        "{documents} documents break the rules of `{collection}`; change them, or the rules (`syncline rules set {collection}`)"
+    )]
+    RulesBroken {
+        /// The collection.
+        collection: String,
+        /// How many documents.
+        documents: u64,
+    },
     /// The program cannot start its threads.
     #[error("cannot start: {0}")]
     Runtime(io::Error),

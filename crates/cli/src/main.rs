@@ -51,6 +51,7 @@ async fn run(command: &Command, output: Output) -> Result<(), CliError> {
         Command::Node(args) => cmd::node::run(args, output).await,
         Command::Exchange(args) => cmd::exchange::run(args, output).await,
         Command::Status(args) => cmd::status::run(args, output).await,
+        Command::Rules(args) => cmd::rules::run(args, output).await,
         Command::Conflicts(args) => cmd::kept::conflicts::run(args, output).await,
         Command::Quarantine(args) => cmd::kept::quarantine::run(args, output).await,
         Command::Doctor(args) => cmd::operate::doctor::run(args, output).await,

@@ -35,6 +35,8 @@ pub mod nodes;
 mod options;
 pub mod redis;
 pub mod rooms;
+pub mod rules;
+mod schema;
 pub mod socket;
 pub mod store;
 pub mod sync_server;

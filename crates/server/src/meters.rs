@@ -12,6 +12,7 @@ const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 const VERDICTS: [Verdict; 5] =
     [Verdict::Applied, Verdict::Merged, Verdict::Superseded, Verdict::Rejected, Verdict::Duplicate];
+const RULES: &str = "syncline_rule_refusals_total";
 const REFUSED: &str = "syncline_refused_total";
 const REDIS_REFUSED: &str = "syncline_redis_refused_total";
 const META: Metadata<'static> = Metadata::new("syncline", Level::INFO, None);
@@ -153,6 +154,12 @@ impl Meters {
         self.request_seconds.record(took.as_secs_f64());
     }
 
+    /// Ops were refused because of rules of their collections.
+    pub fn rules_refused(&self, code: String, ops: u64) {
+        let key = Key::from_parts(RULES, vec![Label::new("code", code)]);
+        self.recorder.register_counter(&key, &META).increment(ops);
+    }
+
     /// A request was refused or failed.
     pub fn refused(&self, code: &'static str) {
         let key = Key::from_parts(REFUSED, vec![Label::from_static_parts("code", code)]);
@@ -230,6 +237,7 @@ fn describe(recorder: &PrometheusRecorder) {
         ("syncline_redis_published_total", "Messages that Redis took."),
         ("syncline_redis_dropped_total", "Messages that were not published: Redis was away or too slow."),
         ("syncline_redis_received_total", "Messages that came from Redis."),
+        (RULES, "Ops of any dialect that were refused because of a rule of their collection, by its code."),
         (REDIS_REFUSED, "Messages from Redis that were not taken, by the code of the refusal."),
         (REFUSED, "Requests that were refused or failed, by the code of the refusal."),
     ];

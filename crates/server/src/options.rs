@@ -13,7 +13,7 @@ use crate::events::EventStorage;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
-use syncline_core::model::{CollectionName, Limits, SpaceName, Strategy};
+use syncline_core::model::{CollectionName, CollectionRule, Limits, SpaceName};
 
 /// How a hub listens, whom it lets in and what it bounds.
 #[derive(Clone, Debug)]
@@ -88,15 +88,15 @@ pub struct Settings {
     pub clock: Clock,
 }
 
-/// A collection's rule, as a configuration gives it.
+/// A collection's rules, as a configuration gives them: nobody else changes them meanwhile.
 #[derive(Clone, Debug)]
 pub struct DeclaredRule {
     /// The space; created when missing.
     pub space: SpaceName,
     /// The collection.
     pub collection: CollectionName,
-    /// How concurrent edits are decided there.
-    pub strategy: Strategy,
+    /// What it demands of its documents, and how concurrent edits are decided there.
+    pub rule: CollectionRule,
 }
 
 /// How packets are exchanged with registered nodes.

@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod kept;
 pub mod node;
 pub mod operate;
+pub mod rules;
 pub mod serve;
 pub mod status;
 pub mod token;

@@ -267,6 +267,10 @@ pub const COLLECTION_KEYS: &[Key] = &[
         "",
         "How concurrent edits are decided.",
     ),
+    key("unique", Kind::List, "", "Fields whose values no two documents share; \"a,b\" means both together."),
+    key("schema", Kind::Path, "", "A file with the JSON Schema of its documents."),
+    key("max_bytes", Kind::Bytes, "", "Bytes that one of its documents may have as JSON text."),
+    key("retention", Kind::Duration, "", "Documents that nobody has changed for so long are removed."),
 ];
 
 /// The keys of one `[[rooms.room]]` entry.

@@ -8,7 +8,7 @@ mod value;
 
 pub use file::Entry;
 pub use keys::{ACCESS, KEYS, Key, Kind, nearest};
-pub use value::{Value, read_millis};
+pub use value::{Value, read_bytes, read_millis, show_millis};
 
 use crate::error::CliError;
 use std::collections::BTreeMap;

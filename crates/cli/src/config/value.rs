@@ -56,7 +56,7 @@ pub fn read(kind: Kind, text: &str) -> Option<Value> {
         Kind::Whole => text.parse().ok().map(Value::Number),
         Kind::Switch => matches!(text, "true" | "false").then(|| Value::Text(text.to_owned())),
         Kind::Depth => depth(text.parse().ok()?).map(Value::Number),
-        Kind::Bytes => read_unit(text, BYTES, 1).filter(|n| *n > 0).map(Value::Number),
+        Kind::Bytes => read_bytes(text).map(Value::Number),
         Kind::Millis => read_unit(text, DURATIONS, 1).filter(|n| *n > 0).map(Value::Number),
         Kind::Duration => read_millis(text).map(Value::Number),
         Kind::List => Some(Value::List(
@@ -73,6 +73,11 @@ pub fn depth(number: u64) -> Option<u64> {
 /// Milliseconds of a text such as `30d`, `12h`, `90s` or `1500ms`.
 pub fn read_millis(text: &str) -> Option<u64> {
     read_unit(text.trim(), DURATIONS, 1).filter(|ms| *ms > 0 && !text.trim().ends_with(|c: char| c.is_ascii_digit()))
+}
+
+/// Bytes of a text such as `65536` or `64 KiB`.
+pub fn read_bytes(text: &str) -> Option<u64> {
+    read_unit(text.trim(), BYTES, 1).filter(|bytes| *bytes > 0)
 }
 
 /// One day in milliseconds.
@@ -112,7 +117,7 @@ fn show_bytes(bytes: u64) -> String {
 }
 
 /// `15s` for round numbers, else milliseconds.
-fn show_millis(ms: u64) -> String {
+pub fn show_millis(ms: u64) -> String {
     DURATIONS[1..5]
         .iter()
         .rev()

@@ -16,6 +16,7 @@ mod options;
 mod plan;
 mod remote;
 mod remote_nodes;
+mod rules;
 mod wish;
 
 pub use address::HubAddress;
@@ -24,6 +25,7 @@ pub use nodes::NewNodeToken;
 pub use options::{declared_tokens, default_space, options};
 pub use plan::PlanWish;
 pub use remote::RemoteHub;
+pub use rules::{rule_of, schema_file, unique_key};
 pub use wish::{TokenWish, access_of, now};
 
 use crate::config::Config;

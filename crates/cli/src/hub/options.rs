@@ -3,13 +3,14 @@
 
 use super::jwt::jwt;
 use super::live::{live, redis, rooms};
+use super::rules::rule_of;
 use super::wish::TokenWish;
 use crate::config::{Config, Entry};
 use crate::error::CliError;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
-use syncline_core::model::{CollectionName, Limits, NodeId, SpaceName, Strategy};
+use syncline_core::model::{CollectionName, Limits, NodeId, SpaceName};
 use syncline_server::auth::{DeclaredToken, TokenSpec};
 use syncline_server::{Bounds, DeclaredRule, ExchangeOptions, Options, Retention, Settings, TlsFiles, UnknownTypes};
 
@@ -118,11 +119,10 @@ fn strong(secret: &str, place: &str) -> Result<String, CliError> {
 }
 
 fn rule(entry: &Entry, config: &Config) -> Result<DeclaredRule, CliError> {
-    let strategy = entry.text("strategy").and_then(Strategy::parse);
     Ok(DeclaredRule {
         space: entry.text("space").map_or_else(|| default_space(config), |name| Ok(SpaceName::new(name)?))?,
         collection: CollectionName::new(entry.text("name").unwrap_or_default())?,
-        strategy: strategy.ok_or_else(|| CliError::MissingKey { place: entry.place.clone(), key: "strategy" })?,
+        rule: rule_of(entry)?,
     })
 }
 

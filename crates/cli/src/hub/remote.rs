@@ -3,7 +3,7 @@
 
 use super::{NewToken, SpaceStatus};
 use crate::error::CliError;
-use reqwest::{Client, Method, Url};
+use reqwest::{Client, Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,6 +15,8 @@ use syncline_server::hub::NodeView;
 use syncline_server::store::ListQuery;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// For work that grows with the data.
+const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A running hub and the token to show to it.
 pub struct RemoteHub {
@@ -137,6 +139,10 @@ impl RemoteHub {
         query: &[(&str, String)],
         body: Option<String>,
     ) -> Result<T, CliError> {
+        self.answer(self.request(method, path, query, body)).await
+    }
+
+    fn request(&self, method: Method, path: &[&str], query: &[(&str, String)], body: Option<String>) -> RequestBuilder {
         let mut url = self.base.clone();
         // Segments are escaped here: a token's name may hold `/`.
         url.path_segments_mut().expect("an http URL has a path").pop_if_empty().push("admin").extend(path);
@@ -147,14 +153,65 @@ impl RemoteHub {
         if let Some(text) = body {
             request = request.header("content-type", "application/json").body(text);
         }
+        request
+    }
+
+    async fn answer<T: DeserializeOwned>(&self, request: RequestBuilder) -> Result<T, CliError> {
         let reply = request.send().await.map_err(|source| unreachable(&self.shown, source))?;
         let status = reply.status().as_u16();
         let text = reply.text().await.map_err(|source| unreachable(&self.shown, source))?;
         if status >= 400 {
             return Err(self.refusal(status, &text));
         }
-        serde_json::from_str(&text)
-            .map_err(|error| CliError::StrangeReply { url: self.shown.clone(), reason: error.to_string() })
+        self.read(&text)
+    }
+
+    /// As [`RemoteHub::call`], for work that takes its time; the answer says nothing new.
+    pub(super) async fn patient(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: &impl Serialize,
+    ) -> Result<(), CliError> {
+        let text = serde_json::to_string(body).expect("requests serialize");
+        let request = self.request(method, path, query, Some(text)).timeout(PATIENCE);
+        self.answer::<serde_json::Value>(request).await.map(drop)
+    }
+
+    /// Reads an answer line by line, however long it is.
+    pub(super) async fn lines(
+        &self,
+        path: &[&str],
+        mut take: impl FnMut(&str) -> Result<(), CliError>,
+    ) -> Result<(), CliError> {
+        let request = self.request(Method::GET, path, &[], None).timeout(PATIENCE);
+        let mut reply = request.send().await.map_err(|source| unreachable(&self.shown, source))?;
+        let status = reply.status().as_u16();
+        if status >= 400 {
+            let text = reply.text().await.map_err(|source| unreachable(&self.shown, source))?;
+            return Err(self.refusal(status, &text));
+        }
+        let mut buffer = Vec::new();
+        while let Some(piece) = reply.chunk().await.map_err(|source| unreachable(&self.shown, source))? {
+            buffer.extend_from_slice(&piece);
+            let Some(last) = buffer.iter().rposition(|byte| *byte == b'\n') else { continue };
+            let whole: Vec<u8> = buffer.drain(..=last).collect();
+            for line in whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+                take(&String::from_utf8_lossy(line))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads JSON that the hub sent.
+    pub(super) fn read<T: DeserializeOwned>(&self, text: &str) -> Result<T, CliError> {
+        serde_json::from_str(text).map_err(|error| self.cut_off(&error.to_string()))
+    }
+
+    /// An answer that is none.
+    pub(super) fn cut_off(&self, reason: &str) -> CliError {
+        CliError::StrangeReply { url: self.shown.clone(), reason: reason.to_owned() }
     }
 
     fn refusal(&self, status: u16, text: &str) -> CliError {

@@ -30,6 +30,11 @@ fn commands_of_docs_conflicts_work() {
 }
 
 #[test]
+fn commands_of_docs_rules_work() {
+    run("docs/rules.md");
+}
+
+#[test]
 fn commands_of_docs_operations_work() {
     run("docs/operations.md");
 }

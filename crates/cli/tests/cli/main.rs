@@ -10,6 +10,7 @@ mod docs_commands;
 mod doctor;
 mod kept;
 mod nodes;
+mod rules;
 mod serve;
 mod shell;
 mod verify;

@@ -24,5 +24,5 @@ mod tests;
 pub use decide::{Decision, Mended, Reply, Taken, decide};
 pub use live::{Fate, LiveTaken};
 pub use loaded::{AuthorState, BatchKey, DocKey, KeptLoss, Loaded, Rules, StoredBatch, Touch, touch};
-pub use rules::is_rule_code;
+pub use rules::{breaches, is_rule_code, shared};
 pub use write_set::{Change, Claimed, Conflict, Entry, Quarantined, Return, Ticket, WriteSet};

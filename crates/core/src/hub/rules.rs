@@ -28,6 +28,20 @@ pub fn is_rule_code(code: &str) -> bool {
     [UNIQUE, SCHEMA, SIZE].contains(&code)
 }
 
+/// What the rules of its collection say of a document that is there, by itself.
+#[must_use]
+pub fn breaches(demands: &Demands, key: &DocKey, body: &Body) -> Vec<Rejection> {
+    let fields = body.fields();
+    let long = |unique: &UniqueKey| Some(too_long(key, unique, unique.value(&fields).err()?.bytes));
+    let long = demands.rule.unique.iter().filter_map(long);
+    check_size(demands, key, None, body)
+        .err()
+        .into_iter()
+        .chain(check_schema(demands, key, body).err())
+        .chain(long)
+        .collect()
+}
+
 impl Progress {
     /// Whether a version may stand, after the one that stands now.
     pub(super) fn check_rules(&mut self, key: &DocKey, after: &Version) -> Result<(), Rejection> {
@@ -39,7 +53,8 @@ impl Progress {
         };
         let before = self.loaded.docs.get(key).filter(|version| version.meta.is_live());
         let before = before.map(|version| version.body.clone());
-        check_document(demands, key, before.as_ref(), &after.body)?;
+        check_size(demands, key, before.as_ref(), &after.body)?;
+        check_schema(demands, key, &after.body)?;
         let keys: Vec<UniqueKey> = demands.rule.unique.iter().cloned().collect();
         if keys.is_empty() {
             return Ok(());
@@ -54,7 +69,7 @@ impl Progress {
             }
             let wanted = UniqueValue { collection: key.0.clone(), key: unique, value };
             if let Some(holder) = self.holder(&wanted, &key.1)? {
-                return Err(taken(key, &wanted, &holder));
+                return Err(shared(key, &wanted, &holder));
             }
         }
         Ok(())
@@ -77,24 +92,29 @@ impl Progress {
     }
 }
 
-/// What the rules say of one document by itself.
-///
-/// # Errors
-/// The first rule that it breaks, of size and schema.
-fn check_document(demands: &Demands, key: &DocKey, before: Option<&Body>, after: &Body) -> Result<(), Rejection> {
-    let (collection, id) = key;
+/// What is too large already may shrink.
+fn check_size(
+    demands: &Demands,
+    (collection, id): &DocKey,
+    before: Option<&Body>,
+    after: &Body,
+) -> Result<(), Rejection> {
     let bytes = after.text().len();
     let grows = before.is_none_or(|before| bytes > before.text().len());
     if let Some(most) = demands.rule.max_bytes.filter(|most| bytes as u64 > *most && grows) {
         let reason = format!(
-            "document `{id}` in `{collection}` would have {bytes} bytes; the rule of the collection allows {most} \
+            "document `{id}` in `{collection}` has {bytes} bytes; the rule of the collection allows {most} \
              (`max_bytes`); make it smaller, or split it"
         );
         return Err(Rejection { code: SIZE.to_owned(), reason });
     }
+    Ok(())
+}
+
+fn check_schema(demands: &Demands, (collection, id): &DocKey, after: &Body) -> Result<(), Rejection> {
     if let Some(breach) = demands.shape.as_ref().and_then(|shape| shape.breach(after.text())) {
         let reason = format!(
-            "document `{id}` would not fit the schema of `{collection}` (rule `schema`): {breach}; change it so that \
+            "document `{id}` does not fit the schema of `{collection}` (rule `schema`): {breach}; change it so that \
              it fits"
         );
         return Err(Rejection { code: SCHEMA.to_owned(), reason });
@@ -102,7 +122,9 @@ fn check_document(demands: &Demands, key: &DocKey, before: Option<&Body>, after:
     Ok(())
 }
 
-fn taken((collection, id): &DocKey, wanted: &UniqueValue, holder: &DocId) -> Rejection {
+/// What is wrong with a document that has, or would have, the value of another one.
+#[must_use]
+pub fn shared((collection, id): &DocKey, wanted: &UniqueValue, holder: &DocId) -> Rejection {
     let mut shown: String = wanted.value.replace('\n', ", ").chars().take(SHOWN_CHARS).collect();
     if shown.len() < wanted.value.len() {
         shown.push('…');

@@ -7,7 +7,8 @@ use crate::error::ServerError;
 use crate::hub::Hub;
 use crate::meters::Meters;
 use crate::options::{ExchangeOptions, Options};
-use crate::store::{CollectionRule, RecordKind, Store};
+use crate::rules;
+use crate::store::Store;
 use std::sync::Arc;
 use syncline_core::wire::exchange::{is_uuid, major_version};
 
@@ -20,12 +21,8 @@ pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<App>, S
     let meters = Arc::new(Meters::default());
     let hub = Hub::new(Arc::clone(&store), options.settings, Arc::clone(&meters));
     hub.create_space(&options.default_space).await?;
-    for rule in &options.collections {
-        hub.create_space(&rule.space).await?;
-        let record = CollectionRule { strategy: Some(rule.strategy) };
-        let value = serde_json::to_string(&record).expect("a rule serializes");
-        let key = CollectionRule::key(&rule.space, &rule.collection);
-        store.put_record(RecordKind::Collection, key, Some(value)).await?;
+    for declared in &options.collections {
+        rules::declare(&hub, declared).await?;
     }
     for token in &options.tokens {
         if token.secret.len() < 8 {

@@ -9,7 +9,7 @@ use crate::store::{Head, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, WriteSet, decide, touch};
+use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, WriteSet, decide, is_rule_code, touch};
 use syncline_core::model::{Author, CollectionName, Intake, Lsn, NodeId, SpaceName};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
@@ -48,6 +48,8 @@ struct Outcome {
     authors: Vec<(NodeId, Author)>,
     touched: BTreeMap<CollectionName, Lsn>,
     owners: BTreeMap<NodeId, NodeId>,
+    /// Ops that were refused because of rules, by their codes.
+    rule_refusals: BTreeMap<String, u64>,
 }
 
 impl Committer {
@@ -127,14 +129,19 @@ impl Committer {
         let decide = Box::new(move |loaded: Loaded| {
             let authors = loaded.nodes.iter().map(|(node, state)| (node.clone(), state.author)).collect();
             let Decision { writes, replies } = decide(loaded, &group, rules);
-            let (touched, owners) = (touched_by(&writes), writes.owners.clone());
-            *seen.lock().unwrap_or_else(PoisonError::into_inner) = Outcome { replies, authors, touched, owners };
+            let (touched, owners, rule_refusals) = (touched_by(&writes), writes.owners.clone(), rule_refusals(&writes));
+            *seen.lock().unwrap_or_else(PoisonError::into_inner) =
+                Outcome { replies, authors, touched, owners, rule_refusals };
             writes
         });
         let head = self.store.commit(&self.space, touch, decide).await?;
 
         let outcome = std::mem::take(&mut *outcome.lock().unwrap_or_else(PoisonError::into_inner));
         self.meters.committed(started.elapsed(), &outcome.replies);
+        for (code, ops) in outcome.rule_refusals {
+            self.log.count_rule_refusals(ops);
+            self.meters.rules_refused(code, ops);
+        }
         self.log.give(outcome.owners);
         self.log.advance(head.clone(), outcome.touched, outcome.authors);
         Ok(outcome.replies.into_iter().map(|reply| Pushed { head: head.clone(), reply }).collect())
@@ -152,6 +159,14 @@ fn touched_by(writes: &WriteSet) -> BTreeMap<CollectionName, Lsn> {
         }
     }
     touched
+}
+
+fn rule_refusals(writes: &WriteSet) -> BTreeMap<String, u64> {
+    let mut refusals = BTreeMap::new();
+    for row in writes.quarantine.iter().filter(|row| is_rule_code(&row.code)) {
+        *refusals.entry(row.code.clone()).or_default() += 1;
+    }
+    refusals
 }
 
 fn weight(intake: &Intake) -> usize {

@@ -19,6 +19,8 @@ pub(super) struct LogState {
     clients: RwLock<BTreeMap<NodeId, Author>>,
     owners: RwLock<BTreeMap<NodeId, NodeId>>,
     failure: OnceLock<String>,
+    /// Ops that were refused because of rules, since the space was opened here.
+    rule_refusals: AtomicU64,
     kept: Mutex<Kept>,
 }
 
@@ -38,6 +40,7 @@ impl LogState {
             clients: RwLock::new(clients),
             owners: RwLock::new(owners),
             failure: OnceLock::new(),
+            rule_refusals: AtomicU64::new(0),
         }
     }
 
@@ -106,6 +109,16 @@ impl LogState {
 
     pub(super) fn owner(&self, node: &NodeId) -> Option<NodeId> {
         self.owners.read().unwrap_or_else(PoisonError::into_inner).get(node).cloned()
+    }
+
+    /// Notes that ops were refused because of rules.
+    pub(super) fn count_rule_refusals(&self, ops: u64) {
+        self.rule_refusals.fetch_add(ops, Ordering::Relaxed);
+    }
+
+    /// How many that were.
+    pub(super) fn rule_refusals(&self) -> u64 {
+        self.rule_refusals.load(Ordering::Relaxed)
     }
 
     /// Notes that the store has stopped; it does not come back without a restart.

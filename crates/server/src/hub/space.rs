@@ -80,6 +80,12 @@ impl Space {
         self.log.kept()
     }
 
+    /// How many ops were refused because of rules of their collections, since the space is in use here.
+    #[must_use]
+    pub fn rule_refusals(&self) -> u64 {
+        self.log.rule_refusals()
+    }
+
     /// Changes with every commit.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Head> {

@@ -3,12 +3,12 @@
 
 use super::{Hub, Space};
 use crate::error::ServerError;
-use crate::store::{Encoder, Head, Row, Scan, Scanned, Trim, Trimmed};
+use crate::store::{CollectionRule, Encoder, Head, RecordKind, Row, Scan, Scanned, Trim, Trimmed};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use syncline_core::hub::Reply;
-use syncline_core::model::{Expiry, Intake, Lsn, Millis};
+use syncline_core::model::{CollectionName, DocId, Expiry, Intake, Lsn, Millis};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -61,8 +61,8 @@ pub(super) async fn run(hub: Weak<Hub>, mut closing: watch::Receiver<bool>) {
 }
 
 impl Space {
-    /// Removes documents that expired longer ago than clocks may differ, for every reader. Returns
-    /// how many went.
+    /// Removes documents that expired longer ago than clocks may differ, and those that nobody has changed for longer
+    /// than their collection keeps them, for every reader. Returns how many went.
     ///
     /// # Errors
     /// Those of a push and of the store; what is left goes with the next round.
@@ -71,13 +71,51 @@ impl Space {
         let (mut after, mut removed) = ((Millis(0), Lsn::ZERO), 0);
         loop {
             let rows = self.store.expired(&self.name, by, after, EXPIRED_PER_COMMIT).await?;
-            let Some(last) = rows.last() else { return Ok(removed) };
+            let Some(last) = rows.last() else { break };
             after = (last.at, last.lsn);
             let docs = rows.into_iter().map(|row| (row.collection, row.id)).collect();
-            match self.push(Intake::Expiry(Expiry { docs }), None).await?.reply {
-                Reply::Expired { removed: some } => removed += some,
-                other => return Err(ServerError::Bug(format!("the upkeep got another's answer: {other:?}"))),
+            removed += self.remove(Expiry { docs, unchanged_since: None }).await?;
+        }
+        let prefix = format!("{}/", self.name);
+        for record in self.store.records(RecordKind::Collection).await? {
+            let name = record.key.strip_prefix(&prefix).and_then(|name| CollectionName::new(name).ok());
+            let rule: CollectionRule = serde_json::from_str(&record.value).unwrap_or_default();
+            if let (Some(name), Some(keep_ms)) = (name, rule.retention_ms) {
+                removed += self.remove_unchanged(&name, keep_ms).await?;
             }
+        }
+        Ok(removed)
+    }
+
+    async fn remove_unchanged(&self, collection: &CollectionName, keep_ms: u64) -> Result<u64, ServerError> {
+        let cutoff = Millis(self.settings.clock.now().0.saturating_sub(keep_ms));
+        let (mut after, mut removed) = (Lsn::ZERO, 0);
+        loop {
+            let old = Arc::new(Mutex::new(Vec::new()));
+            let scan = Scan::Snapshot {
+                collections: Some([collection.clone()].into()),
+                after,
+                expired_by: None,
+                max_rows: EXPIRED_PER_COMMIT,
+                max_bytes: usize::MAX,
+            };
+            let places = Places { cutoff, old: Arc::clone(&old), met_newer: false };
+            let scanned = self.read(scan, Box::new(places)).await?.scanned().await?;
+            let found = std::mem::take(&mut *old.lock().unwrap_or_else(PoisonError::into_inner));
+            let Some((last, _)) = found.last() else { return Ok(removed) };
+            after = *last;
+            let docs = found.into_iter().map(|(_, id)| (collection.clone(), id)).collect();
+            removed += self.remove(Expiry { docs, unchanged_since: Some(after) }).await?;
+            if !scanned.more {
+                return Ok(removed);
+            }
+        }
+    }
+
+    async fn remove(&self, expiry: Expiry) -> Result<u64, ServerError> {
+        match self.push(Intake::Expiry(expiry), None).await?.reply {
+            Reply::Expired { removed } => Ok(removed),
+            other => Err(ServerError::Bug(format!("the upkeep got another's answer: {other:?}"))),
         }
     }
 
@@ -171,6 +209,27 @@ impl Encoder for Look {
             self.seen.last_old.store(row.lsn.0, Ordering::Release);
         } else {
             self.seen.met_newer.store(true, Ordering::Release);
+        }
+        true
+    }
+
+    fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
+}
+
+/// Keeps the places of documents whose newest change is old: those before the first one that is not.
+struct Places {
+    cutoff: Millis,
+    old: Arc<Mutex<Vec<(Lsn, DocId)>>>,
+    met_newer: bool,
+}
+
+impl Encoder for Places {
+    fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
+
+    fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {
+        self.met_newer |= row.at >= self.cutoff;
+        if let (false, Ok(id)) = (self.met_newer, DocId::new(row.id)) {
+            self.old.lock().unwrap_or_else(PoisonError::into_inner).push((row.lsn, id));
         }
         true
     }

@@ -8,13 +8,14 @@ mod feed;
 mod ledger;
 mod memory;
 mod rows;
+mod rules;
 mod sqlite;
 
 pub use ledger::Json;
 pub use memory::MemoryStore;
 pub use rows::{
-    CollectionRule, ConflictRow, ExpiredRow, Head, Kept, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row,
-    Scan, Scanned, Trim, Trimmed,
+    ConflictRow, ExpiredRow, Head, Kept, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan, Scanned,
+    Trim, Trimmed,
 };
 
 pub use sqlite::{
@@ -27,7 +28,10 @@ use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::path::Path;
 use syncline_core::hub::{DocKey, Loaded, Return, Touch, WriteSet};
-use syncline_core::model::{Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Strategy, Traffic, Version};
+pub use syncline_core::model::CollectionRule;
+use syncline_core::model::{
+    DocId, Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
+};
 use tokio::sync::mpsc;
 
 /// Turns what was loaded into what to write. May be called again when the engine asks for a retry.
@@ -76,6 +80,10 @@ pub trait Store: Send + Sync + 'static {
     /// Locks the space's head, loads what `touch` names, calls `decide`, writes what it returns and
     /// commits durably. Either all rows are there afterwards or none, and then the error says so.
     /// A panic of `decide` is such an error. The space must be open.
+    ///
+    /// Where `decide` asks who has values ([`WriteSet::asks`]), it is called again with the answer. Which documents
+    /// have which unique values is kept here, by the rules of the touched collections as they are at this moment: what
+    /// a new rule needs is built from what is there, what no rule asks for is dropped.
     fn commit<'a>(
         &'a self,
         space: &'a SpaceName,
@@ -134,6 +142,15 @@ pub trait Store: Send + Sync + 'static {
         space: &'a SpaceName,
         docs: Vec<DocKey>,
     ) -> BoxFuture<'a, Result<Vec<(DocKey, Version)>, StoreError>>;
+
+    /// For each of these values at most `most` documents that have it, whoever had it first before the others. Of keys
+    /// that no commit has kept yet (see [`Store::commit`]), nobody has any.
+    fn holders<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        values: Vec<UniqueValue>,
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<(UniqueValue, Vec<DocId>)>, StoreError>>;
 
     /// Nodes and tokens that have pushed to or read from the space.
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>>;
@@ -357,19 +374,9 @@ impl StoreError {
     }
 }
 
-/// What the record of a collection says of its strategy; a record that cannot be read says nothing.
-fn strategy_of(record: &str) -> Option<Strategy> {
-    serde_json::from_str::<CollectionRule>(record).ok()?.strategy
-}
-
 /// What a return says of fields that its node is to give up: a JSON list of names, or nothing.
 fn lost(back: &Return) -> String {
     if back.lost.is_empty() { String::new() } else { serde_json::to_string(&back.lost).expect("names serialize") }
-}
-
-/// The error for a decision that panicked.
-fn undecided() -> StoreError {
-    StoreError::Engine { action: "deciding a group of pushes", source: "it panicked; nothing was written".into() }
 }
 
 /// LSNs continue the head without a gap: a broken decision must not reach the log.

@@ -3,7 +3,7 @@
 use super::Json;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Millis, SpaceName, Stamp, Strategy, TimeFields};
+use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Millis, Stamp, TimeFields};
 
 /// Where a space's log stands, all read at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -321,27 +321,10 @@ pub struct NodeRow {
 pub enum RecordKind {
     /// Access tokens, by name.
     Token,
-    /// Collection rules ([`CollectionRule`]), by `space/collection`.
+    /// Collection rules ([`CollectionRule`](syncline_core::model::CollectionRule)), by `space/collection`.
     Collection,
     /// Spaces whose log was filled from an application's storage of events, by name.
     Filled,
-}
-
-/// What a [`RecordKind::Collection`] record says, as JSON. Fields that other parts of the hub add
-/// beside these are theirs.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CollectionRule {
-    /// How concurrent edits are decided; `None`: as the pushing client asks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strategy: Option<Strategy>,
-}
-
-impl CollectionRule {
-    /// The key of a collection's record.
-    #[must_use]
-    pub fn key(space: &SpaceName, collection: &CollectionName) -> String {
-        format!("{space}/{collection}")
-    }
 }
 
 /// An administrative record.

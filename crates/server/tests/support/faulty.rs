@@ -5,7 +5,9 @@ use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use syncline_core::hub::{DocKey, Touch};
-use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, Version};
+use syncline_core::model::{
+    DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
+};
 use syncline_server::store::{
     ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow,
     Record, RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
@@ -122,6 +124,15 @@ impl Store for FaultyStore {
 
     fn documents<'a>(&'a self, space: &'a SpaceName, docs: Vec<DocKey>) -> Answer<'a, Vec<(DocKey, Version)>> {
         self.inner.documents(space, docs)
+    }
+
+    fn holders<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        values: Vec<UniqueValue>,
+        most: usize,
+    ) -> Answer<'a, Vec<(UniqueValue, Vec<DocId>)>> {
+        self.inner.holders(space, values, most)
     }
 
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Vec<NodeRow>> {

@@ -143,19 +143,24 @@ fn change(name: &str, lsn: u64, meta: Meta) -> Entry {
     Entry::Change(Change { collection: collection("a"), id: id(name), version, facts })
 }
 
-/// The hub's rule for a collection is loaded with the pushes that touch it, as of now.
-pub async fn strategies_are_loaded_from_collection_rules(bench: &dyn Bench) {
+/// The hub's rules for a collection are loaded with the pushes that touch it, as of now.
+pub async fn rules_are_loaded_as_they_are_set(bench: &dyn Bench) {
     let store = bench.store();
     open(&store).await;
     let key = CollectionRule::key(&space(), &collection("a"));
     let touch = || Touch { collections: [collection("a"), collection("b")].into(), ..Touch::default() };
-    let rule = r#"{"strategy":"server-wins","other":1}"#.to_owned();
+    let rule = r#"{"strategy":"server-wins","max_bytes":7,"schema":{"required":["n"]}}"#.to_owned();
 
     store.put_record(RecordKind::Collection, key.clone(), Some(rule)).await.expect("written");
-    let set = load(&store, touch()).await.strategies;
+    let store = bench.reopen(store).await;
+    let set = load(&store, touch()).await.rules;
     store.put_record(RecordKind::Collection, key, None).await.expect("removed");
-    let unset = load(&store, touch()).await.strategies;
+    let unset = load(&store, touch()).await.rules;
 
-    assert_eq!(set, BTreeMap::from([(collection("a"), Strategy::ServerWins)]));
+    assert_eq!(set.keys().collect::<Vec<_>>(), [&collection("a")]);
+    let demands = &set[&collection("a")];
+    assert_eq!((demands.rule.strategy, demands.rule.max_bytes), (Some(Strategy::ServerWins), Some(7)));
+    let breach = demands.shape.as_ref().and_then(|shape| shape.breach("{}"));
+    assert!(breach.as_ref().is_some_and(|words| words.contains("required")), "{breach:?}");
     assert!(unset.is_empty());
 }

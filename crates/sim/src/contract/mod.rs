@@ -13,6 +13,7 @@ mod repeats;
 mod scans;
 mod spaces;
 mod trims;
+mod unique;
 
 pub use commits::*;
 pub use concurrency::*;
@@ -24,6 +25,7 @@ pub use repeats::*;
 pub use scans::*;
 pub use spaces::*;
 pub use trims::*;
+pub use unique::*;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -53,7 +55,10 @@ macro_rules! store_contract {
             a_panicking_decision_writes_nothing,
             a_gap_in_the_write_set_writes_nothing,
             versions_come_back_as_written,
-            strategies_are_loaded_from_collection_rules,
+            rules_are_loaded_as_they_are_set,
+            values_that_are_unique_are_known_from_the_moment_of_the_rule,
+            who_has_a_value_is_answered_before_anything_is_written,
+            an_index_of_unique_values_survives_a_failed_commit,
             batches_are_known_by_node,
             foreign_ops_are_known_by_key,
             receipts_are_loaded_by_number,

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{DocKey, Entry, Loaded, Touch, WriteSet};
-use syncline_core::model::{Epoch, Holding, Lsn, Millis, NodeId, Registration, Seqs, SpaceName, Traffic, Version};
+use syncline_core::model::{
+    DocId, Epoch, Holding, Lsn, Millis, NodeId, Registration, Seqs, SpaceName, Traffic, UniqueValue, Version,
+};
 use syncline_server::store::{
     ConflictRow, Decide, Encoder, ExpiredRow, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow, Record, RecordKind,
     Row, Scan, Scanned, Store, StoreError, Trim, Trimmed,
@@ -277,6 +279,9 @@ impl Store for Recorder {
                 Some(Bug::QuarantineRowForgotten) => writes.quarantine.clear(),
                 _ => {}
             }
+            if !writes.asks.is_empty() {
+                return writes; // Nothing of it counts.
+            }
             if full {
                 return WriteSet { at: writes.at, ..WriteSet::default() };
             }
@@ -362,6 +367,16 @@ impl Store for Recorder {
     fn documents<'a>(&'a self, space: &'a SpaceName, docs: Vec<DocKey>) -> Answer<'a, Vec<(DocKey, Version)>> {
         let inner = self.inner();
         async move { inner.documents(space, docs).await }.boxed()
+    }
+
+    fn holders<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        values: Vec<UniqueValue>,
+        most: usize,
+    ) -> Answer<'a, Vec<(UniqueValue, Vec<DocId>)>> {
+        let inner = self.inner();
+        async move { inner.holders(space, values, most).await }.boxed()
     }
 
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Vec<NodeRow>> {

@@ -5,7 +5,7 @@ mod unique;
 
 pub use unique::{TooLong, UniqueKey, UniqueValue};
 
-use super::{Body, Strategy};
+use super::{Body, CollectionName, SpaceName, Strategy};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -34,6 +34,12 @@ pub struct CollectionRule {
 }
 
 impl CollectionRule {
+    /// The key by which stores keep the rules of a collection.
+    #[must_use]
+    pub fn key(space: &SpaceName, collection: &CollectionName) -> String {
+        format!("{space}/{collection}")
+    }
+
     /// Whether it demands nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {

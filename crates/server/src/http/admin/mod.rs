@@ -4,5 +4,6 @@
 mod asked;
 pub(super) mod kept;
 pub(super) mod nodes;
+pub(super) mod rules;
 pub(super) mod spaces;
 pub(super) mod tokens;

@@ -1,15 +1,15 @@
-//! Spaces: where their logs stand, who reads them, their rules.
+//! Spaces: where their logs stand, and what they keep.
 
-use super::asked::{Admin, body};
+use super::asked::Admin;
 use crate::answer;
 use crate::app::App;
 use crate::error::ServerError;
-use crate::store::{CollectionRule, RecordKind, StoreError};
-use axum::extract::{Request, State};
+use crate::store::StoreError;
+use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use syncline_core::model::{CollectionName, SpaceName};
+use syncline_core::model::SpaceName;
 
 type Answer = Result<Response, ServerError>;
 type Shared = State<Arc<App>>;
@@ -41,36 +41,9 @@ async fn status_of(name: &SpaceName, app: &App, stopped: Option<&StoreError>) ->
         "queued_pushes": in_use.as_ref().map_or(0, |space| space.queued()),
         "conflicts": head.kept.conflicts,
         "quarantined": head.kept.quarantined,
+        "rule_refusals": in_use.as_ref().map_or(0, |space| space.rule_refusals()),
         "failure": stopped.map(ToString::to_string),
     }))
-}
-
-pub(in crate::http) async fn collections(admin: Admin, State(app): Shared) -> Answer {
-    admin.query(&[])?;
-    let space = admin.space()?;
-    app.hub.store().head(&space).await?;
-    let prefix = format!("{space}/");
-    let records = app.hub.store().records(RecordKind::Collection).await?.into_iter();
-    let rules: Vec<Value> = records
-        .filter_map(|record| {
-            let name = record.key.strip_prefix(&prefix)?;
-            let rule: CollectionRule = serde_json::from_str(&record.value).unwrap_or_default();
-            Some(json!({ "collection": name, "strategy": rule.strategy }))
-        })
-        .collect();
-    Ok(answer::json(&json!({ "collections": rules })))
-}
-
-/// Makes the space when it is missing, so that a rule can stand before the first document.
-pub(in crate::http) async fn put_collection(admin: Admin, State(app): Shared, request: Request) -> Answer {
-    let space = admin.space()?;
-    let collection = admin.name("collection", |text| CollectionName::new(text))?;
-    let rule: CollectionRule = body(&app, request).await?;
-    app.hub.create_space(&space).await?;
-    let value = serde_json::to_string(&rule).expect("a rule serializes");
-    let key = CollectionRule::key(&space, &collection);
-    app.hub.store().put_record(RecordKind::Collection, key, Some(value)).await?;
-    Ok(answer::json(&json!({ "collection": collection, "strategy": rule.strategy })))
 }
 
 pub(in crate::http) async fn trim(admin: Admin, State(app): Shared) -> Answer {

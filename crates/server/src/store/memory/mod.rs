@@ -5,7 +5,9 @@ mod exchange;
 mod read;
 mod space;
 mod trim;
+mod unique;
 
+use super::rules::{RuleBook, decided};
 use super::{
     ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, ListQuery, NodeRow, QuarantineRow, Record,
     RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
@@ -14,11 +16,10 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, ready};
 use space::Space;
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{DocKey, Touch};
 use syncline_core::model::{
-    CollectionName, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Strategy, Traffic, Version,
+    DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
 };
 use tokio::sync::mpsc;
 
@@ -32,6 +33,7 @@ pub struct MemoryStore {
 struct State {
     spaces: BTreeMap<SpaceName, Space>,
     records: BTreeMap<(RecordKind, String), String>,
+    rules: RuleBook,
     closed: bool,
 }
 
@@ -62,19 +64,12 @@ impl State {
         self.spaces.get_mut(name).ok_or_else(|| StoreError::UnknownSpace(name.clone()))
     }
 
-    fn strategies(&self, space: &SpaceName, touch: &Touch) -> BTreeMap<CollectionName, Strategy> {
-        let rule = |name: &CollectionName| {
-            let key = (RecordKind::Collection, super::CollectionRule::key(space, name));
-            super::strategy_of(self.records.get(&key)?)
-        };
-        touch.collections.iter().filter_map(|name| Some((name.clone(), rule(name)?))).collect()
-    }
-
     fn commit(&mut self, name: &SpaceName, touch: &Touch, mut decide: Decide) -> Result<Head, StoreError> {
-        let strategies = self.strategies(name, touch);
+        let rules = self.rules.touched(name, touch);
         let space = self.space(name)?;
-        let loaded = space.load(touch, strategies);
-        let writes = catch_unwind(AssertUnwindSafe(|| decide(loaded))).map_err(|_| super::undecided())?;
+        space.keep_unique(touch, &rules);
+        let loaded = space.load(touch, rules);
+        let writes = decided(loaded, &mut decide, |value, most| Ok(space.holders(value, most)))?;
         super::check_order(space.head.lsn, &writes)?;
         space.write(touch, writes);
         Ok(space.head.clone())
@@ -162,6 +157,19 @@ impl Store for MemoryStore {
         ready(self.with(space, |space| Ok(space.documents(docs)))).boxed()
     }
 
+    fn holders<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        values: Vec<UniqueValue>,
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<(UniqueValue, Vec<DocId>)>, StoreError>> {
+        let found = self.with(space, |space| {
+            let holders = |value: UniqueValue| (space.holders(&value, most), value);
+            Ok(values.into_iter().map(holders).map(|(ids, value)| (value, ids)).collect())
+        });
+        ready(found).boxed()
+    }
+
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>> {
         ready(self.with(space, |space| Ok(space.nodes.values().cloned().collect()))).boxed()
     }
@@ -225,6 +233,9 @@ impl Store for MemoryStore {
         value: Option<String>,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         let put = self.lock().map(|mut state| {
+            if kind == RecordKind::Collection {
+                state.rules.put(key.clone(), value.as_deref());
+            }
             match value {
                 Some(value) => state.records.insert((kind, key), value),
                 None => state.records.remove(&(kind, key)),

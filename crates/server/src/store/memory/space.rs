@@ -1,13 +1,15 @@
 //! One space in memory: what a commit loads and writes.
 
+use super::unique::Unique;
 use crate::store::ledger::{json, side, values};
 use crate::store::{ConflictRow, Head, Json, Kept, NodeRow, QuarantineRow};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use syncline_core::hub::{
     AuthorState, Change, Conflict, DocKey, Entry, KeptLoss, Loaded, Quarantined, StoredBatch, Touch, WriteSet,
 };
 use syncline_core::model::{
-    Author, BatchId, CollectionName, Epoch, Lsn, Millis, NodeId, Receipt, Registration, Seq, Seqs, Strategy, Traffic,
+    Author, BatchId, CollectionName, Demands, Epoch, Lsn, Millis, NodeId, Receipt, Registration, Seq, Seqs, Traffic,
     Version,
 };
 
@@ -28,6 +30,7 @@ pub(super) struct Space {
     pub registered: BTreeMap<NodeId, Registered>,
     /// Removed documents of which only the place is left, for registered nodes that have not heard of it.
     pub buried: BTreeMap<Lsn, (DocKey, Author)>,
+    pub unique: Unique,
     pub ledger: Vec<ConflictRow>,
     pub quarantine: Vec<QuarantineRow>,
     /// The last numbers given to rows of the ledger and of the quarantine: none is used again.
@@ -66,9 +69,9 @@ impl Space {
         }
     }
 
-    pub fn load(&self, touch: &Touch, strategies: BTreeMap<CollectionName, Strategy>) -> Loaded {
+    pub fn load(&self, touch: &Touch, rules: BTreeMap<CollectionName, Arc<Demands>>) -> Loaded {
         let Head { lsn: head, horizon, .. } = self.head;
-        let mut loaded = Loaded { head, horizon, strategies, ..Loaded::default() };
+        let mut loaded = Loaded { head, horizon, rules, ..Loaded::default() };
         let mut next = self.last_author;
         for node in &touch.nodes {
             let author = self.nodes.get(node).map(|n| n.author).unwrap_or_else(|| {
@@ -132,6 +135,7 @@ impl Space {
             }
             self.log.insert(entry.lsn(), (at, entry));
         }
+        self.write_unique(writes.unique);
         for (node, token) in writes.owners {
             self.node(&node).owner = Some(token.into());
         }

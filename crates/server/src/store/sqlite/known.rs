@@ -2,10 +2,13 @@
 //! documents. Read anew from the file after anything failed.
 
 use super::columns::{self, int, nat};
+use super::unique;
 use crate::store::{Head, Kept};
 use rusqlite::{Connection, params};
-use std::collections::HashMap;
-use syncline_core::model::{Author, CollectionName, NodeId, Seq, Seqs};
+use std::collections::{BTreeMap, HashMap};
+use syncline_core::model::{Author, CollectionName, NodeId, Seq, Seqs, UniqueKey};
+
+static NO_KEYS: BTreeMap<UniqueKey, i64> = BTreeMap::new();
 
 /// The writer's memory.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(super) struct Known {
     /// Of the nodes that belong to a token: which.
     owners: HashMap<NodeId, NodeId>,
     collections: HashMap<CollectionName, i64>,
+    /// Of the collections that have some: the keys whose values are kept, with their numbers.
+    unique: HashMap<CollectionName, BTreeMap<UniqueKey, i64>>,
 }
 
 /// What is remembered of a node.
@@ -60,6 +65,11 @@ impl Known {
         while let Some(row) = rows.next()? {
             let name = CollectionName::new(row.get::<_, String>(0)?).map_err(|e| columns::wrong_text(0, e))?;
             known.collections.insert(name, row.get(1)?);
+        }
+        for (cid, key, n) in unique::read(conn)? {
+            if let Some((name, _)) = known.collections.iter().find(|(_, other)| **other == cid) {
+                known.unique.entry(name.clone()).or_default().insert(key, n);
+            }
         }
         Ok(known)
     }
@@ -140,6 +150,23 @@ impl Known {
     /// A collection's number; `None`: nothing was ever written to it.
     pub fn collection(&self, name: &CollectionName) -> Option<i64> {
         self.collections.get(name).copied()
+    }
+
+    /// The keys of a collection whose values are kept.
+    pub fn unique_keys(&self, name: &CollectionName) -> &BTreeMap<UniqueKey, i64> {
+        self.unique.get(name).unwrap_or(&NO_KEYS)
+    }
+
+    /// Notes that the values of a key are kept.
+    pub fn add_unique(&mut self, name: &CollectionName, key: UniqueKey, n: i64) {
+        self.unique.entry(name.clone()).or_default().insert(key, n);
+    }
+
+    /// Notes that the values of a key are kept no more.
+    pub fn drop_unique(&mut self, name: &CollectionName, key: &UniqueKey) {
+        if let Some(keys) = self.unique.get_mut(name) {
+            keys.remove(key);
+        }
     }
 
     /// A collection's number, made when it is new. Numbers are 1, 2, 3 …

@@ -28,6 +28,7 @@ mod space;
 #[cfg(test)]
 mod tests;
 mod trim;
+mod unique;
 mod write;
 mod writer;
 
@@ -55,7 +56,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::hub::{DocKey, Touch};
-use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, Version};
+use syncline_core::model::{
+    DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use trim::Stage;
@@ -193,7 +196,7 @@ impl Store for SqliteStore {
         async move {
             let file = self.space(space).await?;
             let (registry, name) = (Arc::clone(&self.registry), space.clone());
-            file.write(move |writer| writer.commit(&touch, registry.strategies(&name, &touch), &mut decide)).await
+            file.write(move |writer| writer.commit(&touch, registry.rules(&name, &touch), &mut decide)).await
         }
         .boxed()
     }
@@ -260,6 +263,20 @@ impl Store for SqliteStore {
     ) -> BoxFuture<'a, Result<Vec<(DocKey, Version)>, StoreError>> {
         let read = move |reader: &mut reader::Reader| {
             list::documents(reader.connection(), docs).map_err(StoreError::engine("reading documents"))
+        };
+        async move { self.space(space).await?.read(read).await }.boxed()
+    }
+
+    fn holders<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        values: Vec<UniqueValue>,
+        most: usize,
+    ) -> BoxFuture<'a, Result<Vec<(UniqueValue, Vec<DocId>)>, StoreError>> {
+        let read = move |reader: &mut reader::Reader| {
+            let conn = reader.connection();
+            let found = values.into_iter().map(|value| unique::holders(conn, &value, most).map(|ids| (value, ids)));
+            found.collect::<rusqlite::Result<_>>().map_err(StoreError::engine("reading unique values"))
         };
         async move { self.space(space).await?.read(read).await }.boxed()
     }

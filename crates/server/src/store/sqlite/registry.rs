@@ -2,13 +2,14 @@
 
 use super::columns::record_kind;
 use super::schema;
-use crate::store::{CollectionRule, Record, RecordKind, StoreError, strategy_of};
+use crate::store::rules::RuleBook;
+use crate::store::{Record, RecordKind, StoreError};
 use rusqlite::{Connection, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::Touch;
-use syncline_core::model::{CollectionName, SpaceName, Strategy};
+use syncline_core::model::{CollectionName, Demands, SpaceName};
 
 /// SQLite's cache for this small file.
 const CACHE_BYTES: u64 = 1 << 20;
@@ -21,7 +22,7 @@ pub(super) struct Registry {
 struct State {
     conn: Connection,
     spaces: BTreeSet<SpaceName>,
-    strategies: BTreeMap<String, Strategy>,
+    rules: RuleBook,
 }
 
 impl Registry {
@@ -35,8 +36,8 @@ impl Registry {
         conn.pragma_update(None, "wal_autocheckpoint", 100).map_err(StoreError::engine("opening the registry"))?;
         let spaces = read_spaces(&conn).map_err(StoreError::engine("reading the list of spaces"))?;
         let rules = read_records(&conn, RecordKind::Collection).map_err(StoreError::engine("reading records"))?;
-        let strategies = rules.into_iter().filter_map(|rule| Some((rule.key, strategy_of(&rule.value)?))).collect();
-        Ok(Registry { state: Mutex::new(State { conn, spaces, strategies }) })
+        let rules = RuleBook::of(rules);
+        Ok(Registry { state: Mutex::new(State { conn, spaces, rules }) })
     }
 
     pub fn spaces(&self) -> Vec<SpaceName> {
@@ -58,14 +59,9 @@ impl Registry {
         Ok(())
     }
 
-    /// The strategies that the hub sets for the touched collections.
-    pub fn strategies(&self, space: &SpaceName, touch: &Touch) -> BTreeMap<CollectionName, Strategy> {
-        let state = self.lock();
-        if state.strategies.is_empty() {
-            return BTreeMap::new();
-        }
-        let rule = |name: &CollectionName| state.strategies.get(&CollectionRule::key(space, name)).copied();
-        touch.collections.iter().filter_map(|name| Some((name.clone(), rule(name)?))).collect()
+    /// The rules that the hub sets for the touched collections.
+    pub fn rules(&self, space: &SpaceName, touch: &Touch) -> BTreeMap<CollectionName, Arc<Demands>> {
+        self.lock().rules.touched(space, touch)
     }
 
     pub fn records(&self, kind: RecordKind) -> Result<Vec<Record>, StoreError> {
@@ -84,10 +80,7 @@ impl Registry {
         };
         done.map_err(StoreError::engine("writing a record"))?;
         if kind == RecordKind::Collection {
-            match value.and_then(strategy_of) {
-                Some(strategy) => state.strategies.insert(key, strategy),
-                None => state.strategies.remove(&key),
-            };
+            state.rules.put(key, value);
         }
         Ok(())
     }

@@ -12,7 +12,8 @@ use std::time::Duration;
 /// the log rows that are no longer anybody's head, in log order and each with the row that took its place, so that a
 /// snapshot is one pass over two ordered tables and trimming finds what may go; `before` is the way back, for readers who
 /// see only some rows. `expiring` lists the
-/// heads that are documents with a time to live, soonest first: what was prolonged is not looked at again. People name rows
+/// heads that are documents with a time to live, soonest first: what was prolonged is not looked at again.
+/// `unique_values` says which documents have which values of the keys that rules ask for, those of `unique_keys`. People name rows
 /// of the ledger and the quarantine by their numbers, so none is used again; `state`
 /// counts them, because counting rows with texts reads all of them. Meta is null for a document
 /// that one insert wrote, `born` where it is the stamp.
@@ -35,6 +36,10 @@ pub(super) const SPACE: &[&str] = &["
         cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL, PRIMARY KEY (cid, id)) WITHOUT ROWID;
     CREATE TABLE superseded (lsn INTEGER PRIMARY KEY, until INTEGER NOT NULL);
     CREATE TABLE expiring (expires INTEGER NOT NULL, lsn INTEGER NOT NULL, PRIMARY KEY (expires, lsn)) WITHOUT ROWID;
+    CREATE TABLE unique_keys (n INTEGER PRIMARY KEY AUTOINCREMENT, cid INTEGER NOT NULL, fields TEXT NOT NULL, UNIQUE (cid, fields));
+    CREATE TABLE unique_values (
+        n INTEGER NOT NULL, value TEXT NOT NULL, since INTEGER NOT NULL, id TEXT NOT NULL,
+        PRIMARY KEY (n, value, since, id)) WITHOUT ROWID;
     CREATE TABLE collections (cid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
     CREATE TABLE authors (
         author INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL UNIQUE, last_seq INTEGER NOT NULL,

@@ -1,8 +1,8 @@
 //! The rows of a decided group, written inside its transaction (step 6 of the life of a change).
 
 use super::columns::{LIVE, REMOVED, RETURN, TICKET, flags, int};
-use super::exchange;
 use super::known::Known;
+use super::{exchange, unique};
 use crate::store::ledger::side;
 use crate::store::{Kept, lost};
 use rusqlite::{CachedStatement, Connection, params};
@@ -15,6 +15,7 @@ pub(super) fn write(conn: &Connection, known: &mut Known, writes: &WriteSet) -> 
     for (node, token) in &writes.owners {
         known.give(conn, node, token)?;
     }
+    unique::write(conn, known, &writes.unique)?;
     write_batches(conn, known, writes)?;
     write_seen(conn, writes)?;
     for (node, receipts) in &writes.receipts {

@@ -6,14 +6,14 @@ use super::checkpoint::WalWatch;
 use super::health::{SharedTrouble, Trouble};
 use super::home::Place;
 use super::known::Known;
-use super::{load, write};
-use crate::store::{Decide, Head, StoreError, check_order, undecided};
+use super::{load, unique, write};
+use crate::store::rules::decided;
+use crate::store::{Decide, Head, StoreError, check_order};
 use rusqlite::{Connection, ErrorCode};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::hub::Touch;
-use syncline_core::model::{CollectionName, Lsn, Millis, NodeId, Strategy};
+use syncline_core::model::{CollectionName, Demands, Lsn, Millis, NodeId};
 use tokio::sync::mpsc;
 
 /// A turn of the writer.
@@ -68,15 +68,19 @@ impl Writer {
     pub fn commit(
         &mut self,
         touch: &Touch,
-        strategies: BTreeMap<CollectionName, Strategy>,
+        rules: BTreeMap<CollectionName, Arc<Demands>>,
         decide: &mut Decide,
     ) -> Result<Head, StoreError> {
         self.transaction("writing a group of pushes", |conn, known| {
+            unique::keep(conn, known, touch, &rules)
+                .map_err(StoreError::engine("building an index of unique values"))?;
             let mut loaded =
                 load::load(conn, known, touch).map_err(StoreError::engine("loading what a push touches"))?;
-            loaded.strategies = strategies;
+            loaded.rules = rules;
             let head = loaded.head;
-            let writes = catch_unwind(AssertUnwindSafe(|| decide(loaded))).map_err(|_| undecided())?;
+            let writes = decided(loaded, decide, |value, most| {
+                unique::holders(conn, value, most).map_err(StoreError::engine("looking for a unique value"))
+            })?;
             check_order(head, &writes)?;
             write::write(conn, known, &writes).map_err(StoreError::engine("writing a group of pushes"))
         })?;

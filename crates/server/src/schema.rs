@@ -1,0 +1,320 @@
+//! JSON Schemas of collections: which are taken, and what they say of a document. No network and no file is ever asked,
+//! and no schema can make the hub work without end: references stay inside the schema, patterns are matched in time that
+//! grows with the text alone.
+
+use jsonschema::{Draft, PatternOptions, Validator};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use syncline_core::model::{CollectionRule, Demands, Shape};
+
+/// Bytes of a schema as JSON text.
+const SCHEMA_BYTES_MAX: usize = 64 << 10;
+/// Subschemas that apply to one value, each through the one before (`$ref`, `allOf`, `not` …): beside the depth of the
+/// document they decide how much stack a check takes.
+const STEPS_MAX: usize = 16;
+/// Bytes that one compiled pattern may take.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+/// Of a breach, what a sentence shows of the place and of the rest.
+const PLACE_CHARS: usize = 120;
+const WORDS_CHARS: usize = 240;
+
+/// Keywords that hold data, not schemas.
+const DATA: [&str; 4] = ["const", "enum", "default", "examples"];
+
+/// Makes rules ready to be asked.
+///
+/// # Errors
+/// What is wrong with them, as a sentence.
+pub fn demands(rule: CollectionRule) -> Result<Demands, String> {
+    if rule.max_bytes == Some(0) || rule.retention_ms == Some(0) {
+        return Err("`max_bytes` and `retention_ms` are above zero; leave out what is not wanted".to_owned());
+    }
+    let shape = match &rule.schema {
+        Some(schema) => Some(Arc::new(Schema::read(schema)?) as Arc<dyn Shape>),
+        None => None,
+    };
+    Ok(Demands { rule, shape })
+}
+
+/// Why no document at all can keep a rule, where that shows without trying.
+pub fn hopeless(rule: &CollectionRule) -> Option<&'static str> {
+    if rule.max_bytes.is_some_and(|most| most < r#"{"_id":"x"}"#.len() as u64) {
+        return Some("`max_bytes` is less than the smallest document has");
+    }
+    let schema = rule.schema.as_ref()?;
+    let is_object =
+        |kind: &Value| kind == "object" || kind.as_array().is_some_and(|all| all.contains(&json!("object")));
+    if schema.get("type").is_some_and(|kind| !is_object(kind)) {
+        return Some("a document is an object, and `type` of the schema allows none");
+    }
+    if schema.get("not").is_some_and(|not| *not == json!({}) || *not == json!(true)) {
+        return Some("`not` of the schema excludes everything");
+    }
+    let all_of = schema.get("enum").and_then(Value::as_array);
+    if all_of.is_some_and(|all| !all.iter().any(Value::is_object)) {
+        return Some("a document is an object, and `enum` of the schema names none");
+    }
+    None
+}
+
+#[derive(Debug)]
+struct Schema(Validator);
+
+impl Schema {
+    fn read(schema: &Value) -> Result<Schema, String> {
+        let bytes = schema.to_string().len();
+        if bytes > SCHEMA_BYTES_MAX {
+            return Err(format!("the schema has {bytes} bytes and may have {SCHEMA_BYTES_MAX}"));
+        }
+        if !schema.is_object() {
+            return Err("the schema must be a JSON object".to_owned());
+        }
+        check_references(schema, schema, true)?;
+        check_circles(schema, schema, &mut BTreeMap::new())?;
+        let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
+        let mut options = jsonschema::options().offline().should_validate_formats(true).with_pattern_options(patterns);
+        if schema.get("$schema").is_none() {
+            options = options.with_draft(Draft::Draft202012);
+        }
+        let built = options.build(schema);
+        let validator = built.map_err(|error| {
+            let place = error.instance_path().to_string();
+            let place = if place.is_empty() { "its top".to_owned() } else { format!("`{}`", cut(&place, PLACE_CHARS)) };
+            format!("the schema cannot be used, at {place}: {}", cut(&error.to_string(), WORDS_CHARS))
+        })?;
+        Ok(Schema(validator))
+    }
+}
+
+impl Shape for Schema {
+    fn breach(&self, document: &str) -> Option<String> {
+        let document: Value = match serde_json::from_str(document) {
+            Ok(document) => document,
+            Err(error) => return Some(format!("it cannot be checked: {error}")),
+        };
+        let error = self.0.validate(&document).err()?;
+        let keyword = error.kind().keyword().to_owned();
+        let place = error.instance_path().to_string();
+        let words = cut(&error.masked_with("the value").to_string(), WORDS_CHARS);
+        let at = if place.is_empty() { String::new() } else { format!("at `{}` ", cut(&place, PLACE_CHARS)) };
+        Some(format!("{at}{words} (`{keyword}`)"))
+    }
+}
+
+/// References point into the schema itself, by `#/…`.
+fn check_references(root: &Value, at: &Value, top: bool) -> Result<(), String> {
+    match at {
+        Value::Object(fields) => {
+            if let Some(Value::String(to)) = fields.get("$ref") {
+                target(root, to)?;
+            }
+            for keyword in ["$dynamicRef", "$recursiveRef"] {
+                if fields.get(keyword).is_some_and(Value::is_string) {
+                    return Err(format!("`{keyword}` is not supported; use `$ref` with `#/…`"));
+                }
+            }
+            if !top && fields.get("$id").is_some_and(Value::is_string) {
+                return Err("`$id` is taken at the top of the schema only".to_owned());
+            }
+            let schemas = fields.iter().filter(|(name, _)| !DATA.contains(&name.as_str()));
+            schemas.into_iter().try_for_each(|(_, inner)| check_references(root, inner, false))
+        }
+        Value::Array(items) => items.iter().try_for_each(|inner| check_references(root, inner, false)),
+        _ => Ok(()),
+    }
+}
+
+fn target<'s>(root: &'s Value, to: &str) -> Result<&'s Value, String> {
+    let shown = cut(to, PLACE_CHARS);
+    let Some(pointer) = to.strip_prefix('#') else {
+        return Err(format!(
+            "`$ref` `{shown}` points outside the schema; put what it means under `$defs`, and use `#/$defs/…`"
+        ));
+    };
+    root.pointer(pointer).ok_or_else(|| format!("`$ref` `{shown}` points to nothing in the schema"))
+}
+
+/// Follows what applies to one value. Returns how many steps that are; a circle would go on for ever.
+fn check_circles(root: &Value, at: &Value, seen: &mut BTreeMap<usize, Option<usize>>) -> Result<usize, String> {
+    let Value::Object(fields) = at else { return Ok(0) };
+    let place = std::ptr::from_ref(at).addr();
+    match seen.get(&place) {
+        Some(Some(steps)) => return Ok(*steps),
+        Some(None) => return Err("the schema refers to itself without going into the value".to_owned()),
+        None => drop(seen.insert(place, None)),
+    }
+    if seen.values().filter(|steps| steps.is_none()).count() > 10 * STEPS_MAX {
+        return Err(too_long());
+    }
+    let mut steps = 0;
+    for (name, inner) in fields {
+        let here: Vec<&Value> = match (name.as_str(), inner) {
+            ("$ref", Value::String(to)) => vec![target(root, to)?],
+            ("allOf" | "anyOf" | "oneOf", Value::Array(all)) => all.iter().collect(),
+            ("not" | "if" | "then" | "else", inner) => vec![inner],
+            ("dependentSchemas" | "dependencies", Value::Object(all)) => all.values().collect(),
+            _ => Vec::new(),
+        };
+        for one in here {
+            steps = steps.max(1 + check_circles(root, one, seen)?);
+        }
+    }
+    if steps > STEPS_MAX {
+        return Err(too_long());
+    }
+    seen.insert(place, Some(steps));
+    // What goes into the value begins anew.
+    for (name, inner) in fields.iter().filter(|(name, _)| !DATA.contains(&name.as_str())) {
+        check_inner(root, name, inner, seen)?;
+    }
+    Ok(steps)
+}
+
+/// Subschemas for parts of the value, wherever a keyword keeps them.
+fn check_inner(
+    root: &Value,
+    name: &str,
+    inner: &Value,
+    seen: &mut BTreeMap<usize, Option<usize>>,
+) -> Result<(), String> {
+    match inner {
+        Value::Array(all) => all.iter().try_for_each(|one| check_circles(root, one, seen).map(drop)),
+        Value::Object(all) if HOLDERS.contains(&name) => {
+            all.values().try_for_each(|one| check_circles(root, one, seen).map(drop))
+        }
+        Value::Object(_) => check_circles(root, inner, seen).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Keywords that hold schemas under names.
+const HOLDERS: [&str; 6] =
+    ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
+
+fn too_long() -> String {
+    format!("more than {STEPS_MAX} subschemas of the schema apply to one value through each other")
+}
+
+fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(schema: &Value) -> Result<Demands, String> {
+        demands(CollectionRule { schema: Some(schema.clone()), ..CollectionRule::default() })
+    }
+
+    fn breach(schema: &Value, document: &Value) -> Option<String> {
+        read(schema).unwrap().shape.unwrap().breach(&document.to_string())
+    }
+
+    #[test]
+    fn a_breach_names_place_and_keyword_in_bounded_words() {
+        let schema = json!({
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": {"type": "string", "pattern": "^[a-z]+$"},
+                "age": {"type": "integer", "minimum": 0},
+                "kind": {"enum": (0..1_000).map(|n| format!("kind {n}")).collect::<Vec<_>>()},
+                "mail": {"format": "email"},
+                "tags": {"type": "array", "items": {"$ref": "#/$defs/tag"}},
+            },
+            "additionalProperties": false,
+            "$defs": {"tag": {"type": "string", "maxLength": 3}},
+        });
+        assert_eq!(breach(&schema, &json!({"name": "ann", "age": 7, "tags": ["a"]})), None);
+        for (document, place, keyword) in [
+            (json!({}), "name", "required"),
+            (json!({"name": "x".repeat(1_000_000) + "1"}), "`/name`", "pattern"),
+            (json!({"name": "a", "age": -1}), "`/age`", "minimum"),
+            (json!({"name": "a", "kind": "none"}), "`/kind`", "enum"),
+            (json!({"name": "a", "mail": "nobody"}), "`/mail`", "format"),
+            (json!({"name": "a", "tags": ["a", "long"]}), "`/tags/1`", "maxLength"),
+            (json!({"name": "a", "_id": "x"}), "_id", "additionalProperties"),
+        ] {
+            let said = breach(&schema, &document).expect("it does not fit");
+            assert!(said.contains(place) && said.ends_with(&format!("(`{keyword}`)")), "{said}");
+            assert!(said.len() < 500 && !said.contains("xxxx"), "{said}");
+        }
+        assert!(breach(&json!({}), &json!({})).is_none());
+    }
+
+    #[test]
+    fn a_schema_that_could_reach_out_or_run_for_ever_is_refused() {
+        let chain: serde_json::Map<String, Value> =
+            (0..40).map(|n| (format!("d{n}"), json!({"$ref": format!("#/$defs/d{}", n + 1)}))).collect();
+        let mut chain = Value::Object(chain);
+        chain["d40"] = json!({"type": "string"});
+        for (schema, why) in [
+            (json!([]), "must be a JSON object"),
+            (json!({"$ref": "https://example.com/s.json"}), "points outside"),
+            (json!({"properties": {"a": {"$ref": "file:///etc/passwd"}}}), "points outside"),
+            (json!({"$ref": "#/$defs/none"}), "points to nothing"),
+            (json!({"$schema": "https://example.com/draft"}), "cannot be used"),
+            (json!({"$ref": "#"}), "refers to itself"),
+            (json!({"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"not": {"$ref": "#"}}}}), "refers to itself"),
+            (json!({"properties": {"a": {"anyOf": [{"$ref": "#/properties/a"}]}}}), "refers to itself"),
+            (json!({"properties": {"a": {"$dynamicRef": "#x"}}}), "$dynamicRef"),
+            (json!({"properties": {"a": {"$id": "x"}}}), "$id"),
+            (json!({"$ref": "#/$defs/d0", "$defs": chain}), "more than 16"),
+            (json!({"properties": {"a": {"pattern": "(a+)+(?=b)"}}}), "cannot be used"),
+            (json!({"properties": {"a": {"pattern": "((a{100}){100}){100}"}}}), "cannot be used"),
+            (json!({"type": "objekt"}), "cannot be used, at `/type`"),
+            (json!({"description": "x".repeat(70_000)}), "70018 bytes and may have 65536"),
+        ] {
+            let said = read(&schema).expect_err(why);
+            assert!(said.contains(why), "{schema}: {said}");
+            assert!(said.len() < 500, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_schema_may_go_through_itself_into_the_value() {
+        let tree = json!({"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}});
+        let mut deep = json!({"left": 1});
+        for _ in 0..95 {
+            deep = json!({"left": deep});
+        }
+        let said = breach(&tree, &deep).expect("the last one is a number");
+        assert!(said.ends_with("(`type`)"), "{said}");
+        let named = json!({"properties": {"$ref": {"type": "string"}, "enum": {"const": {"$ref": "no reference"}}}});
+        assert_eq!(breach(&named, &json!({"enum": {"$ref": "no reference"}})), None);
+    }
+
+    #[test]
+    fn a_pattern_takes_no_time_that_grows_out_of_bounds() {
+        let schema = json!({"properties": {"a": {"pattern": "^(a+)+$"}}});
+        let said = breach(&schema, &json!({"a": "a".repeat(100_000) + "b"})).expect("it does not fit");
+        assert!(said.ends_with("(`pattern`)"), "{said}");
+    }
+
+    #[test]
+    fn a_rule_that_nothing_can_keep_is_known_where_it_shows() {
+        for hopeless_rule in [
+            r#"{"max_bytes":10}"#,
+            r#"{"schema":{"type":["string","null"]}}"#,
+            r#"{"schema":{"not":{}}}"#,
+            r#"{"schema":{"enum":[1,2]}}"#,
+        ] {
+            assert!(hopeless(&serde_json::from_str(hopeless_rule).unwrap()).is_some(), "{hopeless_rule}");
+        }
+        for fine in [r#"{"max_bytes":11}"#, r#"{"schema":{"type":["object","null"]}}"#, "{}"] {
+            assert_eq!(hopeless(&serde_json::from_str(fine).unwrap()), None, "{fine}");
+        }
+    }
+
+    #[test]
+    fn limits_of_zero_are_refused() {
+        for rule in [r#"{"max_bytes":0}"#, r#"{"retention_ms":0}"#] {
+            assert!(demands(serde_json::from_str(rule).unwrap()).unwrap_err().contains("above zero"));
+        }
+    }
+}

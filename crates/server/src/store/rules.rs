@@ -1,0 +1,86 @@
+//! The rules of collections as stores keep them in memory, and the dialogue with a decision that must know who has a
+//! value. Nothing here knows an engine.
+
+use super::{CollectionRule, Decide, Record, StoreError};
+use crate::schema;
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use syncline_core::hub::{Loaded, Touch, WriteSet};
+use syncline_core::model::{CollectionName, Demands, DocId, SpaceName, UniqueValue};
+
+/// How often a decision may ask who has values. An answer can lead to further questions only where refusals change
+/// the values of later edits in the same group, so that one question is the rule.
+const LOOKS_MAX: usize = 8;
+
+/// The rules of all collections, ready to be asked.
+#[derive(Debug, Default)]
+pub(super) struct RuleBook(BTreeMap<String, Arc<Demands>>);
+
+impl RuleBook {
+    pub fn of(records: impl IntoIterator<Item = Record>) -> RuleBook {
+        let mut book = RuleBook::default();
+        for record in records {
+            book.put(record.key, Some(&record.value));
+        }
+        book
+    }
+
+    /// Takes over a record, or that there is none. One that cannot be read demands nothing.
+    pub fn put(&mut self, key: String, record: Option<&str>) {
+        let read = |text: &str| schema::demands(serde_json::from_str(text).map_err(|e| e.to_string())?);
+        match record.map(read) {
+            Some(Ok(demands)) => drop(self.0.insert(key, Arc::new(demands))),
+            Some(Err(error)) => {
+                tracing::error!(collection = %key, %error, "the rules of a collection cannot be used");
+                self.0.remove(&key);
+            }
+            None => drop(self.0.remove(&key)),
+        }
+    }
+
+    /// The rules of the touched collections.
+    pub fn touched(&self, space: &SpaceName, touch: &Touch) -> BTreeMap<CollectionName, Arc<Demands>> {
+        if self.0.is_empty() {
+            return BTreeMap::new();
+        }
+        let rule = |name: &CollectionName| self.0.get(&CollectionRule::key(space, name)).cloned();
+        touch.collections.iter().filter_map(|name| Some((name.clone(), rule(name)?))).collect()
+    }
+}
+
+/// Takes the decision, again where it asks who has a value. `holders` finds at most so many documents that have one,
+/// whoever had it first before the others.
+pub(super) fn decided(
+    loaded: Loaded,
+    decide: &mut Decide,
+    mut holders: impl FnMut(&UniqueValue, usize) -> Result<Vec<DocId>, StoreError>,
+) -> Result<WriteSet, StoreError> {
+    let mut decide = |loaded| catch_unwind(AssertUnwindSafe(|| decide(loaded))).map_err(|_| undecided());
+    if loaded.rules.values().all(|demands| demands.rule.unique.is_empty()) {
+        return decide(loaded);
+    }
+    let mut known = loaded;
+    // Those that were loaded may give a value up: one more than those is enough.
+    let most = known.docs.len() + 1;
+    for look in 0..=LOOKS_MAX {
+        known.last_look = look == LOOKS_MAX;
+        let writes = decide(known.clone())?;
+        if writes.asks.is_empty() {
+            return Ok(writes);
+        }
+        for asked in writes.asks {
+            let found = holders(&asked, most)?;
+            known.holders.insert(asked, found);
+        }
+    }
+    Err(StoreError::Engine {
+        action: "deciding a group of pushes",
+        source: "it asks for ever; nothing was written".into(),
+    })
+}
+
+/// The error for a decision that panicked.
+fn undecided() -> StoreError {
+    StoreError::Engine { action: "deciding a group of pushes", source: "it panicked; nothing was written".into() }
+}
