@@ -222,7 +222,7 @@ pub enum CliError {
     Diverged(String),
     /// Documents that break the rules of their collection.
     #[error(
-        "{documents} documents break the rules of `{collection}`; change them, or the rules (`syncline rules set {collection}`)"
+        "documents break the rules of `{collection}`: {documents}; change them, or the rules (`syncline rules set {collection}`)"
     )]
     RulesBroken {
         /// The collection.
@@ -327,7 +327,9 @@ impl CliError {
                 Some("a `db watch` or `db sync --watch` holds it, or the app itself; one process at a time".into())
             }
             CliError::Refused { status: 401, .. } => {
-                Some("check the token; `syncline token rotate NAME` makes a new one for an old name".into())
+                let rotate = "`syncline token rotate NAME` makes a new one for an old name";
+                let lost = "with no admin token left, stop the hub first and add `--data DIR`";
+                Some(format!("check the token; {rotate}; {lost}"))
             }
             CliError::Refused { status: 403, .. } => {
                 Some("use a token with more rights; `syncline token list` shows what each may do".into())

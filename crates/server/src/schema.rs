@@ -4,8 +4,8 @@
 
 use jsonschema::{Draft, PatternOptions, Validator};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::thread;
 use syncline_core::model::{CollectionRule, Demands, Shape};
 
 /// Bytes of a schema as JSON text.
@@ -13,6 +13,13 @@ const SCHEMA_BYTES_MAX: usize = 64 << 10;
 /// Subschemas that apply to one value, each through the one before (`$ref`, `allOf`, `not` …): beside the depth of the
 /// document they decide how much stack a check takes.
 const STEPS_MAX: usize = 16;
+/// Subschemas that apply to one value in all, each counted as often as it is reached.
+const AT_ONCE_MAX: usize = 1_000;
+/// How deep a schema nests, and how often it refers to its parts: together they decide how deep its reader goes.
+const DEPTH_MAX: usize = 32;
+const REFERENCES_MAX: usize = 64;
+/// Enough for the deepest of all schemas. Checking a document takes far less.
+const STACK_BYTES: usize = 32 << 20;
 /// Bytes that one compiled pattern may take.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 /// Of a breach, what a sentence shows of the place and of the rest.
@@ -70,8 +77,16 @@ impl Schema {
         if !schema.is_object() {
             return Err("the schema must be a JSON object".to_owned());
         }
-        check_references(schema, schema, true)?;
-        check_circles(schema, schema, &mut BTreeMap::new())?;
+        check_nested(schema, schema, 0, &mut 0)?;
+        let deep = thread::Builder::new().stack_size(STACK_BYTES);
+        thread::scope(|scope| {
+            let built = deep.spawn_scoped(scope, || Schema::built(schema));
+            let built = built.map_err(|error| format!("the schema cannot be read: {error}"))?;
+            built.join().map_err(|_| "the schema cannot be read: its reader panicked".to_owned())?
+        })
+    }
+
+    fn built(schema: &Value) -> Result<Schema, String> {
         let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES_MAX).dfa_size_limit(PATTERN_BYTES_MAX);
         let mut options = jsonschema::options().offline().should_validate_formats(true).with_pattern_options(patterns);
         if schema.get("$schema").is_none() {
@@ -102,25 +117,33 @@ impl Shape for Schema {
     }
 }
 
-/// References point into the schema itself, by `#/…`.
-fn check_references(root: &Value, at: &Value, top: bool) -> Result<(), String> {
+/// What is nested in the schema: references point into it, by `#/…`, and there are only so many of either.
+fn check_nested(root: &Value, at: &Value, depth: usize, references: &mut usize) -> Result<(), String> {
+    if depth > DEPTH_MAX {
+        return Err(format!("the schema nests deeper than {DEPTH_MAX} levels"));
+    }
     match at {
         Value::Object(fields) => {
             if let Some(Value::String(to)) = fields.get("$ref") {
                 target(root, to)?;
+                *references += 1;
+            }
+            if *references > REFERENCES_MAX {
+                return Err(format!("the schema has more than {REFERENCES_MAX} references (`$ref`)"));
             }
             for keyword in ["$dynamicRef", "$recursiveRef"] {
                 if fields.get(keyword).is_some_and(Value::is_string) {
                     return Err(format!("`{keyword}` is not supported; use `$ref` with `#/…`"));
                 }
             }
-            if !top && fields.get("$id").is_some_and(Value::is_string) {
+            if depth > 0 && fields.get("$id").is_some_and(Value::is_string) {
                 return Err("`$id` is taken at the top of the schema only".to_owned());
             }
-            let schemas = fields.iter().filter(|(name, _)| !DATA.contains(&name.as_str()));
-            schemas.into_iter().try_for_each(|(_, inner)| check_references(root, inner, false))
+            check_steps(root, at, &mut Vec::new(), &mut 0)?;
+            let mut schemas = fields.iter().filter(|(name, _)| !DATA.contains(&name.as_str()));
+            schemas.try_for_each(|(_, inner)| check_nested(root, inner, depth + 1, references))
         }
-        Value::Array(items) => items.iter().try_for_each(|inner| check_references(root, inner, false)),
+        Value::Array(items) => items.iter().try_for_each(|inner| check_nested(root, inner, depth + 1, references)),
         _ => Ok(()),
     }
 }
@@ -135,19 +158,25 @@ fn target<'s>(root: &'s Value, to: &str) -> Result<&'s Value, String> {
     root.pointer(pointer).ok_or_else(|| format!("`$ref` `{shown}` points to nothing in the schema"))
 }
 
-/// Follows what applies to one value. Returns how many steps that are; a circle would go on for ever.
-fn check_circles(root: &Value, at: &Value, seen: &mut BTreeMap<usize, Option<usize>>) -> Result<usize, String> {
-    let Value::Object(fields) = at else { return Ok(0) };
-    let place = std::ptr::from_ref(at).addr();
-    match seen.get(&place) {
-        Some(Some(steps)) => return Ok(*steps),
-        Some(None) => return Err("the schema refers to itself without going into the value".to_owned()),
-        None => drop(seen.insert(place, None)),
+/// Follows what applies to one value, `through` which subschemas: a circle would go on for ever.
+fn check_steps<'s>(
+    root: &'s Value,
+    at: &'s Value,
+    through: &mut Vec<&'s Value>,
+    all: &mut usize,
+) -> Result<(), String> {
+    let Value::Object(fields) = at else { return Ok(()) };
+    *all += 1;
+    if *all > AT_ONCE_MAX {
+        return Err(format!("more than {AT_ONCE_MAX} subschemas of the schema apply to one value"));
     }
-    if seen.values().filter(|steps| steps.is_none()).count() > 10 * STEPS_MAX {
-        return Err(too_long());
+    if through.iter().any(|before| std::ptr::eq(*before, at)) {
+        return Err("the schema refers to itself without going into the value".to_owned());
     }
-    let mut steps = 0;
+    if through.len() > STEPS_MAX {
+        return Err(format!("more than {STEPS_MAX} subschemas of the schema apply to one value through each other"));
+    }
+    through.push(at);
     for (name, inner) in fields {
         let here: Vec<&Value> = match (name.as_str(), inner) {
             ("$ref", Value::String(to)) => vec![target(root, to)?],
@@ -156,44 +185,10 @@ fn check_circles(root: &Value, at: &Value, seen: &mut BTreeMap<usize, Option<usi
             ("dependentSchemas" | "dependencies", Value::Object(all)) => all.values().collect(),
             _ => Vec::new(),
         };
-        for one in here {
-            steps = steps.max(1 + check_circles(root, one, seen)?);
-        }
+        here.into_iter().try_for_each(|one| check_steps(root, one, through, all))?;
     }
-    if steps > STEPS_MAX {
-        return Err(too_long());
-    }
-    seen.insert(place, Some(steps));
-    // What goes into the value begins anew.
-    for (name, inner) in fields.iter().filter(|(name, _)| !DATA.contains(&name.as_str())) {
-        check_inner(root, name, inner, seen)?;
-    }
-    Ok(steps)
-}
-
-/// Subschemas for parts of the value, wherever a keyword keeps them.
-fn check_inner(
-    root: &Value,
-    name: &str,
-    inner: &Value,
-    seen: &mut BTreeMap<usize, Option<usize>>,
-) -> Result<(), String> {
-    match inner {
-        Value::Array(all) => all.iter().try_for_each(|one| check_circles(root, one, seen).map(drop)),
-        Value::Object(all) if HOLDERS.contains(&name) => {
-            all.values().try_for_each(|one| check_circles(root, one, seen).map(drop))
-        }
-        Value::Object(_) => check_circles(root, inner, seen).map(drop),
-        _ => Ok(()),
-    }
-}
-
-/// Keywords that hold schemas under names.
-const HOLDERS: [&str; 6] =
-    ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
-
-fn too_long() -> String {
-    format!("more than {STEPS_MAX} subschemas of the schema apply to one value through each other")
+    through.pop();
+    Ok(())
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -253,6 +248,9 @@ mod tests {
             (0..40).map(|n| (format!("d{n}"), json!({"$ref": format!("#/$defs/d{}", n + 1)}))).collect();
         let mut chain = Value::Object(chain);
         chain["d40"] = json!({"type": "string"});
+        let four = |n: usize| json!({"allOf": vec![json!({"$ref": format!("#/$defs/d{n}")}); 4]});
+        let mut fans: serde_json::Map<String, Value> = (0..7).map(|n| (format!("d{n}"), four(n + 1))).collect();
+        fans.insert("d7".to_owned(), json!({}));
         for (schema, why) in [
             (json!([]), "must be a JSON object"),
             (json!({"$ref": "https://example.com/s.json"}), "points outside"),
@@ -268,6 +266,9 @@ mod tests {
             (json!({"properties": {"a": {"pattern": "(a+)+(?=b)"}}}), "cannot be used"),
             (json!({"properties": {"a": {"pattern": "((a{100}){100}){100}"}}}), "cannot be used"),
             (json!({"type": "objekt"}), "cannot be used, at `/type`"),
+            ((0..40).fold(json!({}), |inner, _| json!({ "items": inner })), "deeper than 32"),
+            (json!({"$ref": "#/$defs/d0", "$defs": fans}), "more than 1000 subschemas"),
+            (json!({"allOf": vec![json!({"$ref": "#/$defs/a"}); 65], "$defs": {"a": {}}}), "more than 64 references"),
             (json!({"description": "x".repeat(70_000)}), "70018 bytes and may have 65536"),
         ] {
             let said = read(&schema).expect_err(why);
@@ -285,6 +286,12 @@ mod tests {
         }
         let said = breach(&tree, &deep).expect("the last one is a number");
         assert!(said.ends_with("(`type`)"), "{said}");
+        let links = (0..6).map(|n| (format!("d{n}"), json!({"allOf": [{"$ref": format!("#/$defs/d{}", n + 1)}]})));
+        let mut links = Value::Object(links.collect());
+        links["d6"] = json!({"type": "object", "properties": {"left": {"$ref": "#/$defs/d0"}}});
+        let long = json!({"$ref": "#/$defs/d0", "$defs": links});
+        let said = breach(&long, &deep).expect("the last one is a number");
+        assert!(said.ends_with("(`type`)"), "as many steps as may be, at each of as many levels as may be: {said}");
         let named = json!({"properties": {"$ref": {"type": "string"}, "enum": {"const": {"$ref": "no reference"}}}});
         assert_eq!(breach(&named, &json!({"enum": {"$ref": "no reference"}})), None);
     }

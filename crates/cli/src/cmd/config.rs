@@ -4,6 +4,7 @@
 use crate::config::{Config, Entry, KEYS, Kind, Value};
 use crate::error::CliError;
 use crate::groups::ConfigArgs;
+use crate::hub::options;
 use crate::output::{Output, Style, Table};
 use serde_json::{Map, json};
 
@@ -21,10 +22,12 @@ pub struct Args {
 /// Shows the configuration.
 ///
 /// # Errors
-/// The configuration is wrong.
+/// The configuration is wrong, also in what only a hub looks at: it is shown before that.
 pub fn run(args: &Args, output: Output) -> Result<(), CliError> {
     let config = args.config.load()?;
-    output.result(&as_json(&config), || as_text(&config, output))
+    output.result(&as_json(&config), || as_text(&config, output))?;
+    // What the table of keys alone cannot check: a hub would stop at it.
+    options(&config).map(drop)
 }
 
 fn as_json(config: &Config) -> serde_json::Value {
@@ -46,6 +49,7 @@ fn as_json(config: &Config) -> serde_json::Value {
         "values": values,
         "tokens": config.tokens.iter().map(entry_json).collect::<Vec<_>>(),
         "collections": config.collections.iter().map(entry_json).collect::<Vec<_>>(),
+        "rooms": config.rooms.iter().map(entry_json).collect::<Vec<_>>(),
         "strange_variables": config.strange_variables,
     })
 }
@@ -68,7 +72,7 @@ fn as_text(config: &Config, output: Output) -> String {
         table.row([key.name.to_owned(), value.show(key.kind), origin.to_string()]);
     }
     let mut text = table.render(output);
-    for (what, entries) in [("token", &config.tokens), ("collection", &config.collections)] {
+    for (what, entries) in [("token", &config.tokens), ("collection", &config.collections), ("room", &config.rooms)] {
         for entry in entries {
             text.push_str(&format!("\n{what} {}  {}", entry.text("name").unwrap_or("?"), entry.place));
             let shown = entry.values.iter().filter(|(name, value)| **name != "name" && **value != Value::Unset);

@@ -133,8 +133,16 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
 
 async fn add(args: &AddArgs, output: Output) -> Result<(), CliError> {
     let wish = wish(args);
-    let make = async |admin: &Admin, space| admin.add_token(wish.spec(&space)?).await;
-    let token = args.admin.with(make).await?;
+    let make = async |admin: &Admin, space| {
+        let spec = wish.spec(&space)?;
+        let known = admin.spaces().await?;
+        let made = spec.space.clone().filter(|space| !known.contains(space));
+        Ok((admin.add_token(spec).await?, made))
+    };
+    let (token, made) = args.admin.with(make).await?;
+    if let Some(space) = made {
+        output.remark(&format!("space `{space}` did not exist; it was made for the token"));
+    }
     show_once(&token, output)
 }
 

@@ -217,6 +217,12 @@ impl Config {
         }
     }
 
+    /// The running hub that is named, unless a flag names a data directory and no flag a hub: flags come before variables.
+    pub fn hub(&self) -> Option<&str> {
+        let by_flag = |key| matches!(self.entry(key).1, Origin::Flag(_));
+        self.text("hub").filter(|_| by_flag("hub") || !by_flag("data"))
+    }
+
     /// The directory that holds the hub's store.
     pub fn data_dir(&self) -> PathBuf {
         self.path("data").unwrap_or_default()

@@ -25,7 +25,7 @@ pub use nodes::NewNodeToken;
 pub use options::{declared_tokens, default_space, options};
 pub use plan::PlanWish;
 pub use remote::RemoteHub;
-pub use rules::{rule_of, schema_file, unique_key};
+pub use rules::{schema_file, unique_key};
 pub use wish::{TokenWish, access_of, now};
 
 use crate::config::Config;
@@ -80,7 +80,7 @@ impl Admin {
     /// # Errors
     /// No hub there, or one that runs while no token is given.
     pub async fn open(config: &Config) -> Result<Admin, CliError> {
-        if let Some(url) = config.text("hub") {
+        if let Some(url) = config.hub() {
             return Ok(Admin::Remote(RemoteHub::new(url, config.text("token"))?));
         }
         match LocalHub::open(config).await {

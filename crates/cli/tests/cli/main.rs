@@ -13,4 +13,5 @@ mod nodes;
 mod rules;
 mod serve;
 mod shell;
+mod slips;
 mod verify;

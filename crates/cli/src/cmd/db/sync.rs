@@ -231,16 +231,21 @@ fn note(event: &SyncEvent, round: &mut Round, bar: &ProgressBar) {
 }
 
 fn describe(round: &Round, file: &Path, output: Output) -> String {
-    let mut text = format!("in step: pulled {}, pushed {}", round.loaded + round.pulled, round.pushed);
+    // What the hub did not take is not the same here and there.
+    let how = if round.quarantined == 0 { "in step" } else { "synced" };
+    let mut text = format!("{how}: pulled {}, pushed {}", round.loaded + round.pulled, round.pushed);
     if round.conflicts > 0 {
         let remark = format!(
-            "\n{} edited elsewhere at the same time; what lost is kept: syncline conflicts",
-            documents(round.conflicts)
+            "\n{} edited elsewhere at the same time; what of ours lost is kept: syncline db conflicts {}",
+            documents(round.conflicts),
+            file.display()
         );
         text.push_str(&output.paint(Style::Attention, &remark));
     }
     if round.quarantined > 0 {
-        let remark = format!("\n{} ops were set aside: syncline db quarantine {}", round.quarantined, file.display());
+        let ops =
+            if round.quarantined == 1 { "1 op was".to_owned() } else { format!("{} ops were", round.quarantined) };
+        let remark = format!("\nnot taken: {ops} set aside: syncline db quarantine {}", file.display());
         text.push_str(&output.paint(Style::Attention, &remark));
     }
     text

@@ -9,6 +9,7 @@ use crate::output::{Output, Style};
 use crate::stop::Stop;
 use futures_util::StreamExt;
 use serde_json::Value;
+use syncline::sync::{DatabaseSync, SyncEvent};
 
 /// Arguments of `db watch`.
 #[derive(Debug, clap::Args)]
@@ -32,16 +33,22 @@ pub struct Args {
 /// Shows the answer to a query, again after every change.
 ///
 /// # Errors
-/// A wrong filter; the database is in use or cannot be read; no hub is named.
+/// A wrong filter; the database is in use or cannot be read; no hub is named, or it refuses the token.
 pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     let mut stop = Stop::new()?;
     let (database, collection) = args.place.open()?;
     let mut live = collection.watch(args.question.query()?)?;
+    // Listens before the first round begins, so that a refusal is not missed.
+    let mut events = args.link.connect(&database, false, Some(&args.place.collection))?.events();
     let sync = args.link.connect(&database, true, Some(&args.place.collection))?;
     let mut left = args.updates.map(|updates| updates + 1);
     while left != Some(0) {
         let found = tokio::select! {
             found = live.next() => found,
+            Some(event) = events.next() => {
+                trouble(&event, &sync, output)?;
+                continue;
+            }
             _ = stop.wait() => break,
         };
         let Some(found) = found else { break };
@@ -49,6 +56,16 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         left = left.map(|left| left - 1);
     }
     sync.disable();
+    Ok(())
+}
+
+/// Says that the hub cannot be reached; a token that it refuses is no better tomorrow.
+fn trouble(event: &SyncEvent, sync: &DatabaseSync, output: Output) -> Result<(), CliError> {
+    let SyncEvent::Error { message, .. } = event else { return Ok(()) };
+    if sync.status()?.state == "unauthorized" {
+        return Err(CliError::SyncRefused(message.clone()));
+    }
+    output.remark(&output.paint(Style::Bad, message));
     Ok(())
 }
 

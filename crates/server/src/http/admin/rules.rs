@@ -9,7 +9,7 @@ use crate::store::CollectionRule;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 use std::sync::Arc;
 use syncline_core::model::CollectionName;
@@ -55,7 +55,7 @@ pub(in crate::http) async fn violations(admin: Admin, State(app): Shared) -> Ans
         });
         Some((text, lines))
     };
-    Ok(answer::with_type(Body::from_stream(stream::unfold(lines, line)), "application/x-ndjson"))
+    Ok(answer::with_type(Body::from_stream(stream::unfold(lines, line).fuse()), "application/x-ndjson"))
 }
 
 fn collection(admin: &Admin) -> Result<CollectionName, ServerError> {

@@ -49,7 +49,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
 
 async fn look(config: &Config) -> Vec<Finding> {
     let mut findings = configuration(config);
-    let files = config.text("hub").is_none();
+    let files = config.hub().is_none();
     if files {
         let (data, drift_ms) = (config.data_dir(), config.number("limits.clock_drift_ms"));
         match tokio::task::spawn_blocking(move || files::look(&data, drift_ms)).await {
