@@ -40,6 +40,9 @@ pub type Decide = Box<dyn FnMut(Loaded) -> WriteSet + Send>;
 /// Spaces that take no commits, and why.
 pub type FailedSpaces = BTreeMap<SpaceName, StoreError>;
 
+/// Who has which values that must be unique.
+pub type Holders = Vec<(UniqueValue, Vec<DocId>)>;
+
 /// Turns rows into the bytes of a reply, as they are read.
 pub trait Encoder: Send {
     /// Before the first row: the consistent state that all rows come from.
@@ -150,7 +153,7 @@ pub trait Store: Send + Sync + 'static {
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<(UniqueValue, Vec<DocId>)>, StoreError>>;
+    ) -> BoxFuture<'a, Result<Holders, StoreError>>;
 
     /// Nodes and tokens that have pushed to or read from the space.
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>>;

@@ -9,7 +9,7 @@ mod unique;
 
 use super::rules::{RuleBook, decided};
 use super::{
-    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, ListQuery, NodeRow, QuarantineRow, Record,
+    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, Holders, ListQuery, NodeRow, QuarantineRow, Record,
     RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use bytes::Bytes;
@@ -18,9 +18,7 @@ use space::Space;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{DocKey, Touch};
-use syncline_core::model::{
-    DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
-};
+use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version};
 use tokio::sync::mpsc;
 
 /// Keeps spaces in memory.
@@ -162,7 +160,7 @@ impl Store for MemoryStore {
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<(UniqueValue, Vec<DocId>)>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Holders, StoreError>> {
         let found = self.with(space, |space| {
             let holders = |value: UniqueValue| (space.holders(&value, most), value);
             Ok(values.into_iter().map(holders).map(|(ids, value)| (value, ids)).collect())

@@ -39,7 +39,7 @@ pub use restore::restore;
 
 use super::feed::Feed;
 use super::{
-    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, ListQuery, NodeRow, QuarantineRow, Record,
+    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, Holders, ListQuery, NodeRow, QuarantineRow, Record,
     RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use bytes::Bytes;
@@ -56,9 +56,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::hub::{DocKey, Touch};
-use syncline_core::model::{
-    DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
-};
+use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use trim::Stage;
@@ -272,7 +270,7 @@ impl Store for SqliteStore {
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
-    ) -> BoxFuture<'a, Result<Vec<(UniqueValue, Vec<DocId>)>, StoreError>> {
+    ) -> BoxFuture<'a, Result<Holders, StoreError>> {
         let read = move |reader: &mut reader::Reader| {
             let conn = reader.connection();
             let found = values.into_iter().map(|value| unique::holders(conn, &value, most).map(|ids| (value, ids)));
