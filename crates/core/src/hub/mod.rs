@@ -15,6 +15,7 @@ mod own;
 mod progress;
 mod rules;
 mod traffic;
+mod unique;
 mod weave;
 mod write_set;
 

@@ -1,7 +1,7 @@
 //! The state of a group while it is decided: what was loaded, changed by what was decided so far.
 
 use super::loaded::{BatchKey, DocKey, Loaded, Rules, StoredBatch};
-use super::rules::Index;
+use super::unique::Index;
 use super::write_set::{Change, Conflict, Entry, Quarantined, WriteSet};
 use crate::merge::{self, Merged, Party};
 use crate::model::{

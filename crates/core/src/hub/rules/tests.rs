@@ -4,6 +4,7 @@ use super::super::{
     AuthorState, Claimed, DocKey, Entry, Fate, KeptLoss, Loaded, Mended, Quarantined, Reply, Rules, decide, touch,
 };
 use super::*;
+use crate::hub::unique::of;
 use crate::live::{Query, Update};
 use crate::merge::Values;
 use crate::model::{
@@ -11,6 +12,8 @@ use crate::model::{
     ForeignOp, Intake, Limits, LiveBatch, LiveEdit, LiveEvent, Mend, MendAct, Millis, NodeId, Op, OpKey, OwnBatch,
     Packet, Receipt, Seq, Shape, Stamp, Step, Strategy, Traffic, Verdict,
 };
+use crate::model::{CollectionName, Lsn};
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::{Just, ProptestConfig, Strategy as _, any, prop, prop_oneof, proptest};
 use serde_json::json;

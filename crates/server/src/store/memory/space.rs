@@ -1,17 +1,19 @@
 //! One space in memory: what a commit loads and writes.
 
-use super::unique::Unique;
 use crate::store::ledger::{json, side, values};
 use crate::store::{ConflictRow, Head, Json, Kept, NodeRow, QuarantineRow};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use syncline_core::hub::{
     AuthorState, Change, Conflict, DocKey, Entry, KeptLoss, Loaded, Quarantined, StoredBatch, Touch, WriteSet,
 };
 use syncline_core::model::{
-    Author, BatchId, CollectionName, Demands, Epoch, Lsn, Millis, NodeId, Receipt, Registration, Seq, Seqs, Traffic,
-    Version,
+    Author, BatchId, CollectionName, Demands, DocId, Epoch, Lsn, Millis, NodeId, Receipt, Registration, Seq, Seqs,
+    Traffic, UniqueKey, Version,
 };
+
+/// For each key that is kept, its values and who has them since when.
+type Unique = BTreeMap<(CollectionName, UniqueKey), BTreeMap<String, BTreeSet<(Lsn, DocId)>>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Space {

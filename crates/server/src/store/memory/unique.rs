@@ -6,9 +6,6 @@ use std::sync::Arc;
 use syncline_core::hub::{Claimed, Touch};
 use syncline_core::model::{CollectionName, Demands, DocId, Lsn, UniqueKey, UniqueValue};
 
-/// For each key that is kept, its values and who has them since when.
-pub(super) type Unique = BTreeMap<(CollectionName, UniqueKey), BTreeMap<String, BTreeSet<(Lsn, DocId)>>>;
-
 impl Space {
     /// Builds what the rules of the touched collections ask for, and drops what they no longer do.
     pub fn keep_unique(&mut self, touch: &Touch, rules: &BTreeMap<CollectionName, Arc<Demands>>) {

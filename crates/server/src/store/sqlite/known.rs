@@ -2,7 +2,6 @@
 //! documents. Read anew from the file after anything failed.
 
 use super::columns::{self, int, nat};
-use super::unique;
 use crate::store::{Head, Kept};
 use rusqlite::{Connection, params};
 use std::collections::{BTreeMap, HashMap};
@@ -66,7 +65,7 @@ impl Known {
             let name = CollectionName::new(row.get::<_, String>(0)?).map_err(|e| columns::wrong_text(0, e))?;
             known.collections.insert(name, row.get(1)?);
         }
-        for (cid, key, n) in unique::read(conn)? {
+        for (cid, key, n) in unique_keys(conn)? {
             if let Some((name, _)) = known.collections.iter().find(|(_, other)| **other == cid) {
                 known.unique.entry(name.clone()).or_default().insert(key, n);
             }
@@ -179,4 +178,14 @@ impl Known {
         self.collections.insert(name.clone(), cid);
         Ok(cid)
     }
+}
+
+/// The keys that are kept, from the file.
+fn unique_keys(conn: &Connection) -> rusqlite::Result<Vec<(i64, UniqueKey, i64)>> {
+    let mut find = conn.prepare("SELECT cid, fields, n FROM unique_keys")?;
+    let rows = find.query_map([], |row| {
+        let key = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|e| columns::wrong_text(1, e))?;
+        Ok((row.get(0)?, key, row.get(2)?))
+    })?;
+    rows.collect()
 }

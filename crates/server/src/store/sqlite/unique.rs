@@ -90,13 +90,3 @@ pub(super) fn write(conn: &Connection, known: &Known, claims: &[Claimed]) -> rus
     }
     Ok(())
 }
-
-/// The keys that are kept, from the file.
-pub(super) fn read(conn: &Connection) -> rusqlite::Result<Vec<(i64, UniqueKey, i64)>> {
-    let mut find = conn.prepare("SELECT cid, fields, n FROM unique_keys")?;
-    let rows = find.query_map([], |row| {
-        let key = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|e| wrong_text(1, e))?;
-        Ok((row.get(0)?, key, row.get(2)?))
-    })?;
-    rows.collect()
-}
