@@ -158,7 +158,8 @@ fn step(seq: u64, doc: &str, edit: Edit) -> Step {
 
 fn push(name: &str, batch: u64, steps: Vec<Step>) -> Intake {
     let batch = BatchId::new(format!("b{batch}")).unwrap();
-    Intake::Own(OwnBatch { node: node(name), claim: Claim::Free, batch, digest: 1, strategy: None, steps })
+    let (node, rows) = (node(name), Arc::default());
+    Intake::Own(OwnBatch { node, claim: Claim::Free, rows, batch, digest: 1, strategy: None, steps })
 }
 
 fn insert(doc: &str, fields: &str) -> Edit {
