@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use std::error::Error;
 use std::time::Instant;
 use syncline::{Database, Replica};
-use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Mark, Meta, Millis, Stamp, Strategy};
+use syncline_core::model::{Author, CollectionName, DocId, Epoch, Lsn, Mark, Meta, Millis, Stamp, Strategy, Views};
 use syncline_core::session::interface::Write;
 use syncline_core::wire::own::{Page, PageEdit, PageOp, SnapshotHead};
 
@@ -89,7 +89,7 @@ fn joined(dir: &std::path::Path) -> Result<(Database, Replica), Box<dyn Error>> 
 }
 
 fn head() -> Result<SnapshotHead, Box<dyn Error>> {
-    Ok(SnapshotHead { server_lsn: Lsn(1), epoch: Epoch::new("bench")? })
+    Ok(SnapshotHead { server_lsn: Lsn(1), epoch: Epoch::new("bench")?, views: Views::new() })
 }
 
 /// Every document once, in its version: 0 by one insert, later ones with who wrote which field.
@@ -113,7 +113,15 @@ fn pages(version: u64) -> Result<Vec<Page>, Box<dyn Error>> {
             });
             lsn += 1;
         }
-        pages.push(Page { server_lsn: Lsn(lsn - 1), epoch: Epoch::new("bench")?, has_more: true, ops, receipt: None });
+        pages.push(Page {
+            server_lsn: Lsn(lsn - 1),
+            epoch: Epoch::new("bench")?,
+            has_more: true,
+            views: Views::new(),
+            ops,
+            conflicts: None,
+            receipt: None,
+        });
     }
     Ok(pages)
 }

@@ -248,8 +248,8 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::NoConflict`](crate::Error::NoConflict).
-    pub fn forget_conflict(&self, number: i64) -> Result<LostEdit> {
-        self.replica().forget_conflict(number)
+    pub fn discard_conflict(&self, number: i64) -> Result<LostEdit> {
+        self.replica().discard_conflict(number)
     }
 
     /// Every op that the hub has not receipted, oldest first.

@@ -126,7 +126,9 @@ pub enum Error {
     #[error("there is no quarantined op number {0}; list the quarantine for those that are")]
     NotQuarantined(i64),
     /// A conflict that is not there any more.
-    #[error("there is no conflict number {0}: it was restored or forgotten; list the conflicts for those that are")]
+    #[error(
+        "there is no conflict number {0}: it was restored or discarded, or there never was one; list the conflicts for those that are"
+    )]
     NoConflict(i64),
     /// An op that does not wait for the hub.
     #[error(

@@ -10,7 +10,8 @@ use std::path::Path;
 /// One step for each version: `STEPS[n]` brings version n to n + 1.
 const STEPS: [&str; 1] = [TABLES];
 
-/// - `state`: one row: who this replica is, and what must never be used twice.
+/// - `state`: one row: who this replica is, and what must never be used twice. `ledger` is how far the hub's conflict ledger
+///   has been told to it.
 /// - `collections`: `lsn` is the cursor (NULL: never loaded), `view` which rows the token saw when it was loaded (NULL: all),
 ///   `generation` marks what the running
 ///   snapshot has brought.
@@ -26,7 +27,7 @@ const STEPS: [&str; 1] = [TABLES];
 const TABLES: &str = "
 CREATE TABLE state(
   one INTEGER PRIMARY KEY CHECK (one = 1), node TEXT NOT NULL, author INTEGER NOT NULL,
-  last_seq INTEGER NOT NULL, clock INTEGER NOT NULL
+  last_seq INTEGER NOT NULL, clock INTEGER NOT NULL, ledger INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE collections(
   cid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, syncable INTEGER NOT NULL DEFAULT 0,

@@ -108,6 +108,8 @@ pub async fn retry(hub: &Hub, space: &SpaceName, n: u64, mended: Option<&str>) -
             let op = read.map_err(|why| still_refused(n, &why.reason))?;
             MendAct::Retry { collection: op.collection, id: op.id, edit: op.edit }
         }
+        // To ask would make the quarantine a node of a space where nobody has ever used it.
+        Err(error @ ServerError::NotFound(_)) if !has_mended(hub, space).await? => return Err(error),
         Err(ServerError::NotFound(_)) => MendAct::Ask,
         Err(error) => return Err(error),
     };
@@ -126,6 +128,10 @@ pub async fn retry(hub: &Hub, space: &SpaceName, n: u64, mended: Option<&str>) -
 /// # Errors
 /// [`ServerError::NotFound`]; [`ServerError::Taken`] for one that was retried; those of a push.
 pub async fn discard(hub: &Hub, space: &SpaceName, n: u64) -> Result<MendReceipt, ServerError> {
+    match quarantined(hub, space, n).await {
+        Err(error @ ServerError::NotFound(_)) if !has_mended(hub, space).await? => return Err(error),
+        Ok(_) | Err(_) => {}
+    }
     match mend(hub, space, n, MendAct::Discard).await? {
         Mended::Unknown => Err(not_aside(space, n)),
         Mended::Done { lsn, .. } => Err(ServerError::Taken {
@@ -134,6 +140,12 @@ pub async fn discard(hub: &Hub, space: &SpaceName, n: u64) -> Result<MendReceipt
         }),
         other => answer(n, other),
     }
+}
+
+/// Whether a row of the quarantine was ever decided about in this space.
+async fn has_mended(hub: &Hub, space: &SpaceName) -> Result<bool, ServerError> {
+    let quarantine = MendAct::Ask.author();
+    Ok(hub.store().nodes(space).await?.iter().any(|row| row.node == quarantine.as_str()))
 }
 
 async fn mend(hub: &Hub, space: &SpaceName, n: u64, act: MendAct) -> Result<Mended, ServerError> {

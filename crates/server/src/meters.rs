@@ -191,6 +191,12 @@ impl Meters {
         gauge("syncline_space_queued_pushes", "Pushes that wait for their commit.", |space| space.queued_pushes);
         gauge("syncline_space_conflicts", "Rows of the conflict ledger.", |space| space.conflicts);
         gauge("syncline_space_quarantined", "Ops in quarantine.", |space| space.quarantined);
+        gauge(
+            "syncline_space_furthest_behind",
+            "LSNs that the reader furthest behind has yet to read, of those that are there.",
+            |space| space.furthest_behind,
+        );
+        gauge("syncline_space_stalled_readers", "Readers that are there and do not get on.", |space| space.stalled);
         gauge("syncline_space_failed", "1: a failed write has stopped the space.", |space| u64::from(space.failed));
         text
     }
@@ -212,6 +218,10 @@ pub struct SpaceGauges {
     pub quarantined: u64,
     /// Whether a failed write has stopped it.
     pub failed: bool,
+    /// Readers that are there and do not get on.
+    pub stalled: u64,
+    /// LSNs that the one furthest behind has yet to read.
+    pub furthest_behind: u64,
 }
 
 /// The sentence that stands at each metric.

@@ -4,7 +4,7 @@
 use crate::auth::{Secret, TokenSpec, Tokens};
 use crate::clock::Clock;
 use crate::error::ServerError;
-use crate::hub::NodeView;
+use crate::hub::{Hub, NodeView};
 use crate::options::Settings;
 use crate::store::Store;
 use serde::{Deserialize, Serialize};
@@ -122,6 +122,24 @@ impl RegisteredNode {
             silent_since: time(traffic.received_at).filter(|_| traffic.received_at <= silent),
         }
     }
+}
+
+/// Keeps nothing of the log for a reader any more: it starts from a snapshot if it comes back behind the horizon.
+///
+/// # Errors
+/// [`ServerError::NotFound`]; [`ServerError::Unfit`] for a registered node, whose registration is ended instead; those
+/// of the store.
+pub async fn expire(hub: &Hub, space: &SpaceName, node: &NodeId) -> Result<(), ServerError> {
+    if !hub.store().registered(space, Some(node)).await?.is_empty() {
+        let reason = format!(
+            "node {node} is registered for packets; end its registration if it is not coming back: `syncline node remove {node}`"
+        );
+        return Err(ServerError::Unfit { code: "registered", reason });
+    }
+    if hub.space(space).await?.expire_node(node).await? {
+        return Ok(());
+    }
+    Err(ServerError::NotFound(format!("no node `{node}` has used space `{space}`; see `syncline node list`")))
 }
 
 /// One list for programs: what is known of each node as a reader of the log, and, where it is registered, as such. One

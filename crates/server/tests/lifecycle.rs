@@ -6,7 +6,10 @@ mod support;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use support::{Hub, insert};
+use syncline_core::model::Millis;
+use syncline_server::clock::Clock;
 use syncline_server::http::ROUTES;
 use syncline_server::store::{SqliteOptions, SqliteStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -76,6 +79,29 @@ async fn health_and_metrics_say_what_the_hub_does() {
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
+}
+
+/// What the clock of the test below shows.
+static NOW: AtomicU64 = AtomicU64::new(1_700_000_000_000);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_metrics_tell_of_a_reader_that_asks_again_and_again_and_takes_nothing() {
+    let clock = Clock::of(|| Millis(NOW.load(Ordering::Acquire)));
+    let hub = Hub::with(|options| options.settings.clock = clock).await;
+    hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+    for _ in 0..3 {
+        hub.get("/sync/pull?node=phone&since_lsn=0").await;
+        NOW.fetch_add(61_000, Ordering::AcqRel);
+    }
+    let ready = hub.get("/health/ready").await.json();
+    assert_eq!((&ready["status"], &ready["stalled"]), (&json!("ok"), &json!(1)), "{ready}");
+    assert_eq!(ready["stalls"], json!({ "main": ["phone"] }));
+    let anybody = hub.send("GET", "/health/ready", &[], b"").await.json();
+    assert_eq!(anybody, json!({ "status": "ok", "store": "ok", "stalled": 1 }));
+    assert!(hub.get("/metrics").await.text().contains(r#"syncline_space_stalled_readers{space="main"} 1"#));
+
+    hub.get("/sync/pull?node=phone&since_lsn=1").await;
+    assert_eq!(hub.get("/health/ready").await.json(), json!({ "status": "ok", "store": "ok" }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

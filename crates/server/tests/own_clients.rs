@@ -211,6 +211,36 @@ async fn a_concurrent_edit_that_loses_is_in_the_ledger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_accepted_and_beaten_later_hears_of_it_with_a_page_and_nobody_else_does() {
+    for hub in Hub::on_every_store().await {
+        hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+        let update = |seq: u64, at: u64, v: &str| json!([{ "seq": seq, "op": "update", "collection": "a", "id": "x", "base": 1, "stamp": stamp(at), "set": { "v": v } }]);
+        let accepted = hub.push("n1", "b2", &update(2, 40, "early")).await;
+        assert_eq!(accepted["receipts"][0]["result"], "applied");
+        hub.push("n2", "b1", &update(1, 50, "late")).await;
+
+        let pulled = async |node: &str, after: &str| {
+            hub.get(&format!("/sync/pull?node={node}&since_lsn=2&wait=30{after}")).await.json()["conflicts"].clone()
+        };
+        let told = pulled("n1", "&conflicts_after=0").await;
+        let row =
+            json!({ "n": 1, "collection": "a", "id": "x", "lsn": 3, "lost": "fields", "values": { "v": "early" } });
+        assert_eq!(told, json!({ "upto": 1, "rows": [row] }));
+        assert_eq!(pulled("n1", "&conflicts_after=1").await, Value::Null, "told once");
+        assert_eq!(pulled("n1", "").await, Value::Null, "not asked for");
+        assert_eq!(
+            pulled("n2", "&conflicts_after=0").await,
+            json!({ "upto": 1, "rows": [] }),
+            "the winner lost nothing"
+        );
+        let at_the_end = hub.get("/sync/pull?node=n1&since_lsn=3&wait=30&conflicts_after=0").await.json();
+        assert_eq!(at_the_end["conflicts"], told, "what is to be told waits for no change");
+        let restored = hub.get("/sync/pull?node=n1&since_lsn=2&conflicts_after=7").await.json();
+        assert_eq!(restored["conflicts"], json!({ "upto": 1, "rows": [] }), "an older ledger counts from its own end");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn many_pushes_at_once_share_commits_and_each_gets_its_own_answer() {
     for hub in Hub::on_every_store().await.map(std::sync::Arc::new) {
         let pushes = (0..32u64).map(|n| {

@@ -64,6 +64,38 @@ async fn a_live_node_holds_the_log_back_until_it_has_read_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_silent_for_too_long_is_fenced_and_what_it_has_yet_to_push_is_taken() {
+    let hub = Hub::with(|options| {
+        options.settings.retention.log = Duration::ZERO;
+        options.settings.retention.nodes = Duration::ZERO;
+    })
+    .await;
+    let first = hub.push("n1", "b1", &json!([insert(1, "a", "x")])).await;
+    assert_eq!(hub.get("/sync/pull?node=n1&since_lsn=1").await.status, 200);
+    hub.push("n2", "b1", &json!([insert(1, "a", "y")])).await;
+    trim_to(&hub, 2).await;
+
+    assert_eq!(hub.get("/sync/pull?node=n1&since_lsn=1").await.refusal(410), "resync");
+    let outbox = json!({ "node": "n1", "batchId": "b2", "epoch": first["epoch"], "ops": [update(2)] });
+    let pushed = hub.post("/sync/push", &outbox).await.json();
+    assert_eq!(pushed["receipts"][0]["result"], "applied", "{pushed}");
+    assert!(hub.get("/sync/snapshot?node=n1").await.text().contains(r#""n":2"#));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_was_let_go_holds_nothing_back() {
+    let hub = Hub::with(|options| options.settings.retention.log = Duration::ZERO).await;
+    hub.push("n1", "b1", &json!([insert(1, "a", "x"), update(2), update(3)])).await;
+    assert_eq!(hub.get("/sync/pull?node=n1&since_lsn=2").await.status, 200);
+    let none = hub.post("/admin/spaces/main/nodes/nobody/expire", &Value::Null).await;
+    assert_eq!(none.refusal(404), "not_found");
+    let gone = hub.post("/admin/spaces/main/nodes/n1/expire", &Value::Null).await;
+    assert_eq!(gone.json(), json!({ "expired": "n1" }));
+    trim_to(&hub, 3).await;
+    assert_eq!(hub.get("/sync/pull?node=n1&since_lsn=2").await.refusal(410), "resync");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_registered_node_holds_the_log_back_for_as_long_as_it_calls() {
     let store = Arc::new(MemoryStore::new());
     let hub = Hub::on(store.clone(), |options| options.settings.retention.log = Duration::ZERO).await;

@@ -2,6 +2,7 @@
 //! quarantine.
 
 use crate::cmd::node;
+use crate::config::Config;
 use crate::error::CliError;
 use crate::groups::AdminArgs;
 use crate::hub::{Admin, SpaceStatus};
@@ -45,11 +46,12 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         spaces.push(look_at(&admin, name, args.space.is_none()).await?);
     }
     admin.close().await?;
+    let config = args.admin.load()?;
     output.result(&spaces, || {
         if spaces.is_empty() {
             return "The hub has no space yet; the first token or the first device makes one.".into();
         }
-        spaces.iter().map(|space| space.describe(output)).collect::<Vec<_>>().join("\n\n")
+        spaces.iter().map(|space| space.describe(&config, output)).collect::<Vec<_>>().join("\n\n")
     })?;
     let failed: Vec<_> = spaces.iter().filter_map(Seen::failed).map(ToString::to_string).collect();
     if failed.is_empty() { Ok(()) } else { Err(CliError::Unreadable { spaces: failed.join("`, `") }) }
@@ -71,9 +73,9 @@ impl Seen {
         }
     }
 
-    fn describe(&self, output: Output) -> String {
+    fn describe(&self, config: &Config, output: Output) -> String {
         match self {
-            Seen::Read(space) => describe(space, output),
+            Seen::Read(space) => describe(space, config, output),
             Seen::Failed { space, failure } => format!(
                 "{}\n{}",
                 output.paint(Style::Bold, &format!("space {space}")),
@@ -110,13 +112,18 @@ async fn wait(args: &Args) -> Result<(Admin, Vec<SpaceName>), CliError> {
     }
 }
 
-fn describe(space: &SpaceStatus, output: Output) -> String {
+fn describe(space: &SpaceStatus, config: &Config, output: Output) -> String {
+    let held = node::holders(space, config).into_iter().map(|holder| {
+        let text =
+            format!("\nthe log is kept from {} on for `{}`, last seen {}", holder.from, holder.node, holder.seen);
+        output.paint(Style::Attention, &text)
+    });
     let kept_aside = |count: u64, what: &str, command: &str| match count {
         0 => output.paint(Style::Good, &format!("no {what}")),
         n => output.paint(Style::Attention, &format!("{n} {what} (syncline {command})")),
     };
     format!(
-        "{}  head {}  horizon {}  epoch {}\n{}, {}\n{}",
+        "{}  head {}  horizon {}  epoch {}\n{}, {}\n{}{}",
         output.paint(Style::Bold, &format!("space {}", space.space)),
         space.head,
         space.horizon,
@@ -124,5 +131,6 @@ fn describe(space: &SpaceStatus, output: Output) -> String {
         kept_aside(space.conflicts, "conflicts in the ledger", "conflicts"),
         kept_aside(space.quarantined, "ops in quarantine", "quarantine"),
         node::readers(space, output),
+        held.collect::<String>(),
     )
 }

@@ -1,6 +1,6 @@
 //! Administration in the data directory itself, while no hub runs on it.
 
-use super::{NewToken, SpaceStatus, declared_tokens, options};
+use super::{NewToken, SpaceStatus, declared_tokens, now, options};
 use crate::config::Config;
 use crate::error::CliError;
 use std::path::Path;
@@ -10,7 +10,7 @@ use syncline_core::model::{NodeId, SpaceName};
 use syncline_server::Options;
 use syncline_server::app::App;
 use syncline_server::auth::{TokenSpec, TokenView, Tokens};
-use syncline_server::hub::nodes;
+use syncline_server::hub::{Place, nodes};
 use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, SqliteOptions, SqliteStore, Store};
 use tokio::sync::OnceCell;
 
@@ -88,8 +88,9 @@ impl LocalHub {
 
     pub(super) async fn space(&self, space: &SpaceName) -> Result<SpaceStatus, CliError> {
         let registered = self.store.registered(space, None).await?.into_iter();
-        let confirmed = registered.map(|(node, traffic)| (node.id, traffic.cursor)).collect();
-        let (head, nodes) = nodes(self.store.as_ref(), space, &confirmed).await?;
+        let confirmed =
+            registered.map(|(node, traffic)| (node.id, Place { handed: traffic.cursor, ..Place::default() }));
+        let (head, nodes) = nodes(self.store.as_ref(), space, &confirmed.collect(), now()).await?;
         Ok(SpaceStatus {
             space: space.clone(),
             epoch: head.epoch,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use syncline_core::model::{NodeId, Registration, SpaceName};
 use syncline_server::app::App;
 use syncline_server::dialect::exchange::{self, Imported, Standing};
-use syncline_server::nodes::{NodeChange, RegisteredNode};
+use syncline_server::nodes::{self, NodeChange, RegisteredNode};
 
 impl LocalHub {
     pub(super) async fn register(
@@ -37,6 +37,10 @@ impl LocalHub {
     ) -> Result<RegisteredNode, CliError> {
         let app = self.app().await?;
         Ok(app.nodes.change(&app.tokens, space, id, change).await?)
+    }
+
+    pub(super) async fn expire_node(&self, space: &SpaceName, id: &NodeId) -> Result<(), CliError> {
+        Ok(nodes::expire(&self.app().await?.hub, space, id).await?)
     }
 
     pub(super) async fn unregister(&self, space: &SpaceName, id: &NodeId) -> Result<(), CliError> {

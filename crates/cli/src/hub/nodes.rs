@@ -93,6 +93,17 @@ impl Admin {
         }
     }
 
+    /// Keeps nothing of the log for a reader any more.
+    ///
+    /// # Errors
+    /// No such node, or a registered one; the hub refuses, or cannot be reached.
+    pub async fn expire_node(&self, space: &SpaceName, id: &NodeId) -> Result<(), CliError> {
+        match self {
+            Admin::Local(hub) => hub.expire_node(space, id).await,
+            Admin::Remote(hub) => hub.expire_node(space, id).await,
+        }
+    }
+
     /// Ends a registration.
     ///
     /// # Errors

@@ -119,6 +119,26 @@ impl RemoteHub {
         Ok(page.remove(list).unwrap_or_default())
     }
 
+    /// Reads a backup of the hub piece by piece. `take` may fail, and that ends it.
+    ///
+    /// # Errors
+    /// The hub refuses, cannot be reached, or goes away in the middle; those of `take`.
+    pub async fn backup(&self, mut take: impl FnMut(&[u8]) -> Result<(), CliError>) -> Result<(), CliError> {
+        let mut url = self.base.clone();
+        url.path_segments_mut().expect("an http URL has a path").pop_if_empty().extend(["admin", "backup"]);
+        let request = self.client.get(url).bearer_auth(&self.token).timeout(PATIENCE);
+        let mut reply = request.send().await.map_err(|source| unreachable(&self.shown, source))?;
+        let status = reply.status().as_u16();
+        if status >= 400 {
+            let text = reply.text().await.map_err(|source| unreachable(&self.shown, source))?;
+            return Err(self.refusal(status, &text));
+        }
+        while let Some(piece) = reply.chunk().await.map_err(|source| unreachable(&self.shown, source))? {
+            take(&piece)?;
+        }
+        Ok(())
+    }
+
     /// One request under `/admin/`.
     pub(super) async fn call<T: DeserializeOwned>(
         &self,

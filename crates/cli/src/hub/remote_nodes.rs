@@ -62,6 +62,12 @@ impl RemoteHub {
         self.call(Method::PUT, &["spaces", space.as_str(), "nodes", id.as_str()], &[], Some(change)).await
     }
 
+    pub(super) async fn expire_node(&self, space: &SpaceName, id: &NodeId) -> Result<(), CliError> {
+        let path = ["spaces", space.as_str(), "nodes", id.as_str(), "expire"];
+        let _: Value = self.call(Method::POST, &path, &[], None::<&()>).await?;
+        Ok(())
+    }
+
     pub(super) async fn unregister(&self, space: &SpaceName, id: &NodeId) -> Result<(), CliError> {
         let path = ["spaces", space.as_str(), "nodes", id.as_str()];
         let _: Value = self.call(Method::DELETE, &path, &[], None::<&()>).await?;

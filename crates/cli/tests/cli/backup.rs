@@ -3,6 +3,9 @@
 use super::shell::{Hub, Shell};
 use serde_json::Value;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use syncline_server::store::Arriving;
 
 /// A hub that was stopped, with one document in its default space, and a backup of it.
 fn backed_up() -> Shell {
@@ -121,4 +124,62 @@ fn an_interrupted_backup_has_no_manifest_and_the_next_one_clears_it_away() {
     shell.ok(&["backup", "later"]);
     assert!(!shell.path("later.part").exists() && !shell.path("later/spaces/gone.db").exists());
     shell.ok(&["restore", "later", "--data", "new"]);
+}
+
+#[test]
+fn a_running_hub_hands_out_a_backup_that_comes_back_as_one_of_its_directory_does() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    shell.ok(&["token", "add", "shop", "--space", "shop", "--hub", &hub.url, "--token", hub.admin()]);
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1"}"#]);
+    shell.json(&["db", "sync", "a.db", "--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"]);
+    let taken = shell.json(&["backup", "saved", "--hub", &hub.url, "--token", hub.admin()]);
+    assert_eq!(taken["spaces"].as_array().unwrap().len(), 2, "{taken}");
+    assert_eq!(manifest(&shell), taken);
+    assert!(!shell.path("saved.part").exists() && !shell.path("syncline-data/outgoing").exists());
+    let again = shell.fails(1, &["backup", "saved", "--hub", &hub.url, "--token", hub.admin()]);
+    assert!(again.contains("nothing is overwritten"), "{again}");
+    let stranger = shell.fails(1, &["backup", "other", "--hub", &hub.url, "--token", "a-wrong-token"]);
+    assert!(stranger.contains("401") && !shell.path("other").exists(), "{stranger}");
+    hub.stop("-TERM");
+
+    shell.ok(&["restore", "saved", "--data", "new"]);
+    let restored = shell.json(&["status", "--data", "new", "--space", "main"]);
+    assert_eq!(restored[0]["head"], 1);
+}
+
+/// What the hub streams, without HTTP around it.
+fn stream_of(hub: &Hub) -> Vec<u8> {
+    let mut line = TcpStream::connect(hub.url.strip_prefix("http://").unwrap()).unwrap();
+    // HTTP/1.0 knows no chunks.
+    write!(line, "GET /admin/backup HTTP/1.0\r\nauthorization: Bearer {}\r\n\r\n", hub.admin()).unwrap();
+    let mut answer = Vec::new();
+    line.read_to_end(&mut answer).unwrap();
+    let body = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
+    answer.split_off(body)
+}
+
+#[test]
+fn a_backup_that_is_cut_or_changed_on_its_way_is_none() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1"}"#]);
+    shell.json(&["db", "sync", "a.db", "--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"]);
+    let whole = stream_of(&hub);
+    let last = whole.len() - 1;
+    let middle = whole.windows(16).position(|bytes| bytes == b"SQLite format 3\0").unwrap() + 4_096;
+    let mut changed = whole.clone();
+    changed[middle] ^= 1;
+    let took = |bytes: &[u8]| {
+        let target = shell.path("saved");
+        let mut arriving = Arriving::begin(&target).unwrap();
+        let taken = arriving.take(bytes, &mut |_| {}).and_then(|()| arriving.finish());
+        assert_eq!(target.exists(), taken.is_ok());
+        taken.map(drop).map_err(|error| error.to_string())
+    };
+    for cut in [0, 10, middle, last] {
+        assert!(took(&whole[..cut]).unwrap_err().contains("too early"), "cut at {cut}");
+    }
+    assert!(took(&changed).unwrap_err().contains("not what the hub's manifest says"));
+    took(&whole).unwrap();
 }

@@ -349,7 +349,7 @@ fn what_the_hub_refuses_is_set_aside_and_can_be_retried_or_given_up() {
     let other = shell.fails(1, &["db", "quarantine", "a.db", "--retry", &numbers[0], r#"{"_id":"else"}"#]);
     assert!(other.contains("`long`"), "{other}");
     shell.ok(&["db", "quarantine", "a.db", "--retry", &numbers[0]]);
-    shell.ok(&["db", "quarantine", "a.db", "--drop", &numbers[1]]);
+    shell.ok(&["db", "quarantine", "a.db", "--discard", &numbers[1]]);
     assert_eq!(sync(&generous)["pushed"], 1);
     assert_eq!(ids(&shell.json(&["db", "find", "a.db", "goods", "--sort", "_id"])), ["long", "short"]);
     assert_eq!(shell.json(&["db", "quarantine", "a.db"]), json!([]));

@@ -80,7 +80,7 @@ fn a_silent_reader_a_strange_variable_and_an_open_address_want_a_look() {
     let looks: Vec<_> =
         levels(&answer).into_iter().filter(|(_, level)| *level == "look").map(|(check, _)| check).collect();
     assert_eq!(looks, ["configuration", "configuration", "horizon"], "{answer}");
-    assert!(ran.stdout.contains("SYNCLINE_LISTEM") && ran.stdout.contains("retention.nodes"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("SYNCLINE_LISTEM") && ran.stdout.contains("syncline node expire"), "{}", ran.stdout);
 }
 
 #[test]

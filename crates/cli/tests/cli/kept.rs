@@ -103,11 +103,38 @@ fn a_device_lists_its_edits_that_lost_and_makes_one_again() {
     assert!(shell.ok(&["db", "conflicts", "a.db"]).contains("Oat milk"));
     shell.ok(&["db", "conflicts", "a.db", "--restore", &number]);
     let twice = shell.fails(1, &["db", "conflicts", "a.db", "--restore", &number]);
-    assert!(twice.contains("restored or forgotten"), "{twice}");
+    assert!(twice.contains("restored or discarded"), "{twice}");
     sync("a.db");
     sync("b.db");
     assert_eq!(shell.json(&["db", "get", "b.db", "notes", "n1"])["title"], "Oat milk");
-    assert!(shell.fails(1, &["db", "conflicts", "a.db", "--forget", "77"]).contains("number 77"));
+    assert!(shell.fails(1, &["db", "conflicts", "a.db", "--discard", "77"]).contains("number 77"));
+}
+
+#[test]
+fn a_device_hears_once_of_an_edit_that_was_accepted_and_beaten_later() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let sync = |file: &str| {
+        shell.json(&["db", "sync", file, "--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"])
+    };
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1","title":"Milk"}"#]);
+    sync("a.db");
+    sync("b.db");
+    shell.ok(&["db", "update", "a.db", "notes", "n1", r#"{"title":"Oat milk"}"#]);
+    shell.ok(&["db", "update", "b.db", "notes", "n1", r#"{"title":"Soy milk"}"#]);
+    assert_eq!(sync("a.db")["conflicts"], 0, "accepted");
+    sync("b.db");
+
+    assert_eq!(sync("a.db")["conflicts"], 1, "the event was raised");
+    assert_eq!(sync("a.db")["conflicts"], 0, "once");
+    let lost = shell.json(&["db", "conflicts", "a.db"]);
+    assert_eq!((lost.as_array().unwrap().len(), &lost[0]["operation"]["set"]["title"]), (1, &json!("Oat milk")));
+    let number = lost[0]["number"].to_string();
+    shell.ok(&["db", "conflicts", "a.db", "--restore", &number]);
+    sync("a.db");
+    sync("b.db");
+    assert_eq!(shell.json(&["db", "get", "b.db", "notes", "n1"])["title"], "Oat milk");
+    assert_eq!(shell.json(&["db", "conflicts", "a.db"]), json!([]), "nothing is told again");
 }
 
 #[test]

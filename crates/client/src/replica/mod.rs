@@ -234,6 +234,14 @@ impl Replica {
         self.store.read(|unit| conflicts::list(unit, collection))
     }
 
+    /// How far the hub's conflict ledger has been told to this database.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn ledger_told(&self) -> Result<u64> {
+        self.store.read(|unit| conflicts::told(unit.conn))
+    }
+
     /// Makes an edit that did not stand once more, as a new local edit.
     ///
     /// # Errors
@@ -242,11 +250,11 @@ impl Replica {
         self.store.write(|unit| retry::restore(&self.store, unit, number))
     }
 
-    /// Forgets an edit that did not stand. Returns it.
+    /// Takes an edit that did not stand off the list. Returns it.
     ///
     /// # Errors
     /// [`Error::NoConflict`](crate::Error::NoConflict).
-    pub fn forget_conflict(&self, number: i64) -> Result<LostEdit> {
+    pub fn discard_conflict(&self, number: i64) -> Result<LostEdit> {
         self.store.write(|unit| conflicts::take(unit, number).map(|(edit, _)| edit))
     }
 

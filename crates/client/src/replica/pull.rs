@@ -2,6 +2,7 @@
 //! rebased on top (step 9 of the life of a change).
 
 use super::{Applying, Scope, known};
+use crate::conflicts;
 use crate::error::Result;
 use crate::outbox;
 use crate::quarantine::{self, Aside};
@@ -31,6 +32,9 @@ pub(super) fn page(unit: &mut Unit<'_>, applying: &mut Applying, scope: &Scope, 
         }
     }
     refold_stale(unit, &stale)?;
+    if let Some(late) = &page.conflicts {
+        applying.conflicts.extend(conflicts::take_late(unit, late)?);
+    }
     for named in members.iter().filter(|named| named.lsn.is_some_and(|read| read < page.server_lsn)) {
         unit.conn.prepare_cached("UPDATE collections SET lsn = ?2, epoch = ?3 WHERE cid = ?1")?.execute(params![
             named.cid,

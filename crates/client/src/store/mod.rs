@@ -325,7 +325,7 @@ impl Memory {
             Some(found) => found,
             None => {
                 let node = Uuid::new_v4().to_string();
-                conn.execute("INSERT INTO state VALUES (1, ?1, 0, 0, 0)", [&node])?;
+                conn.execute("INSERT INTO state(one, node, author, last_seq, clock) VALUES (1, ?1, 0, 0, 0)", [&node])?;
                 (node, 0, 0, 0)
             }
         };

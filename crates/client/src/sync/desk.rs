@@ -133,6 +133,10 @@ impl Local for Replica {
         Replica::backlog(self, scope).map_err(|e| e.to_string())
     }
 
+    fn ledger_told(&mut self) -> Result<Option<u64>, String> {
+        Replica::ledger_told(self).map(Some).map_err(|e| e.to_string())
+    }
+
     fn carry_out(&mut self, scope: &BTreeSet<CollectionName>, write: Write) -> Result<Stored, String> {
         Replica::carry_out(self, scope, write).map_err(|e| e.to_string())
     }

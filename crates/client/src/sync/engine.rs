@@ -285,8 +285,12 @@ impl Worker {
                     Ok(Outgoing::Known(answer)) => return Some(Event::Answered(id, answer)),
                     Err(cause) => return Some(Event::Failed(id, Failure::Storage(cause))),
                 };
+                let ledger = match self.setup.local.ledger_told() {
+                    Ok(ledger) => ledger,
+                    Err(cause) => return Some(Event::Failed(id, Failure::Storage(cause))),
+                };
                 let (api, node, reports) = (self.setup.api.clone(), self.node.clone(), self.reports.clone());
-                let task = tokio::spawn(Exchange { api, node, id, reports }.run(request, packet));
+                let task = tokio::spawn(Exchange { api, node, id, ledger, reports }.run(request, packet));
                 self.requests.retain(|_, request| !request.is_finished());
                 self.requests.insert(id, task.abort_handle());
             }

@@ -22,6 +22,8 @@ pub(super) struct Exchange {
     pub(super) api: Arc<dyn ApiClient>,
     pub(super) node: NodeId,
     pub(super) id: RequestId,
+    /// How far the hub's conflict ledger has been told; `None`: it is not asked for.
+    pub(super) ledger: Option<u64>,
     pub(super) reports: Sender<Event>,
 }
 
@@ -50,6 +52,10 @@ impl Exchange {
             }
             Request::Pull { scope, since, limit, wait_s } => {
                 let path = request::pull(&self.node, &scope, &since, limit, wait_s);
+                let path = match self.ledger {
+                    Some(told) => request::with_conflicts(path, told),
+                    None => path,
+                };
                 Answer::Page(reply::content::<Page>(self.api.get(&path).await)?)
             }
             Request::Push(batch) => {

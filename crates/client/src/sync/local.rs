@@ -42,6 +42,11 @@ pub(super) trait Local: Send {
         Ok(Outgoing::Plain)
     }
 
+    /// How far the hub's conflict ledger has been told; `None`: it is not asked for.
+    fn ledger_told(&mut self) -> Result<Option<u64>, String> {
+        Ok(None)
+    }
+
     /// Carries out one write in one transaction.
     fn carry_out(&mut self, scope: &BTreeSet<CollectionName>, write: Write) -> Result<Stored, String>;
 }

@@ -78,6 +78,7 @@ impl PacketNode {
                     has_more: false,
                     views,
                     ops,
+                    conflicts: None,
                     receipt: None,
                 }))
             }

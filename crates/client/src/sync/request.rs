@@ -51,6 +51,12 @@ pub fn pull(node: &NodeId, scope: &BTreeSet<CollectionName>, since: &Cursor, lim
     path
 }
 
+/// A pull that also brings what was lost after it was accepted, behind this number of the hub's ledger.
+#[must_use]
+pub(super) fn with_conflicts(pull: String, told: u64) -> String {
+    pull + &format!("&conflicts_after={told}")
+}
+
 pub(super) const PUSH: &str = "/sync/push";
 pub(super) const EXCHANGE: &str = "/api/sync/exchange";
 pub(super) const HEALTH: &str = "/sync/health";

@@ -121,7 +121,7 @@ fn an_edit_that_lost_is_kept_over_a_restart_and_made_again_once() {
     assert_eq!(b.field("n", "x"), json!(5));
     assert!(a.db.conflicts().unwrap().is_empty());
     assert!(matches!(a.db.restore_conflict(kept[0].number), Err(Error::NoConflict(_))));
-    assert!(matches!(a.db.forget_conflict(99), Err(Error::NoConflict(99))));
+    assert!(matches!(a.db.discard_conflict(99), Err(Error::NoConflict(99))));
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl Hub {
             has_more: false,
             views: Views::new(),
             ops,
+            conflicts: None,
             receipt: None,
         }
     }

@@ -235,6 +235,7 @@ impl Progress {
             rule: Strategy::LastWriteWins,
             winner: author,
             loser: author,
+            late: false,
             losing: Values::Fields(set.to_body().text().to_owned()),
             winning,
         });

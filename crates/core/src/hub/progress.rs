@@ -109,6 +109,7 @@ impl Progress {
                 rule,
                 winner: loss.winner,
                 loser: loss.loser,
+                late: loss.loser != author,
                 losing: loss.losing,
                 winning: loss.winning,
             });

@@ -142,6 +142,8 @@ pub struct Conflict {
     pub winner: Author,
     /// Who lost.
     pub loser: Author,
+    /// What was lost had been accepted before: no receipt has told its author.
+    pub late: bool,
     /// What was lost.
     pub losing: Values,
     /// The winning values of the same fields (a JSON object), or the whole document's.

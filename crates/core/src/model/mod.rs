@@ -33,7 +33,10 @@ pub use packet::{
 };
 pub use push::{Claim, Expiry, ForeignBatch, ForeignEdit, ForeignOp, Intake, OwnBatch, Poison, Step};
 pub use receipt::{Receipt, Rejection, Verdict};
-pub use reply::{PacketReceipt, Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead, Views};
+pub use reply::{
+    LateConflict, LateConflicts, Lost, PacketReceipt, Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead,
+    Views,
+};
 pub use rows::RowFilters;
 pub use rule::{CollectionRule, Demands, Shape, TooLong, UniqueKey, UniqueValue};
 pub use seqs::Seqs;

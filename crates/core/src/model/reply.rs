@@ -44,9 +44,54 @@ pub struct Page {
     pub views: Views,
     /// The changes in LSN order.
     pub ops: Vec<PageOp>,
+    /// What the reader had been told was accepted, and lost later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<LateConflicts>,
     /// Of a packet (`exchange`): to be stored before the changes, which were read after it took effect.
     #[serde(skip)]
     pub receipt: Option<PacketReceipt>,
+}
+
+/// Rows of the hub's ledger by which a reader learns that edits of its own lost after they were accepted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct LateConflicts {
+    /// The number of the last row that was looked at: the reader asks on from there.
+    pub upto: u64,
+    /// The rows in the order of their numbers.
+    pub rows: Vec<LateConflict>,
+}
+
+/// An edit that lost after it was accepted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LateConflict {
+    /// The row's number in the ledger.
+    pub n: u64,
+    /// Where.
+    pub collection: CollectionName,
+    /// Which document.
+    pub id: DocId,
+    /// The change that stands.
+    pub lsn: Lsn,
+    /// What was lost.
+    pub lost: Lost,
+    /// The values: the fields that were lost, or the document; absent for a removal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub values: Option<Box<RawValue>>,
+    /// Fields that the edit had taken away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unset: Vec<String>,
+}
+
+/// What of an edit was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lost {
+    /// Some fields.
+    Fields,
+    /// The document as a whole.
+    Document,
+    /// A removal.
+    Removal,
 }
 
 /// What a hub's packet says about this node's own packets.

@@ -59,12 +59,14 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("delete", "/admin/tokens/{name}"),
     ("post", "/admin/tokens/{name}/rotate"),
     ("get", "/admin/status"),
+    ("get", "/admin/backup"),
     ("get", "/admin/spaces/{space}/nodes"),
     ("post", "/admin/spaces/{space}/nodes"),
     ("get", "/admin/spaces/{space}/nodes/{id}"),
     ("put", "/admin/spaces/{space}/nodes/{id}"),
     ("delete", "/admin/spaces/{space}/nodes/{id}"),
     ("post", "/admin/spaces/{space}/nodes/{id}/rotate-token"),
+    ("post", "/admin/spaces/{space}/nodes/{id}/expire"),
     ("get", "/admin/spaces/{space}/nodes/{id}/packet"),
     ("post", "/admin/spaces/{space}/packets"),
     ("get", "/admin/spaces/{space}/collections"),
@@ -125,6 +127,7 @@ fn handlers(path: &str) -> Option<MethodRouter<Arc<App>>> {
         "/admin/tokens" => get(admin::tokens::list).post(admin::tokens::add),
         "/admin/tokens/{name}" => put(admin::tokens::change).delete(admin::tokens::remove),
         "/admin/tokens/{name}/rotate" => post(admin::tokens::rotate),
+        "/admin/backup" => get(admin::backup::take),
         "/admin/status" => get(admin::spaces::status),
         "/api/sync/exchange" => post(exchange::post),
         "/api/sync/emit" => post(rooms::emit),
@@ -133,6 +136,7 @@ fn handlers(path: &str) -> Option<MethodRouter<Arc<App>>> {
         "/admin/spaces/{space}/nodes/{id}" => {
             get(admin::nodes::show).put(admin::nodes::change).delete(admin::nodes::remove)
         }
+        "/admin/spaces/{space}/nodes/{id}/expire" => post(admin::nodes::expire),
         "/admin/spaces/{space}/nodes/{id}/rotate-token" => post(admin::nodes::rotate),
         "/admin/spaces/{space}/nodes/{id}/packet" => get(admin::nodes::export),
         "/admin/spaces/{space}/packets" => post(admin::nodes::import),

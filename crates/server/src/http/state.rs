@@ -12,7 +12,9 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::response::Response;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use syncline_core::model::NodeId;
 
 /// The process answers.
 pub(super) async fn live() -> Response {
@@ -21,16 +23,27 @@ pub(super) async fn live() -> Response {
 
 /// The hub can do its work: it is not going down, its data is where it was opened and has room, and there
 /// is a space that takes commits. One that does not must not take the others out of service: the hub is then
-/// `degraded`. Which one, only an admin is told, as with the metrics.
+/// `degraded`. `stalled` counts readers that are there and do not get on: the hub works, and somebody should look. Which space or
+/// reader, only an admin is told, as with the metrics.
 pub(super) async fn ready(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, ServerError> {
     let failed = failed_spaces(&app).await?;
-    if failed.is_empty() {
-        return Ok(answer::json(&json!({ "status": "ok", "store": "ok" })));
+    let mut body = json!({ "status": if failed.is_empty() { "ok" } else { "degraded" }, "store": "ok" });
+    let spaces = app.hub.open_spaces();
+    let stalled: BTreeMap<String, Vec<NodeId>> =
+        spaces.iter().map(|space| (space.name().to_string(), space.lag().stalled)).collect();
+    let stalled: BTreeMap<_, _> = stalled.into_iter().filter(|(_, nodes)| !nodes.is_empty()).collect();
+    if !failed.is_empty() {
+        body["failed"] = failed.len().into();
     }
-    let mut body = json!({ "status": "degraded", "store": "ok", "failed": failed.len() });
-    if app.authenticate(&headers).await.is_ok_and(|grant| grant.check_admin().is_ok()) {
+    if !stalled.is_empty() {
+        body["stalled"] = stalled.values().map(Vec::len).sum::<usize>().into();
+    }
+    if body.as_object().is_some_and(|body| body.len() > 2)
+        && app.authenticate(&headers).await.is_ok_and(|grant| grant.check_admin().is_ok())
+    {
         let reasons = failed.iter().map(|(space, error)| (space.to_string(), json!(error.to_string())));
         body["spaces"] = reasons.collect::<serde_json::Map<_, _>>().into();
+        body["stalls"] = json!(stalled);
     }
     Ok(answer::json(&body))
 }
@@ -70,7 +83,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
 }
 
 fn gauges(space: &Space) -> SpaceGauges {
-    let (head, kept) = (space.head(), space.kept());
+    let (head, kept, lag) = (space.head(), space.kept(), space.lag());
     SpaceGauges {
         name: space.name().to_string(),
         head_lsn: head.lsn.0,
@@ -79,5 +92,7 @@ fn gauges(space: &Space) -> SpaceGauges {
         conflicts: kept.conflicts,
         quarantined: kept.quarantined,
         failed: space.failure().is_some(),
+        stalled: lag.stalled.len() as u64,
+        furthest_behind: lag.furthest,
     }
 }

@@ -1,4 +1,5 @@
-//! How far the nodes of a space are behind. What a node wrote itself it need not read.
+//! How far the nodes of a space are behind, and which of them stall: are there and do not get on. What a node wrote itself it
+//! need not read.
 
 use crate::error::ServerError;
 use crate::store::{Encoder, Head, NodeRow, Row, Scan, Scanned, Store, StoreError};
@@ -6,11 +7,91 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use syncline_core::model::{Author, Lsn, NodeId, SpaceName};
+use syncline_core::model::{Author, Lsn, Millis, NodeId, SpaceName};
 use tokio::sync::mpsc;
 
 /// Changes that are looked at; a node that wrote more without reading counts from the last change.
 const ROWS_MAX: usize = 10_000;
+
+/// Who was heard of within this is there now.
+const PRESENT_MS: u64 = 5 * 60 * 1_000;
+/// Who is there and so far behind does not get on.
+const FAR_BEHIND: u64 = 10_000;
+/// Who takes nothing of what it is handed for so long does not get on.
+const TAKES_NOTHING_MS: u64 = 60_000;
+
+/// Where a node is, as far as this hub has seen since the space is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Up to where it was handed the log.
+    pub handed: Lsn,
+    /// When it last asked.
+    pub seen_at: Millis,
+    /// Since when it asks for what it was handed already.
+    pub stuck_since: Option<Millis>,
+}
+
+/// Why a node that is there does not get on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stall {
+    /// It is 10,000 changes behind, or more.
+    FarBehind,
+    /// For more than a minute it has asked for the same changes again and again.
+    TakesNothing,
+}
+
+impl Stall {
+    /// Judges a node that is so far behind.
+    #[must_use]
+    pub fn of(place: &Place, behind: u64, now: Millis) -> Option<Stall> {
+        let since = |time: Millis| now.0.saturating_sub(time.0);
+        if place.handed == Lsn::ZERO || since(place.seen_at) >= PRESENT_MS {
+            return None;
+        }
+        if place.stuck_since.is_some_and(|at| since(at) >= TAKES_NOTHING_MS) {
+            return Some(Stall::TakesNothing);
+        }
+        (behind >= FAR_BEHIND).then_some(Stall::FarBehind)
+    }
+
+    /// For people, after the node's name.
+    #[must_use]
+    pub fn says(self, behind: u64) -> String {
+        match self {
+            Stall::FarBehind => format!("is there and {behind} changes behind"),
+            Stall::TakesNothing => "is there and has asked for the same changes for more than a minute".into(),
+        }
+    }
+}
+
+/// The readers of a space that are there, taken together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lag {
+    /// LSNs from the one that is furthest behind to the newest change.
+    pub furthest: u64,
+    /// Those that stall.
+    pub stalled: Vec<NodeId>,
+}
+
+impl Lag {
+    /// Of these places in a log that ends here.
+    #[must_use]
+    pub fn of(places: &BTreeMap<NodeId, Place>, last_change: Lsn, now: Millis) -> Lag {
+        let mut lag = Lag::default();
+        for (node, place) in places {
+            if place.handed == Lsn::ZERO || now.0.saturating_sub(place.seen_at.0) >= PRESENT_MS {
+                continue;
+            }
+            let behind = last_change.0.saturating_sub(place.handed.0);
+            lag.furthest = lag.furthest.max(behind);
+            if Stall::of(place, behind, now).is_some() {
+                lag.stalled.push(node.clone());
+            }
+        }
+        lag
+    }
+}
 
 /// A node and how far it is behind.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,32 +101,39 @@ pub struct NodeView {
     pub node: NodeRow,
     /// LSNs from where it is to the newest change by others; 0: in step.
     pub behind: u64,
+    /// Why it does not get on, although it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stall: Option<Stall>,
 }
 
 /// The nodes of a space, and where its log stands. A node is where it says it is, or at what it was
-/// `handed` since: it confirms that only with its next request.
+/// handed since: it confirms that only with its next request.
 ///
 /// # Errors
 /// Those of the store.
 pub async fn nodes(
     store: &dyn Store,
     space: &SpaceName,
-    handed: &BTreeMap<NodeId, Lsn>,
+    places: &BTreeMap<NodeId, Place>,
+    now: Millis,
 ) -> Result<(Head, Vec<NodeView>), ServerError> {
     let (head, nodes) = (store.head(space).await?, store.nodes(space).await?);
     let before_last = Lsn(head.last_change.0.saturating_sub(1));
     let last = newest_not_by(store, space, (before_last, None)).await?;
     let mut views = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let handed = NodeId::new(node.node.as_str()).ok().and_then(|id| handed.get(&id).copied());
-        let at = handed.unwrap_or(node.cursor);
+        let place = NodeId::new(node.node.as_str()).ok().and_then(|id| places.get(&id).copied());
+        let place = place.unwrap_or(Place { handed: node.cursor, ..Place::default() });
+        let place = Place { seen_at: place.seen_at.max(node.seen_at), ..place };
+        let at = place.handed;
         let wrote_last = at < head.last_change && last.author == Some(node.author);
         let newest = if wrote_last {
             newest_not_by(store, space, (at, Some(node.author))).await?.lsn.unwrap_or(head.last_change)
         } else {
             head.last_change
         };
-        views.push(NodeView { behind: newest.0.saturating_sub(at.0), node });
+        let behind = newest.0.saturating_sub(at.0);
+        views.push(NodeView { behind, stall: Stall::of(&place, behind, now), node });
     }
     Ok((head, views))
 }
@@ -100,4 +188,43 @@ impl Encoder for Look {
     }
 
     fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Millis = Millis(10_000_000);
+
+    fn ago(ms: u64) -> Millis {
+        Millis(NOW.0 - ms)
+    }
+
+    #[test]
+    fn who_is_there_and_does_not_get_on_stalls() {
+        let place = Place { handed: Lsn(5), seen_at: ago(1_000), stuck_since: None };
+        assert_eq!(Stall::of(&place, FAR_BEHIND - 1, NOW), None);
+        assert_eq!(Stall::of(&place, FAR_BEHIND, NOW), Some(Stall::FarBehind));
+        let stuck = |ms| Place { stuck_since: Some(ago(ms)), ..place };
+        assert_eq!(Stall::of(&stuck(TAKES_NOTHING_MS - 1), 1, NOW), None, "an answer may be lost on its way");
+        assert_eq!(Stall::of(&stuck(TAKES_NOTHING_MS), 1, NOW), Some(Stall::TakesNothing));
+    }
+
+    #[test]
+    fn who_is_away_or_has_never_read_does_not_stall() {
+        let away = Place { handed: Lsn(5), seen_at: ago(PRESENT_MS), stuck_since: Some(ago(PRESENT_MS)) };
+        assert_eq!(Stall::of(&away, FAR_BEHIND, NOW), None);
+        let fresh = Place { handed: Lsn::ZERO, seen_at: NOW, stuck_since: None };
+        assert_eq!(Stall::of(&fresh, FAR_BEHIND, NOW), None);
+    }
+
+    #[test]
+    fn a_space_tells_who_of_its_readers_is_furthest_behind_and_who_stalls() {
+        let node = |name: &str| NodeId::new(name).unwrap();
+        let at = |lsn, seen_at| Place { handed: Lsn(lsn), seen_at, stuck_since: None };
+        let places =
+            [(node("away"), at(1, ago(PRESENT_MS))), (node("near"), at(20_000, NOW)), (node("far"), at(9_000, NOW))];
+        let lag = Lag::of(&places.into(), Lsn(20_001), NOW);
+        assert_eq!(lag, Lag { furthest: 11_001, stalled: vec![node("far")] });
+    }
 }

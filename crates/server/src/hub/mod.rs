@@ -10,7 +10,7 @@ mod space;
 mod upkeep;
 
 pub use committer::{Pushed, Share};
-pub use lag::{NodeView, nodes};
+pub use lag::{Lag, NodeView, Place, Stall, nodes};
 pub use reading::Reading;
 pub use space::Space;
 

@@ -1,6 +1,7 @@
 //! One open space: its queue of pushes, its readers, and what is known of its log right now.
 
 use super::committer::{Committer, Job, Pushed, Share};
+use super::lag::{Lag, Place};
 use super::log_state::LogState;
 use super::reading::Reading;
 use crate::error::ServerError;
@@ -33,7 +34,7 @@ pub struct Space {
 struct Cursors {
     noted: BTreeMap<NodeId, (Lsn, Millis)>,
     /// What each was handed last; it confirms that with its next request.
-    handed: BTreeMap<NodeId, Lsn>,
+    handed: BTreeMap<NodeId, Place>,
     /// Nodes that have only read since the space was opened.
     readers: BTreeSet<NodeId>,
     /// The same for clients of event sync: there is one for each page that was ever open.
@@ -242,8 +243,12 @@ impl Space {
             }
             alike.insert(node.clone());
         }
-        noted.insert(node.clone(), (lsn, self.settings.clock.now()));
-        handed.insert(node.clone(), lsn);
+        let now = self.settings.clock.now();
+        noted.insert(node.clone(), (lsn, now));
+        let place = handed.entry(node.clone()).or_default();
+        let again = lsn < place.handed && !node.is_live();
+        let stuck_since = again.then(|| place.stuck_since.unwrap_or(now));
+        *place = Place { handed: lsn, seen_at: now, stuck_since };
     }
 
     /// Takes over that clients of event sync are gone from the store; one that is back by now is known again with its
@@ -261,21 +266,45 @@ impl Space {
     /// Notes what a node is handed, for those who watch it. What it has read, it says with its next request.
     pub fn note_handed(&self, node: &NodeId, upto: Lsn) {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handed) = cursors.handed.get_mut(node) {
-            *handed = upto;
+        if let Some(place) = cursors.handed.get_mut(node) {
+            place.handed = upto;
         }
     }
 
-    /// How far each node was handed the log since the space is in use.
+    /// Where each node is that has read since the space is in use.
     #[must_use]
-    pub fn handed(&self) -> BTreeMap<NodeId, Lsn> {
+    pub fn places(&self) -> BTreeMap<NodeId, Place> {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner).handed.clone()
+    }
+
+    /// How far the readers that are there are behind, and who of them stalls. Asks nobody.
+    #[must_use]
+    pub fn lag(&self) -> Lag {
+        let cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+        Lag::of(&cursors.handed, self.head().last_change, self.settings.clock.now())
+    }
+
+    /// Keeps nothing of the log for a node any more. If it comes back behind the horizon, it is sent to a snapshot and
+    /// keeps its outbox; one that comes back before goes on. `false`: there is no such node.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn expire_node(&self, node: &NodeId) -> Result<bool, ServerError> {
+        let known = self.store.nodes(&self.name).await?.into_iter().find(|row| row.node == node.as_str());
+        let Some(row) = known else { return Ok(false) };
+        {
+            let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+            cursors.noted.remove(node);
+            cursors.handed.remove(node);
+        }
+        self.store.note_cursors(&self.name, vec![(node.clone(), Lsn::ZERO, row.seen_at)]).await?;
+        Ok(true)
     }
 
     /// How far one node was handed the log since the space is in use.
     #[must_use]
     pub fn handed_to(&self, node: &NodeId) -> Option<Lsn> {
-        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).handed.get(node).copied()
+        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).handed.get(node).map(|place| place.handed)
     }
 
     /// Limits on what one push may weigh.

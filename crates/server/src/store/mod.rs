@@ -14,13 +14,13 @@ mod sqlite;
 pub use ledger::Json;
 pub use memory::MemoryStore;
 pub use rows::{
-    ConflictRow, ExpiredRow, Head, Kept, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan, Scanned,
-    Trim, Trimmed,
+    ConflictRow, ExpiredRow, Head, Kept, LateRows, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan,
+    Scanned, Trim, Trimmed,
 };
 
 pub use sqlite::{
-    Copied, Examined, Manifest, Options as SqliteOptions, SavedFile, SavedSpace, Schemas, SqliteStore, backup, examine,
-    restore,
+    Arriving, Copied, Examined, Manifest, Options as SqliteOptions, SavedFile, SavedSpace, Schemas, SqliteStore,
+    backup, examine, restore,
 };
 
 use bytes::Bytes;
@@ -30,7 +30,7 @@ use std::path::Path;
 use syncline_core::hub::{DocKey, Loaded, Return, Touch, WriteSet};
 pub use syncline_core::model::CollectionRule;
 use syncline_core::model::{
-    DocId, Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
+    Author, DocId, Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
 };
 use tokio::sync::mpsc;
 
@@ -131,6 +131,16 @@ pub trait Store: Send + Sync + 'static {
         query: ListQuery,
     ) -> BoxFuture<'a, Result<Vec<ConflictRow>, StoreError>>;
 
+    /// At most `limit` rows of the conflict ledger by which an author lost what had been accepted of it, with numbers
+    /// above `after`.
+    fn late_conflicts<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        author: Author,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<LateRows, StoreError>>;
+
     /// Rows of the quarantine, newest first.
     fn quarantine<'a>(
         &'a self,
@@ -207,6 +217,16 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// What is in the way of all: [`StoreError::Gone`], [`StoreError::NoRoom`].
     fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>>;
+
+    /// Sends a backup of everything, in pieces that [`Arriving`] puts together.
+    ///
+    /// # Errors
+    /// [`StoreError::Backup`] when one is on its way already, or when the store has no files of which one could be made; the
+    /// engine's own.
+    fn hand_out(&self, _out: mpsc::Sender<Bytes>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let reason = "it keeps nothing on disk, so there is nothing to back up".into();
+        Box::pin(async { Err(StoreError::Backup { place: "this store".into(), reason }) })
+    }
 
     /// Gives back what is held for spaces that nobody has used for a while; their next use takes it again.
     fn close_idle(&self) -> BoxFuture<'_, ()>;

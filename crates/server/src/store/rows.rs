@@ -263,6 +263,15 @@ pub struct ConflictRow {
     pub restored: Option<Lsn>,
 }
 
+/// Rows of the ledger whose losing side had been accepted before, of one author.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LateRows {
+    /// The rows, the oldest first.
+    pub rows: Vec<ConflictRow>,
+    /// The last number that was looked at; the ledger's last one where no more rows follow.
+    pub upto: u64,
+}
+
 /// How much a space keeps aside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use syncline_core::hub::{DocKey, Touch};
 use syncline_core::model::{
-    DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
+    Author, DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
 };
 use syncline_server::store::{
-    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow,
-    Record, RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
+    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, LateRows, ListQuery, MemoryStore, NodeRow,
+    QuarantineRow, Record, RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -116,6 +116,16 @@ impl Store for FaultyStore {
 
     fn conflicts<'a>(&'a self, space: &'a SpaceName, query: ListQuery) -> Answer<'a, Vec<ConflictRow>> {
         self.inner.conflicts(space, query)
+    }
+
+    fn late_conflicts<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        author: Author,
+        after: u64,
+        limit: usize,
+    ) -> Answer<'a, LateRows> {
+        self.inner.late_conflicts(space, author, after, limit)
     }
 
     fn quarantine<'a>(&'a self, space: &'a SpaceName, query: ListQuery) -> Answer<'a, Vec<QuarantineRow>> {

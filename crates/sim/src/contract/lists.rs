@@ -5,7 +5,7 @@ use super::pen::{Do, by, collection, commit, id, load, node, open, space, write}
 use syncline_core::hub::{Change, Conflict, Entry, KeptLoss, Quarantined, Touch, WriteSet};
 use syncline_core::merge::Values;
 use syncline_core::model::{Author, Body, Lsn, Mark, Meta, Millis, Seq, Stamp, Strategy, Version};
-use syncline_server::store::{Kept, ListQuery, RecordKind, Trim};
+use syncline_server::store::{ConflictRow, Kept, ListQuery, RecordKind, Trim};
 
 /// Newest first, filtered by collection and document, page by page; losing values unharmed.
 pub async fn the_ledger_is_listed_in_pages(bench: &dyn Bench) {
@@ -20,6 +20,7 @@ pub async fn the_ledger_is_listed_in_pages(bench: &dyn Bench) {
         rule: Strategy::LastWriteWins,
         winner: ann,
         loser,
+        late: false,
         losing,
         winning: Values::Document(r#"{"_id":"x"}"#.into()),
     };
@@ -48,6 +49,53 @@ pub async fn the_ledger_is_listed_in_pages(bench: &dyn Bench) {
     assert_eq!(of_a.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["y", "x"]);
     assert_eq!(of_y, first[1..]);
     assert!(list(ListQuery::default()).await.is_empty(), "a limit of 0 is 0");
+}
+
+/// What an author lost after it was accepted is found by its author, the oldest first and page by page; and nothing else is.
+pub async fn late_losses_are_found_by_their_author(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    let nodes = load(&store, Touch { nodes: [node("ann"), node("bob")].into(), ..Touch::default() }).await.nodes;
+    let (ann, bob) = (nodes[&node("ann")].author, nodes[&node("bob")].author);
+    let conflict = |i: &str, winner, loser, late| Conflict {
+        collection: collection("a"),
+        id: id(i),
+        lsn: Lsn(9),
+        rule: Strategy::LastWriteWins,
+        winner,
+        loser,
+        late,
+        losing: Values::Removal,
+        winning: Values::Removal,
+    };
+    let conflicts = vec![
+        conflict("x", bob, ann, true),
+        conflict("told", bob, ann, false),
+        conflict("of-bob", ann, bob, true),
+        conflict("y", bob, ann, true),
+        conflict("z", ann, bob, false),
+    ];
+    commit(&store, Touch::default(), WriteSet { at: Millis(5), conflicts, ..WriteSet::default() })
+        .await
+        .expect("written");
+
+    let late =
+        async |author, after, limit| store.late_conflicts(&space(), author, after, limit).await.expect("readable");
+    let ids = |rows: &[ConflictRow]| rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>();
+    let all = late(ann, 0, 9).await;
+    assert_eq!((ids(&all.rows), all.upto), (vec!["x".to_owned(), "y".to_owned()], 5));
+    let first = late(ann, 0, 1).await;
+    assert_eq!((ids(&first.rows), first.upto), (vec!["x".to_owned()], 1), "there may be more");
+    let rest = late(ann, first.upto, 1).await;
+    assert_eq!((ids(&rest.rows), rest.upto), (vec!["y".to_owned()], 4));
+    let none = late(ann, rest.upto, 1).await;
+    assert_eq!((none.rows.len(), none.upto), (0, 5));
+    assert_eq!(late(ann, 77, 9).await.upto, 5, "the ledger's own end, wherever the asker was");
+
+    let trim = Trim { ledger_before: Millis(6), ..Trim::default() };
+    store.trim(&space(), trim).await.expect("trimmed");
+    let gone = late(ann, 0, 9).await;
+    assert_eq!((gone.rows.len(), gone.upto), (0, 5), "numbers go on where they were");
 }
 
 /// Newest first, with everything that is known of the op, which may be little.
@@ -91,6 +139,7 @@ pub async fn kept_rows_are_decided_about_one_by_one(bench: &dyn Bench) {
         rule: Strategy::LastWriteWins,
         winner: Author(1),
         loser: Author(2),
+        late: false,
         losing,
         winning,
     };

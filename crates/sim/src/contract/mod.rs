@@ -84,6 +84,7 @@ macro_rules! store_contract {
             what_was_answered_is_remembered_number_by_number,
             the_ledger_and_the_quarantine_are_kept_for_their_time,
             the_ledger_is_listed_in_pages,
+            late_losses_are_found_by_their_author,
             the_quarantine_is_listed_in_pages,
             kept_rows_are_decided_about_one_by_one,
             documents_are_read_by_their_places,

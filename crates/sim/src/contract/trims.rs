@@ -192,6 +192,7 @@ async fn write_lists(store: &super::AnyStore, at: Millis) {
         rule: Strategy::LastWriteWins,
         winner: Author(1),
         loser: Author(2),
+        late: false,
         losing: Values::Removal,
         winning: Values::Removal,
     };

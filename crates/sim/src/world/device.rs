@@ -198,7 +198,7 @@ impl Device {
             _ => return None,
         };
         let (views, ops) = (Views::new(), Vec::new());
-        Some(Page { server_lsn, epoch, has_more: false, views, ops, receipt: None })
+        Some(Page { server_lsn, epoch, has_more: false, views, ops, conflicts: None, receipt: None })
     }
 
     /// With a bug that does so: what was not sent of the documents of a page goes.

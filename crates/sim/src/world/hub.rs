@@ -246,7 +246,7 @@ impl Hub {
         };
         let (ops, scanned) = self.scan(scan);
         let (server_lsn, epoch, has_more) = (scanned.upto, head.epoch, scanned.more);
-        Ok(Page { server_lsn, epoch, has_more, views: Views::new(), ops, receipt: None })
+        Ok(Page { server_lsn, epoch, has_more, views: Views::new(), ops, conflicts: None, receipt: None })
     }
 
     fn snapshot(&self, scope: &BTreeSet<CollectionName>, after: Lsn) -> Vec<Answer> {

@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{DocKey, Entry, Loaded, Touch, WriteSet};
 use syncline_core::model::{
-    DocId, Epoch, Holding, Lsn, Millis, NodeId, Registration, Seqs, SpaceName, Traffic, UniqueValue, Version,
+    Author, DocId, Epoch, Holding, Lsn, Millis, NodeId, Registration, Seqs, SpaceName, Traffic, UniqueValue, Version,
 };
 use syncline_server::store::{
-    ConflictRow, Decide, Encoder, ExpiredRow, Head, ListQuery, MemoryStore, NodeRow, QuarantineRow, Record, RecordKind,
-    Row, Scan, Scanned, Store, StoreError, Trim, Trimmed,
+    ConflictRow, Decide, Encoder, ExpiredRow, Head, LateRows, ListQuery, MemoryStore, NodeRow, QuarantineRow, Record,
+    RecordKind, Row, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use tokio::sync::mpsc;
 
@@ -357,6 +357,17 @@ impl Store for Recorder {
     fn conflicts<'a>(&'a self, space: &'a SpaceName, query: ListQuery) -> Answer<'a, Vec<ConflictRow>> {
         let inner = self.inner();
         async move { inner.conflicts(space, query).await }.boxed()
+    }
+
+    fn late_conflicts<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        author: Author,
+        after: u64,
+        limit: usize,
+    ) -> Answer<'a, LateRows> {
+        let inner = self.inner();
+        async move { inner.late_conflicts(space, author, after, limit).await }.boxed()
     }
 
     fn quarantine<'a>(&'a self, space: &'a SpaceName, query: ListQuery) -> Answer<'a, Vec<QuarantineRow>> {

@@ -16,7 +16,7 @@ use syncline::{CollectionName, Database, LostEdit, Unsynced};
 Examples:
   syncline db conflicts notes.db                    list them
   syncline db conflicts notes.db --restore 3        make the edit again, on top of what stands now
-  syncline db conflicts notes.db --forget 3         leave it as it is"
+  syncline db conflicts notes.db --discard 3        leave it as it is"
 )]
 pub struct ConflictsArgs {
     /// The database file
@@ -25,11 +25,11 @@ pub struct ConflictsArgs {
     #[arg(long)]
     collection: Option<String>,
     /// Make the edit with this number again
-    #[arg(long, value_name = "NUMBER", conflicts_with = "forget")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "discard")]
     restore: Option<i64>,
     /// Take the edit with this number off the list
     #[arg(long, value_name = "NUMBER")]
-    forget: Option<i64>,
+    discard: Option<i64>,
 }
 
 /// Arguments of `db unsynced`.
@@ -60,7 +60,7 @@ pub struct UnsyncedArgs {
     content: Option<String>,
 }
 
-/// Lists, restores or forgets own edits that did not stand.
+/// Lists, restores or discards own edits that did not stand.
 ///
 /// # Errors
 /// The database cannot be opened; no such number; the edit cannot be made.
@@ -72,9 +72,9 @@ pub fn conflicts(args: &ConflictsArgs, output: Output) -> Result<(), CliError> {
         return output
             .result(&json!({ "restored": number }), || format!("the edit of conflict {number} is made again"));
     }
-    if let Some(number) = args.forget {
-        database.forget_conflict(number)?;
-        return output.result(&json!({ "forgotten": number }), || format!("conflict {number} is forgotten"));
+    if let Some(number) = args.discard {
+        database.discard_conflict(number)?;
+        return output.result(&json!({ "discarded": number }), || format!("conflict {number} is discarded"));
     }
     let only = args.collection.as_ref().map(CollectionName::new).transpose()?;
     let all = database.replica().conflicts(only.as_ref())?;

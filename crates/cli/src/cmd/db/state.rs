@@ -25,7 +25,7 @@ pub struct StatusArgs {
   syncline db quarantine notes.db --retry 3         put number 3 back, after the cause is gone
   syncline db quarantine notes.db --retry 3 '{\"_id\": \"n1\", \"title\": \"shorter\"}'   with another content
   syncline db quarantine notes.db --export          each op as one line of JSON
-  syncline db quarantine notes.db --drop 3          give number 3 up")]
+  syncline db quarantine notes.db --discard 3       give number 3 up")]
 pub struct QuarantineArgs {
     /// The database file
     file: PathBuf,
@@ -33,17 +33,17 @@ pub struct QuarantineArgs {
     #[arg(long)]
     collection: Option<String>,
     /// Apply the op with this number again
-    #[arg(long, value_name = "NUMBER", conflicts_with = "drop")]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "discard")]
     retry: Option<i64>,
     /// Another content for --retry: of an insert or a replacement the document, of an update `set` and `unset`
     #[arg(value_name = "JSON", requires = "retry")]
     content: Option<String>,
     /// Print each op as one line of JSON
-    #[arg(long, conflicts_with_all = ["retry", "drop"])]
+    #[arg(long, conflicts_with_all = ["retry", "discard"])]
     export: bool,
     /// Give the op with this number up for good
     #[arg(long, value_name = "NUMBER")]
-    drop: Option<i64>,
+    discard: Option<i64>,
 }
 
 /// Shows collections, documents and what waits for the hub.
@@ -90,7 +90,7 @@ pub fn status(args: &StatusArgs, output: Output) -> Result<(), CliError> {
     })
 }
 
-/// Lists, retries or drops what was set aside.
+/// Lists, retries or discards what was set aside.
 ///
 /// # Errors
 /// The database cannot be opened; no such number; the cause still stands.
@@ -102,9 +102,9 @@ pub fn quarantine(args: &QuarantineArgs, output: Output) -> Result<(), CliError>
         replica.retry_quarantined(number, content.as_ref())?;
         return output.result(&json!({ "retried": number }), || format!("number {number} is applied again"));
     }
-    if let Some(number) = args.drop {
+    if let Some(number) = args.discard {
         replica.discard_quarantined(number)?;
-        return output.result(&json!({ "dropped": number }), || format!("number {number} is given up"));
+        return output.result(&json!({ "discarded": number }), || format!("number {number} is given up"));
     }
     let collection = args.collection.as_ref().map(CollectionName::new).transpose()?;
     let all = replica.quarantined(collection.as_ref())?;

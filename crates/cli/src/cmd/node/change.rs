@@ -1,11 +1,12 @@
-//! `syncline node set`, `remove` and `rotate-token`: changes of a registered node.
+//! `syncline node set`, `remove` and `rotate-token`: changes of a registered node; `expire`: letting a reader go.
 
+use super::show::find;
 use super::{Named, secret};
 use crate::error::CliError;
 use crate::hub::{Admin, PlanWish};
 use crate::output::Output;
 use serde_json::json;
-use syncline_core::model::SpaceName;
+use syncline_core::model::{NodeId, SpaceName};
 use syncline_server::nodes::{NodeChange, RegisteredNode};
 
 /// Arguments of `syncline node set`.
@@ -53,6 +54,22 @@ pub async fn remove(args: &Named, output: Output) -> Result<(), CliError> {
     let (id, code) = args.with(remove).await?;
     output.result(&json!({ "removed": id, "code": code }), || {
         format!("Node {code} ({id}) is removed, and its token with it. What it sent stays.")
+    })
+}
+
+/// Keeps nothing of the log for a reader any more.
+///
+/// # Errors
+/// No such node, or a registered one; the hub refuses, or cannot be reached.
+pub async fn expire(args: &Named, output: Output) -> Result<(), CliError> {
+    let expire = async |admin: &Admin, space: &SpaceName| {
+        let id = NodeId::new(&find(&admin.space(space).await?, &args.node)?.node.node)?;
+        admin.expire_node(space, &id).await?;
+        Ok(id)
+    };
+    let id = args.place.with(expire).await?;
+    output.result(&json!({ "expired": id }), || {
+        format!("Nothing of the log is kept for {id} any more. If it comes back behind the horizon, it starts from a snapshot, with its outbox kept.")
     })
 }
 

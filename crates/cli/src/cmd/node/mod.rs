@@ -8,7 +8,7 @@ mod change;
 mod list;
 mod show;
 
-pub use list::readers;
+pub use list::{Holder, holders, readers};
 
 use crate::error::CliError;
 use crate::groups::SpaceArgs;
@@ -61,6 +61,14 @@ Examples:
     /// End the registration of a node, and its token; what it sent stays
     #[command(after_help = "Examples:\n  syncline node remove NORTH")]
     Remove(Named),
+    /// Keep nothing of the log for a device that is not coming back; if it does, it starts from a snapshot, with its outbox kept
+    #[command(
+        after_help = "The log goes with the next trim. Registered nodes are removed instead (`syncline node remove`).
+
+Examples:
+  syncline node expire 0192f3c1-6d1e-7c51-9c1f-6a2d9a0b7f10"
+    )]
+    Expire(Named),
     /// Give a registered node another token and show it once; the old one is refused from now on
     #[command(after_help = "Examples:\n  syncline node rotate-token NORTH")]
     RotateToken(Named),
@@ -103,6 +111,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         Action::Show(args) => show::run(args, output).await,
         Action::Set(args) => change::set(args, output).await,
         Action::Remove(args) => change::remove(args, output).await,
+        Action::Expire(args) => change::expire(args, output).await,
         Action::RotateToken(args) => change::rotate_token(args, output).await,
     }
 }

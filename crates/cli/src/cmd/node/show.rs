@@ -87,11 +87,12 @@ fn attributes(attributes: &BTreeMap<String, Value>) -> impl Iterator<Item = Stri
 }
 
 fn reader(view: &hub::NodeView, status: &SpaceStatus) -> String {
-    let hub::NodeView { node, behind } = view;
+    let hub::NodeView { node, behind, stall } = view;
+    let stall = stall.map(|stall| format!("\nstalls      it {}", stall.says(*behind))).unwrap_or_default();
     let seq = if node.last_seq == 0 { "none".into() } else { format!("up to number {}", node.last_seq) };
     let owner = node.owner.as_ref().map_or("no token".into(), |token| format!("token {token}"));
     format!(
-        "node        {}\nspace       {}\nlast seen   {}\nhas read    LSN {} of {} ({behind} behind)\nops decided {seq}\nbelongs to  {owner}",
+        "node        {}\nspace       {}\nlast seen   {}\nhas read    LSN {} of {} ({behind} behind)\nops decided {seq}\nbelongs to  {owner}{stall}",
         node.node,
         status.space,
         ago(node.seen_at),
@@ -100,7 +101,11 @@ fn reader(view: &hub::NodeView, status: &SpaceStatus) -> String {
     )
 }
 
-fn find<'s>(status: &'s SpaceStatus, name: &str) -> Result<&'s hub::NodeView, CliError> {
+/// The one node that is meant.
+///
+/// # Errors
+/// None has this name, or several ids begin so.
+pub fn find<'s>(status: &'s SpaceStatus, name: &str) -> Result<&'s hub::NodeView, CliError> {
     let named = |id: &str| status.nodes.iter().find(|view| view.node.node == id);
     let token = NodeId::new(name).ok().map(|token| NodeId::of_token(&token));
     let exact = named(name).or_else(|| named(token?.as_str()));

@@ -13,23 +13,45 @@ pub async fn copy(
     output: Output,
     work: impl FnOnce(&mut dyn FnMut(Copied<'_>)) -> Result<Manifest, StoreError> + Send + 'static,
 ) -> Result<Manifest, CliError> {
-    let target = if output.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-    let bar = ProgressBar::with_draw_target(None, target);
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg}").expect("it is well formed");
-    bar.set_style(style);
+    let progress = Progress::new(output);
     let copied = tokio::task::spawn_blocking(move || {
-        let done = work(&mut |copied: Copied<'_>| {
-            bar.set_length(copied.of);
-            bar.set_position(copied.bytes);
-            bar.set_message(copied.file.to_owned());
-            if bar.is_hidden() && copied.bytes == copied.of {
-                output.remark(&format!("{}  {}", copied.file, HumanBytes(copied.of)));
-            }
-        });
-        bar.finish_and_clear();
+        let done = work(&mut |copied: Copied<'_>| progress.show(copied));
+        progress.end();
         done
     });
     Ok(copied.await.map_err(|error| CliError::Runtime(error.into()))??)
+}
+
+/// How far a copy is: a bar at a terminal, a line for each file elsewhere.
+pub struct Progress {
+    bar: ProgressBar,
+    output: Output,
+}
+
+impl Progress {
+    /// Nothing is copied yet.
+    pub fn new(output: Output) -> Progress {
+        let target = if output.json { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg}").expect("it is well formed");
+        bar.set_style(style);
+        Progress { bar, output }
+    }
+
+    /// So much of a file is copied.
+    pub fn show(&self, copied: Copied<'_>) {
+        self.bar.set_length(copied.of);
+        self.bar.set_position(copied.bytes);
+        self.bar.set_message(copied.file.to_owned());
+        if self.bar.is_hidden() && copied.bytes == copied.of {
+            self.output.remark(&format!("{}  {}", copied.file, HumanBytes(copied.of)));
+        }
+    }
+
+    /// It is over.
+    pub fn end(&self) {
+        self.bar.finish_and_clear();
+    }
 }
 
 /// What a backup holds.

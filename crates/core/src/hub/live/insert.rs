@@ -77,6 +77,7 @@ impl Progress {
             rule: Strategy::LastWriteWins,
             winner: standing.author,
             loser: client.author,
+            late: false,
             losing: values(body),
             winning: values(&standing.body),
         };

@@ -90,6 +90,7 @@ fn answer(words: &Words<'_>) -> Answer {
             has_more: words.plain.contains(&"more"),
             views: words.views(),
             ops: ops(server_lsn.0, words.number("ops")),
+            conflicts: None,
             receipt: None,
         }),
         "pushed" => Answer::Pushed(PushReply { status: "ok".into(), server_lsn, epoch, ..PushReply::default() }),
@@ -100,6 +101,7 @@ fn answer(words: &Words<'_>) -> Answer {
                 has_more: words.plain.contains(&"more"),
                 views: Views::new(),
                 ops: ops(server_lsn.0, words.number("ops")),
+                conflicts: None,
                 receipt: Some(PacketReceipt {
                     number: server_lsn.0,
                     accepted: 1,

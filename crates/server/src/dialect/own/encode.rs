@@ -3,7 +3,7 @@
 use crate::store::{Encoder, Head, Row, Scanned};
 use serde::Serialize;
 use std::sync::Arc;
-use syncline_core::model::{Author, Mark, Meta, RowFilters, Views};
+use syncline_core::model::{Author, LateConflicts, Mark, Meta, RowFilters, Views};
 use syncline_core::wire::ranges::{Range, place};
 
 /// A page of changes.
@@ -11,13 +11,19 @@ pub(super) struct PageEncoder {
     author: Option<Author>,
     rows: Arc<RowFilters>,
     views: Views,
+    late: Option<LateConflicts>,
     empty: bool,
 }
 
 impl PageEncoder {
     /// `author`: the reader's own number, once it has one.
     pub(super) fn new(author: Option<Author>, rows: Arc<RowFilters>, views: Views) -> PageEncoder {
-        PageEncoder { author, rows, views, empty: true }
+        PageEncoder { author, rows, views, late: None, empty: true }
+    }
+
+    /// Tells as well what the reader lost after it was accepted.
+    pub(super) fn telling(self, late: Option<LateConflicts>) -> PageEncoder {
+        PageEncoder { late, ..self }
     }
 
     /// What the reader is to be told of a change. A reader stands on the version before it, whether an earlier page or this
@@ -54,6 +60,10 @@ impl Encoder for PageEncoder {
             put(out, &author);
         }
         put_views(&self.views, out);
+        if let Some(late) = &self.late {
+            out.extend_from_slice(b",\"conflicts\":");
+            put(out, late);
+        }
         out.extend_from_slice(b",\"ops\":[");
     }
 

@@ -2,6 +2,7 @@
 
 mod digests;
 mod encode;
+mod late;
 mod pull;
 mod push;
 mod reader;

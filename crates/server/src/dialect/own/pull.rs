@@ -3,6 +3,7 @@
 use super::super::Asked;
 use super::super::query::malformed;
 use super::encode::PageEncoder;
+use super::late;
 use super::reader::{Reader, position};
 use crate::answer;
 use crate::app::Slot;
@@ -38,8 +39,11 @@ pub(in super::super) async fn pull(mut asked: Asked) -> Result<Response, ServerE
         heads.mark_unchanged();
         let collections = reader.collections.clone();
         let scan = Scan::Log { after, collections, max_rows, max_bytes };
+        let late = if noted { late::conflicts(&asked, &reader.node).await? } else { None };
+        let tells = late.as_ref().is_some_and(|late| !late.rows.is_empty());
         let author = asked.space.author(&reader.node);
-        let encoder = Box::new(PageEncoder::new(author, Arc::clone(&reader.rows), reader.views.clone()));
+        let encoder = PageEncoder::new(author, Arc::clone(&reader.rows), reader.views.clone()).telling(late);
+        let encoder = Box::new(encoder);
         let page = asked.space.read(scan, encoder).await?;
         // News count from what this page has seen: a change that was committed since is news already.
         let (handed, seen) = match &page {
@@ -50,7 +54,7 @@ pub(in super::super) async fn pull(mut asked: Asked) -> Result<Response, ServerE
             Reading::Parts(_) => (None, None),
         };
         match seen {
-            Some(seen) if news(&mut asked, &reader, &mut heads, seen, until).await? => after = seen,
+            Some(seen) if !tells && news(&mut asked, &reader, &mut heads, seen, until).await? => after = seen,
             _ => {
                 asked.app.meters.pages.increment(1);
                 if let Some(upto) = handed.filter(|_| noted) {

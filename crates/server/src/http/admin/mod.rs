@@ -2,6 +2,7 @@
 //! runs on the data.
 
 mod asked;
+pub(super) mod backup;
 pub(super) mod kept;
 pub(super) mod nodes;
 pub(super) mod rules;

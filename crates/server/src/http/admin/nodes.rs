@@ -7,7 +7,7 @@ use crate::auth::Secret;
 use crate::dialect::{exchange, read_body};
 use crate::error::ServerError;
 use crate::hub;
-use crate::nodes::{NodeChange, RegisteredNode, joined};
+use crate::nodes::{self, NodeChange, RegisteredNode, joined};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
@@ -36,13 +36,13 @@ struct Wish {
 pub(in crate::http) async fn list(admin: Admin, State(app): Shared) -> Answer {
     admin.query(&[])?;
     let name = admin.space()?;
-    let mut handed = app.hub.opened(&name).map(|space| space.handed()).unwrap_or_default();
+    let mut places = app.hub.opened(&name).map(|space| space.places()).unwrap_or_default();
     let registered = app.nodes.list(&name).await?;
     for view in &registered {
-        let read = handed.entry(view.id.clone()).or_default();
-        *read = (*read).max(Lsn(view.cursor));
+        let place = places.entry(view.id.clone()).or_default();
+        place.handed = place.handed.max(Lsn(view.cursor));
     }
-    let (head, nodes) = hub::nodes(app.hub.store().as_ref(), &name, &handed).await?;
+    let (head, nodes) = hub::nodes(app.hub.store().as_ref(), &name, &places, app.options.settings.clock.now()).await?;
     Ok(answer::json(&json!({
         "epoch": head.epoch, "head": head.lsn, "last_change": head.last_change, "horizon": head.horizon,
         "conflicts": head.kept.conflicts, "quarantined": head.kept.quarantined,
@@ -77,6 +77,13 @@ pub(in crate::http) async fn remove(admin: Admin, State(app): Shared) -> Answer 
     let (space, id) = (admin.space()?, id(&admin)?);
     app.nodes.remove(&app.tokens, &space, &id).await?;
     Ok(answer::json(&json!({ "removed": id })))
+}
+
+/// Keeps nothing of the log for a reader any more.
+pub(in crate::http) async fn expire(admin: Admin, State(app): Shared) -> Answer {
+    let (space, id) = (admin.space()?, admin.name("id", |text| NodeId::new(text))?);
+    nodes::expire(&app.hub, &space, &id).await?;
+    Ok(answer::json(&json!({ "expired": id })))
 }
 
 pub(in crate::http) async fn rotate(admin: Admin, State(app): Shared) -> Answer {

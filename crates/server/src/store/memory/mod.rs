@@ -9,8 +9,8 @@ mod unique;
 
 use super::rules::{RuleBook, decided};
 use super::{
-    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, Holders, ListQuery, NodeRow, QuarantineRow, Record,
-    RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
+    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, Holders, LateRows, ListQuery, NodeRow, QuarantineRow,
+    Record, RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt, ready};
@@ -18,7 +18,9 @@ use space::Space;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use syncline_core::hub::{DocKey, Touch};
-use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version};
+use syncline_core::model::{
+    Author, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
+};
 use tokio::sync::mpsc;
 
 /// Keeps spaces in memory.
@@ -137,6 +139,16 @@ impl Store for MemoryStore {
         query: ListQuery,
     ) -> BoxFuture<'a, Result<Vec<ConflictRow>, StoreError>> {
         ready(self.with(space, |space| Ok(space.conflicts(&query)))).boxed()
+    }
+
+    fn late_conflicts<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        author: Author,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<LateRows, StoreError>> {
+        ready(self.with(space, |space| Ok(space.late_conflicts(author, after, limit)))).boxed()
     }
 
     fn quarantine<'a>(

@@ -3,14 +3,14 @@
 use super::space::Space;
 use crate::store::feed::Feed;
 use crate::store::{
-    ConflictRow, Encoder, ExpiredRow, ListQuery, QuarantineRow, Row, Scan, Scanned, StoreError, behind_horizon,
-    complete, lost,
+    ConflictRow, Encoder, ExpiredRow, LateRows, ListQuery, QuarantineRow, Row, Scan, Scanned, StoreError,
+    behind_horizon, complete, lost,
 };
 use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::ops::Bound::{Excluded, Unbounded};
 use syncline_core::hub::{Change, DocKey, Entry, Return, Ticket};
-use syncline_core::model::{CollectionName, DocId, Lsn, Mark, Meta, Millis, Stamp, TimeFields, Version};
+use syncline_core::model::{Author, CollectionName, DocId, Lsn, Mark, Meta, Millis, Stamp, TimeFields, Version};
 
 impl Space {
     pub fn scan(&self, scan: &Scan, encoder: Box<dyn Encoder>) -> Result<(Scanned, Vec<Bytes>), StoreError> {
@@ -136,6 +136,13 @@ impl Space {
                 && query.id.as_ref().is_none_or(|id| id.as_str() == row.id)
         };
         self.ledger.iter().rev().filter(wanted).take(query.limit).cloned().collect()
+    }
+
+    pub fn late_conflicts(&self, author: Author, after: u64, limit: usize) -> LateRows {
+        let wanted = |row: &&ConflictRow| row.n > after && self.late.get(&row.n) == Some(&author);
+        let rows: Vec<ConflictRow> = self.ledger.iter().filter(wanted).take(limit).cloned().collect();
+        let upto = rows.last().filter(|_| rows.len() == limit).map_or(self.last_listed.0, |row| row.n);
+        LateRows { rows, upto }
     }
 
     pub fn quarantine(&self, query: &ListQuery) -> Vec<QuarantineRow> {

@@ -34,6 +34,8 @@ pub(super) struct Space {
     pub buried: BTreeMap<Lsn, (DocKey, Author)>,
     pub unique: Unique,
     pub ledger: Vec<ConflictRow>,
+    /// Rows of the ledger whose losing side had been accepted before, and the authors of these.
+    pub late: BTreeMap<u64, Author>,
     pub quarantine: Vec<QuarantineRow>,
     /// The last numbers given to rows of the ledger and of the quarantine: none is used again.
     pub last_listed: (u64, u64),
@@ -204,6 +206,9 @@ impl Space {
             winning: json(winning),
             restored: None,
         };
+        if conflict.late {
+            self.late.insert(row.n, conflict.loser);
+        }
         self.ledger.push(row);
     }
 

@@ -52,6 +52,8 @@ impl Space {
         });
         let listed = (self.ledger.len(), self.quarantine.len());
         self.ledger.retain(|row| row.at >= trim.ledger_before);
+        let oldest = self.ledger.first().map_or(u64::MAX, |row| row.n);
+        self.late.retain(|n, _| *n >= oldest);
         self.quarantine.retain(|row| row.at >= trim.quarantine_before);
         trimmed.conflicts = (listed.0 - self.ledger.len()) as u64;
         trimmed.quarantined = (listed.1 - self.quarantine.len()) as u64;

@@ -46,55 +46,81 @@ pub fn backup(data: &Path, target: &Path, report: &mut dyn FnMut(Copied<'_>)) ->
 }
 
 fn copy_all(data: &Path, part: &Path, report: &mut dyn FnMut(Copied<'_>)) -> Result<Manifest, StoreError> {
-    let (bytes, spaces) = copy(
-        &data.join(HUB_FILE),
-        &part.join(HUB_FILE),
-        schema::HUB,
-        |snapshot| {
-            let mut find = snapshot.prepare("SELECT name FROM spaces ORDER BY name")?;
-            let names = find.query_map([], |row| {
-                SpaceName::new(row.get::<_, String>(0)?).map_err(|error| columns::wrong_text(0, error))
-            })?;
-            names.collect::<rusqlite::Result<Vec<_>>>()
-        },
-        &mut |bytes, of| report(Copied { file: HUB_FILE, bytes, of }),
-    )?;
-    let hub = SavedFile { bytes, sha256: digest(&part.join(HUB_FILE))? };
-    let mut saved = Vec::with_capacity(spaces.len());
+    let (mut saver, spaces) = Saver::begin(data, part, report)?;
     for space in spaces {
-        saved.push(copy_space(data, part, space, report)?);
+        saver.space(space, report)?;
     }
-    let manifest = Manifest {
-        format: FORMAT,
-        syncline: env!("CARGO_PKG_VERSION").into(),
-        made_at: clock::now().iso(),
-        schemas: Schemas::known(),
-        hub,
-        spaces: saved,
-    };
+    let manifest = saver.manifest();
     manifest.write(part)?;
     Ok(manifest)
 }
 
-fn copy_space(
-    data: &Path,
-    part: &Path,
-    space: SpaceName,
-    report: &mut dyn FnMut(Copied<'_>),
-) -> Result<SavedSpace, StoreError> {
-    let name = format!("spaces/{}", file_name(&space));
-    let (from, to) = (data.join(&name), part.join(&name));
-    super::home::look_for(&from)?;
-    let mut tell = |bytes, of| report(Copied { file: &name, bytes, of });
-    let (bytes, head) = copy(&from, &to, schema::SPACE, |snapshot| columns::head(snapshot), &mut tell)?;
-    Ok(SavedSpace {
-        space,
-        epoch: head.epoch,
-        lsn: head.lsn,
-        last_change: head.last_change,
-        horizon: head.horizon,
-        file: SavedFile { bytes, sha256: digest(&to)? },
-    })
+/// Copies a data directory file by file, and notes what it has copied.
+pub(super) struct Saver<'a> {
+    data: &'a Path,
+    part: &'a Path,
+    hub: SavedFile,
+    saved: Vec<SavedSpace>,
+}
+
+impl<'a> Saver<'a> {
+    /// Copies the hub's own file. Returns the spaces that it names.
+    pub fn begin(
+        data: &'a Path,
+        part: &'a Path,
+        report: &mut dyn FnMut(Copied<'_>),
+    ) -> Result<(Saver<'a>, Vec<SpaceName>), StoreError> {
+        let (bytes, spaces) = copy(
+            &data.join(HUB_FILE),
+            &part.join(HUB_FILE),
+            schema::HUB,
+            |snapshot| {
+                let mut find = snapshot.prepare("SELECT name FROM spaces ORDER BY name")?;
+                let names = find.query_map([], |row| {
+                    SpaceName::new(row.get::<_, String>(0)?).map_err(|error| columns::wrong_text(0, error))
+                })?;
+                names.collect::<rusqlite::Result<Vec<_>>>()
+            },
+            &mut |bytes, of| report(Copied { file: HUB_FILE, bytes, of }),
+        )?;
+        let hub = SavedFile { bytes, sha256: digest(&part.join(HUB_FILE))? };
+        Ok((Saver { data, part, hub, saved: Vec::with_capacity(spaces.len()) }, spaces))
+    }
+
+    /// Copies a space. Returns the name of its file.
+    pub fn space(&mut self, space: SpaceName, report: &mut dyn FnMut(Copied<'_>)) -> Result<String, StoreError> {
+        let name = space_path(&space);
+        let (from, to) = (self.data.join(&name), self.part.join(&name));
+        super::home::look_for(&from)?;
+        let mut tell = |bytes, of| report(Copied { file: &name, bytes, of });
+        let (bytes, head) = copy(&from, &to, schema::SPACE, |snapshot| columns::head(snapshot), &mut tell)?;
+        self.saved.push(SavedSpace {
+            space,
+            epoch: head.epoch,
+            lsn: head.lsn,
+            last_change: head.last_change,
+            horizon: head.horizon,
+            file: SavedFile { bytes, sha256: digest(&to)? },
+        });
+        Ok(name)
+    }
+
+    /// What was copied.
+    pub fn manifest(self) -> Manifest {
+        Manifest {
+            format: FORMAT,
+            syncline: env!("CARGO_PKG_VERSION").into(),
+            made_at: clock::now().iso(),
+            schemas: Schemas::known(),
+            hub: self.hub,
+            spaces: self.saved,
+        }
+    }
+}
+
+/// Where a space's file stands in a backup, as in a data directory.
+pub(super) fn space_path(space: &SpaceName) -> String {
+    format!("spaces/{}", file_name(space))
 }
 
 /// Copies one file from one snapshot of it, and reads from the same; its size and what was read.

@@ -3,8 +3,8 @@
 use super::columns::{int, lsn, nat, wrong_text};
 use super::load::version_of;
 use crate::store::ledger::json;
-use crate::store::{ConflictRow, ExpiredRow, ListQuery, NodeRow, QuarantineRow};
-use rusqlite::{Connection, OptionalExtension, params};
+use crate::store::{ConflictRow, ExpiredRow, LateRows, ListQuery, NodeRow, QuarantineRow};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use syncline_core::hub::DocKey;
 use syncline_core::model::{Author, CollectionName, DocId, Lsn, Millis, Version};
 
@@ -30,34 +30,55 @@ pub(super) fn expired(
     rows.collect()
 }
 
+/// Columns of the ledger with the names that they stand for.
+const LEDGER: &str = "SELECT l.n, l.at, c.name, l.id, l.lsn, l.rule, coalesce(w.node, ''), coalesce(o.node, ''),
+        l.losing_kind, l.losing, l.winning_kind, l.winning, l.restored
+    FROM ledger l JOIN collections c ON c.cid = l.cid
+    LEFT JOIN authors w ON w.author = l.winner LEFT JOIN authors o ON o.author = l.loser";
+
 /// Rows of the conflict ledger, newest first.
 pub(super) fn conflicts(conn: &Connection, query: &ListQuery) -> rusqlite::Result<Vec<ConflictRow>> {
-    let mut find = conn.prepare_cached(
-        "SELECT l.n, l.at, c.name, l.id, l.lsn, l.rule, coalesce(w.node, ''), coalesce(o.node, ''),
-                l.losing_kind, l.losing, l.winning_kind, l.winning, l.restored
-         FROM ledger l JOIN collections c ON c.cid = l.cid
-         LEFT JOIN authors w ON w.author = l.winner LEFT JOIN authors o ON o.author = l.loser
-         WHERE l.n < ?1 AND (?2 IS NULL OR c.name = ?2) AND (?3 IS NULL OR l.id = ?3)
-         ORDER BY l.n DESC LIMIT ?4",
-    )?;
-    let rows = find.query_map(bounds(query), |row| {
-        Ok(ConflictRow {
-            n: nat(row.get(0)?),
-            at: Millis(nat(row.get(1)?)),
-            collection: row.get(2)?,
-            id: row.get(3)?,
-            lsn: lsn(row, 4)?,
-            rule: row.get(5)?,
-            winner: row.get(6)?,
-            loser: row.get(7)?,
-            losing_kind: row.get(8)?,
-            losing: json(row.get_ref(9)?.as_str_or_null()?),
-            winning_kind: row.get(10)?,
-            winning: json(row.get_ref(11)?.as_str_or_null()?),
-            restored: row.get::<_, Option<i64>>(12)?.map(|lsn| Lsn(nat(lsn))),
-        })
-    })?;
-    rows.collect()
+    let mut find = conn.prepare_cached(&format!(
+        "{LEDGER} WHERE l.n < ?1 AND (?2 IS NULL OR c.name = ?2) AND (?3 IS NULL OR l.id = ?3)
+         ORDER BY l.n DESC LIMIT ?4"
+    ))?;
+    find.query_map(bounds(query), conflict_of)?.collect()
+}
+
+/// Rows of the conflict ledger by which an author lost what had been accepted, oldest first.
+pub(super) fn late_conflicts(
+    conn: &Connection,
+    author: Author,
+    after: u64,
+    limit: usize,
+) -> rusqlite::Result<LateRows> {
+    let mut last = conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'ledger'")?;
+    let last = nat(last.query_row([], |row| row.get(0))?);
+    let mut find =
+        conn.prepare_cached(&format!("{LEDGER} WHERE l.late = 1 AND l.loser = ?1 AND l.n > ?2 ORDER BY l.n LIMIT ?3"))?;
+    let most = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows: Vec<ConflictRow> =
+        find.query_map(params![author.0, int(after), most], conflict_of)?.collect::<rusqlite::Result<_>>()?;
+    let upto = rows.last().filter(|_| rows.len() == limit).map_or(last, |row| row.n);
+    Ok(LateRows { rows, upto })
+}
+
+fn conflict_of(row: &Row<'_>) -> rusqlite::Result<ConflictRow> {
+    Ok(ConflictRow {
+        n: nat(row.get(0)?),
+        at: Millis(nat(row.get(1)?)),
+        collection: row.get(2)?,
+        id: row.get(3)?,
+        lsn: lsn(row, 4)?,
+        rule: row.get(5)?,
+        winner: row.get(6)?,
+        loser: row.get(7)?,
+        losing_kind: row.get(8)?,
+        losing: json(row.get_ref(9)?.as_str_or_null()?),
+        winning_kind: row.get(10)?,
+        winning: json(row.get_ref(11)?.as_str_or_null()?),
+        restored: row.get::<_, Option<i64>>(12)?.map(|lsn| Lsn(nat(lsn))),
+    })
 }
 
 /// Rows of the quarantine, newest first.

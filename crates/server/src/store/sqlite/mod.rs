@@ -27,6 +27,7 @@ mod space;
 
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod trim;
 mod unique;
 mod write;
@@ -36,11 +37,12 @@ pub use backup::{Copied, backup};
 pub use examine::{Examined, examine};
 pub use manifest::{Manifest, SavedFile, SavedSpace, Schemas};
 pub use restore::restore;
+pub use transfer::Arriving;
 
 use super::feed::Feed;
 use super::{
-    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, Holders, ListQuery, NodeRow, QuarantineRow, Record,
-    RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
+    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, Holders, LateRows, ListQuery, NodeRow, QuarantineRow,
+    Record, RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use bytes::Bytes;
 use checkpoint::Checkpointer;
@@ -53,10 +55,12 @@ use scan::Gone;
 use space::SpaceFile;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use syncline_core::hub::{DocKey, Touch};
-use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version};
+use syncline_core::model::{
+    Author, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
+};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use trim::Stage;
@@ -92,6 +96,8 @@ pub struct SqliteStore {
     registry: Arc<Registry>,
     home: Arc<Place>,
     spaces: OpenSpaces,
+    /// One backup leaves at a time.
+    outgoing: Arc<Mutex<()>>,
 }
 
 impl SqliteStore {
@@ -109,7 +115,8 @@ impl SqliteStore {
         let registry = Arc::new(Registry::open(&dir.join("hub.db"))?);
         let checkpointer = Checkpointer::start().map_err(StoreError::engine("starting the checkpoint thread"))?;
         let spaces = OpenSpaces::new(dir.clone(), options, checkpointer, lock);
-        Ok(SqliteStore { dir, options, registry, home, spaces })
+        transfer::clear(&dir)?;
+        Ok(SqliteStore { dir, options, registry, home, spaces, outgoing: Arc::default() })
     }
 
     /// A space that exists; its file is opened at first use.
@@ -243,6 +250,20 @@ impl Store for SqliteStore {
         async move { self.space(space).await?.read(read).await }.boxed()
     }
 
+    fn late_conflicts<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        author: Author,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<LateRows, StoreError>> {
+        let read = move |reader: &mut reader::Reader| {
+            let rows = list::late_conflicts(reader.connection(), author, after, limit);
+            rows.map_err(StoreError::engine("reading the conflict ledger"))
+        };
+        async move { self.space(space).await?.read(read).await }.boxed()
+    }
+
     fn quarantine<'a>(
         &'a self,
         space: &'a SpaceName,
@@ -353,6 +374,19 @@ impl Store for SqliteStore {
             let (home, dir) = (Arc::clone(&self.home), self.dir.clone());
             blocking(move || health::check(&home, &dir, names, &open)).await
         }
+        .boxed()
+    }
+
+    fn hand_out(&self, out: mpsc::Sender<Bytes>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let (dir, outgoing, stall) = (self.dir.clone(), Arc::clone(&self.outgoing), self.options.reader_stall);
+        blocking(move || {
+            let Ok(_alone) = outgoing.try_lock() else {
+                let reason = "another backup is on its way; take this one when that is over".into();
+                return Err(StoreError::Backup { place: "the hub".into(), reason });
+            };
+            let mut send = sender(out, stall);
+            transfer::hand_out(&dir, &mut |piece| send(piece).is_ok())
+        })
         .boxed()
     }
 

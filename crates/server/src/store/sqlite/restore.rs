@@ -1,10 +1,9 @@
 //! A data directory from a backup. Checks every file before anything gets the directory's name. Each space begins a new
 //! history: whoever has read on after the backup would else take other changes for those that it knows.
 
-use super::backup::Copied;
+use super::backup::{Copied, space_path};
 use super::building::{Building, at, sync};
 use super::exchange::{registered, write_traffic};
-use super::home::file_name;
 use super::known::Known;
 use super::manifest::{HUB_FILE, Manifest, SavedFile, SavedSpace, digest};
 use super::{columns, schema};
@@ -39,7 +38,7 @@ fn bring_all(
     bring(backup, part, HUB_FILE, &manifest.hub, report)?;
     check_spaces(&part.join(HUB_FILE), manifest, backup)?;
     manifest.spaces.iter().try_for_each(|saved| {
-        let name = format!("spaces/{}", file_name(&saved.space));
+        let name = space_path(&saved.space);
         bring(backup, part, &name, &saved.file, report)?;
         begin_history(&part.join(&name), saved, &backup.join(&name))
     })

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// heads that are documents with a time to live, soonest first: what was prolonged is not looked at again.
 /// `unique_values` says which documents have which values of the keys that rules ask for, those of `unique_keys`. People name rows
 /// of the ledger and the quarantine by their numbers, so none is used again; `state`
-/// counts them, because counting rows with texts reads all of them. Meta is null for a document
+/// counts them, because counting rows with texts reads all of them. `late` rows are those whose losing side had been accepted before. Meta is null for a document
 /// that one insert wrote, `born` where it is the stamp.
 ///
 /// `sync_nodes` and `sync_changes` show registered nodes and their queues under the names of the exchange's design
@@ -65,7 +65,8 @@ pub(super) const SPACE: &[&str] = &["
     CREATE TABLE ledger (
         n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, cid INTEGER NOT NULL, id TEXT NOT NULL, lsn INTEGER NOT NULL,
         rule TEXT NOT NULL, winner INTEGER NOT NULL, loser INTEGER NOT NULL, losing_kind TEXT NOT NULL,
-        losing TEXT, winning_kind TEXT NOT NULL, winning TEXT, restored INTEGER);
+        losing TEXT, winning_kind TEXT NOT NULL, winning TEXT, restored INTEGER, late INTEGER NOT NULL);
+    CREATE INDEX ledger_late ON ledger (loser, n) WHERE late = 1;
     CREATE TABLE quarantine (
         n INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, collection TEXT, id TEXT, node TEXT NOT NULL, seq INTEGER,
         code TEXT NOT NULL, reason TEXT NOT NULL, op TEXT NOT NULL);

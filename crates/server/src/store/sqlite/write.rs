@@ -230,8 +230,8 @@ fn write_conflict(conn: &Connection, known: &mut Known, conflict: &Conflict, at:
     let (losing_kind, losing) = side(&conflict.losing);
     let (winning_kind, winning) = side(&conflict.winning);
     let mut add = conn.prepare_cached(
-        "INSERT INTO ledger (at, cid, id, lsn, rule, winner, loser, losing_kind, losing, winning_kind, winning)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT INTO ledger (at, cid, id, lsn, rule, winner, loser, losing_kind, losing, winning_kind, winning, late)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
     )?;
     add.execute(params![
         int(at.0),
@@ -245,6 +245,7 @@ fn write_conflict(conn: &Connection, known: &mut Known, conflict: &Conflict, at:
         losing,
         winning_kind,
         winning,
+        conflict.late,
     ])?;
     Ok(())
 }

@@ -1,17 +1,12 @@
 //! The hub by its own account, and who reads it: what they hold back, who does not get on, what waits for a person.
 
 use super::finding::Finding;
+use crate::cmd::node::{Holder, holders};
 use crate::config::Config;
 use crate::error::CliError;
-use crate::hub::{Admin, SpaceStatus, ago, now};
-use syncline_core::model::Lsn;
+use crate::hub::{Admin, SpaceStatus, now};
 use syncline_server::hub::NodeView;
 use syncline_server::nodes::RegisteredNode;
-
-/// A reader that is seen all the time and is so far behind does not get on.
-const STALLED_CHANGES: u64 = 10_000;
-/// Who was seen within this is there now.
-const PRESENT_MS: u64 = 5 * 60 * 1_000;
 
 /// Looks at the hub and at every space.
 pub async fn look(admin: &Admin, config: &Config) -> Vec<Finding> {
@@ -49,7 +44,7 @@ async fn look_at_spaces(admin: &Admin, config: &Config) -> Result<Vec<Finding>, 
                 continue;
             }
         };
-        horizon.extend(space.nodes.iter().filter_map(|node| holding_back(&space, node, config)));
+        horizon.extend(holders(&space, config).iter().map(|holder| holding_back(&space, holder)));
         horizon.extend(admin.registered(&name).await?.iter().filter_map(|node| silent(&space, node)));
         stalls.extend(space.nodes.iter().filter_map(|node| stalled(&space, node)));
         findings.extend(clock(&space, config.number("limits.clock_drift_ms")));
@@ -64,18 +59,15 @@ async fn look_at_spaces(admin: &Admin, config: &Config) -> Result<Vec<Finding>, 
     Ok([findings, horizon, stalls].concat())
 }
 
-/// A reader for which more of the log is kept than `retention.log` asks for.
-fn holding_back(space: &SpaceStatus, NodeView { node, behind }: &NodeView, config: &Config) -> Option<Finding> {
-    let silent_ms = now().0.saturating_sub(node.seen_at.0);
-    let kept_for = silent_ms > config.number("retention.log") && silent_ms < config.number("retention.nodes");
-    if node.cursor == Lsn::ZERO || *behind == 0 || !kept_for {
-        return None;
-    }
-    let (name, cursor, seen) = (&node.node, node.cursor, ago(node.seen_at));
+fn holding_back(space: &SpaceStatus, holder: &Holder<'_>) -> Finding {
+    let Holder { node, from, seen } = holder;
     let says =
-        format!("space `{}`: `{name}` was last seen {seen}, and the log is kept for it from {cursor} on", space.space);
-    let next = "let it sync, or lower `retention.nodes`: it then starts from a snapshot, with its outbox kept".into();
-    Some(Finding::look("horizon", says, next))
+        format!("space `{}`: `{node}` was last seen {seen}, and the log is kept for it from {from} on", space.space);
+    let next = format!(
+        "let it sync, or let it go: syncline node expire '{node}' --space {}; it then starts from a snapshot, with its outbox kept",
+        space.space
+    );
+    Finding::look("horizon", says, next)
 }
 
 fn silent(space: &SpaceStatus, node: &RegisteredNode) -> Option<Finding> {
@@ -87,12 +79,8 @@ fn silent(space: &SpaceStatus, node: &RegisteredNode) -> Option<Finding> {
     Some(Finding::look("horizon", says, next))
 }
 
-fn stalled(space: &SpaceStatus, NodeView { node, behind }: &NodeView) -> Option<Finding> {
-    let present = now().0.saturating_sub(node.seen_at.0) < PRESENT_MS;
-    if node.cursor == Lsn::ZERO || !present || *behind < STALLED_CHANGES {
-        return None;
-    }
-    let says = format!("space `{}`: `{}` is there and {behind} changes behind", space.space, node.node);
+fn stalled(space: &SpaceStatus, view: &NodeView) -> Option<Finding> {
+    let says = format!("space `{}`: `{}` {}", space.space, view.node.node, view.stall?.says(view.behind));
     let next =
         "look at the device: its log, its disk, its connection; `syncline status` shows whether it gets on".into();
     Some(Finding::look("stalls", says, next))

@@ -1,0 +1,45 @@
+//! What a reader had been told was accepted and lost later, on its way with a page: rows of the ledger behind the number that
+//! the reader names. Only who speaks for the node hears it.
+
+use super::super::Asked;
+use crate::error::ServerError;
+use crate::store::ConflictRow;
+use std::collections::BTreeSet;
+use syncline_core::model::{CollectionName, DocId, Fields, LateConflict, LateConflicts, Lost, NodeId};
+
+/// Rows that one page brings.
+const ROWS_MAX: usize = 100;
+
+/// The rows after the number in `conflicts_after`; `None`: nothing is asked, or nothing was ever lost here.
+pub(super) async fn conflicts(asked: &Asked, node: &NodeId) -> Result<Option<LateConflicts>, ServerError> {
+    if asked.query.get("conflicts_after").is_none() || asked.space.kept().conflicts == 0 {
+        return Ok(None);
+    }
+    let after: u64 = asked.query.read("conflicts_after", 0, "a whole number, 0 or more")?;
+    let Some(author) = asked.space.author(node) else { return Ok(None) };
+    let (store, space) = (asked.app.hub.store(), asked.space.name());
+    let found = store.late_conflicts(space, author, after, ROWS_MAX).await?;
+    let shown = found.rows.iter().filter_map(told).filter(|row| asked.grant.check_collection(&row.collection).is_ok());
+    Ok(Some(LateConflicts { upto: found.upto, rows: shown.collect() }).filter(|found| found.upto != after))
+}
+
+fn told(row: &ConflictRow) -> Option<LateConflict> {
+    let lost = match row.losing_kind.as_str() {
+        "fields" => Lost::Fields,
+        "document" => Lost::Document,
+        _ => Lost::Removal,
+    };
+    let values = (lost != Lost::Removal).then(|| serde_json::from_str(row.losing.text()).ok()).flatten();
+    let unset = if lost == Lost::Fields { taken_away(row) } else { Vec::new() };
+    let (collection, id) = (CollectionName::new(&row.collection).ok()?, DocId::new(&row.id).ok()?);
+    Some(LateConflict { n: row.n, collection, id, lsn: row.lsn, lost, values, unset })
+}
+
+/// Of fields that a side did not have, the other one knows the names.
+fn taken_away(row: &ConflictRow) -> Vec<String> {
+    let fields = |text: &str| serde_json::from_str::<Fields>(text).unwrap_or_default();
+    let (losing, winning) = (fields(row.losing.text()), fields(row.winning.text()));
+    let had: BTreeSet<&str> = losing.iter().map(|(name, _)| name).collect();
+    let names = winning.iter().map(|(name, _)| name).filter(|name| row.winning_kind == "fields" && !had.contains(name));
+    names.map(str::to_owned).collect()
+}
