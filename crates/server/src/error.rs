@@ -237,6 +237,12 @@ impl ServerError {
         }
     }
 
+    /// Whether the same token may be accepted again at once: whoever holds it is to come back.
+    #[must_use]
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, ServerError::RightsChanged | ServerError::KeysPending)
+    }
+
     /// What the store said, where it is to blame.
     pub(crate) fn store_error(&self) -> Option<&StoreError> {
         match self {

@@ -108,12 +108,12 @@ impl Line {
     /// Ends the connection and says why. The client is to stay away until it has another token, so it is told by
     /// Socket.IO's own goodbye, after which clients do not come back by themselves.
     ///
-    /// Where only its rights have changed, it is the door that ends the connection (`rounds`), and the client comes
+    /// Where only its rights have changed, or the keys of its token cannot be told now, it is the door that ends the connection (`rounds`), and the client comes
     /// back with those that it has now.
     pub fn dismiss(&self, why: &ServerError) {
         // A connection that takes nothing is closed by its pings, or by the next attempt.
         let _ = self.emit("error", &json!({ "message": why.to_string() }));
-        if matches!(why, ServerError::RightsChanged) {
+        if why.is_passing() {
             return;
         }
         let _ = self.socket().map(SocketRef::disconnect);

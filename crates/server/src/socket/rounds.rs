@@ -7,7 +7,6 @@ use super::guests::Guests;
 use super::house::House;
 use super::line::Line;
 use super::listener::Listener;
-use crate::error::ServerError;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -45,5 +44,5 @@ fn check(line: &Line, house: &House) -> bool {
     let Err(error) = house.tokens.check_again(grant) else { return false };
     house.meters.refused(error.code());
     line.dismiss(&error);
-    matches!(error, ServerError::RightsChanged)
+    error.is_passing()
 }

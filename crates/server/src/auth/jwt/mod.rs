@@ -16,7 +16,7 @@ pub use options::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};
 use super::grant::{Grant, Proof};
 use crate::error::ServerError;
 use grants::Grants;
-use source::Source;
+use source::{Source, may_come};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::model::Millis;
@@ -50,7 +50,9 @@ impl Jwt {
     /// Checks a token and finds what it opens. Waits where its key is being fetched.
     pub(super) async fn accept(&self, secret: &str, hash: [u8; 32], now: Millis) -> Result<Grant, ServerError> {
         match self.accept_now(secret, hash, now) {
-            Err(ServerError::KeysPending) if self.source.fetched().await => self.accept_now(secret, hash, now),
+            Err(error) if may_come(&error) && self.source.ask() && self.source.fetched().await => {
+                self.accept_now(secret, hash, now)
+            }
             decided => decided,
         }
     }

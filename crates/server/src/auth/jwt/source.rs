@@ -19,6 +19,16 @@ const SET_BYTES_MAX: usize = 1 << 20;
 /// After a reading that failed.
 const TRY_AGAIN: Duration = Duration::from_secs(30);
 
+const UNKNOWN: &str = "the token is signed with a key that the hub does not know";
+
+/// Whether another reading of the keys may help.
+pub(super) fn may_come(error: &ServerError) -> bool {
+    match error {
+        ServerError::Unauthorized { reason } => *reason == UNKNOWN,
+        error => matches!(error, ServerError::KeysPending),
+    }
+}
+
 /// A place of keys, and those that were read last.
 pub(super) struct Source {
     place: Option<Place>,
@@ -70,12 +80,10 @@ impl Source {
     /// The key that has signed a token.
     ///
     /// # Errors
-    /// [`ServerError::Unauthorized`], or [`ServerError::KeysPending`] where it may be among keys that are still to be read.
+    /// [`ServerError::Unauthorized`], or [`ServerError::KeysPending`] where there are no keys, or too old ones.
     pub(super) fn key_of(&self, token: &Signed<'_>) -> Result<KeyPrint, ServerError> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         if !self.hold(&state) {
-            drop(state);
-            self.ask();
             return Err(ServerError::KeysPending);
         }
         let mut meant = state.keys.iter().filter(|key| key.is_meant(token)).peekable();
@@ -84,11 +92,7 @@ impl Source {
             let refusal = ServerError::Unauthorized { reason: "the token's signature is not that of its key" };
             return signer.map(|key| key.print).ok_or(refusal);
         }
-        drop(state);
-        if self.ask() {
-            return Err(ServerError::KeysPending);
-        }
-        Err(ServerError::Unauthorized { reason: "the token is signed with a key that the hub does not know" })
+        Err(ServerError::Unauthorized { reason: UNKNOWN })
     }
 
     /// Whether a key is still among those that count.
@@ -121,7 +125,7 @@ impl Source {
     }
 
     /// Has the keys read again, unless that was done a moment ago; tells whether it is being done.
-    fn ask(&self) -> bool {
+    pub(super) fn ask(&self) -> bool {
         if self.place.is_none() {
             return false;
         }
