@@ -3,6 +3,7 @@
 use super::decide::Reply;
 use super::loaded::{DocKey, StoredBatch};
 use super::progress::{Attempt, Progress, unknown_document};
+use super::rules::unnamed;
 use super::write_set::{Quarantined, edit_text};
 use crate::model::{
     Author, Base, Claim, CollectionName, Edit, Lsn, Millis, NodeId, Op, Receipt, Rejection, Seq, Stamp, Verdict,
@@ -109,15 +110,17 @@ impl Progress {
         if unborn && matches!(op.edit, Edit::Update { .. }) {
             return Err(unknown_document(&op.collection, &op.id));
         }
-        let (result, lsn) = self.apply(Attempt {
-            key: key.clone(),
-            edit: &op.edit,
-            author,
-            base: Base::At(self.known(op.base.lsn())),
-            stamp: self.clamp(op.stamp),
-            strategy: batch.strategy,
-            committed: Millis(0),
-        })?;
+        let (result, lsn) = self
+            .apply(Attempt {
+                key: key.clone(),
+                edit: &op.edit,
+                author,
+                base: Base::At(self.known(op.base.lsn())),
+                stamp: self.clamp(op.stamp),
+                strategy: batch.strategy,
+                committed: Millis(0),
+            })
+            .map_err(|why| if batch.rows.limit(op.collection.as_str()) { unnamed(&key, why) } else { why })?;
         self.check_row(batch, &key)?;
         Ok(Receipt { seq: op.seq(), result, lsn, rejection: None })
     }

@@ -135,6 +135,18 @@ pub fn shared((collection, id): &DocKey, wanted: &UniqueValue, holder: &DocId) -
     Rejection { code: UNIQUE.to_owned(), reason }
 }
 
+/// The same for somebody who may not know of other documents.
+pub(super) fn unnamed((collection, id): &DocKey, why: Rejection) -> Rejection {
+    if why.code != UNIQUE {
+        return why;
+    }
+    let reason = format!(
+        "document `{id}` cannot have one of its values: it is unique in `{collection}` (rule `unique`), and another document \
+         has it, or it is too long for that; choose another value"
+    );
+    Rejection { reason, ..why }
+}
+
 fn too_long((collection, id): &DocKey, key: &UniqueKey, bytes: usize) -> Rejection {
     let reason = format!(
         "the value of {key} in document `{id}` has {bytes} bytes; a value that is unique in `{collection}` (rule \

@@ -4,13 +4,14 @@ use super::super::{
     AuthorState, Claimed, DocKey, Entry, Fate, KeptLoss, Loaded, Mended, Quarantined, Reply, Rules, decide, touch,
 };
 use super::*;
+use crate::filter::Filter;
 use crate::hub::unique::of;
 use crate::live::{Query, Update};
 use crate::merge::Values;
 use crate::model::{
     Author, Base, BatchId, Claim, CollectionRule, Edit, Entity, EntityEdit, Fields, ForeignBatch, ForeignEdit,
     ForeignOp, Intake, Limits, LiveBatch, LiveEdit, LiveEvent, Mend, MendAct, Millis, NodeId, Op, OpKey, OwnBatch,
-    Packet, Receipt, Seq, Shape, Stamp, Step, Strategy, Traffic, Verdict,
+    Packet, Receipt, RowFilters, Seq, Shape, Stamp, Step, Strategy, Traffic, Verdict,
 };
 use crate::model::{CollectionName, Lsn};
 use std::collections::{BTreeMap, BTreeSet};
@@ -203,6 +204,21 @@ fn a_taken_value_is_refused_with_the_name_of_its_holder_until_it_is_free() {
     space.check();
     let aside: Vec<(&str, Option<Seq>)> = space.quarantine.iter().map(|row| (row.code.as_str(), row.seq)).collect();
     assert_eq!(aside, [2, 4, 9].map(|seq| ("unique_violation", Some(Seq(seq)))), "nothing of them is lost");
+}
+
+#[test]
+fn whoever_may_write_only_some_rows_is_not_told_who_has_the_value() {
+    let mut space = Space::new(demands(&[&["a"]]));
+    assert_eq!(space.own(1, "x", insert("x", r#""a":1,"owner":"ben""#)).result, Verdict::Applied);
+    let Intake::Own(batch) = push("other", 2, vec![step(1, "y", insert("y", r#""a":1,"owner":"anna""#))]) else {
+        panic!("a push");
+    };
+    let filter = Filter::parse(&json!({"owner": "anna"})).unwrap();
+    let rows = Arc::new(RowFilters::new([(users(), filter)].into()));
+    let Reply::Own { receipts, .. } = space.one(Intake::Own(OwnBatch { rows, ..batch })) else { panic!("receipts") };
+    let (code, reason) = why(&receipts[0]);
+    assert!(code == "unique_violation" && reason.contains("`unique`") && !reason.contains("`x`"), "{reason}");
+    assert!(space.quarantine.iter().all(|row| !row.reason.contains("`x`")));
 }
 
 #[test]
