@@ -64,14 +64,15 @@ pub fn readers(status: &SpaceStatus, output: Output) -> String {
         return "No node has used this space yet.".into();
     }
     let mut table = Table::new(["NODE", "HAS READ", "BEHIND", "OPS", "LAST SEEN"]);
-    for hub::NodeView { node, behind, .. } in &status.nodes {
+    let nodes = one_for_each(&status.nodes);
+    for hub::NodeView { node, behind, .. } in &nodes {
         // Of a node that exchanges packets alone nothing of this is known.
         let known = |number: String| if node.seen_at > Millis(0) { number } else { "-".to_owned() };
         let [cursor, ops] = [node.cursor.to_string(), node.last_seq.to_string()].map(known);
         table.row([node.node.clone(), cursor, behind.to_string(), ops, ago(node.seen_at)]);
     }
     let mut text = table.render(output);
-    for view in &status.nodes {
+    for view in &nodes {
         if let Some(stall) = view.stall {
             let remark = format!("\n`{}` stalls: it {}", view.node.node, stall.says(view.behind));
             text += &output.paint(Style::Attention, &remark);
@@ -103,4 +104,58 @@ pub fn holders<'s>(space: &'s SpaceStatus, config: &Config) -> Vec<Holder<'s>> {
         seen: ago(view.node.seen_at),
     };
     space.nodes.iter().filter(holds).map(holder).collect()
+}
+
+/// A client of event sync has a row as an author and one for each list of collections that it came with, under its name
+/// without the closing bracket. For people they are one: where it was last.
+fn one_for_each(nodes: &[hub::NodeView]) -> Vec<hub::NodeView> {
+    let mut all: Vec<hub::NodeView> = Vec::with_capacity(nodes.len());
+    for view in nodes {
+        let mut view = view.clone();
+        if let Some((client, _)) = view
+            .node
+            .node
+            .rsplit_once('@')
+            .filter(|(client, rest)| client.starts_with("(live:") && !rest.ends_with(')'))
+        {
+            view.node.node = format!("{client})");
+        }
+        match all.iter_mut().find(|other| other.node.node == view.node.node) {
+            None => all.push(view),
+            Some(other) => {
+                let ops = other.node.last_seq.max(view.node.last_seq);
+                if view.node.seen_at > other.node.seen_at {
+                    *other = view;
+                }
+                other.node.last_seq = ops;
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncline_server::store::NodeRow;
+
+    #[test]
+    fn a_live_client_is_one_line_where_it_was_last() {
+        let view = |name: &str, seen_at: u64, cursor: u64| hub::NodeView {
+            node: NodeRow { node: name.into(), seen_at: Millis(seen_at), cursor: Lsn(cursor), ..NodeRow::default() },
+            behind: 9 - cursor,
+            stall: None,
+        };
+        let rows = [
+            view("(live:a)", 0, 0),
+            view("(live:a@12345678", 5, 3),
+            view("(live:a@87654321+", 7, 9),
+            view("(live:me@home)", 0, 0),
+            view("phone", 8, 2),
+        ];
+        let shown: Vec<(String, u64, u64)> =
+            one_for_each(&rows).into_iter().map(|view| (view.node.node, view.node.cursor.0, view.behind)).collect();
+        let expected = [("(live:a)", 9, 0), ("(live:me@home)", 0, 9), ("phone", 2, 7)];
+        assert_eq!(shown, expected.map(|(name, cursor, behind)| (name.to_owned(), cursor, behind)));
+    }
 }
