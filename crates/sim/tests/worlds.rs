@@ -6,7 +6,7 @@ use syncline_sim::world::{Kind, Report, Run};
 const SEEDS: u64 = 1_200;
 
 /// The same for worlds of troubles: they last three times as long.
-const TROUBLE_SEEDS: u64 = 250;
+const TROUBLE_SEEDS: u64 = 120;
 
 /// The same for worlds of packets: each of their requests goes through the hub's router.
 const PACKET_SEEDS: u64 = 400;

@@ -140,7 +140,12 @@ impl Promises {
         let log = hub.log();
         let stands = |receipt: &Receipt, place: &str| {
             let entry = usize::try_from(receipt.lsn.0).ok().and_then(|lsn| log.get(lsn.checked_sub(1)?));
-            matches!(entry, Some(Entry::Change(change)) if !place.contains('/') || self::place(change) == place)
+            // A `clear` is receipted with the head of its moment, whatever stands there.
+            match entry {
+                Some(Entry::Change(change)) => !place.contains('/') || self::place(change) == place,
+                Some(_) => !place.contains('/'),
+                None => false,
+            }
         };
         let applied =
             |receipt: &Receipt| matches!(receipt.result, Verdict::Applied | Verdict::Merged) && receipt.lsn > Lsn::ZERO;
