@@ -14,6 +14,9 @@ use super::loaded::DocKey;
 use super::progress::Progress;
 use super::write_set::{Entry, Quarantined, Return, edit_text};
 use crate::model::{Author, DocId, Edit, LiveBatch, LiveEdit, LiveEvent, Lsn, Rejection, Stamp, Version};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// What became of a client's events.
@@ -148,7 +151,7 @@ impl Progress {
         client.returned.extend(event.names().filter_map(key).filter(|key| self.standing(key).is_some()));
         let (id, op) = match &event.edit {
             LiveEdit::Insert { id, body } => (Some(id.clone()), edit_text(id, &Edit::Insert(body.clone()))),
-            _ => (None, event.raw.clone()),
+            _ => (only_document(event), event.raw.clone()),
         };
         self.quarantine(Quarantined {
             collection: event.collection.clone(),
@@ -160,6 +163,27 @@ impl Progress {
             op,
         });
     }
+}
+
+/// The one document that an event is about, as far as it can be read.
+fn only_document(event: &LiveEvent) -> Option<DocId> {
+    #[derive(Deserialize)]
+    struct Names {
+        #[serde(rename = "documentId", default)]
+        document_id: Option<Value>,
+        #[serde(default)]
+        data: Option<Value>,
+        #[serde(default)]
+        query: Option<IgnoredAny>,
+    }
+    if !matches!(event.edit, LiveEdit::Unusable(_)) {
+        let mut names = event.names();
+        return names.next().filter(|_| names.next().is_none()).cloned();
+    }
+    let names: Names = serde_json::from_str(&event.raw).ok()?;
+    let inside = names.data.and_then(|data| data.get("id")?.as_str().map(str::to_owned));
+    let beside = names.document_id.filter(|_| names.query.is_none()).and_then(|id| id.as_str().map(str::to_owned));
+    DocId::new(inside.or(beside)?).ok()
 }
 
 fn without_collection() -> Rejection {

@@ -140,10 +140,12 @@ fn aside(row: &QuarantineRow, op: &str, output: Output) -> String {
     format!("{}\n  why   {}\n  op    {}\n  from  {}", output.paint(Style::Bold, &title), row.reason, op, row.node)
 }
 
-/// Of an entity whose type cannot be the name of a collection: the type, as it came.
+/// Of an op whose collection can be none: its name as it came. An entity says it by its type, an event does not.
 fn named_type(op: &str) -> String {
     let op: Value = serde_json::from_str(op).unwrap_or_default();
-    let name = op.get("type").and_then(Value::as_str).unwrap_or("?");
+    let text = |key: &str| op.get(key).and_then(Value::as_str);
+    let is_event = matches!(text("type"), Some("insert" | "update" | "delete")) && op.get("uuid").is_none();
+    let name = text("collection").or_else(|| text("type").filter(|_| !is_event)).unwrap_or("?");
     let mut shown: String = name.chars().take(TYPE_CHARS_SHOWN).flat_map(char::escape_debug).collect();
     if name.chars().nth(TYPE_CHARS_SHOWN).is_some() {
         shown.push('…');
@@ -162,5 +164,7 @@ mod tests {
         let long = format!(r#"{{"type":"{}"}}"#, "ž".repeat(500));
         assert_eq!(named_type(&long), "ž".repeat(40) + "…");
         assert_eq!(named_type(r#"{"op":"insert"}"#), "?");
+        assert_eq!(named_type(r#"{"id":"e1","type":"insert","collection":"bad name"}"#), "bad name");
+        assert_eq!(named_type(r#"{"id":"e1","type":"delete","documentId":"x"}"#), "?");
     }
 }

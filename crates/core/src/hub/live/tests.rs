@@ -282,6 +282,21 @@ fn a_document_that_gets_another_id_moves() {
 }
 
 #[test]
+fn what_is_set_aside_is_found_by_the_document_that_it_is_about() {
+    let why = Rejection { code: "malformed_collection".into(), reason: "no such name".into() };
+    let set_aside = |raw: &str| {
+        let mut space = Space::default();
+        let edit = LiveEdit::Unusable(why.clone());
+        space.from("a", 0, vec![LiveEvent { collection: None, raw: raw.into(), ..event(1, 10, edit) }]);
+        space.quarantine[0].id.clone().map(String::from)
+    };
+    assert_eq!(set_aside(r#"{"type":"insert","data":{"id":"k1"}}"#).as_deref(), Some("k1"));
+    assert_eq!(set_aside(r#"{"type":"delete","documentId":"k2"}"#).as_deref(), Some("k2"));
+    assert_eq!(set_aside(r#"{"type":"delete","documentId":"x","query":{"n":1}}"#), None, "a query means many");
+    assert_eq!(set_aside("no event at all"), None);
+}
+
+#[test]
 fn what_cannot_be_applied_is_set_aside_once_and_stops_nothing() {
     let mut space = Space { limits: Limits { document_bytes: 50, depth: 3, ..Limits::default() }, ..Space::default() };
     let why = Rejection { code: "unknown_type".into(), reason: "no such type".into() };
