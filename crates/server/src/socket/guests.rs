@@ -1,10 +1,11 @@
 //! Who was let in, until nothing of the connection is left; and the ends of their connections that the door holds.
 
-use super::cord::Cord;
+use super::farewell::Farewell;
 use super::line::Line;
+use super::side::Side;
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{Request, StatusCode};
 use socketioxide::service::SocketIoService;
 use socketioxide::socket::Sid;
 use std::collections::HashMap;
@@ -22,19 +23,19 @@ const GOODBYE_LASTS: Duration = Duration::from_secs(1);
 pub(super) struct Guests {
     lines: Mutex<HashMap<Sid, Arc<Line>>>,
     /// Of connections that became WebSockets later; those that began so have theirs in the request.
-    cords: Mutex<HashMap<Sid, Weak<Cord>>>,
+    sides: Mutex<HashMap<Sid, Weak<Side>>>,
     service: SocketIoService<Router>,
 }
 
 impl Guests {
     pub(super) fn new(service: SocketIoService<Router>) -> Guests {
-        Guests { lines: Mutex::default(), cords: Mutex::default(), service }
+        Guests { lines: Mutex::default(), sides: Mutex::default(), service }
     }
 
     pub(super) fn enter(&self, line: &Arc<Line>) {
         lock(&self.lines).insert(line.sid, Arc::clone(line));
-        if let Some(cord) = self.cord(line) {
-            cord.let_in();
+        if let Some(side) = self.side(line) {
+            side.let_in();
         }
     }
 
@@ -46,20 +47,23 @@ impl Guests {
         lock(&self.lines).values().cloned().collect()
     }
 
-    /// The cord of a connection that becomes a WebSocket.
-    pub(super) fn change(&self, sid: Sid) -> Arc<Cord> {
-        let cord = Arc::<Cord>::default();
-        lock(&self.cords).insert(sid, Arc::downgrade(&cord));
+    /// A connection becomes a WebSocket.
+    pub(super) fn change(&self, sid: Sid, side: &Arc<Side>) {
+        lock(&self.sides).insert(sid, Arc::downgrade(side));
         // Noted first: who is let in meanwhile finds it.
         if self.is_in(sid) {
-            cord.let_in();
+            side.let_in();
         }
-        cord
+    }
+
+    /// Whether a connection that polled is a WebSocket now.
+    pub(super) fn has_changed(&self, sid: Sid) -> bool {
+        lock(&self.sides).get(&sid).is_some_and(|side| side.strong_count() > 0)
     }
 
     /// Those of whose connection nothing is left, nobody who takes in its messages either. They are struck off.
     pub(super) fn gone(&self) -> Vec<Arc<Line>> {
-        lock(&self.cords).retain(|_, cord| cord.strong_count() > 0);
+        lock(&self.sides).retain(|_, side| side.strong_count() > 0);
         let mut gone = Vec::new();
         lock(&self.lines).retain(|_, line| {
             let stays = !line.is_gone();
@@ -72,23 +76,30 @@ impl Guests {
     }
 
     /// Ends a connection below Socket.IO: clients come back by themselves.
-    pub(super) async fn hang_up(&self, line: &Line) {
-        if let Some(cord) = self.cord(line) {
-            cord.cut();
+    pub(super) async fn hang_up(&self, line: &Line, why: Farewell) {
+        if let Some(side) = self.side(line) {
+            side.cut(why);
         }
         self.end_polling(line.sid).await;
     }
 
     /// The engine refuses this where the connection is a WebSocket.
     async fn end_polling(&self, sid: Sid) {
-        let close = Request::post(format!("/socket.io/?EIO=4&transport=polling&sid={sid}")).body(Body::from("1"));
-        if let Ok(close) = close {
-            let _ = self.service.clone().oneshot(close).await;
+        self.post(sid, "1").await;
+    }
+
+    /// Says to the engine what the client of a polling connection would.
+    pub(super) async fn post(&self, sid: Sid, packets: &'static str) -> StatusCode {
+        let path = format!("/socket.io/?EIO=4&transport=polling&sid={sid}");
+        let post = Request::post(path).body(Body::from(packets)).expect("the path is one");
+        match self.service.clone().oneshot(post).await {
+            Ok(response) => response.status(),
+            Err(never) => match never {},
         }
     }
 
-    fn cord(&self, line: &Line) -> Option<Arc<Cord>> {
-        line.cord.clone().or_else(|| lock(&self.cords).get(&line.sid)?.upgrade())
+    fn side(&self, line: &Line) -> Option<Arc<Side>> {
+        line.side.clone().or_else(|| lock(&self.sides).get(&line.sid)?.upgrade())
     }
 }
 
@@ -107,7 +118,7 @@ pub(super) async fn see_off(guests: Weak<Guests>, line: Arc<Line>) {
     let Some(guests) = guests.upgrade() else { return };
     let came_back = lock(&guests.lines).get(&line.sid).is_some_and(|now| !Arc::ptr_eq(now, &line));
     if !came_back {
-        guests.hang_up(&line).await;
+        guests.hang_up(&line, Farewell::LEFT).await;
     }
 }
 

@@ -1,9 +1,8 @@
 //! One accepted connection, as those see it who speak over it.
 
 use super::caller::Caller;
-use super::cord::Cord;
 use super::message::Message;
-use super::wire::{Side, Unsent};
+use super::side::{Side, Unsent};
 use crate::error::ServerError;
 use crate::meters::Meters;
 use serde::Serialize;
@@ -24,9 +23,7 @@ pub struct Line {
     pub sid: Sid,
     socket: Weak<Socket<LocalAdapter>>,
     /// Where it was a WebSocket from the beginning.
-    side: Option<Arc<Side>>,
-    /// The same.
-    pub(super) cord: Option<Arc<Cord>>,
+    pub(super) side: Option<Arc<Side>>,
     meters: Arc<Meters>,
 }
 
@@ -42,15 +39,14 @@ pub struct Incoming<'a> {
 
 impl Line {
     pub(super) fn new(caller: Arc<Caller>, socket: &Arc<Socket<LocalAdapter>>, meters: Arc<Meters>) -> Line {
-        let extensions = &socket.req_parts().extensions;
-        let (side, cord) = (extensions.get().cloned(), extensions.get().cloned());
-        Line { caller, sid: socket.id, socket: Arc::downgrade(socket), side, cord, meters }
+        let side = socket.req_parts().extensions.get().cloned();
+        Line { caller, sid: socket.id, socket: Arc::downgrade(socket), side, meters }
     }
 
     /// One that has ended.
     #[cfg(test)]
     pub(crate) fn ended(caller: Caller, meters: Arc<Meters>) -> Line {
-        Line { caller: Arc::new(caller), sid: Sid::new(), socket: Weak::new(), side: None, cord: None, meters }
+        Line { caller: Arc::new(caller), sid: Sid::new(), socket: Weak::new(), side: None, meters }
     }
 
     /// The socket, while it is open.

@@ -8,24 +8,29 @@
 //! sent goes through [`Line::emit`], which may find the connection full or gone: an emit is a hint, never a promise.
 //! What many get is a [`Message`]: encoded once and written below the library (`wire`), by [`Line::hand`].
 //!
-//! What comes in before a client is in is bounded (`cord`, `posts`). Who is in (`guests`) is looked at again now and
+//! What comes in is looked at first (`inbox` and `packets` for WebSockets, `posts` for polling): a client that sends what it
+//! may not, or more than it may before it is in, is told so (`farewell`), where the library would merely hang up. Who is in (`guests`) is looked at again now and
 //! then (`rounds`).
 
 mod admission;
 mod caller;
-mod cord;
 mod door;
 mod ear;
+mod farewell;
 mod greeting;
 mod guests;
 mod house;
+mod inbox;
 mod line;
 mod listener;
 mod message;
 mod opening;
 mod pace;
+mod packets;
 mod posts;
 mod rounds;
+mod rules;
+mod side;
 mod wire;
 
 pub use caller::Caller;
@@ -34,4 +39,4 @@ pub(crate) use house::House;
 pub use line::{Incoming, Line};
 pub use listener::Listener;
 pub use message::Message;
-pub use wire::Unsent;
+pub use side::Unsent;

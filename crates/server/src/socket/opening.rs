@@ -2,8 +2,9 @@
 //! request for as long as the connection lives, and each of its headers is a piece of the buffer that it was read into:
 //! it gets copies.
 
-use super::cord::{Cord, Corded};
-use super::wire::{Side, Wire};
+use super::packets::Way;
+use super::side::Side;
+use super::wire::{GoWith, Wire};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -14,11 +15,17 @@ use futures_util::future::OptionFuture;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use socketioxide::service::SocketIoService;
-use std::convert::Infallible;
 use std::sync::Arc;
-use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower::ServiceExt;
+
+/// What the engine has to know of a request that opens a WebSocket.
+const OPENS: &str = "/socket.io/?EIO=4&transport=websocket";
+
+/// The same for all: where nobody asks for the request, it costs nothing to keep.
+pub(super) fn plain_websocket() -> Uri {
+    Uri::from_static(OPENS)
+}
 
 /// The request as it may be kept, with those of its headers that are wanted.
 pub(super) fn slim<B>(request: Request<B>, wanted: impl Fn(&HeaderName) -> bool) -> Request<B> {
@@ -47,26 +54,24 @@ pub(super) fn websocket_accept(request: &Request) -> Option<HeaderValue> {
     (opens && upgradable).then(|| HeaderValue::from_str(&derive_accept_key(key.as_bytes())).ok())?
 }
 
-/// Makes the WebSocket and hands it to the engine, at the cord and with the side entrance of its bytes. Whoever asks the
-/// engine for the request that opened the connection finds both in its extensions. What is returned beside the answer
-/// ends with the WebSocket.
+/// Makes the WebSocket and hands it to the engine, with the side entrance of its bytes. Whoever asks the engine for the
+/// request that opened the connection finds that in its extensions.
 pub(super) fn become_websocket(
     request: Request,
     accept: HeaderValue,
-    side: Side,
-    cord: Arc<Cord>,
+    side: Arc<Side>,
+    way: Way,
+    with: GoWith,
     service: SocketIoService<Router>,
-) -> (Response, oneshot::Receiver<Infallible>) {
-    let (alive, end) = oneshot::channel();
-    let (side, mut request) = (Arc::new(side), request.map(drop));
+) -> Response {
+    let mut request = request.map(drop);
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     request.extensions_mut().insert(Arc::clone(&side));
-    request.extensions_mut().insert(Arc::clone(&cord));
     tokio::spawn(async move {
         // A client that has gone meanwhile needs nothing.
         let Some(Ok(upgraded)) = OptionFuture::from(upgrade).await else { return };
         // Boxed: the engine moves it from future to future, and each keeps room for it.
-        let wire = Box::new(Wire::new(Corded::new(TokioIo::new(upgraded), cord), side, alive));
+        let wire = Box::new(Wire::new(TokioIo::new(upgraded), side, way, with));
         if let Err(error) = service.oneshot((wire, request)).await {
             tracing::debug!(%error, "a live connection did not begin");
         }
@@ -77,5 +82,5 @@ pub(super) fn become_websocket(
     headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
-    (response, end)
+    response
 }

@@ -3,6 +3,7 @@
 //! for as long as they like. And whoever is gone without having
 //! said so has left.
 
+use super::farewell::Farewell;
 use super::guests::Guests;
 use super::house::House;
 use super::line::Line;
@@ -13,6 +14,8 @@ use tokio::sync::watch;
 
 /// Between two rounds: for so long a removed token may still be told what happens.
 const ROUND_EVERY: Duration = Duration::from_secs(2);
+
+const RIGHTS_CHANGED: Farewell = Farewell::refused("what the token allows has changed; connect again");
 
 /// Until the hub closes.
 pub(super) async fn go(
@@ -32,7 +35,7 @@ pub(super) async fn go(
         }
         for line in guests.all() {
             if check(&line, &house) {
-                guests.hang_up(&line).await;
+                guests.hang_up(&line, RIGHTS_CHANGED).await;
             }
         }
     }

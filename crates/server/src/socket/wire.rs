@@ -1,136 +1,118 @@
 //! The bytes below a WebSocket, with a side entrance for frames that are ready: what goes to many connections is encoded
-//! once, shared by all of them, and written by each in one piece between the frames of the library. Must never write into
+//! once, shared by all of them, and written by each in one piece between the frames of the library. Whatever ends the
+//! connection, its client is told why, which the library does not. Must never write into
 //! the middle of a frame, before the client heard that it is connected, or after a goodbye.
 
+use super::admission::Place;
+use super::farewell::Farewell;
+use super::inbox::Inbox;
+use super::packets::Way;
+use super::side::Side;
 use bytes::{Buf, Bytes};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
+use tokio::time::{Instant, Sleep, sleep};
 
 /// Frames that are written at once.
 const AT_ONCE: usize = 16;
-/// Room in a queue that is kept when it is empty.
-const KEPT: usize = 16;
 /// A text frame and a goodbye.
 const TEXT: u8 = 1;
 const CLOSE: u8 = 8;
+/// The library's goodbye, which has no reason.
+const BARE_BYTES: usize = 2;
 /// How Socket.IO's CONNECT begins inside its frame.
 const CONNECTED: &[u8] = b"40";
+/// Engine.IO's ping.
+const PING: &[u8] = b"2";
+/// How long the other side has to take the goodbye, and to hang up itself: what it still sends would reset the connection,
+/// and the goodbye with it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// The stream that the library gets.
 pub(super) struct Wire<S> {
     stream: S,
     side: Arc<Side>,
+    inbox: Inbox,
     /// Ready frames that are being written; of the first, a part may be gone.
     going: VecDeque<Bytes>,
     /// How many of the bytes that the library writes next were looked at already.
     seen: usize,
     /// The library has written a part of a frame.
     within: bool,
-    /// Goes with the wire.
-    _alive: oneshot::Sender<Infallible>,
+    /// Since when a ping is without its answer.
+    pinged_at: Option<Instant>,
+    /// What is said instead of the library's goodbye, when that is due.
+    instead: Option<Farewell>,
+    ending: Option<Box<Ending>>,
+    _with: GoWith,
 }
 
-/// The side entrance of one connection.
-pub(super) struct Side {
-    most: usize,
-    state: Mutex<State>,
-}
-
-/// Why a message was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unsent {
-    /// The client takes what is sent too slowly (`live.queued_messages`).
-    Full,
-    /// The connection is closed.
-    Gone,
-}
-
+/// What goes with the wire.
 #[derive(Default)]
-struct State {
-    waiting: VecDeque<Bytes>,
-    /// How many more are being written.
-    going: usize,
-    connected: bool,
-    closed: bool,
-    waker: Option<Waker>,
+pub(super) struct GoWith {
+    /// Where it was a WebSocket from the beginning; else the engine keeps it with the first request.
+    pub(super) _place: Option<Arc<Place>>,
+    /// Who waits for its end.
+    pub(super) _alive: Option<oneshot::Sender<Infallible>>,
 }
 
-impl Side {
-    /// `most`: frames that may wait (`live.queued_messages`).
-    pub(super) fn new(most: usize) -> Side {
-        Side { most, state: Mutex::default() }
-    }
-
-    /// Sends whole WebSocket frames as soon as the connection takes them.
-    pub(super) fn send(&self, frames: &Bytes) -> Result<(), Unsent> {
-        let waker = {
-            let mut state = self.state();
-            if state.closed {
-                return Err(Unsent::Gone);
-            }
-            if state.waiting.len() + state.going >= self.most {
-                return Err(Unsent::Full);
-            }
-            state.waiting.push_back(frames.clone());
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        Ok(())
-    }
-
-    /// Hands out what waits; whoever asks is woken when there is more.
-    fn take(&self, into: &mut VecDeque<Bytes>, waker: &Waker) {
-        if into.capacity() > KEPT {
-            *into = VecDeque::new();
-        }
-        let mut state = self.state();
-        if state.connected && !state.closed {
-            std::mem::swap(&mut state.waiting, into);
-        }
-        state.going = into.len();
-        state.waker = Some(waker.clone());
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn close(&self) {
-        let mut state = self.state();
-        state.closed = true;
-        (state.waiting, state.waker) = (VecDeque::new(), None);
-    }
+/// The connection is over but for the goodbye.
+struct Ending {
+    unsaid: Bytes,
+    patience: Pin<Box<Sleep>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(super) fn new(stream: S, side: Arc<Side>, alive: oneshot::Sender<Infallible>) -> Wire<S> {
-        Wire { stream, side, going: VecDeque::new(), seen: 0, within: false, _alive: alive }
+    pub(super) fn new(stream: S, side: Arc<Side>, way: Way, with: GoWith) -> Wire<S> {
+        Wire {
+            stream,
+            side,
+            inbox: Inbox::new(way),
+            going: VecDeque::new(),
+            seen: 0,
+            within: false,
+            pinged_at: None,
+            instead: None,
+            ending: None,
+            _with: with,
+        }
     }
 
-    /// Writes the ready frames, unless the library is within one of its own.
+    /// Writes the ready frames, and the goodbye behind them, unless the library is within a frame of its own.
     fn send_aside(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.within {
             if self.going.is_empty() {
                 self.side.take(&mut self.going, cx.waker());
             }
             if self.going.is_empty() {
-                break;
+                return self.say_goodbye(cx);
             }
             let written = self.write_going(cx);
             if written.is_pending() {
-                self.side.state().going = self.going.len();
+                self.side.note_going(self.going.len());
             }
             match ready!(written)? {
                 0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
                 written => self.forget(written),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn say_goodbye(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(ending) = &mut self.ending else { return Poll::Ready(Ok(())) };
+        while !ending.unsaid.is_empty() {
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, &ending.unsaid))? {
+                0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                written => ending.unsaid.advance(written),
             }
         }
         Poll::Ready(Ok(()))
@@ -157,17 +139,61 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Notices in what the library writes that the client is told it is connected, and the goodbye.
-    fn look_at(&self, bytes: &[u8]) {
+    /// Notices in what the library writes that the client is told it is connected, the pings, and the goodbye.
+    fn look_at(&mut self, bytes: &[u8]) {
         let mut rest = bytes.get(self.seen..).unwrap_or_default();
         while let Some((opcode, content, end)) = frame(rest) {
             match opcode {
-                TEXT if rest[content..].starts_with(CONNECTED) => self.side.state().connected = true,
-                CLOSE => self.side.close(),
+                TEXT if rest[content..].starts_with(CONNECTED) => self.side.note_connected(),
+                TEXT if rest.get(content..end) == Some(PING) => self.pinged_at = Some(Instant::now()),
+                CLOSE => {
+                    self.side.close();
+                    // Where the client went first, the library merely answers.
+                    self.instead = (content == end && !self.inbox.has_parted()).then(|| self.reason());
+                }
                 _ => {}
             }
             rest = rest.get(end..).unwrap_or_default();
         }
+        self.seen = bytes.len();
+    }
+
+    /// Why the library ends the connection of its own accord.
+    fn reason(&self) -> Farewell {
+        let rules = &self.side.rules;
+        if rules.closing.load(Ordering::Acquire) {
+            Farewell::GOING_AWAY
+        } else if !self.side.was_let_in() {
+            Farewell::refused(
+                "nobody was let in by this connection in time; send CONNECT with a token that is accepted",
+            )
+        } else if self.pinged_at.is_some_and(|at| at.elapsed() >= rules.ping_timeout) {
+            Farewell::refused("a ping was not answered in time (`live.ping_timeout`)")
+        } else {
+            Farewell::unreadable("a packet could not be read; an event is a JSON list that begins with its name")
+        }
+    }
+
+    /// From now on there is only the goodbye.
+    fn end(&mut self, why: Farewell) {
+        self.side.close();
+        if self.ending.is_none() {
+            self.ending = Some(Box::new(Ending { unsaid: why.frame(), patience: Box::pin(sleep(LINGER)) }));
+        }
+    }
+
+    /// Reads over what still comes until the other side hangs up, and then as if it had done so at once.
+    fn linger(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(ending) = &mut self.ending else { return Poll::Ready(Ok(())) };
+        let before = into.filled().len();
+        while ending.patience.as_mut().poll(cx).is_pending() {
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, into));
+            if read.is_err() || into.filled().len() == before {
+                break;
+            }
+            into.set_filled(before);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -186,10 +212,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     /// The task that reads is the one that the side entrance wakes.
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let wire = self.get_mut();
+        let watched = wire.side.watch(cx.waker());
+        if let Err(why) = watched {
+            wire.end(why);
+        }
         if let Poll::Ready(Err(error)) = wire.send_aside(cx) {
             return Poll::Ready(Err(error));
         }
-        Pin::new(&mut wire.stream).poll_read(cx, into)
+        let Some(let_in) = watched.ok().filter(|_| wire.ending.is_none()) else { return wire.linger(cx, into) };
+        let before = into.filled().len();
+        ready!(Pin::new(&mut wire.stream).poll_read(cx, into))?;
+        match wire.inbox.read(&into.filled()[before..], let_in, &wire.side.rules) {
+            Ok(sign) => {
+                wire.pinged_at = wire.pinged_at.filter(|_| !sign);
+                Poll::Ready(Ok(()))
+            }
+            Err(why) => {
+                wire.side.rules.meters.refused("malformed_frame");
+                into.set_filled(before);
+                wire.end(why);
+                match wire.send_aside(cx) {
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    _ => wire.linger(cx, into),
+                }
+            }
+        }
     }
 }
 
@@ -198,11 +245,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let wire = self.get_mut();
         ready!(wire.send_aside(cx))?;
+        if wire.ending.is_some() && !wire.within {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         wire.look_at(bytes);
-        wire.seen = bytes.len();
-        let written = ready!(Pin::new(&mut wire.stream).poll_write(cx, bytes))?;
+        // The library's goodbye is the last that it writes.
+        let own = bytes.len() - if wire.instead.is_some() { BARE_BYTES } else { 0 };
+        let written = match own {
+            0 => 0,
+            _ => ready!(Pin::new(&mut wire.stream).poll_write(cx, &bytes[..own]))?,
+        };
         wire.seen = bytes.len() - written;
         wire.within = wire.seen > 0 && (wire.within || written > 0);
+        if let Some(why) = wire.instead.take_if(|_| written == own) {
+            wire.within = false;
+            wire.end(why);
+            ready!(wire.send_aside(cx))?;
+            return Poll::Ready(Ok(bytes.len()));
+        }
         // What came meanwhile was not written within the frame.
         match wire.send_aside(cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
@@ -228,17 +288,25 @@ impl<S> Drop for Wire<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::socket::rules::Rules;
+    use crate::socket::side::Unsent;
+    use std::task::Waker;
 
-    /// Takes a few bytes now and then.
+    /// Takes a few bytes now and then, and what it has to say comes a few bytes at a time.
     #[derive(Default)]
     struct Narrow {
+        says: VecDeque<u8>,
         taken: Vec<u8>,
         takes: usize,
     }
 
     impl AsyncRead for Narrow {
-        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-            Poll::Pending
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            let before = into.filled().len();
+            while let Some(byte) = self.says.pop_front_if(|_| into.remaining() > 0) {
+                into.put_slice(&[byte]);
+            }
+            if into.filled().len() == before { Poll::Pending } else { Poll::Ready(Ok(())) }
         }
     }
 
@@ -267,12 +335,9 @@ mod tests {
 
     impl Rig {
         fn new(most: usize) -> Rig {
-            let side = Arc::new(Side::new(most));
-            Rig {
-                wire: Wire::new(Narrow::default(), Arc::clone(&side), oneshot::channel().0),
-                side,
-                unwritten: Vec::new(),
-            }
+            let side = Arc::new(Side::new(Rules::of(most, 1 << 20, 1 << 20)));
+            let wire = Wire::new(Narrow::default(), Arc::clone(&side), Way::WebSocket, GoWith::default());
+            Rig { wire, side, unwritten: Vec::new() }
         }
 
         /// Both tasks of the library run, and the other end takes at most so many bytes.
@@ -290,7 +355,7 @@ mod tests {
         fn taken(&self) -> Vec<String> {
             let (mut rest, mut contents) = (&self.wire.stream.taken[..], Vec::new());
             while let Some((_, content, end)) = frame(rest) {
-                contents.push(String::from_utf8(rest[content..end].to_vec()).unwrap());
+                contents.push(String::from_utf8_lossy(&rest[content..end]).into_owned());
                 rest = &rest[end..];
             }
             contents
@@ -332,8 +397,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn nothing_comes_before_the_client_is_connected_or_after_the_goodbye() {
+    #[tokio::test]
+    async fn nothing_comes_before_the_client_is_connected_or_after_the_goodbye() {
         let mut rig = Rig::new(8);
         rig.side.send(&text("42a").into()).unwrap();
         rig.unwritten = text("0{}");
@@ -350,7 +415,40 @@ mod tests {
         rig.run(100);
         rig.run(100);
         assert_eq!(rig.side.send(&text("42c").into()), Err(Unsent::Gone));
-        assert_eq!(rig.taken(), ["0{}", "2", "40{}", "42a", "42b", ""]);
+        let taken = rig.taken();
+        assert_eq!(taken[..5], ["0{}", "2", "40{}", "42a", "42b"]);
+        assert!(taken.len() == 6 && taken[5].contains("nobody was let in"), "{taken:?}");
+    }
+
+    #[tokio::test]
+    async fn a_goodbye_has_a_reason_and_comes_behind_what_was_begun_however_slowly_that_is_taken() {
+        for step in 1..40 {
+            let mut rig = Rig::new(8);
+            rig.side.let_in();
+            rig.unwritten = [text("40{}"), text("42[\"a\"]"), vec![0x80 | CLOSE, 0]].concat();
+            for _ in 0..200 {
+                rig.run(step);
+            }
+            let taken = rig.taken();
+            assert_eq!((taken.len(), &taken[..2]), (3, &["40{}".to_owned(), "42[\"a\"]".to_owned()][..]), "{step}");
+            assert!(taken[2].contains("a packet could not be read"), "{step}: {taken:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_malformed_is_not_read_and_ends_the_connection_in_its_turn() {
+        let mut rig = Rig::new(8);
+        rig.unwritten = text("40{}");
+        rig.run(3);
+        // A frame without a mask, while the library is within one of its own.
+        rig.wire.stream.says = text("42[]").into();
+        rig.run(1);
+        for _ in 0..200 {
+            rig.run(2);
+        }
+        let taken = rig.taken();
+        assert!(taken.len() == 2 && taken[0] == "40{}" && taken[1].contains("masked"), "{taken:?}");
+        assert_eq!(rig.side.send(&text("42").into()), Err(Unsent::Gone));
     }
 
     #[test]

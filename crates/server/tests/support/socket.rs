@@ -78,6 +78,25 @@ impl Client {
         self.ws.send(Message::binary(bytes.to_vec())).await.unwrap();
     }
 
+    /// Sends a frame whatever its first byte and its content are.
+    pub async fn send_frame(&mut self, first: u8, content: &[u8]) {
+        let length = u16::try_from(content.len()).unwrap();
+        // The mask is nought.
+        let frame = [&[first, 0x80 | 126][..], &length.to_be_bytes(), &[0; 4], content].concat();
+        tokio::io::AsyncWriteExt::write_all(self.ws.get_mut(), &frame).await.unwrap();
+    }
+
+    /// The code and the reason of the goodbye, whatever comes before it.
+    pub async fn goodbye(&mut self) -> (u16, String) {
+        loop {
+            match timeout(LONG, self.ws.next()).await.expect("the server says goodbye") {
+                Some(Ok(Message::Close(Some(close)))) => return (close.code.into(), close.reason.to_string()),
+                Some(Ok(Message::Close(None)) | Err(_)) | None => panic!("the connection ends without a reason"),
+                Some(Ok(_)) => {}
+            }
+        }
+    }
+
     pub async fn emit(&mut self, event: &str, payload: &Value) {
         self.send_raw(&format!("42{}", json!([event, payload]))).await;
     }
