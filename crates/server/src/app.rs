@@ -74,13 +74,13 @@ impl App {
         let body_bytes = Arc::new(Semaphore::new(bounds.inflight_body_bytes.min(Semaphore::MAX_PERMITS)));
         let nodes = Nodes::new(Arc::clone(hub.store()), &options.exchange.hub_id, &options.settings);
         let event_bytes = options.rooms.event_bytes;
-        let (link, feed) =
+        let (link, runner) =
             options.redis.clone().map(|redis| Link::new(redis, event_bytes, Arc::clone(&meters))).unzip();
         let (space, joined) = (options.default_space.clone(), options.live.joins);
         let rooms = Rooms::open(options.rooms.clone(), space, joined, link, Arc::clone(&meters));
         tokio::spawn(rooms::follow(Arc::clone(&rooms), Arc::clone(&hub)));
-        if let Some(feed) = feed {
-            workers::start(feed, &hub, &rooms);
+        if let Some(runner) = runner {
+            workers::start(runner, &hub, &rooms);
         }
         let house = House {
             hub: Arc::clone(&hub),

@@ -3,7 +3,7 @@
 //! was, and does so as well when Redis comes back.
 
 use crate::hub::{Hub, Space};
-use crate::redis::{Channel, Feed, Link, Refused, Taken};
+use crate::redis::{Channel, Link, Refused, Runner, Taken};
 use crate::rooms::{Rooms, say_presence};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet};
@@ -32,18 +32,18 @@ struct Looks {
 }
 
 /// Takes up the link, until the hub closes.
-pub(crate) fn start(feed: Feed, hub: &Arc<Hub>, rooms: &Arc<Rooms>) {
+pub(crate) fn start(runner: Runner, hub: &Arc<Hub>, rooms: &Arc<Rooms>) {
     let looks = Arc::<Looks>::default();
-    let link = feed.link().clone();
+    let link = runner.link().clone();
     tokio::spawn(say_presence(Arc::clone(rooms), hub.closing()));
     tokio::spawn(look(Arc::clone(hub), Arc::clone(&looks), hub.closing()));
     // From before the link is taken up: Redis may be there before the task is.
     let up = link.watch();
     tokio::spawn(greet(Arc::clone(hub), link.clone(), up, Arc::clone(&looks)));
     tokio::spawn(hint_all(Arc::clone(hub), link.clone()));
-    let (hub, rooms, refusals) = (Arc::clone(hub), Arc::clone(rooms), feed.refusals());
+    let (hub, rooms, refusals) = (Arc::clone(hub), Arc::clone(rooms), runner.refusals());
     let closing = hub.closing();
-    tokio::spawn(feed.run(closing, move |taken| {
+    tokio::spawn(runner.run(closing, move |taken| {
         if let Err(refused) = take(taken, &hub, &rooms, &link, &looks) {
             refusals.note(&refused);
         }

@@ -6,7 +6,9 @@
 //! [`worker`], [`nginx`] and [`redis`] stand.
 #![allow(clippy::unwrap_used)] // a failed step is a failed test
 
+mod browsers;
 mod clients;
+mod devices;
 mod eventually;
 mod machine;
 mod nginx;

@@ -16,17 +16,36 @@ pub fn scripts() -> PathBuf {
 /// A script in Node, with the packages that it imports.
 pub fn node(script: &str) -> Command {
     static INSTALLED: OnceLock<()> = OnceLock::new();
-    INSTALLED.get_or_init(|| {
-        let changed_at = |file: &str| fs::metadata(scripts().join(file)).and_then(|data| data.modified()).ok();
-        if changed_at("node_modules/.package-lock.json") < changed_at("package-lock.json") {
-            let npm = Command::new("npm").args(["ci", "--ignore-scripts"]).current_dir(scripts()).output();
-            let npm = npm.expect("npm is installed by `cargo xtask setup`");
-            assert!(npm.status.success(), "npm ci failed: {}", String::from_utf8_lossy(&npm.stderr));
-        }
-    });
+    INSTALLED.get_or_init(|| install(&scripts()));
     let mut command = with_many_files("node");
     command.arg(scripts().join(script));
     command
+}
+
+/// The page client as one script with everything in it, built once for all tests.
+pub fn page_client() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        let package = root.join("packages/page");
+        install(&package);
+        npm(&package, &["run", "build"]);
+        package.join("dist/sync.bundle.js")
+    })
+}
+
+/// What a package needs, unless that is there already.
+fn install(package: &Path) {
+    let changed_at = |file: &str| fs::metadata(package.join(file)).and_then(|data| data.modified()).ok();
+    if changed_at("node_modules/.package-lock.json") < changed_at("package-lock.json") {
+        npm(package, &["ci", "--ignore-scripts"]);
+    }
+}
+
+fn npm(package: &Path, arguments: &[&str]) {
+    let npm = Command::new("npm").args(arguments).current_dir(package).output();
+    let npm = npm.expect("npm is installed by `cargo xtask setup`");
+    assert!(npm.status.success(), "npm {arguments:?} failed: {}", String::from_utf8_lossy(&npm.stderr));
 }
 
 /// Runs the script to its end. `answer` does what it asks for.

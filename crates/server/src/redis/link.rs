@@ -53,7 +53,7 @@ pub struct Link {
 }
 
 /// The other end of a [`Link`], which somebody has to run.
-pub struct Feed {
+pub struct Runner {
     options: RedisOptions,
     event_bytes: usize,
     out: mpsc::Receiver<(Channel, Bytes)>,
@@ -62,15 +62,15 @@ pub struct Feed {
 }
 
 impl Link {
-    /// Connects nothing yet; that is [`Feed::run`]. `event_bytes`: what pages may be told at once.
+    /// Connects nothing yet; that is [`Runner::run`]. `event_bytes`: what pages may be told at once.
     #[must_use]
-    pub fn new(options: RedisOptions, event_bytes: usize, meters: Arc<Meters>) -> (Link, Feed) {
+    pub fn new(options: RedisOptions, event_bytes: usize, meters: Arc<Meters>) -> (Link, Runner) {
         let (send, out) = mpsc::channel(options.queued_messages.max(1));
         // Process and chance: numbers of processes come again.
         let origin = format!("{}-{}", std::process::id(), uuid::Uuid::new_v4().simple()).into();
         let link = Link { out: send, up: Arc::new(watch::channel(false).0), origin, meters: Arc::clone(&meters) };
         let refusals = Arc::new(Refusals::new(meters));
-        (link.clone(), Feed { options, event_bytes, out, link, refusals })
+        (link.clone(), Runner { options, event_bytes, out, link, refusals })
     }
 
     /// Who this worker is among those at one Redis: no other message has it.
@@ -106,7 +106,7 @@ struct Connected {
     messages: PubSubStream,
 }
 
-impl Feed {
+impl Runner {
     /// The end for those who publish.
     #[must_use]
     pub fn link(&self) -> &Link {
@@ -281,13 +281,13 @@ struct Names {
 }
 
 impl Names {
-    fn of(feed: &Feed) -> Names {
-        let own = [Channel::Hints, Channel::Rooms, Channel::Presence].map(|channel| (channel, feed.name(channel)));
+    fn of(runner: &Runner) -> Names {
+        let own = [Channel::Hints, Channel::Rooms, Channel::Presence].map(|channel| (channel, runner.name(channel)));
         Names {
-            most: feed.event_bytes * 2 + AROUND_EVENT_BYTES,
+            most: runner.event_bytes * 2 + AROUND_EVENT_BYTES,
             own,
-            python: feed.options.python_channel.clone(),
-            node: feed.options.node_channel.clone(),
+            python: runner.options.python_channel.clone(),
+            node: runner.options.node_channel.clone(),
         }
     }
 

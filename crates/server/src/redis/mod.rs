@@ -2,7 +2,7 @@
 //! hints and notices travel here, never data: with Redis down everything but their speed is as before. Nobody
 //! waits for it; a message that cannot be sent now is dropped and counted. Knows nothing of rooms and spaces.
 //!
-//! In reading order: [`Link`] and [`Feed`] keep the connection, `emission` is what an emitter of another back end
+//! In reading order: [`Link`] and [`Runner`] keep the connection, `emission` is what an emitter of another back end
 //! asks for, `python` and `node` read their formats, `refusals` says what was not understood.
 
 mod emission;
@@ -12,5 +12,5 @@ mod python;
 mod refusals;
 
 pub use emission::Emission;
-pub use link::{Channel, Feed, Link, Taken};
+pub use link::{Channel, Link, Runner, Taken};
 pub use refusals::{Refusals, Refused};

@@ -35,7 +35,7 @@ use outlet::{Outlet, Slot};
 use presence::Elsewhere;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
-use soft::{Cause, Place, Refreshes};
+use soft::{Cause, Refreshed, Refreshes};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::model::{Epoch, EventName, RoomName, SpaceName};
 
@@ -132,7 +132,7 @@ impl Rooms {
         let (space, epoch) = (event.space.clone(), event.epoch.clone());
         let seq = self.hand_out(event, place);
         for room in refreshed {
-            let place = Place { space: space.clone(), room, epoch: epoch.clone() };
+            let place = Refreshed { space: space.clone(), room, epoch: epoch.clone() };
             if self.refreshes.note(place.clone(), cause.clone()) {
                 tokio::spawn(refresh(Arc::clone(self), place));
             }
@@ -175,7 +175,7 @@ fn number(process: u32) -> u32 {
 }
 
 /// Ends the window of a soft refresh.
-async fn refresh(rooms: Arc<Rooms>, place: Place) {
+async fn refresh(rooms: Arc<Rooms>, place: Refreshed) {
     tokio::time::sleep(rooms.options.debounce).await;
     let Some(cause) = rooms.refreshes.take(&place) else { return };
     let event = Event {

@@ -9,7 +9,7 @@ use syncline_core::model::{Epoch, EventName, RoomName, SpaceName};
 
 /// Where a refresh is due.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Place {
+pub(super) struct Refreshed {
     pub(super) space: SpaceName,
     pub(super) room: RoomName,
     /// The log that the cause was read from, where it was.
@@ -27,7 +27,7 @@ pub(super) struct Cause {
 /// Which events refresh which rooms, and the refreshes that are due.
 pub(super) struct Refreshes {
     by_event: HashMap<EventName, Vec<RoomName>>,
-    due: Mutex<HashMap<Place, Cause>>,
+    due: Mutex<HashMap<Refreshed, Cause>>,
 }
 
 impl Refreshes {
@@ -47,7 +47,7 @@ impl Refreshes {
     }
 
     /// Notes a refresh. `true`: it is the first of its window, and whoever noted it has to see to its end.
-    pub(super) fn note(&self, place: Place, cause: Cause) -> bool {
+    pub(super) fn note(&self, place: Refreshed, cause: Cause) -> bool {
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(earlier) = due.get_mut(&place) else {
             due.insert(place, cause);
@@ -65,7 +65,7 @@ impl Refreshes {
     }
 
     /// Ends a window.
-    pub(super) fn take(&self, place: &Place) -> Option<Cause> {
+    pub(super) fn take(&self, place: &Refreshed) -> Option<Cause> {
         self.due.lock().unwrap_or_else(PoisonError::into_inner).remove(place)
     }
 }
@@ -93,7 +93,7 @@ mod tests {
     fn several_within_a_window_are_one_that_names_what_they_have_in_common() {
         let refreshes = Refreshes::new(&RoomsOptions::default());
         let (space, room) = (SpaceName::new("main").unwrap(), RoomName::new("files").unwrap());
-        let place = Place { space, room, epoch: None };
+        let place = Refreshed { space, room, epoch: None };
         assert!(refreshes.note(place.clone(), cause("categories:changed", Reason::Added, "a")));
         assert!(!refreshes.note(place.clone(), cause("categories:changed", Reason::Added, "b")));
         let merged = refreshes.take(&place).unwrap();

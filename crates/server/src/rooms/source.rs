@@ -28,7 +28,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(1);
 type Mapping = BTreeMap<CollectionName, Vec<RoomName>>;
 
 /// What is told of one document.
-struct Told {
+struct ItemChange {
     collection: CollectionName,
     reason: Reason,
     id: String,
@@ -116,7 +116,7 @@ impl Reader {
         let encoder = Box::new(Collect(Arc::clone(&found)));
         let scanned = self.space.read(scan, encoder).await?.scanned().await?;
         let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut by_room: BTreeMap<&RoomName, Vec<&Told>> = BTreeMap::new();
+        let mut by_room: BTreeMap<&RoomName, Vec<&ItemChange>> = BTreeMap::new();
         for told in &found {
             for room in self.mapping.get(&told.collection).into_iter().flatten() {
                 by_room.entry(room).or_default().push(told);
@@ -136,7 +136,7 @@ impl Reader {
         elsewhere || self.rooms.members.any_in(self.space.name(), self.rooms.options.rooms.keys())
     }
 
-    async fn tell(&self, room: &RoomName, told: &[&Told]) {
+    async fn tell(&self, room: &RoomName, told: &[&ItemChange]) {
         if told.len() <= SINGLE {
             for one in told {
                 self.emit(room, one.reason, Item::Text(one.id.clone()), Value::Null).await;
@@ -172,7 +172,7 @@ impl Reader {
 }
 
 /// Keeps what is told and writes nothing.
-struct Collect(Arc<Mutex<Vec<Told>>>);
+struct Collect(Arc<Mutex<Vec<ItemChange>>>);
 
 impl Encoder for Collect {
     fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
@@ -184,7 +184,7 @@ impl Encoder for Collect {
             (false, _) => Reason::Deleted,
         };
         if let Ok(collection) = CollectionName::new(row.collection) {
-            let told = Told { collection, reason, id: row.id.to_owned() };
+            let told = ItemChange { collection, reason, id: row.id.to_owned() };
             self.0.lock().unwrap_or_else(PoisonError::into_inner).push(told);
         }
         true

@@ -13,7 +13,7 @@ pub(super) struct Admission {
 
 /// A connection's place. The engine keeps it with the request that opened the connection, and so for as long as
 /// that lives.
-pub(crate) struct Place {
+pub(crate) struct Admitted {
     meters: Arc<Meters>,
     _permit: OwnedSemaphorePermit,
 }
@@ -24,10 +24,10 @@ impl Admission {
         Admission { free: Arc::new(Semaphore::new(all)), all, meters }
     }
 
-    pub(super) fn take(&self) -> Option<Arc<Place>> {
+    pub(super) fn take(&self) -> Option<Arc<Admitted>> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         self.meters.live_connections.increment(1.0);
-        Some(Arc::new(Place { meters: Arc::clone(&self.meters), _permit: permit }))
+        Some(Arc::new(Admitted { meters: Arc::clone(&self.meters), _permit: permit }))
     }
 
     pub(super) fn taken(&self) -> usize {
@@ -35,7 +35,7 @@ impl Admission {
     }
 }
 
-impl Drop for Place {
+impl Drop for Admitted {
     fn drop(&mut self) {
         self.meters.live_connections.decrement(1.0);
     }

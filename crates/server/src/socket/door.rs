@@ -1,6 +1,6 @@
 //! Where live connections come in and how they are closed.
 
-use super::admission::{Admission, Place};
+use super::admission::{Admission, Admitted};
 use super::greeting::{CONNECT_TIMEOUT, Greeting};
 use super::guests::Guests;
 use super::house::House;
@@ -136,7 +136,7 @@ impl Door {
         mut request: Request,
         accept: HeaderValue,
         sid: Option<Sid>,
-        place: Option<Arc<Place>>,
+        place: Option<Arc<Admitted>>,
     ) -> Response {
         let (side, service) = (Arc::new(Side::new(Arc::clone(&self.rules))), self.service.clone());
         let Some(sid) = sid else {
@@ -159,7 +159,7 @@ impl Door {
     ///
     /// # Errors
     /// [`ServerError::Overloaded`].
-    pub(crate) fn admit(&self) -> Result<Arc<Place>, ServerError> {
+    pub(crate) fn admit(&self) -> Result<Arc<Admitted>, ServerError> {
         let what = "it has as many live connections as it may";
         self.admission.take().ok_or(ServerError::Overloaded { what, limit: "live.connections" })
     }

@@ -36,7 +36,7 @@ enum At {
     Attachment,
     Kind,
     Count,
-    Place,
+    Address,
     Namespace,
     AckId,
     Content,
@@ -86,7 +86,7 @@ impl Packets {
             (At::Kind, _) if self.owed > 0 => Err("a packet announced binary attachments, and text follows it"),
             (At::Kind, b'0'..=b'3' | b'5' | b'6') => {
                 (self.kind, self.digits, self.number) = (byte, 0, 0);
-                Ok(if byte >= b'5' { At::Count } else { At::Place })
+                Ok(if byte >= b'5' { At::Count } else { At::Address })
             }
             (At::Kind, _) => Err("a packet of Socket.IO begins with its type; a client sends 0 to 3, 5 and 6"),
             (At::Count, b'0'..=b'9') => {
@@ -100,13 +100,13 @@ impl Packets {
             (At::Count, b'-') if self.digits > 0 => {
                 self.owed = self.number;
                 (self.digits, self.number) = (0, 0);
-                Ok(At::Place)
+                Ok(At::Address)
             }
             (At::Count, _) => Err("a binary packet says how many attachments follow, and then `-`"),
-            (At::Place, b'/') => Ok(At::Namespace),
+            (At::Address, b'/') => Ok(At::Namespace),
             (At::Namespace, b',') => Ok(At::AckId),
             (At::Namespace, _) => Ok(At::Namespace),
-            (At::Place | At::AckId, b'0'..=b'9') => {
+            (At::Address | At::AckId, b'0'..=b'9') => {
                 self.count(byte, i64::MAX.unsigned_abs(), "the id of an acknowledgement is a whole number below 2^63")?;
                 Ok(At::AckId)
             }
@@ -139,7 +139,7 @@ impl Packets {
             At::Parting => Ok(Said::Parting),
             At::Content => Ok(Said::Other),
             At::Attachment => self.attachment(),
-            At::Place | At::Namespace | At::AckId if self.kind < b'2' => Ok(Said::Other),
+            At::Address | At::Namespace | At::AckId if self.kind < b'2' => Ok(Said::Other),
             At::Begin => Err("a packet is empty"),
             _ => Err("a packet of Socket.IO ends before its content"),
         }

@@ -3,7 +3,7 @@
 //! connection, its client is told why, which the library does not. Must never write into
 //! the middle of a frame, before the client heard that it is connected, or after a goodbye.
 
-use super::admission::Place;
+use super::admission::Admitted;
 use super::farewell::Farewell;
 use super::inbox::Inbox;
 use super::packets::Way;
@@ -59,7 +59,7 @@ pub(super) struct Wire<S> {
 #[derive(Default)]
 pub(super) struct GoWith {
     /// Where it was a WebSocket from the beginning; else the engine keeps it with the first request.
-    pub(super) _place: Option<Arc<Place>>,
+    pub(super) _place: Option<Arc<Admitted>>,
     /// Who waits for its end.
     pub(super) _alive: Option<oneshot::Sender<Infallible>>,
 }

@@ -7,13 +7,10 @@ use super::echoes::Echoes;
 use super::flight::Runway;
 use super::mail::{Mail, Mailbox};
 use super::past::Past;
-use super::places::Place;
 use crate::app::App;
-use crate::auth::Access;
 use crate::error::ServerError;
 use crate::socket::{Line, Unsent};
 use serde_json::json;
-use socketioxide::socket::Sid;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 /// How long what is known of a client is kept in memory after it has left.
-const KEPT_AFTER: Duration = Duration::from_secs(10 * 60);
+pub(super) const KEPT_AFTER: Duration = Duration::from_secs(10 * 60);
 /// How long a list is kept to know the beginning of the next one by it.
 const GROWING_LASTS: Duration = Duration::from_secs(1);
 /// Between two notes of a client's place.
@@ -46,16 +43,16 @@ pub(super) struct Client {
     pub(super) echoes: Echoes,
     pub(super) past: Past,
     /// Whether a message was under way when the connection ended.
-    aborted: bool,
+    pub(super) aborted: bool,
     /// Whether a commit failed that may take effect all the same: a repeat does not say what became of its events.
     pub(super) untold: bool,
     /// The list that was taken in last, and when.
     pub(super) previous: Option<(Arc<str>, Instant)>,
-    news: Option<watch::Receiver<Lsn>>,
+    pub(super) news: Option<watch::Receiver<Lsn>>,
     /// Without a connection, its task ends then.
-    kept_until: Instant,
+    pub(super) kept_until: Instant,
     noted_at: Instant,
-    retry_at: Option<Instant>,
+    pub(super) retry_at: Option<Instant>,
 }
 
 /// Why a client's task goes on.
@@ -179,100 +176,6 @@ impl Client {
         self.take_in(lists).await;
     }
 
-    /// Whether the client is at the other end of this connection.
-    fn is_at(&self, sid: Sid) -> bool {
-        self.line.as_ref().is_some_and(|line| line.sid == sid)
-    }
-
-    /// The client says who it is and what it listens to.
-    async fn come(&mut self, line: Arc<Line>, listed: BTreeSet<CollectionName>) {
-        let Some(grant) = line.caller.grant.clone() else { return };
-        let reads = grant.check_access(Access::Read).is_ok();
-        let (wanted, refused): (BTreeSet<_>, BTreeSet<_>) =
-            listed.into_iter().partition(|name| reads && grant.check_whole(name).is_ok());
-        self.set_line(Some(Arc::clone(&line)));
-        self.circle.note_present(&self.node);
-        for name in refused {
-            let why = if reads { grant.check_whole(&name) } else { grant.check_access(Access::Read) };
-            if let Err(error) = why {
-                self.tell(&error.to_string());
-            }
-        }
-        self.interrupt();
-        self.echoes.resume(Instant::now());
-        let head = self.circle.space.head().lsn;
-        if self.reading.is_none() {
-            let place = self.circle.places.find(&self.node, &wanted).await.unwrap_or_else(|error| {
-                tracing::warn!(client = %self.node, %error, "a live client starts anew: its place cannot be read");
-                None
-            });
-            // What the earlier life of the hub was sending then, nobody knows.
-            self.aborted |= place.is_some();
-            let (reading, known) = match place {
-                Some(Place::At(at)) if at <= head => (Reading::resume(at, wanted.clone(), head), Some(at)),
-                Some(Place::FilledSince(at)) if at <= head => {
-                    let mut reading = Reading::default();
-                    reading.listen(&wanted, head);
-                    reading.filled_since(at, head);
-                    (reading, Some(at))
-                }
-                _ => (Reading::default(), None),
-            };
-            self.past = Past::of(known, head);
-            self.reading = Some(reading);
-        }
-        if std::mem::take(&mut self.aborted) {
-            self.past.doubt();
-        }
-        self.wanted = wanted;
-        if let Some(reading) = &mut self.reading {
-            reading.listen(&self.wanted, head);
-        }
-        self.retry_at = None;
-        self.news = Some(self.circle.feed.watch());
-        self.note_place(true);
-        if matches!(self.reading.as_ref().and_then(Reading::place), Some(Place::FilledSince(_))) {
-            // Before anything is sent: what is removed while the hub is away must not stay with the client.
-            self.circle.places.write().await;
-        }
-    }
-
-    /// A collection that the client did not list, and has events of: it was added at run time.
-    pub(super) fn subscribe(&mut self, name: &CollectionName) {
-        self.wanted.insert(name.clone());
-        let head = self.circle.space.head().lsn;
-        if let Some(reading) = &mut self.reading {
-            reading.listen(&self.wanted, head);
-        }
-    }
-
-    fn go(&mut self) {
-        self.interrupt();
-        self.note_place(true);
-        self.set_line(None);
-        self.previous = None;
-        self.news = None;
-        self.kept_until = Instant::now() + KEPT_AFTER;
-        self.circle.note_absent(&self.node);
-    }
-
-    /// A connection has ended, perhaps long before anybody noticed: what was on its way may have arrived or not.
-    fn interrupt(&mut self) {
-        self.aborted |= self.runway.abort();
-        if let Some(reading) = &mut self.reading {
-            self.aborted |= reading.go_back();
-        }
-    }
-
-    fn set_line(&mut self, line: Option<Arc<Line>>) {
-        match (self.line.is_some(), line.is_some()) {
-            (false, true) => self.app.count_live_client(true),
-            (true, false) => self.app.count_live_client(false),
-            _ => {}
-        }
-        self.line = line;
-    }
-
     /// Sends what is due, unless a message is under way.
     async fn deliver(&mut self) {
         let Some(line) = self.line.clone() else { return };
@@ -313,14 +216,6 @@ impl Client {
         }
     }
 
-    /// The token is no longer accepted: the client is to stay away until it has another one.
-    pub(super) fn dismiss(&mut self, error: &ServerError) {
-        if let Some(line) = &self.line {
-            line.dismiss(error);
-        }
-        self.go();
-    }
-
     /// What is due stays due.
     fn put_off(&mut self) {
         if let Some(reading) = &mut self.reading {
@@ -336,7 +231,7 @@ impl Client {
         }
     }
 
-    fn note_place(&mut self, now: bool) {
+    pub(super) fn note_place(&mut self, now: bool) {
         let due = now || self.noted_at.elapsed() >= NOTE_EVERY;
         if let Some(place) = self.reading.as_ref().filter(|_| due).and_then(Reading::place) {
             self.noted_at = Instant::now();

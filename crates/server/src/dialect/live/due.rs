@@ -7,6 +7,7 @@ use super::feed::Stretch;
 use super::pages::collect;
 use super::parcel::Parcel;
 use super::places::Place;
+use super::position::{Position, Reached};
 use crate::clock;
 use crate::error::ServerError;
 use crate::store::Scan;
@@ -30,17 +31,6 @@ const ASSUMED_STEP: Duration = Duration::from_secs(1);
 /// Stands for a client that has never sent anything: nothing is its own.
 const NOBODY: Author = Author(u32::MAX);
 
-/// How far a client is once a message has arrived.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Reached {
-    /// It has everything up to here.
-    Cursor(Lsn),
-    /// Its fill has come up to here.
-    Fill(Lsn),
-    /// Its fill is complete.
-    Filled,
-}
-
 /// A client's way through the log.
 #[derive(Default)]
 pub(super) struct Reading {
@@ -56,26 +46,6 @@ pub(super) struct Reading {
     redo: Lsn,
 }
 
-/// What a client has.
-#[derive(Clone, Default)]
-struct Position {
-    /// Everything of `collections` up to here has arrived.
-    cursor: Lsn,
-    collections: Arc<BTreeSet<CollectionName>>,
-    fills: VecDeque<Fill>,
-}
-
-/// Collections of which the client has nothing yet.
-#[derive(Clone)]
-struct Fill {
-    collections: BTreeSet<CollectionName>,
-    /// Where the log was when it began.
-    began: Lsn,
-    /// What the log says after this follows it.
-    first: Lsn,
-    after: Lsn,
-}
-
 /// What was read and not sent yet.
 struct Stock {
     rows: VecDeque<Arc<Change>>,
@@ -87,61 +57,40 @@ impl Reading {
     /// A client that was here before, with these collections.
     pub(super) fn resume(cursor: Lsn, collections: BTreeSet<CollectionName>, head: Lsn) -> Reading {
         // What the log returns to it is not in the feed.
-        let at = Position { cursor, collections: Arc::new(collections), fills: VecDeque::new() };
-        Reading { at, owed: head, ..Reading::default() }
+        Reading { at: Position::resume(cursor, collections), owed: head, ..Reading::default() }
     }
 
     /// Takes over what the client listens to now. `head`: where the log stands.
     pub(super) fn listen(&mut self, wanted: &BTreeSet<CollectionName>, head: Lsn) {
         self.stock = None;
-        self.at.collections = Arc::new(self.at.collections.intersection(wanted).cloned().collect());
-        for fill in &mut self.at.fills {
-            fill.collections = fill.collections.intersection(wanted).cloned().collect();
-        }
-        self.at.fills.retain(|fill| !fill.collections.is_empty());
-        let missing: BTreeSet<_> = wanted.iter().filter(|name| !self.listens_to(name)).cloned().collect();
-        if !missing.is_empty() {
-            self.at.fills.push_back(Fill { collections: missing, began: head, first: head, after: Lsn::ZERO });
-        }
+        self.at.listen(wanted, head);
     }
 
     /// An earlier life of the hub began to fill the client: what was removed since then is told as well.
     pub(super) fn filled_since(&mut self, since: Lsn, head: Lsn) {
-        for fill in &mut self.at.fills {
-            fill.first = fill.first.min(since);
-        }
+        self.at.filled_since(since);
         self.owe(head);
-    }
-
-    pub(super) fn listens_to(&self, name: &CollectionName) -> bool {
-        self.at.collections.contains(name) || self.at.fills.iter().any(|fill| fill.collections.contains(name))
     }
 
     /// Begins anew with everything, because the log no longer tells what changed. Documents that are gone meanwhile
     /// stay at the client: which ones it has, nobody knows, and a removal of all others could take what it has not
     /// sent yet.
     fn refill(&mut self, head: Lsn) {
-        let mut wanted = (*self.at.collections).clone();
-        wanted.extend(self.at.fills.drain(..).flat_map(|fill| fill.collections));
+        let wanted = self.at.wanted();
         *self = Reading::default();
         self.listen(&wanted, head);
     }
 
     /// The client has every document of its collections as it was here, or later; 0 while it is filled.
     pub(super) fn served(&self) -> Lsn {
-        if self.at.fills.is_empty() { self.at.cursor } else { Lsn::ZERO }
+        self.at.served()
     }
 
     /// Where the client is to go on after a restart; `None`: it listens to nothing.
     pub(super) fn place(&self) -> Option<Place> {
         let now = Instant::now();
         let doubtful = self.assumed.iter().find(|(until, _)| now < *until + ASSUMED_STEP);
-        let at = doubtful.map_or(&self.at, |(_, before)| before);
-        let cursor = (!at.collections.is_empty()).then_some(at.cursor);
-        if at.fills.is_empty() {
-            return cursor.map(Place::At);
-        }
-        at.fills.iter().map(|fill| fill.first).chain(cursor).min().map(Place::FilledSince)
+        doubtful.map_or(&self.at, |(_, before)| before).place()
     }
 
     /// The log holds returns for the client up to here.
@@ -184,7 +133,7 @@ impl Reading {
     /// A message has arrived, and with it all before it: what the client said shows it.
     pub(super) fn confirm(&mut self, reached: Reached) {
         self.assumed.clear();
-        self.reach(reached);
+        self.at.reach(reached);
     }
 
     /// A message counts as arrived because nothing else was heard. `until`: when the connection would have ended if
@@ -197,27 +146,7 @@ impl Reading {
         if self.assumed.back().is_none_or(|(last, _)| *last + ASSUMED_STEP <= until) {
             self.assumed.push_back((until, self.at.clone()));
         }
-        self.reach(reached);
-    }
-
-    fn reach(&mut self, reached: Reached) {
-        match reached {
-            Reached::Cursor(lsn) => self.at.cursor = self.at.cursor.max(lsn),
-            Reached::Fill(after) => {
-                if let Some(fill) = self.at.fills.front_mut() {
-                    fill.after = after;
-                }
-            }
-            Reached::Filled => {
-                let Some(fill) = self.at.fills.pop_front() else { return };
-                // Hearing some changes of the other collections twice is harmless.
-                self.at.cursor =
-                    if self.at.collections.is_empty() { fill.first } else { self.at.cursor.min(fill.first) };
-                let mut all = (*self.at.collections).clone();
-                all.extend(fill.collections);
-                self.at.collections = Arc::new(all);
-            }
-        }
+        self.at.reach(reached);
     }
 
     /// The next message; `None`: the client has everything.
@@ -340,7 +269,7 @@ impl Reading {
 
     fn store(&mut self, rows: Vec<Change>, end: Reached) {
         if rows.is_empty() {
-            return self.reach(end);
+            return self.at.reach(end);
         }
         let rows = rows.into_iter().map(Arc::new).collect();
         self.stock = Some(Stock { rows, fill: matches!(end, Reached::Fill(_) | Reached::Filled), end });

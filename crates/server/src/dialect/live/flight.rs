@@ -2,8 +2,8 @@
 //! only when the echo of the last event of the one before has come. Clients that do not echo (their own switch, or
 //! other programs) are found out by their silence and get what there is at a steady pace.
 
-use super::due::Reached;
 use super::parcel::{Echo, Parcel};
+use super::position::Reached;
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::hub::DocKey;

@@ -4,12 +4,12 @@
 //! In reading order:
 //!
 //! 1. `seat`: what a connection hands in is enqueued for its client, without waiting.
-//! 2. `client`: one task for each client id. It outlives the connection, so that a client that comes back goes
+//! 2. `client`: one task for each client id. It outlives the connection (`presence`), so that a client that comes back goes
 //!    on where it was. The clients of a space are a `circle`, which hands them their `mail`.
 //! 3. `intake`: lists of events, read piece by piece in `lists`, become commits. What merely reports back what was delivered is known by
 //!    `echoes`, or by `past` where the hub began anew, and swallowed.
-//! 4. `due`: what a client is to hear next: each `change` from `feed` (the newest of the space, read once for all)
-//!    or from the store (`pages`).
+//! 4. `due`: what a client is to hear next, by its `position` in the log: each `change` from `feed` (the newest of the space,
+//!    read once for all) or from the store (`pages`).
 //! 5. `parcel`: a message: the state of some documents, encoded once for all who lack the same.
 //! 6. `flight`: one message is under way at a time, because clients process two of them interleaved.
 //! 7. `places`: how far each client has got, noted now and then.
@@ -28,6 +28,8 @@ mod pages;
 mod parcel;
 mod past;
 mod places;
+mod position;
+mod presence;
 mod run;
 mod seat;
 

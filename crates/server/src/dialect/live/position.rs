@@ -1,0 +1,107 @@
+//! What a client has: everything of some collections up to its cursor, and of others as much as its fills have brought.
+
+use super::places::Place;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use syncline_core::model::{CollectionName, Lsn};
+
+/// How far a client is once a message has arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Reached {
+    /// It has everything up to here.
+    Cursor(Lsn),
+    /// Its fill has come up to here.
+    Fill(Lsn),
+    /// Its fill is complete.
+    Filled,
+}
+
+/// What a client has.
+#[derive(Clone, Default)]
+pub(super) struct Position {
+    /// Everything of `collections` up to here has arrived.
+    pub(super) cursor: Lsn,
+    pub(super) collections: Arc<BTreeSet<CollectionName>>,
+    pub(super) fills: VecDeque<Fill>,
+}
+
+/// Collections of which the client has nothing yet.
+#[derive(Clone)]
+pub(super) struct Fill {
+    pub(super) collections: BTreeSet<CollectionName>,
+    /// Where the log was when it began.
+    pub(super) began: Lsn,
+    /// What the log says after this follows it.
+    first: Lsn,
+    pub(super) after: Lsn,
+}
+
+impl Position {
+    /// A client that was here before, with these collections.
+    pub(super) fn resume(cursor: Lsn, collections: BTreeSet<CollectionName>) -> Position {
+        Position { cursor, collections: Arc::new(collections), fills: VecDeque::new() }
+    }
+
+    /// Takes over what the client listens to now. `head`: where the log stands.
+    pub(super) fn listen(&mut self, wanted: &BTreeSet<CollectionName>, head: Lsn) {
+        self.collections = Arc::new(self.collections.intersection(wanted).cloned().collect());
+        for fill in &mut self.fills {
+            fill.collections = fill.collections.intersection(wanted).cloned().collect();
+        }
+        self.fills.retain(|fill| !fill.collections.is_empty());
+        let missing: BTreeSet<_> = wanted.iter().filter(|name| !self.listens_to(name)).cloned().collect();
+        if !missing.is_empty() {
+            self.fills.push_back(Fill { collections: missing, began: head, first: head, after: Lsn::ZERO });
+        }
+    }
+
+    pub(super) fn listens_to(&self, name: &CollectionName) -> bool {
+        self.collections.contains(name) || self.fills.iter().any(|fill| fill.collections.contains(name))
+    }
+
+    /// All that it listens to.
+    pub(super) fn wanted(&self) -> BTreeSet<CollectionName> {
+        let filled = self.fills.iter().flat_map(|fill| &fill.collections);
+        self.collections.iter().chain(filled).cloned().collect()
+    }
+
+    /// An earlier life of the hub began the fills: what was removed since then is told as well.
+    pub(super) fn filled_since(&mut self, since: Lsn) {
+        for fill in &mut self.fills {
+            fill.first = fill.first.min(since);
+        }
+    }
+
+    /// The client has every document of its collections as it was here, or later; 0 while it is filled.
+    pub(super) fn served(&self) -> Lsn {
+        if self.fills.is_empty() { self.cursor } else { Lsn::ZERO }
+    }
+
+    /// Where the client is to go on after a restart; `None`: it listens to nothing.
+    pub(super) fn place(&self) -> Option<Place> {
+        let cursor = (!self.collections.is_empty()).then_some(self.cursor);
+        if self.fills.is_empty() {
+            return cursor.map(Place::At);
+        }
+        self.fills.iter().map(|fill| fill.first).chain(cursor).min().map(Place::FilledSince)
+    }
+
+    pub(super) fn reach(&mut self, reached: Reached) {
+        match reached {
+            Reached::Cursor(lsn) => self.cursor = self.cursor.max(lsn),
+            Reached::Fill(after) => {
+                if let Some(fill) = self.fills.front_mut() {
+                    fill.after = after;
+                }
+            }
+            Reached::Filled => {
+                let Some(fill) = self.fills.pop_front() else { return };
+                // Hearing some changes of the other collections twice is harmless.
+                self.cursor = if self.collections.is_empty() { fill.first } else { self.cursor.min(fill.first) };
+                let mut all = (*self.collections).clone();
+                all.extend(fill.collections);
+                self.collections = Arc::new(all);
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A client comes, says what it listens to, and goes: what its task knows of that, and what it makes of a connection that
+//! ended while something was on its way.
+
+use super::client::{Client, KEPT_AFTER};
+use super::due::Reading;
+use super::past::Past;
+use super::places::Place;
+use crate::auth::Access;
+use crate::error::ServerError;
+use crate::socket::Line;
+use socketioxide::socket::Sid;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use syncline_core::model::CollectionName;
+use tokio::time::Instant;
+
+impl Client {
+    /// Whether the client is at the other end of this connection.
+    pub(super) fn is_at(&self, sid: Sid) -> bool {
+        self.line.as_ref().is_some_and(|line| line.sid == sid)
+    }
+
+    /// The client says who it is and what it listens to.
+    pub(super) async fn come(&mut self, line: Arc<Line>, listed: BTreeSet<CollectionName>) {
+        let Some(grant) = line.caller.grant.clone() else { return };
+        let reads = grant.check_access(Access::Read).is_ok();
+        let (wanted, refused): (BTreeSet<_>, BTreeSet<_>) =
+            listed.into_iter().partition(|name| reads && grant.check_whole(name).is_ok());
+        self.set_line(Some(Arc::clone(&line)));
+        self.circle.note_present(&self.node);
+        for name in refused {
+            let why = if reads { grant.check_whole(&name) } else { grant.check_access(Access::Read) };
+            if let Err(error) = why {
+                self.tell(&error.to_string());
+            }
+        }
+        self.interrupt();
+        self.echoes.resume(Instant::now());
+        let head = self.circle.space.head().lsn;
+        if self.reading.is_none() {
+            let place = self.circle.places.find(&self.node, &wanted).await.unwrap_or_else(|error| {
+                tracing::warn!(client = %self.node, %error, "a live client starts anew: its place cannot be read");
+                None
+            });
+            // What the earlier life of the hub was sending then, nobody knows.
+            self.aborted |= place.is_some();
+            let (reading, known) = match place {
+                Some(Place::At(at)) if at <= head => (Reading::resume(at, wanted.clone(), head), Some(at)),
+                Some(Place::FilledSince(at)) if at <= head => {
+                    let mut reading = Reading::default();
+                    reading.listen(&wanted, head);
+                    reading.filled_since(at, head);
+                    (reading, Some(at))
+                }
+                _ => (Reading::default(), None),
+            };
+            self.past = Past::of(known, head);
+            self.reading = Some(reading);
+        }
+        if std::mem::take(&mut self.aborted) {
+            self.past.doubt();
+        }
+        self.wanted = wanted;
+        if let Some(reading) = &mut self.reading {
+            reading.listen(&self.wanted, head);
+        }
+        self.retry_at = None;
+        self.news = Some(self.circle.feed.watch());
+        self.note_place(true);
+        if matches!(self.reading.as_ref().and_then(Reading::place), Some(Place::FilledSince(_))) {
+            // Before anything is sent: what is removed while the hub is away must not stay with the client.
+            self.circle.places.write().await;
+        }
+    }
+
+    /// A collection that the client did not list, and has events of: it was added at run time.
+    pub(super) fn subscribe(&mut self, name: &CollectionName) {
+        self.wanted.insert(name.clone());
+        let head = self.circle.space.head().lsn;
+        if let Some(reading) = &mut self.reading {
+            reading.listen(&self.wanted, head);
+        }
+    }
+
+    pub(super) fn go(&mut self) {
+        self.interrupt();
+        self.note_place(true);
+        self.set_line(None);
+        self.previous = None;
+        self.news = None;
+        self.kept_until = Instant::now() + KEPT_AFTER;
+        self.circle.note_absent(&self.node);
+    }
+
+    /// A connection has ended, perhaps long before anybody noticed: what was on its way may have arrived or not.
+    fn interrupt(&mut self) {
+        self.aborted |= self.runway.abort();
+        if let Some(reading) = &mut self.reading {
+            self.aborted |= reading.go_back();
+        }
+    }
+
+    pub(super) fn set_line(&mut self, line: Option<Arc<Line>>) {
+        match (self.line.is_some(), line.is_some()) {
+            (false, true) => self.app.count_live_client(true),
+            (true, false) => self.app.count_live_client(false),
+            _ => {}
+        }
+        self.line = line;
+    }
+
+    /// The token is no longer accepted: the client is to stay away until it has another one.
+    pub(super) fn dismiss(&mut self, error: &ServerError) {
+        if let Some(line) = &self.line {
+            line.dismiss(error);
+        }
+        self.go();
+    }
+}
