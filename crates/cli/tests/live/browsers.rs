@@ -1,7 +1,7 @@
 //! Pages in a real browser, before two workers and at another origin.
 
 use crate::machine::{Machine, TOKEN};
-use crate::nginx::Nginx;
+use crate::nginx::{Nginx, free_ports};
 use crate::play::{node, page_client, play};
 use crate::redis::{PASSWORD, Redis};
 use crate::worker::Worker;
@@ -25,10 +25,10 @@ fn windows_of_a_browser_do_not_notice_which_worker_they_are_on() {
 
 #[test]
 fn pages_of_other_origins_come_in_where_their_origin_is_allowed() {
-    const ALLOWED: &str = "http://127.0.0.1:1808";
     let machine = Machine::new();
-    let hub = Worker::on_a_port(&machine, &[&format!("cors.origins=[\"{ALLOWED}\"]")]);
-    let told = json!({ "bundle": page_client(), "token": TOKEN, "hub": hub.address, "allowed": ALLOWED });
+    let allowed = free_ports()[0];
+    let hub = Worker::on_a_port(&machine, &[&format!("cors.origins=http://127.0.0.1:{allowed}")]);
+    let told = json!({ "token": TOKEN, "hub": hub.address, "allowed": allowed });
     play(node("browsers.mjs"), &told, 1, |wish| panic!("{wish}"));
     assert!(hub.stop().success());
 }

@@ -60,7 +60,8 @@ fn temporary_places(machine: &Machine) -> String {
     places.map(|of| format!("    {of}_temp_path {};\n", machine.at(&format!("run/{of}")).display())).concat()
 }
 
-fn free_ports() -> [u16; 2] {
+/// Ports that nothing listens at now.
+pub fn free_ports() -> [u16; 2] {
     let taken = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     taken.map(|listener| listener.local_addr().unwrap().port())
 }
