@@ -84,6 +84,45 @@ mod tests {
         assert_eq!(asked("--rounds 1 --help").unwrap(), None);
     }
 
+    /// The guide to reliability.
+    fn guide() -> String {
+        std::fs::read_to_string(cargo::root().join("docs/reliability.md")).unwrap()
+    }
+
+    #[test]
+    fn every_file_that_the_guide_names_is_there_and_holds_tests_or_what_they_use() {
+        let guide = guide();
+        let named: Vec<&str> =
+            guide.split('`').filter(|part| part.starts_with("crates/") && part.ends_with(".rs")).collect();
+        assert!(named.len() > 20, "{named:?}");
+        for file in named {
+            assert!(cargo::root().join(file).is_file(), "docs/reliability.md names {file}");
+        }
+    }
+
+    #[test]
+    fn every_command_that_the_guide_names_is_understood() {
+        let guide = guide();
+        let commands: Vec<&str> = guide.lines().filter(|line| line.contains("cargo ") && !line.contains('`')).collect();
+        assert!(commands.len() >= 5, "{commands:?}");
+        let packages = cargo::packages().unwrap();
+        for line in commands {
+            let words: Vec<&str> = line.split_whitespace().skip_while(|word| *word != "cargo").skip(1).collect();
+            if let ["xtask", "faults", rest @ ..] = &words[..] {
+                assert!(asked(&rest.join(" ")).unwrap().is_some(), "{line}");
+                continue;
+            }
+            let package = words.iter().position(|word| *word == "-p").map(|at| words[at + 1]);
+            let package = packages.iter().find(|known| Some(known.name.as_str()) == package);
+            let folder = &package.unwrap_or_else(|| panic!("{line}: no such package")).folder;
+            if let Some(at) = words.iter().position(|word| *word == "--test") {
+                let tests = folder.join("tests");
+                let places = [tests.join(format!("{}.rs", words[at + 1])), tests.join(words[at + 1]).join("main.rs")];
+                assert!(places.iter().any(|place| place.is_file()), "{line}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_number_or_unknown_is_named() {
         assert!(asked("--rounds many").unwrap_err().to_string().contains("`--rounds`"));

@@ -189,6 +189,21 @@ fn typed(kind: Kind, value: &DeValue<'_>) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use syncline_core::mutation::damaged_text;
+
+    const EXAMPLE: &str = include_str!("../../../../syncline.example.toml");
+    const SHORT: &str = "data = 'x'\n[limits]\nbody_bytes = \"1 MiB\"\nwait = \"5s\"\n[[collections]]\nname = \"notes\"\n\
+        strategy = \"merge\"\n[[tokens]]\nname = \"t\"\nsecret = \"0123456789abcdef\"\ncollections = [\"a\"]\nexpires = \"2027-01-31T00:00:00Z\"\n";
+
+    proptest! {
+        #[test]
+        fn a_damaged_file_is_read_or_refused_by_its_name(text in damaged_text(&[EXAMPLE, SHORT])) {
+            if let Err(error) = parse("syncline.toml", &text) {
+                prop_assert!(error.to_string().contains("syncline.toml"), "{}", error);
+            }
+        }
+    }
 
     fn refused(text: &str) -> String {
         parse("syncline.toml", text).unwrap_err().to_string()

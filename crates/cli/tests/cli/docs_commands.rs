@@ -49,6 +49,11 @@ fn commands_of_docs_pages_work() {
     run("docs/pages.md");
 }
 
+#[test]
+fn commands_of_docs_reliability_work() {
+    run("docs/reliability.md");
+}
+
 fn run(document: &str) {
     let text = std::fs::read_to_string(Path::new(ROOT).join(document)).unwrap();
     let commands = commands(&text);

@@ -1,5 +1,6 @@
 //! The hub as a process: started on a data directory, killed, stopped, started again.
 
+use crate::clock;
 use crate::eventually::eventually;
 use crate::http::{self, Reply, Request};
 use serde_json::Value;
@@ -66,6 +67,7 @@ impl Hub {
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        clock::forget(self.child.id());
     }
 
     /// Sends the process a signal: `TERM` asks it to stop, `STOP` halts it until `CONT`.
@@ -101,6 +103,7 @@ impl Drop for Hub {
         // Both fail only when it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        clock::forget(self.child.id());
     }
 }
 

@@ -13,6 +13,7 @@ mod client_crash;
 mod clock;
 mod clock_steps;
 mod cut_replies;
+mod damaged;
 mod data_gone;
 mod device;
 mod disk;

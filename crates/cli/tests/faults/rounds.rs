@@ -42,7 +42,10 @@ fn rounds_of_random_blows_end_in_a_faultless_history() {
     let mut tally = Tally::default();
     for seed in first..first + rounds {
         match panic::catch_unwind(|| play(seed)) {
-            Ok(of_round) => tally.add(&of_round),
+            Ok(of_round) => {
+                println!("round {seed}: {of_round}");
+                tally.add(&of_round);
+            }
             Err(cause) => {
                 eprintln!("round {seed} failed; to play it again: cargo xtask faults --rounds 1 --seed {seed}");
                 panic::resume_unwind(cause);

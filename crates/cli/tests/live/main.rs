@@ -15,6 +15,7 @@ mod nginx;
 mod play;
 mod python;
 mod redis;
+mod restored;
 mod unit;
 mod worker;
 mod workers;

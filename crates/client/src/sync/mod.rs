@@ -76,6 +76,8 @@ mod socket;
 mod status;
 
 #[cfg(test)]
+mod damaged;
+#[cfg(test)]
 mod tests;
 
 pub use crate::sync_error::SyncError;

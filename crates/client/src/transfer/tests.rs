@@ -4,6 +4,7 @@ use super::*;
 use crate::filter::arbitrary;
 use proptest::prelude::*;
 use serde_json::json;
+use syncline_core::mutation::damaged;
 
 const FORMATS: [Format; 3] = [Format::JsonArray, Format::JsonLines, Format::Csv];
 
@@ -233,6 +234,33 @@ proptest! {
             prop_assert!(errors <= 1);
         }
     }
+
+    #[test]
+    fn a_damaged_file_gives_documents_and_at_most_one_error(text in damaged(files())) {
+        for format in FORMATS {
+            let (mut bytes, mut errors) = (0, 0);
+            for document in Import::new(&text[..], format) {
+                prop_assert_eq!(errors, 0, "nothing comes after an error");
+                match document {
+                    Ok(document) => bytes += document.to_string().len(),
+                    Err(error) => {
+                        prop_assert!(!error.to_string().is_empty());
+                        errors += 1;
+                    }
+                }
+            }
+            // Each row of a CSV file spells out the names of its header.
+            prop_assert!(bytes <= 1_000 + text.len() * (text.len() + 16), "{} bytes became {}", text.len(), bytes);
+        }
+    }
+}
+
+fn files() -> Vec<Vec<u8>> {
+    let documents = [
+        json!({"_id": "1", "title": "a, \"b\"\nc", "n": 1.5, "address": {"city": "X", "list": [1, {"a": null}]}}),
+        json!({"_id": "2", "title": "", "n": -1, "tags": ["x", "y"], "a.b": true}),
+    ];
+    FORMATS.map(|format| exported(&documents, format)).into()
 }
 
 #[test]

@@ -5,6 +5,8 @@
 //! In reading order: [`Link`] and [`Runner`] keep the connection, `emission` is what an emitter of another back end
 //! asks for, `python` and `node` read their formats, `refusals` says what was not understood.
 
+#[cfg(test)]
+mod damaged;
 mod emission;
 mod link;
 mod node;

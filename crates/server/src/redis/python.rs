@@ -75,22 +75,23 @@ fn with_bytes(data: Value) -> Result<Value, Refused> {
     if parts.is_empty() {
         return Err(malformed());
     }
-    let bytes: Option<Vec<Vec<u8>>> =
-        parts.split_off(1).iter().map(|part| STANDARD.decode(part.as_str()?).ok()).collect();
-    let bytes = bytes.ok_or_else(malformed)?;
+    let bytes: Option<Vec<Option<Vec<u8>>>> =
+        parts.split_off(1).iter().map(|part| STANDARD.decode(part.as_str()?).ok().map(Some)).collect();
+    let mut bytes = bytes.ok_or_else(malformed)?;
     let mut data = parts.pop().ok_or_else(malformed)?;
-    put_bytes(&mut data, &bytes).ok_or_else(malformed)?;
+    put_bytes(&mut data, &mut bytes).ok_or_else(malformed)?;
     Ok(data)
 }
 
-fn put_bytes(value: &mut Value, bytes: &[Vec<u8>]) -> Option<()> {
+/// Each has one place: a short message could else fill the memory.
+fn put_bytes(value: &mut Value, bytes: &mut [Option<Vec<u8>>]) -> Option<()> {
     match value {
         Value::Array(items) => items.iter_mut().try_for_each(|item| put_bytes(item, bytes)),
         Value::Map(pairs) => {
             let field = |name: &str| pairs.iter().find(|(key, _)| key.as_str() == Some(name)).map(|(_, value)| value);
             if field("_placeholder").and_then(Value::as_bool) == Some(true) {
                 let number = usize::try_from(field("num")?.as_u64()?).ok()?;
-                *value = Value::Binary(bytes.get(number)?.clone());
+                *value = Value::Binary(bytes.get_mut(number)?.take()?);
                 return Some(());
             }
             pairs.iter_mut().try_for_each(|(_, item)| put_bytes(item, bytes))

@@ -149,3 +149,30 @@ fn hex(bytes: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use syncline_core::mutation::damaged;
+
+    const MANIFEST: &str = r#"{"format": 1, "syncline": "0.1.0", "made_at": "2026-11-21T00:00:00.000Z",
+        "schemas": {"hub": 1, "space": 1}, "hub": {"bytes": 24576, "sha256": "ab"},
+        "spaces": [{"space": "main", "epoch": "e", "lsn": 7, "last_change": 7, "horizon": 0, "bytes": 8192, "sha256": "cd"}]}"#;
+
+    proptest! {
+        #[test]
+        fn a_damaged_manifest_is_read_or_refused_by_the_backups_name(text in damaged(vec![MANIFEST.into()])) {
+            let backup = tempfile::tempdir().unwrap();
+            fs::write(backup.path().join(FILE), &text).unwrap();
+            match Manifest::read(backup.path()) {
+                Ok(manifest) => {
+                    manifest.write(backup.path()).unwrap();
+                    let again = Manifest::read(backup.path()).unwrap();
+                    prop_assert_eq!(format!("{:?}", manifest), format!("{:?}", again));
+                }
+                Err(error) => prop_assert!(error.to_string().contains(&*backup.path().to_string_lossy()), "{}", error),
+            }
+        }
+    }
+}

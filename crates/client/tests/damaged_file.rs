@@ -1,0 +1,76 @@
+//! A database file that is damaged anywhere: it opens, or is refused in words; nothing panics, and a file of another kind
+//! stays as it is.
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::json;
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+use syncline::Database;
+use syncline::filter::Filter;
+
+/// Each case writes and opens files.
+const CASES_AT_ONCE: u32 = 4;
+
+/// A small database as its file: everything in it, and nothing beside it.
+fn file() -> &'static [u8] {
+    static FILE: OnceLock<Vec<u8>> = OnceLock::new();
+    FILE.get_or_init(make)
+}
+
+fn make() -> Vec<u8> {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("d.db");
+    let database = Database::open(&path).unwrap();
+    let notes = database.collection("notes").unwrap();
+    for n in 0..20 {
+        drop(notes.insert(json!({"_id": format!("d{n}"), "n": n, "text": "x".repeat(300)})).unwrap());
+    }
+    drop((notes, database));
+    fs::read(path).unwrap()
+}
+
+/// Opens it and uses it as an app does.
+fn use_it(path: &Path) -> syncline::Result<usize> {
+    let database = Database::open(path)?;
+    let notes = database.collection("notes")?;
+    drop(notes.insert(json!({"after": true}))?);
+    notes.count(&Filter::default())
+}
+
+fn cases() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases / CASES_AT_ONCE, ..usual }
+}
+
+proptest! {
+    #![proptest_config(cases())]
+
+    #[test]
+    fn a_damaged_database_file_is_refused_in_words_or_works(
+        changes in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
+        in_head in any::<bool>(),
+        cut in prop::option::of(any::<Index>()),
+    ) {
+        let mut bytes = file().to_vec();
+        let reach = if in_head { 100 } else { bytes.len() };
+        changes.iter().for_each(|(at, byte)| bytes[at.index(reach)] = *byte);
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("d.db");
+        fs::write(&path, &bytes).unwrap();
+
+        match use_it(&path) {
+            Ok(_) => {}
+            Err(error) => {
+                prop_assert!(!error.to_string().is_empty());
+                if matches!(error, syncline::Error::NoDatabase(_) | syncline::Error::NotOurs(_)) {
+                    prop_assert_eq!(fs::read(&path).unwrap(), bytes, "it stays as it is");
+                }
+            }
+        }
+    }
+}
