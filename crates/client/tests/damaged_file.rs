@@ -1,5 +1,6 @@
 //! A database file that is damaged anywhere: it opens, or is refused in words; nothing panics, and a file of another kind
 //! stays as it is.
+#![allow(clippy::unwrap_used)] // a failed step is a failed test
 
 use proptest::prelude::*;
 use proptest::sample::Index;
