@@ -218,6 +218,37 @@ async fn digests_count_only_what_a_token_sees() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_lost_later_is_told_to_its_author_alone_and_without_what_others_wrote() {
+    for hub in Hub::on_every_store().await {
+        let (anna, ben) = (own_tasks(&hub, "anna").await, own_tasks(&hub, "ben").await);
+        let set = |seq: u64, at: u64, id: &str, set: Value| json!({ "seq": seq, "op": "update", "collection": "tasks", "id": id, "base": 2, "stamp": stamp(at), "set": set });
+        let phone = async |batch: &str, ops: Value| {
+            let body = json!({ "node": "phone", "batchId": batch, "ops": ops });
+            with(&hub, &anna, "POST", "/sync/push", &body).await.json()
+        };
+        phone("p1", json!([task(1, "taken", "anna"), task(2, "kept", "anna")])).await;
+        phone("p2", json!([set(3, 40, "taken", json!({ "v": 1 })), set(4, 40, "kept", json!({ "v": 1 }))])).await;
+        let mut gone = remove(3, "taken");
+        (gone["base"], gone["stamp"]) = (json!(2), stamp(60).into());
+        let taken = set(1, 30, "taken", json!({ "owner": "ben", "secret": 7 }));
+        hub.push("w", "b1", &json!([taken, set(2, 50, "kept", json!({ "v": 2 })), gone])).await;
+
+        let ledger = hub.get("/admin/spaces/main/conflicts").await.text();
+        assert!(ledger.contains("secret"), "the removal met what the phone wrote: {ledger}");
+        let told = async |secret: &str| {
+            get(&hub, secret, "/sync/pull?node=phone&since_lsn=0&conflicts_after=0").await.json()["conflicts"].clone()
+        };
+        let rows = told(&anna).await["rows"].clone();
+        assert_eq!((rows.as_array().unwrap().len(), &rows[0]["id"]), (1, &json!("kept")), "{rows}");
+        assert_eq!(rows[0]["values"], json!({ "v": 1 }));
+        assert_eq!(told(&ben).await, Value::Null, "the phone is not his");
+        assert_eq!(with(&hub, ADMIN, "DELETE", "/admin/tokens/anna", &Value::Null).await.status, 200);
+        assert_eq!(told(&ben).await["rows"], json!([]), "nor what it wrote, where he sees only some rows");
+        hub.shut_down().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn live_connections_tell_nothing_of_a_filtered_collection_and_everything_of_others() {
     let hub = Hub::start().await;
     let anna = token(&hub, json!({ "name": "anna", "rows": { "users": { "owner": "$sub" } } })).await;

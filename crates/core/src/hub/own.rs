@@ -106,6 +106,7 @@ impl Progress {
     fn edit(&mut self, batch: &OwnBatch, author: Author, op: &Op) -> Result<Receipt, Rejection> {
         let key = (op.collection.clone(), op.id.clone());
         self.check_row(batch, &key)?;
+        let gone = self.foreign_removal(batch, &key);
         let unborn = self.loaded.docs.get(&key).is_none_or(|version| version.meta.born == Stamp::ZERO);
         if unborn && matches!(op.edit, Edit::Update { .. }) {
             return Err(unknown_document(&op.collection, &op.id));
@@ -120,9 +121,12 @@ impl Progress {
                 strategy: batch.strategy,
                 committed: Millis(0),
             })
-            .map_err(|why| if batch.rows.limit(op.collection.as_str()) { unnamed(&key, why) } else { why })?;
+            .map_err(|why| if batch.may_know_of(&op.collection) { why } else { unnamed(&key, why) })?;
         self.check_row(batch, &key)?;
-        Ok(Receipt { seq: op.seq(), result, lsn, rejection: None })
+        match gone {
+            Some(removed) if !self.begins_anew(&key, removed) => Err(foreign_row(&key.0)),
+            _ => Ok(Receipt { seq: op.seq(), result, lsn, rejection: None }),
+        }
     }
 
     /// An edit must find a document that its token may write, and leave one; one that is not there is anybody's.
@@ -132,6 +136,23 @@ impl Progress {
             Some(version) if !batch.rows.mean(key.0.as_str(), version.body.text()) => Err(foreign_row(&key.0)),
             _ => Ok(()),
         }
+    }
+
+    /// When a document went whose last text was not one that its token may write. An edit that outlives the removal brings
+    /// that text back.
+    fn foreign_removal(&self, batch: &OwnBatch, key: &DocKey) -> Option<Stamp> {
+        if !batch.rows.limit(key.0.as_str()) {
+            return None;
+        }
+        let version = self.loaded.docs.get(key).filter(|version| !version.meta.is_live())?;
+        let foreign = !batch.rows.mean(key.0.as_str(), version.body.text());
+        version.meta.removed.filter(|_| foreign).map(|mark| mark.stamp)
+    }
+
+    /// Whether nothing is left of what stood before a removal.
+    fn begins_anew(&self, key: &DocKey, removed: Stamp) -> bool {
+        let standing = self.loaded.docs.get(key).filter(|version| version.meta.is_live());
+        standing.is_some_and(|version| version.meta.born > removed)
     }
 
     /// Nobody has read further than the log goes: whoever says so read another history, and knows nothing

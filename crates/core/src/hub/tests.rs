@@ -52,6 +52,7 @@ fn push(batch: &str, steps: Vec<Step>) -> Intake {
         node: node("n1"),
         claim: Claim::Free,
         rows: Default::default(),
+        readable: None,
         batch: BatchId::new(batch).unwrap(),
         digest,
         strategy: None,
@@ -452,6 +453,39 @@ fn an_edit_finds_and_leaves_only_rows_that_its_token_may_write() {
     assert!(reason.reason.contains("`rows.notes`") && !reason.reason.contains("ben"), "{reason:?}");
     assert_eq!(space.text("hers").unwrap(), r#"{"_id":"hers","owner":"ben"}"#);
     assert_eq!((space.text("foreign"), space.text("his")), (None, None));
+}
+
+#[test]
+fn a_foreign_document_that_was_removed_does_not_come_back_for_a_token_that_may_not_write_it() {
+    let mut space = Space::default();
+    let secret = Body::trusted(r#"{"_id":"hers","owner":"ben","secret":1}"#);
+    space.receipts(push("b0", vec![Step::Edit(op(1, "hers", Edit::Insert(secret))), remove(5, "hers")]));
+    let between = Stamp(op_stamp(&space, "hers").0 - 1);
+    let Step::Edit(early) = owned(6, "hers", "anna") else { unreachable!() };
+    let Step::Edit(remains) = remove(8, "hers") else { unreachable!() };
+    let steps = vec![
+        Step::Edit(Op { stamp: between, ..early }),
+        give(7, "hers", "anna"),
+        Step::Edit(remains),
+        owned(9, "hers", "anna"),
+        give(10, "hers", "anna"),
+    ];
+    let receipts = space.receipts(of("anna", other_node("b1", steps)));
+    let no = Verdict::Rejected;
+    assert_eq!(verdicts(&receipts)[..3], [no, no, no], "neither at once nor by a detour");
+    assert!(receipts[..3].iter().all(|receipt| receipt.rejection.as_ref().unwrap().code == "row_forbidden"));
+    assert!(!verdicts(&receipts)[3..].contains(&no), "a document that begins anew is hers");
+    assert_eq!(space.text("hers").unwrap(), r#"{"_id":"hers","owner":"anna"}"#);
+}
+
+/// When a document was last changed.
+fn op_stamp(space: &Space, id: &str) -> Stamp {
+    space.state.docs[&(c(), DocId::new(id).unwrap())].meta.stamp()
+}
+
+fn other_node(batch: &str, steps: Vec<Step>) -> Intake {
+    let Intake::Own(batch) = push(batch, steps) else { unreachable!() };
+    Intake::Own(OwnBatch { node: node("n2"), ..batch })
 }
 
 #[test]

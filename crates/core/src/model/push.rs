@@ -44,6 +44,8 @@ pub struct OwnBatch {
     pub claim: Claim,
     /// The rows that it may write: its edits must find and leave documents that these mean.
     pub rows: Arc<RowFilters>,
+    /// The rows that it may read; `None`: it may read nothing.
+    pub readable: Option<Arc<RowFilters>>,
     /// The batch's name; a repeat of it is answered from the stored receipts.
     pub batch: BatchId,
     /// Digest of the content: the same name with other content is refused.
@@ -52,6 +54,15 @@ pub struct OwnBatch {
     pub strategy: Option<Strategy>,
     /// The ops in the order of their numbers.
     pub steps: Vec<Step>,
+}
+
+impl OwnBatch {
+    /// Whether its sender may be told of any document of a collection.
+    #[must_use]
+    pub fn may_know_of(&self, collection: &CollectionName) -> bool {
+        let name = collection.as_str();
+        !self.rows.limit(name) && self.readable.as_ref().is_some_and(|rows| !rows.limit(name))
+    }
 }
 
 /// On what grounds a push speaks for its node. A node belongs to the token that first pushed as it, so

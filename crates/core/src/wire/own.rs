@@ -105,6 +105,7 @@ pub fn decode_push(text: &[u8], limits: &Limits) -> Result<OwnPush, Malformed> {
         node: request.node,
         claim: Claim::Free,
         rows: Arc::default(),
+        readable: Some(Arc::default()),
         batch: request.batch_id,
         digest: fnv64(text),
         strategy: request.strategy,

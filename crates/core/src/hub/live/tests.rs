@@ -112,6 +112,7 @@ impl Space {
             node: NodeId::new("device").unwrap(),
             claim: Claim::Free,
             rows: Default::default(),
+            readable: None,
             batch: BatchId::new(format!("b{seq}")).unwrap(),
             digest: seq,
             strategy: None,

@@ -160,7 +160,8 @@ fn step(seq: u64, doc: &str, edit: Edit) -> Step {
 fn push(name: &str, batch: u64, steps: Vec<Step>) -> Intake {
     let batch = BatchId::new(format!("b{batch}")).unwrap();
     let (node, rows) = (node(name), Arc::default());
-    Intake::Own(OwnBatch { node, claim: Claim::Free, rows, batch, digest: 1, strategy: None, steps })
+    let readable = Some(Arc::default());
+    Intake::Own(OwnBatch { node, claim: Claim::Free, rows, readable, batch, digest: 1, strategy: None, steps })
 }
 
 fn insert(doc: &str, fields: &str) -> Edit {
@@ -207,18 +208,22 @@ fn a_taken_value_is_refused_with_the_name_of_its_holder_until_it_is_free() {
 }
 
 #[test]
-fn whoever_may_write_only_some_rows_is_not_told_who_has_the_value() {
-    let mut space = Space::new(demands(&[&["a"]]));
-    assert_eq!(space.own(1, "x", insert("x", r#""a":1,"owner":"ben""#)).result, Verdict::Applied);
-    let Intake::Own(batch) = push("other", 2, vec![step(1, "y", insert("y", r#""a":1,"owner":"anna""#))]) else {
-        panic!("a push");
-    };
+fn whoever_may_not_know_of_every_document_is_not_told_who_has_the_value() {
     let filter = Filter::parse(&json!({"owner": "anna"})).unwrap();
-    let rows = Arc::new(RowFilters::new([(users(), filter)].into()));
-    let Reply::Own { receipts, .. } = space.one(Intake::Own(OwnBatch { rows, ..batch })) else { panic!("receipts") };
-    let (code, reason) = why(&receipts[0]);
-    assert!(code == "unique_violation" && reason.contains("`unique`") && !reason.contains("`x`"), "{reason}");
-    assert!(space.quarantine.iter().all(|row| !row.reason.contains("`x`")));
+    let some = Arc::new(RowFilters::new([(users(), filter)].into()));
+    let all = Arc::<RowFilters>::default();
+    for (rows, readable) in [(&some, Some(&all)), (&all, Some(&some)), (&all, None)] {
+        let mut space = Space::new(demands(&[&["a"]]));
+        assert_eq!(space.own(1, "x", insert("x", r#""a":1,"owner":"ben""#)).result, Verdict::Applied);
+        let Intake::Own(batch) = push("other", 2, vec![step(1, "y", insert("y", r#""a":1,"owner":"anna""#))]) else {
+            panic!("a push");
+        };
+        let batch = OwnBatch { rows: Arc::clone(rows), readable: readable.cloned(), ..batch };
+        let Reply::Own { receipts, .. } = space.one(Intake::Own(batch)) else { panic!("receipts") };
+        let (code, reason) = why(&receipts[0]);
+        assert!(code == "unique_violation" && reason.contains("`unique`") && !reason.contains("`x`"), "{reason}");
+        assert!(space.quarantine.iter().all(|row| !row.reason.contains("`x`")));
+    }
 }
 
 #[test]

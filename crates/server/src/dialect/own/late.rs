@@ -1,11 +1,11 @@
 //! What a reader had been told was accepted and lost later, on its way with a page: rows of the ledger behind the number that
-//! the reader names. Only who speaks for the node hears it.
+//! the reader names. Only who speaks for the node hears it, and of rows that it may not read no document.
 
 use super::super::Asked;
 use crate::error::ServerError;
 use crate::store::ConflictRow;
 use std::collections::BTreeSet;
-use syncline_core::model::{CollectionName, DocId, Fields, LateConflict, LateConflicts, Lost, NodeId};
+use syncline_core::model::{CollectionName, DocId, Fields, LateConflict, LateConflicts, Lost, NodeId, RowFilters};
 
 /// Rows that one page brings.
 const ROWS_MAX: usize = 100;
@@ -19,8 +19,18 @@ pub(super) async fn conflicts(asked: &Asked, node: &NodeId) -> Result<Option<Lat
     let Some(author) = asked.space.author(node) else { return Ok(None) };
     let (store, space) = (asked.app.hub.store(), asked.space.name());
     let found = store.late_conflicts(space, author, after, ROWS_MAX).await?;
-    let shown = found.rows.iter().filter_map(told).filter(|row| asked.grant.check_collection(&row.collection).is_ok());
+    let (rows, owner) = (asked.grant.read_rows(), asked.space.owner(node));
+    let own = owner.is_some_and(|owner| asked.grant.speaks_for(&owner));
+    let open = found.rows.iter().filter(|row| is_open(&rows, row, own));
+    let shown = open.filter_map(told).filter(|row| asked.grant.check_collection(&row.collection).is_ok());
     Ok(Some(LateConflicts { upto: found.upto, rows: shown.collect() }).filter(|found| found.upto != after))
+}
+
+/// Where only some rows may be read: fields are what the node itself wrote, but a document holds what others did as well. A node
+/// whose token is gone is anybody's, and so would be what it wrote.
+fn is_open(rows: &RowFilters, row: &ConflictRow, own: bool) -> bool {
+    let readable = || row.losing_kind != "document" || rows.mean(&row.collection, row.losing.text());
+    !rows.limit(&row.collection) || (own && readable())
 }
 
 fn told(row: &ConflictRow) -> Option<LateConflict> {

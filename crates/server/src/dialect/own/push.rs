@@ -3,7 +3,7 @@
 use super::super::Asked;
 use super::super::body::Held;
 use crate::answer;
-use crate::auth::Grant;
+use crate::auth::{Access, Grant};
 use crate::error::ServerError;
 use axum::response::Response;
 use syncline_core::hub::Reply;
@@ -52,6 +52,7 @@ async fn read(asked: &Asked, body: &Held, gone: Option<NodeId>) -> Result<OwnBat
         let mut push = decode_push(text, &limits)?;
         push.batch.claim = grant.claim(gone);
         push.batch.rows = grant.write_rows();
+        push.batch.readable = grant.check_access(Access::Read).is_ok().then(|| grant.read_rows());
         set_aside_forbidden(&grant, &mut push.batch.steps, text)?;
         Ok(push)
     };
