@@ -5,7 +5,7 @@
 use super::decide::{Reply, Taken};
 use super::loaded::DocKey;
 use super::progress::{Attempt, Progress};
-use super::rules::is_rule_code;
+use super::rules::{is_rule_code, unnamed};
 use super::write_set::{Conflict, Entry, Quarantined, Return};
 use crate::filter::Filter;
 use crate::merge::Values;
@@ -118,6 +118,11 @@ impl Progress {
                     // Its sender has changed its own object and knows what stands only if it is told.
                     let stands = |key: &DocKey| is_rule_code(&why.code) && self.live_version(key).is_some();
                     returns.extend(key_of(entity).filter(stands));
+                    // Who gets only some documents is told of no other one.
+                    let why = match key_of(entity).filter(|key| packet.filtered.contains_key(&key.0)) {
+                        Some(key) => unnamed(&key, why),
+                        None => why,
+                    };
                     refused.push(self.set_entity_aside(packet, entity, why));
                 }
             }

@@ -323,7 +323,7 @@ fn a_packet_is_taken_without_the_entity_and_names_it() {
         digest: n,
         raw: "raw".into(),
     };
-    let reply = space.one(Intake::Packet(Packet {
+    let packet = Packet {
         node: node("desk"),
         number: 1,
         ack: 0,
@@ -332,7 +332,8 @@ fn a_packet_is_taken_without_the_entity_and_names_it() {
         filtered: BTreeMap::new(),
         whole_objects: true,
         entities: vec![entity(1, "y", r#""a":1"#), entity(2, "v", r#""a":1"#), entity(3, "w", r#""a":3"#)],
-    }));
+    };
+    let reply = space.one(Intake::Packet(packet.clone()));
     let Reply::Packet(taken) = reply else { panic!("{reply:?}") };
     let named: Vec<_> =
         taken.refused.iter().map(|refused| (refused.uuid.as_str(), refused.why.code.as_str())).collect();
@@ -340,6 +341,11 @@ fn a_packet_is_taken_without_the_entity_and_names_it() {
     assert!(taken.refused[0].why.reason.contains("`x` has it"), "{taken:?}");
     assert_eq!((taken.ack, taken.quiet, space.text("w").is_some()), (1, None, true), "what stands of `y` goes back");
     space.check();
+
+    let (filtered, entities) = ([(users(), Filter::all())].into(), vec![entity(4, "u", r#""a":1"#)]);
+    let reply = space.one(Intake::Packet(Packet { number: 2, key: [2; 16], filtered, entities, ..packet }));
+    let Reply::Packet(taken) = reply else { panic!("{reply:?}") };
+    assert!(!taken.refused[0].why.reason.contains("`x`"), "whoever gets only some documents: {taken:?}");
 }
 
 #[test]

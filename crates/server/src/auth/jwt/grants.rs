@@ -1,6 +1,7 @@
 //! What claims open: the first grant whose condition they meet.
 
 use super::options::{JwtGrant, JwtOptions};
+use crate::auth::rows::RowRules;
 use crate::auth::spec::{NAME_BYTES_MAX, SIGNED, TokenSpec};
 use crate::error::{Denied, ServerError};
 use serde_json::{Map, Value, json};
@@ -25,8 +26,7 @@ impl Grants {
             for (name, rule) in spec.rows.iter().chain(&spec.read_rows).chain(&spec.write_rows) {
                 check(rule).map_err(|error| bad(&format!("the rows of `{name}`"), error.to_string()))?;
             }
-            let plain = TokenSpec { rows: [].into(), read_rows: [].into(), write_rows: [].into(), ..spec.clone() };
-            plain.check().map_err(|error| bad("it contradicts itself", error.to_string()))?;
+            plain(grant).check().map_err(|error| bad("it contradicts itself", error.to_string()))?;
             Ok((when, grant.clone()))
         };
         options.grants.iter().map(read).collect::<Result<_, _>>().map(Grants)
@@ -47,6 +47,20 @@ impl Grants {
             None => grant.spec.space.clone(),
         };
         Ok(TokenSpec { name, space, claims, expires_at: Some(ends), ..grant.spec.clone() })
+    }
+}
+
+/// The grant with something in the place of what claims will say, so that its limits count as limits.
+fn plain(grant: &JwtGrant) -> TokenSpec {
+    let open = |rules: &RowRules| rules.keys().map(|name| (name.clone(), json!({}))).collect();
+    let spec = &grant.spec;
+    let claimed = grant.space_claim.as_ref().and_then(|_| SpaceName::new("claimed").ok());
+    TokenSpec {
+        space: claimed.or_else(|| spec.space.clone()),
+        rows: open(&spec.rows),
+        read_rows: open(&spec.read_rows),
+        write_rows: open(&spec.write_rows),
+        ..spec.clone()
     }
 }
 

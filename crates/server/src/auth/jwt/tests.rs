@@ -228,11 +228,20 @@ async fn configurations_that_cannot_work_say_why() {
     let grants = |when: Value, rows: Value| JwtOptions { grants: vec![grant(when, rows)], ..options() };
     let keys = |keys| JwtOptions { keys, ..options() };
     let es = JwtOptions { algorithms: [JwtAlgorithm::Es256].into(), ..options() };
+    let with = |change: &dyn Fn(&mut JwtGrant)| {
+        let mut limited = grant(json!({}), json!({"tasks": {"owner": "$sub"}}));
+        change(&mut limited);
+        JwtOptions { grants: vec![limited], ..options() }
+    };
+    let space = |grant: &mut JwtGrant| (grant.spec.rows, grant.space_claim) = ([].into(), Some("org".into()));
     let url = |url: &str| JwtOptions { algorithms: [JwtAlgorithm::Rs256].into(), ..keys(JwtKeys::Url(url.into())) };
     for (options, says) in [
         (JwtOptions { grants: Vec::new(), ..options() }, "[[auth.jwt.grants]]"),
         (grants(json!({"role": {"$like": 1}}), json!({})), "`$like`"),
         (grants(json!({}), json!({"tasks": {"owner": {"$regex": "$sub"}}})), "`$regex`"),
+        (with(&|grant| grant.spec.admin = true), "limited to a space, collections, rows"),
+        (with(&|grant| (space(grant), grant.spec.admin = true).1), "limited to a space, collections, rows"),
+        (with(&|grant| grant.spec.collections = Some([].into())), "does not open this collection"),
         (keys(JwtKeys::Secret(b"short".to_vec())), "5 bytes"),
         (es, "does not fit"),
         (keys(JwtKeys::Url("https://login.example/keys".into())), "does not fit"),
