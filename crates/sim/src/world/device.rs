@@ -5,7 +5,6 @@ use super::bug::Bug;
 use super::line::Line;
 use super::log::Documents;
 use super::part::Part;
-use super::trouble::no_room;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -388,4 +387,9 @@ impl Device {
     fn set_clock(&self, now: Millis) {
         self.clock.store(now.0.saturating_add_signed(self.skew_ms), Ordering::Relaxed);
     }
+}
+
+/// A failure of the local disk as the session hears of it.
+fn no_room() -> Failure {
+    Failure::Storage("database or disk is full".to_owned())
 }

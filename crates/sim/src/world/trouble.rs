@@ -10,7 +10,7 @@ use super::{Happening, World};
 use fastrand::Rng;
 use syncline_core::hub::{Mended, Reply};
 use syncline_core::model::{CollectionName, DocId, Intake, Lsn, Mend, MendAct, Millis};
-use syncline_core::session::{Event as Told, Failure, RequestId, Write};
+use syncline_core::session::{Event as Told, RequestId, Write};
 use syncline_core::wire::aside;
 
 /// How long all that goes on.
@@ -271,9 +271,4 @@ fn mended(hub: &Hub, mend: &Mend, now: u64) -> Option<Mended> {
         Ok((_, Reply::Mended(mended))) => Some(mended),
         _ => None,
     }
-}
-
-/// A failure of the local disk as the session hears of it.
-pub(super) fn no_room() -> Failure {
-    Failure::Storage("database or disk is full".to_owned())
 }
