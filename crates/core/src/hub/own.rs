@@ -107,6 +107,9 @@ impl Progress {
         let key = (op.collection.clone(), op.id.clone());
         self.check_row(batch, &key)?;
         let gone = self.foreign_removal(batch, &key);
+        if gone.is_some() && matches!(op.edit, Edit::Update { .. } | Edit::Remove) {
+            return Err(foreign_row(&key.0));
+        }
         let unborn = self.loaded.docs.get(&key).is_none_or(|version| version.meta.born == Stamp::ZERO);
         if unborn && matches!(op.edit, Edit::Update { .. }) {
             return Err(unknown_document(&op.collection, &op.id));

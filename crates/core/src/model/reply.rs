@@ -52,6 +52,14 @@ pub struct Page {
     pub receipt: Option<PacketReceipt>,
 }
 
+impl Page {
+    /// Whether it tells a reader at this position nothing of the log or of the ledger.
+    #[must_use]
+    pub fn brings_nothing(&self, since: Lsn) -> bool {
+        self.ops.is_empty() && self.server_lsn <= since && !self.has_more && self.conflicts.is_none()
+    }
+}
+
 /// Rows of the hub's ledger by which a reader learns that edits of its own lost after they were accepted.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LateConflicts {

@@ -122,7 +122,7 @@ impl Session {
         let facts = PageFacts::from(&page);
         if let Some((strangers, why)) = self.strange(&scope, &page) {
             self.resync(strangers, why.to_owned());
-        } else if facts.ops == 0 && facts.lsn <= since.lsn && !facts.has_more && page.receipt.is_none() {
+        } else if page.brings_nothing(since.lsn) && page.receipt.is_none() {
             self.compose(false);
         } else {
             let id = self.store(Write::Page { scope: scope.clone(), page });

@@ -30,7 +30,7 @@ impl Session {
         self.health.answered(self.now);
         if let Some((strangers, why)) = self.strange(&wait.scope, &page) {
             self.wait_turned(strangers, why);
-        } else if brings_nothing(&page, &wait) {
+        } else if page.brings_nothing(wait.since.lsn) {
             self.nothing_came(&wait);
         } else {
             self.something_came(wait, page);
@@ -109,8 +109,4 @@ impl Session {
             }
         }
     }
-}
-
-fn brings_nothing(page: &Page, wait: &Wait) -> bool {
-    page.ops.is_empty() && page.server_lsn <= wait.since.lsn && !page.has_more && page.conflicts.is_none()
 }

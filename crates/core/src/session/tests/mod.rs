@@ -72,6 +72,7 @@ stories! {
     an_idle_session_without_long_poll_slows_down_and_sends_heartbeats: polling();
     activity_brings_the_interval_back: polling();
     manual_sessions_only_move_when_triggered: manual();
+    what_was_lost_later_is_stored_also_without_changes: manual();
     failures_back_off_and_recovery_resets: Settings::default();
     overload_keeps_the_named_time: Settings::default();
     a_refused_token_stops_the_session: Settings::default();

@@ -1,7 +1,7 @@
 //! Event lines of a story.
 
 use crate::model::{Author, BatchId, CollectionName, Cursor, DocId, Epoch, Lsn, Millis, Stamp, View, Views};
-use crate::model::{PacketReceipt, Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
+use crate::model::{LateConflicts, PacketReceipt, Page, PageEdit, PageOp, PushReply, SnapshotEnd, SnapshotHead};
 use crate::session::{
     Answer, Backlog, Batch, Enable, Event, Failure, Positions, RequestId, SnapshotProgress, Stored, Ticket,
 };
@@ -90,7 +90,7 @@ fn answer(words: &Words<'_>) -> Answer {
             has_more: words.plain.contains(&"more"),
             views: words.views(),
             ops: ops(server_lsn.0, words.number("ops")),
-            conflicts: None,
+            conflicts: words.keyed.get("told").map(|n| LateConflicts { upto: n.parse().unwrap(), rows: Vec::new() }),
             receipt: None,
         }),
         "pushed" => Answer::Pushed(PushReply { status: "ok".into(), server_lsn, epoch, ..PushReply::default() }),

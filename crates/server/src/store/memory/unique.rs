@@ -47,8 +47,10 @@ impl Space {
             match since {
                 Some(lsn) => drop(values.entry(value).or_default().insert((lsn, id))),
                 None => {
-                    if let Some(ids) = values.get_mut(&value) {
-                        ids.retain(|(_, other)| *other != id);
+                    let Some(ids) = values.get_mut(&value) else { continue };
+                    ids.retain(|(_, other)| *other != id);
+                    if ids.is_empty() {
+                        values.remove(&value);
                     }
                 }
             }
