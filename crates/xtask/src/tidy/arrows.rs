@@ -8,11 +8,12 @@ use crate::cargo::Package;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The members of the workspace and what each may depend on.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("syncline-core", &[]),
     ("syncline", &["syncline-core"]),
     ("syncline-server", &["syncline-core"]),
-    ("syncline-cli", &["syncline", "syncline-core", "syncline-server"]),
+    ("syncline-attach", &["syncline-core"]),
+    ("syncline-cli", &["syncline", "syncline-attach", "syncline-core", "syncline-server"]),
     ("syncline-sim", &["syncline", "syncline-core", "syncline-server"]),
     ("syncline-bench", &["syncline", "syncline-core", "syncline-server"]),
     ("syncline-registry", &["syncline-core", "syncline-server"]),

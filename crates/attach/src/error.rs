@@ -1,0 +1,147 @@
+//! What can go wrong with an attached database. A message names the thing, the rule and what to do.
+
+use std::path::PathBuf;
+use syncline_core::model::Kind;
+
+/// Why something did not happen. Nothing of it was done, and nothing is lost: what was registered waits.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// A file that does not exist.
+    #[error("there is no database at {}", .0.display())]
+    NoDatabase(PathBuf),
+    /// A mapping that is not TOML, or has keys that no mapping has.
+    #[error("the mapping cannot be read: {0}")]
+    Syntax(String),
+    /// A mapping that does not fit the database.
+    #[error("`{at}` {reason}")]
+    Mapping {
+        /// Where in the mapping.
+        at: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// A database without tables of Syncline.
+    #[error("{} is not attached; `syncline attach once` or `run` attaches it", .0.display())]
+    NotAttached(PathBuf),
+    /// An id that is none, or another one than before.
+    #[error("{0}")]
+    Node(String),
+    /// Triggers that somebody has dropped or changed.
+    #[error(
+        "changes of this database are no longer registered: {} {} missing or changed; repeat with --mend, which makes \
+         the triggers again and compares every row with what was last exchanged",
+        .0.join(", "), if .0.len() == 1 { "is" } else { "are" }
+    )]
+    Triggers(Vec<String>),
+    /// Somebody else writes for too long.
+    #[error("the database was locked by its application for {waited_ms} ms; nothing was done, try again later")]
+    Locked {
+        /// How long it was waited for.
+        waited_ms: u64,
+    },
+    /// A disk without room.
+    #[error("the disk of the database is full; make room and repeat: nothing was lost")]
+    Full,
+    /// A file or directory that may not be written to.
+    #[error("the database cannot be written to: {0}; check who may use the file and its directory (`ls -l`)")]
+    Rights(String),
+    /// Changes that would be forgotten.
+    #[error("{0} changes have not reached the hub; sync first, or repeat with --force to forget them")]
+    Unsent(u64),
+    /// Tables of an other format.
+    #[error("the tables of Syncline in this database have format {found}; this program knows {known}: use a newer one")]
+    Format {
+        /// Of the database.
+        found: i64,
+        /// Of this program.
+        known: i64,
+    },
+    /// Something else took the answer in meanwhile.
+    #[error("another `syncline attach` works on this database at the same time; its rounds count, stop one of the two")]
+    Overtaken,
+    /// A packet that is none, or not for this database.
+    #[error("{0}")]
+    Packet(String),
+    /// The database refuses.
+    #[error("the database refuses: {0}")]
+    Sqlite(rusqlite::Error),
+    /// An address that is none.
+    #[error("`{url}` is not the address of a hub ({reason}); it should read like `https://hub.example.com`")]
+    BadUrl {
+        /// The address.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No answer.
+    #[error("cannot reach the hub at {url}: {reason}")]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
+    /// The hub does not let this node in.
+    #[error("the hub does not let node {node} in: {message}; register it: syncline node add --id {node} --code CODE")]
+    Unauthorized {
+        /// This database's id.
+        node: String,
+        /// The hub's words.
+        message: String,
+    },
+    /// The hub is busy or going down.
+    #[error("the hub asks to come later: {message}")]
+    Overloaded {
+        /// The hub's words.
+        message: String,
+        /// When.
+        retry_after_ms: Option<u64>,
+    },
+    /// The packet is larger than the hub takes.
+    #[error("the hub takes no packet of this size: {0}")]
+    TooLarge(String),
+    /// The hub says no, and will say so again.
+    #[error("the hub refuses ({status}): {message}")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// Its words.
+        message: String,
+    },
+}
+
+impl AttachError {
+    /// What to do about it.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            AttachError::Locked { .. }
+            | AttachError::Full
+            | AttachError::Overtaken
+            | AttachError::Unreachable { .. }
+            | AttachError::Overloaded { .. }
+            | AttachError::TooLarge(_)
+            | AttachError::Sqlite(_) => Kind::Retry,
+            AttachError::Unauthorized { .. } => Kind::Reauthenticate,
+            _ => Kind::Reject,
+        }
+    }
+
+    pub(crate) fn mapping(at: impl Into<String>, reason: impl Into<String>) -> AttachError {
+        AttachError::Mapping { at: at.into(), reason: reason.into() }
+    }
+}
+
+impl From<rusqlite::Error> for AttachError {
+    fn from(error: rusqlite::Error) -> AttachError {
+        use rusqlite::ErrorCode as Code;
+        match error.sqlite_error_code() {
+            Some(Code::DatabaseBusy | Code::DatabaseLocked) => AttachError::Locked { waited_ms: 0 },
+            Some(Code::DiskFull) => AttachError::Full,
+            Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen | Code::AuthorizationForStatementDenied) => {
+                AttachError::Rights(error.to_string())
+            }
+            _ => AttachError::Sqlite(error),
+        }
+    }
+}

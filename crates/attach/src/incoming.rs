@@ -1,0 +1,324 @@
+//! A packet of the hub becomes rows (step 9 of the life of a change): what it confirms, then what it brings, then its
+//! number, in one transaction.
+//!
+//! One object that cannot be stored is set aside and tried again; it holds up nothing else. References are satisfied by
+//! order, or by the end of the transaction; unique values that change places are taken out of the way first.
+
+use crate::error::AttachError;
+use crate::packet::{Answer, Arrival, entities_of};
+use crate::plan::TypePlan;
+use crate::sqlite::{Arrivals, Fault, Held, Work, full};
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+use syncline_core::model::{Body, Fields};
+use syncline_core::wire::exchange::Operation;
+
+/// Objects that were set aside and are tried again with each packet.
+const RETRIES_MAX: usize = 200;
+
+/// What a packet of the hub did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Taken {
+    /// Objects that became rows, or whose rows were changed.
+    pub stored: u64,
+    /// Objects that were removed.
+    pub removed: u64,
+    /// Own changes that the hub has confirmed.
+    pub confirmed: u64,
+    /// Own edits that lost, in part or whole.
+    pub conflicts: u64,
+    /// Objects that cannot be stored or were not taken by the hub: `sync_aside` says why.
+    pub aside: u64,
+    /// Objects of types that the mapping does not have, by type.
+    pub unmapped: BTreeMap<String, u64>,
+    /// More waits at the hub.
+    #[serde(skip)]
+    pub more: bool,
+}
+
+type Name = (String, String);
+
+/// Takes a packet in. `careful`: references count only when their targets are rows already.
+pub(crate) fn take(work: &Work<'_>, answer: &Answer, careful: bool, now: &str) -> Result<Taken, AttachError> {
+    let mut taken = Taken { more: answer.more, ..Taken::default() };
+    let sent = confirm(work, answer, now, &mut taken)?;
+    let arrivals = Arrivals { careful, unsent: work.unsent()?, now: now.to_owned(), ..Arrivals::default() };
+    let mut intake = Intake { work, arrivals, taken, present: Vec::new() };
+    let arriving = intake.sort_out(&answer.objects);
+    intake.tell_conflicts(&arriving, &sent)?;
+    work.defer(!careful)?;
+    intake.prepare(&arriving)?;
+    let left = intake.all(arriving)?;
+    intake.set_aside(left)?;
+    intake.follow_up()?;
+    work.received(answer.number, now)?;
+    Ok(intake.taken)
+}
+
+/// The hub has what own packets held, but for what it set aside. Returns what it was.
+fn confirm(
+    work: &Work<'_>,
+    answer: &Answer,
+    now: &str,
+    taken: &mut Taken,
+) -> Result<BTreeMap<Name, Option<Fields>>, AttachError> {
+    let mut sent = BTreeMap::new();
+    if let Some((number, text)) = work.under_way()?
+        && number <= answer.accepted
+    {
+        for entity in entities_of(&text)? {
+            let of_it = |kind: &str, uuid: &str| kind == entity.kind && uuid.eq_ignore_ascii_case(&entity.uuid);
+            if let Some(refused) = answer.rejected.iter().find(|refused| of_it(&refused.kind, &refused.uuid)) {
+                work.keep_back(&entity.kind, &entity.uuid, &refused.why, now)?;
+                taken.aside += 1;
+                continue;
+            }
+            let known = work.known(&entity.kind, &entity.uuid)?;
+            let fields = entity.data.map(|data| Body::trusted(data.get()).fields());
+            let key = known.as_ref().and_then(|known| known.key.as_ref());
+            match &fields {
+                None if key.is_none() => work.forget(&entity.kind, &entity.uuid),
+                None => work.keep(&entity.kind, &entity.uuid, key, None),
+                Some(fields) => {
+                    let before = known.as_ref().and_then(|known| known.base.clone());
+                    let mut base = before.filter(|_| entity.operation == Operation::Update).unwrap_or_default();
+                    fields.iter().for_each(|(name, value)| base.set(name, value.to_owned()));
+                    work.keep(&entity.kind, &entity.uuid, key, Some(&base))
+                }
+            }
+            ?;
+            taken.confirmed += 1;
+            sent.insert((entity.kind, entity.uuid), fields);
+        }
+        work.forget_packet()?;
+        work.confirm_changes(number)?;
+    }
+    work.confirmed(answer.accepted, now)?;
+    Ok(sent)
+}
+
+struct Intake<'a> {
+    work: &'a Work<'a>,
+    arrivals: Arrivals,
+    taken: Taken,
+    /// Objects that have rows now.
+    present: Vec<Name>,
+}
+
+/// An object on its way in, and why it is not in yet.
+struct Left<'a> {
+    plan: &'a TypePlan,
+    object: Arrival,
+    why: Option<Fault>,
+}
+
+impl<'a> Intake<'a> {
+    /// Objects of types that are mapped, each once, as it was said last.
+    fn sort_out(&mut self, objects: &[Arrival]) -> Vec<Left<'a>> {
+        let last: BTreeMap<(&str, &str), usize> =
+            objects.iter().enumerate().map(|(n, object)| ((&*object.kind, &*object.uuid), n)).collect();
+        let mut sorted = Vec::with_capacity(objects.len());
+        for (n, object) in objects.iter().enumerate() {
+            if last[&(&*object.kind, &*object.uuid)] != n {
+                continue;
+            }
+            match self.work.plan.named(&object.kind) {
+                Some(plan) => sorted.push(Left { plan, object: object.clone(), why: None }),
+                None => *self.taken.unmapped.entry(object.kind.clone()).or_default() += 1,
+            }
+        }
+        sorted
+    }
+
+    /// Own edits that the hub returns in another state have lost, in part or whole.
+    fn tell_conflicts(
+        &mut self,
+        arriving: &[Left<'_>],
+        sent: &BTreeMap<Name, Option<Fields>>,
+    ) -> Result<(), AttachError> {
+        for Left { object, .. } in arriving {
+            let Some(ours) = sent.get(&name_of(object)) else { continue };
+            let lost = match (ours, &object.data) {
+                (None, theirs) => theirs.is_some(),
+                (Some(_), None) => true,
+                (Some(ours), Some(theirs)) => {
+                    ours.iter().any(|(name, value)| theirs.get(name).map_or("null", |v| v.get()) != value.get())
+                }
+            };
+            if lost {
+                let text = |fields: &Option<Fields>| fields.as_ref().map(|fields| fields.to_body().text().to_owned());
+                let (ours, theirs) = (text(ours), text(&object.data));
+                let name = (&*object.kind, &*object.uuid);
+                self.work.note_conflict(name, ours.as_deref(), theirs.as_deref(), &self.arrivals.now)?;
+                self.taken.conflicts += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds rows that are the same as new objects, and numbers for new rows, before anything refers to them.
+    fn prepare(&mut self, arriving: &[Left<'a>]) -> Result<(), AttachError> {
+        let mut next: BTreeMap<&str, i64> = BTreeMap::new();
+        let put = arriving.iter().filter_map(|left| Some((left.plan, &left.object, left.object.data.as_ref()?)));
+        for (plan, object, data) in put {
+            if self.work.has_object(plan, &object.uuid)? {
+                continue;
+            }
+            let twin = self.work.whole(|| self.work.claim(plan, &object.uuid, data, &self.arrivals));
+            if matches!(twin, Ok(true)) {
+                continue;
+            }
+            self.arrivals.arriving.insert(name_of(object));
+            if plan.numbered {
+                let last = match next.get(&*plan.kind) {
+                    Some(last) => *last,
+                    None => self.work.next_number(plan)?,
+                };
+                let number = last.checked_add(1).ok_or_else(|| full(plan))?;
+                next.insert(&plan.kind, number);
+                self.arrivals.numbers.insert(name_of(object), number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores everything that can be; returns the rest.
+    fn all(&mut self, arriving: Vec<Left<'a>>) -> Result<Vec<Left<'a>>, AttachError> {
+        let (mut gone, mut put): (Vec<_>, Vec<_>) = arriving.into_iter().partition(|left| left.object.data.is_none());
+        gone.reverse();
+        let mut swapped = false;
+        loop {
+            let before = put.len() + gone.len();
+            put = self.each(put)?;
+            self.work.defer(false)?;
+            gone = self.each(gone)?;
+            self.work.defer(!self.arrivals.careful)?;
+            if put.is_empty() && gone.is_empty() {
+                return Ok(put);
+            }
+            if put.len() + gone.len() < before {
+                continue;
+            }
+            if swapped || !put.iter().any(is_taken) {
+                put.extend(gone);
+                return Ok(put);
+            }
+            swapped = true;
+            put = self.swap(put)?;
+        }
+    }
+
+    /// One try for each; returns those that it did not work for.
+    fn each(&mut self, objects: Vec<Left<'a>>) -> Result<Vec<Left<'a>>, AttachError> {
+        let mut left = Vec::new();
+        for mut object in objects {
+            match self.one(&object) {
+                Ok(()) => {}
+                Err(Fault::Failed(error)) => return Err(error.into()),
+                Err(fault) => {
+                    object.why = Some(fault);
+                    left.push(object);
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    fn one(&mut self, Left { plan, object, .. }: &Left<'a>) -> Result<(), Fault> {
+        let (work, uuid) = (self.work, &object.uuid);
+        match &object.data {
+            Some(data) => {
+                work.whole(|| work.put(plan, uuid, data, &self.arrivals))?;
+                self.present.push(name_of(object));
+                self.taken.stored += 1;
+            }
+            None => {
+                work.whole(|| work.remove(plan, uuid, &self.arrivals))?;
+                self.taken.removed += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Objects that wait for each other's unique values, together: all of a group or none of it.
+    fn swap(&mut self, objects: Vec<Left<'a>>) -> Result<Vec<Left<'a>>, AttachError> {
+        let (mut group, mut rest): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_taken);
+        while group.len() > 1 {
+            let (stored, present) = (self.taken.stored, self.present.len());
+            self.work.conn.execute_batch("SAVEPOINT swap")?;
+            for Left { plan, object, .. } in &group {
+                // What cannot step aside will fail below, and leave the group.
+                let _ = self.work.whole(|| self.work.step_aside(plan, &object.uuid));
+            }
+            let tried = group.iter().map(|left| Left { plan: left.plan, object: left.object.clone(), why: None });
+            let mut failed = self.each(tried.collect())?;
+            loop {
+                let before = failed.len();
+                failed = self.each(failed)?;
+                if failed.is_empty() || failed.len() == before {
+                    break;
+                }
+            }
+            if failed.is_empty() {
+                self.work.conn.execute_batch("RELEASE swap")?;
+                return Ok(rest);
+            }
+            self.work.conn.execute_batch("ROLLBACK TO swap; RELEASE swap")?;
+            self.taken.stored = stored;
+            self.present.truncate(present);
+            let names: BTreeSet<Name> = failed.iter().map(|left| name_of(&left.object)).collect();
+            group.retain(|left| !names.contains(&name_of(&left.object)));
+            rest.extend(failed);
+        }
+        rest.extend(group);
+        Ok(rest)
+    }
+
+    fn set_aside(&mut self, left: Vec<Left<'_>>) -> Result<(), AttachError> {
+        for Left { object, why, .. } in left {
+            let Some(why) = why else { continue };
+            let data = object.data.map(|data| data.to_body().text().to_owned());
+            self.work.set_aside(&object.kind, &object.uuid, data.as_deref(), &why, &self.arrivals.now)?;
+            self.taken.aside += 1;
+        }
+        Ok(())
+    }
+
+    /// What waited for the objects that are here now, and what was set aside before.
+    fn follow_up(&mut self) -> Result<(), AttachError> {
+        self.arrivals.careful = true;
+        self.work.defer(false)?;
+        let mut retry = self.work.to_retry(RETRIES_MAX)?;
+        loop {
+            for (kind, uuid) in std::mem::take(&mut self.present) {
+                self.work.arrived(&kind, &uuid)?;
+                retry.extend(self.work.waiting_for(&kind, &uuid)?);
+            }
+            for Held { kind, uuid, data } in std::mem::take(&mut retry) {
+                let Some(plan) = self.work.plan.named(&kind) else { continue };
+                let data = data.map(|data| Body::trusted(data).fields());
+                let left = self.each(vec![Left { plan, object: Arrival { kind, uuid, data }, why: None }])?;
+                self.again(left)?;
+            }
+            if self.present.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// It still cannot be stored, perhaps for another reason.
+    fn again(&mut self, left: Vec<Left<'_>>) -> Result<(), AttachError> {
+        let counted = self.taken.aside;
+        self.set_aside(left)?;
+        self.taken.aside = counted;
+        Ok(())
+    }
+}
+
+fn is_taken(left: &Left<'_>) -> bool {
+    left.why.as_ref().is_some_and(Fault::is_taken)
+}
+
+fn name_of(object: &Arrival) -> Name {
+    (object.kind.clone(), object.uuid.clone())
+}

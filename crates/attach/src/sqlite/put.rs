@@ -1,0 +1,273 @@
+//! An object of the hub becomes a row (step 9 of the life of a change).
+
+use super::rows::Row;
+use super::{Fault, Known, Work};
+use crate::error::AttachError;
+use crate::identity::Key;
+use crate::plan::{ColumnPlan, Refers, TypePlan};
+use crate::sqlite::queue::mark_of;
+use crate::value::{Cell, from_json};
+use rusqlite::params;
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, BTreeSet};
+use syncline_core::model::Fields;
+use syncline_core::wire::exchange::is_uuid;
+
+/// What arrives together, and what must not be overwritten by it.
+#[derive(Debug, Default)]
+pub(crate) struct Arrivals {
+    /// A reference counts only when its target's row is there; else a target that arrives in the same packet is enough.
+    pub careful: bool,
+    /// Objects of this packet.
+    pub arriving: BTreeSet<(String, String)>,
+    /// Numbers for new rows of this packet.
+    pub numbers: BTreeMap<(String, String), i64>,
+    /// Rows with own changes that no packet holds yet.
+    pub unsent: BTreeSet<(String, String)>,
+    /// When this happens.
+    pub now: String,
+}
+
+/// A reference whose column stays empty until its target arrives.
+struct Later<'p> {
+    column: &'p ColumnPlan,
+    kind: String,
+    uuid: String,
+}
+
+/// What a field would be in its column.
+pub(crate) enum Meant {
+    Cell(Cell),
+    Later { kind: String, uuid: String },
+}
+
+impl Work<'_> {
+    /// Stores an object as the hub has it.
+    pub(crate) fn put(&self, plan: &TypePlan, uuid: &str, data: &Fields, arrivals: &Arrivals) -> Result<(), Fault> {
+        let known = self.known(&plan.kind, uuid)?;
+        if let Some(key) = known.as_ref().and_then(Known::row_key)
+            && let Some(row) = self.read_row(plan, &key)?
+        {
+            return match known.and_then(|known| known.base) {
+                Some(base) => self.renew(plan, (uuid, &key, &row), data, &base, arrivals),
+                None => self.meet(plan, (uuid, &key, &row), data, arrivals),
+            };
+        }
+        match self.twin(plan, uuid, data, arrivals)? {
+            Some((key, row)) => self.meet(plan, (uuid, &key, &row), data, arrivals),
+            None => self.make(plan, uuid, data, arrivals),
+        }
+    }
+
+    /// A row that was exchanged before: own changes that were not sent yet stay on top.
+    fn renew(
+        &self,
+        plan: &TypePlan,
+        (uuid, key, row): (&str, &Key, &Row),
+        data: &Fields,
+        base: &Fields,
+        arrivals: &Arrivals,
+    ) -> Result<(), Fault> {
+        let unsent = arrivals.unsent.contains(&(plan.kind.clone(), mark_of(&key.stored())));
+        let own = if unsent { self.changed(plan, uuid, row, base)? } else { Fields::default() };
+        self.write_over(plan, (uuid, key, row), (data, Some(base)), &own, arrivals)
+    }
+
+    /// The row becomes what the fields say, but for those that are in `own`.
+    pub(crate) fn write_over(
+        &self,
+        plan: &TypePlan,
+        (uuid, key, row): (&str, &Key, &Row),
+        (data, base): (&Fields, Option<&Fields>),
+        own: &Fields,
+        arrivals: &Arrivals,
+    ) -> Result<(), Fault> {
+        let (mut set, mut later) = (Vec::new(), Vec::new());
+        for (column, cell) in plan.columns.iter().zip(&row.cells) {
+            if own.get(&column.field).is_some() {
+                continue;
+            }
+            let meant = match data.get(&column.field) {
+                Some(field) => self.meant(column, field, arrivals)?,
+                None if column.not_null || base.is_none_or(|base| base.get(&column.field).is_none()) => continue,
+                None => Meant::Cell(Cell::Null),
+            };
+            let new = placed(column, meant, &mut later)?;
+            if new != *cell {
+                set.push((&column.name, new));
+            }
+        }
+        self.update_row(&plan.table, &set, (&plan.key, key))?;
+        let moved = plan.key.iter().zip(&key.0).map(|(name, old)| {
+            let new = set.iter().find(|(column, _)| *column == name);
+            new.map_or_else(|| old.clone(), |(_, cell)| cell.clone())
+        });
+        let moved = Key(moved.collect());
+        for (lines, link) in plan.lines.iter().zip(&row.links) {
+            if own.get(&lines.field).is_none() {
+                let before = base.and_then(|base| base.get(&lines.field));
+                self.write_lines(lines, link, (data.get(&lines.field), before), arrivals)?;
+            }
+        }
+        self.settle(plan, uuid, &moved.stored(), data, &later)
+    }
+
+    /// A new row.
+    fn make(&self, plan: &TypePlan, uuid: &str, data: &Fields, arrivals: &Arrivals) -> Result<(), Fault> {
+        let (mut set, mut later) = (Vec::new(), Vec::new());
+        for column in &plan.columns {
+            if let Some(field) = data.get(&column.field) {
+                let meant = self.meant(column, field, arrivals)?;
+                set.push((&column.name, placed(column, meant, &mut later)?));
+            }
+        }
+        if let Some((name, form)) = &plan.uuid {
+            set.push((name, form.write(uuid)));
+        }
+        if plan.numbered {
+            let number = match arrivals.numbers.get(&(plan.kind.clone(), uuid.to_owned())) {
+                Some(number) => *number,
+                None => self.next_number(plan)?.checked_add(1).ok_or_else(|| full(plan))?,
+            };
+            set.push((&plan.key[0], Cell::Integer(number)));
+        }
+        self.insert_row(&plan.table, &set)?;
+        let given = plan.key.iter().map(|name| set.iter().find(|(column, _)| *column == name).map(|(_, cell)| cell));
+        let key = match given.map(|cell| cell.cloned()).collect::<Option<Vec<Cell>>>() {
+            Some(cells) => Key(cells),
+            None => Key::parse(&self.last_key(plan)?).unwrap_or(Key(vec![Cell::Null])),
+        };
+        if key.0.contains(&Cell::Null) {
+            let columns = plan.key.join("`, `");
+            return Err(Fault::aside("no_key", format!("it has no value for `{columns}`, the key of `{}`", plan.table)));
+        }
+        if !plan.lines.is_empty() {
+            let row = self.read_row(plan, &key)?;
+            let links = row.map(|row| row.links).unwrap_or_default();
+            for (lines, link) in plan.lines.iter().zip(&links) {
+                self.write_lines(lines, link, (data.get(&lines.field), None), arrivals)?;
+            }
+        }
+        self.settle(plan, uuid, &key.stored(), data, &later)
+    }
+
+    /// Notes that the row is as the hub has it, and which references wait.
+    fn settle(&self, plan: &TypePlan, uuid: &str, key: &Cell, data: &Fields, later: &[Later<'_>]) -> Result<(), Fault> {
+        self.keep(&plan.kind, uuid, Some(key), Some(data))?;
+        self.not_aside("in", &plan.kind, uuid)?;
+        let sql = "DELETE FROM sync_references WHERE entity_type = ?1 AND entity_uuid = ?2";
+        self.conn.prepare_cached(sql)?.execute([&plan.kind, uuid])?;
+        for Later { column, kind, uuid: target } in later {
+            let sql = "INSERT OR REPLACE INTO sync_references(entity_type, entity_uuid, field, target_type, target_uuid)
+                       VALUES (?1, ?2, ?3, ?4, ?5)";
+            self.conn.prepare_cached(sql)?.execute(params![plan.kind, uuid, column.field, kind, target])?;
+        }
+        Ok(())
+    }
+
+    /// Fills references that waited for an object that is here now.
+    pub(crate) fn arrived(&self, kind: &str, uuid: &str) -> Result<(), Fault> {
+        let sql = "SELECT entity_type, entity_uuid, field FROM sync_references WHERE target_type = ?1 AND target_uuid = ?2";
+        let waiting: Vec<[String; 3]> = {
+            let mut find = self.conn.prepare_cached(sql)?;
+            let rows = find.query_map([kind, uuid], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        for [kind, uuid, field] in waiting {
+            let Some(plan) = self.plan.named(&kind) else { continue };
+            let Some(known) = self.known(&kind, &uuid)? else { continue };
+            let (Some(key), Some(base)) = (known.row_key(), &known.base) else { continue };
+            let column = plan.columns.iter().find(|column| column.field == field);
+            let (Some(column), Some(value)) = (column, base.get(&field)) else { continue };
+            if let Meant::Cell(cell) = self.meant(column, value, &Arrivals { careful: true, ..Arrivals::default() })? {
+                let row = self.read_row(plan, &key)?;
+                let place = plan.columns.iter().position(|other| other.name == column.name).unwrap_or_default();
+                // Whoever has set it meanwhile has changed it.
+                if row.is_some_and(|row| row.cells[place] == Cell::Null) {
+                    self.update_row(&plan.table, &[(&column.name, cell)], (&plan.key, &key))?;
+                }
+                let sql = "DELETE FROM sync_references WHERE entity_type = ?1 AND entity_uuid = ?2 AND field = ?3";
+                self.conn.prepare_cached(sql)?.execute([&kind, &uuid, &field])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a field would be in its column.
+    pub(crate) fn meant(&self, column: &ColumnPlan, field: &RawValue, arrivals: &Arrivals) -> Result<Meant, Fault> {
+        let held = |reason: String| Fault::aside("no_value", format!("field `{}` {reason}", column.field));
+        let (Refers::Key { kind } | Refers::Uuid { kind, .. }) = &column.refers else {
+            let cell = from_json(column.form, column.affinity, field).map_err(held)?;
+            if let Refers::Row { table, column: target } = &column.refers
+                && cell != Cell::Null
+                && !self.has_row(table, target, &cell)?
+            {
+                let reason = format!("field `{}` refers to {} in `{table}`, which is not there", column.field, field.get());
+                return Err(Fault::aside("no_target", reason));
+            }
+            return Ok(Meant::Cell(cell));
+        };
+        if field.get() == "null" {
+            return Ok(Meant::Cell(Cell::Null));
+        }
+        let uuid: String = serde_json::from_str(field.get()).unwrap_or_default();
+        if !is_uuid(&uuid) {
+            return Err(held(format!("is {}, which is no UUID of a {kind}", field.get())));
+        }
+        let name = (kind.clone(), uuid.clone());
+        let row = self.known(kind, &uuid)?.and_then(|known| known.row_key());
+        let arriving = !arrivals.careful && arrivals.arriving.contains(&name);
+        let cell = match &column.refers {
+            Refers::Uuid { form, .. } => (row.is_some() || arriving).then(|| form.write(&uuid)),
+            _ => match row {
+                Some(key) => key.0.into_iter().next(),
+                None if arriving => arrivals.numbers.get(&name).map(|number| Cell::Integer(*number)),
+                None => None,
+            },
+        };
+        Ok(cell.map_or(Meant::Later { kind: kind.clone(), uuid }, Meant::Cell))
+    }
+}
+
+/// The cell to write now.
+fn placed<'p>(column: &'p ColumnPlan, meant: Meant, later: &mut Vec<Later<'p>>) -> Result<Cell, Fault> {
+    match meant {
+        Meant::Cell(cell) => Ok(cell),
+        Meant::Later { kind, uuid } if column.not_null => Err(Fault::Waits { kind, uuid }),
+        Meant::Later { kind, uuid } => {
+            later.push(Later { column, kind, uuid });
+            Ok(Cell::Null)
+        }
+    }
+}
+
+pub(crate) fn full(plan: &TypePlan) -> Fault {
+    Fault::aside("no_number", format!("`{}` has given out its largest number", plan.table))
+}
+
+impl Work<'_> {
+    /// A column is new here, and others have filled its field before: what they said is written.
+    pub(crate) fn spread(&self, plan: &TypePlan, field: &str, now: &str) -> Result<(), AttachError> {
+        let Some(place) = plan.columns.iter().position(|column| column.field == field) else { return Ok(()) };
+        let arrivals = Arrivals { careful: true, now: now.to_owned(), ..Arrivals::default() };
+        for uuid in self.with_field(&plan.kind, field)? {
+            let Some(known) = self.known(&plan.kind, &uuid)? else { continue };
+            let Some((key, value)) = known.row_key().zip(known.base.as_ref().and_then(|base| base.get(field))) else {
+                continue;
+            };
+            let done = self.whole(|| match self.meant(&plan.columns[place], value, &arrivals)? {
+                Meant::Cell(cell) => self.update_row(&plan.table, &[(&plan.columns[place].name, cell)], (&plan.key, &key)),
+                Meant::Later { kind, uuid } => Err(Fault::Waits { kind, uuid }),
+            });
+            match done {
+                Err(Fault::Failed(error)) => return Err(error.into()),
+                Err(fault) => {
+                    let data = known.base.as_ref().map(|base| base.to_body().text().to_owned());
+                    self.set_aside(&plan.kind, &uuid, data.as_deref(), &fault, now)?;
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+}

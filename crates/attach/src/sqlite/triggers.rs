@@ -1,0 +1,100 @@
+//! The triggers that register changes (step 1 of the life of a change), as SQL.
+//!
+//! They name the row and no more, so that columns may come and go; what has changed is found when a packet is composed.
+
+use super::{key_sql, literal, quoted};
+use crate::plan::{LinesPlan, Plan, TypePlan};
+
+/// A trigger as it must stand in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Trigger {
+    pub name: String,
+    /// The type whose changes it registers.
+    pub kind: String,
+    pub sql: String,
+}
+
+/// All triggers of a plan.
+pub(crate) fn triggers(plan: &Plan) -> Vec<Trigger> {
+    plan.types.iter().flat_map(|plan| of_type(plan).into_iter().chain(of_lines(plan))).collect()
+}
+
+fn of_type(plan: &TypePlan) -> Vec<Trigger> {
+    let kind = literal(&plan.kind);
+    let (new, old) = (plan.key_sql("NEW."), plan.key_sql("OLD."));
+    let register = |key: &str, operation: &str| {
+        format!("INSERT INTO sync_changes(entity_type, entity_key, operation) VALUES ({kind}, {key}, '{operation}');")
+    };
+    let moved = format!(
+        "INSERT INTO sync_changes(entity_type, entity_key, operation) SELECT {kind}, {old}, 'DELETE' WHERE {old} IS NOT {new};"
+    );
+    let mut all = vec![
+        trigger(plan, &plan.table, "insert", "AFTER INSERT", &register(&new, "INSERT")),
+        trigger(plan, &plan.table, "update", "AFTER UPDATE", &format!("{moved} {}", register(&new, "UPDATE"))),
+        trigger(plan, &plan.table, "delete", "AFTER DELETE", &register(&old, "DELETE")),
+    ];
+    let replaced: Vec<String> = replaceable(plan).map(|unique| replaced(plan, unique)).collect();
+    if !replaced.is_empty() {
+        let body = replaced.join(" ");
+        all.push(trigger(plan, &plan.table, "replace", "BEFORE INSERT", &body));
+        all.push(trigger(plan, &plan.table, "displace", "BEFORE UPDATE", &body));
+    }
+    all
+}
+
+/// Uniques by which an `INSERT OR REPLACE` takes other rows away without a word. Of a UUID the new row tells it.
+fn replaceable(plan: &TypePlan) -> impl Iterator<Item = &Vec<String>> {
+    let is_uuid = |unique: &[String]| plan.uuid.as_ref().is_some_and(|(name, _)| unique == [name.clone()]);
+    plan.uniques.iter().filter(move |unique| !is_uuid(unique) && **unique != plan.key)
+}
+
+fn replaced(plan: &TypePlan, unique: &[String]) -> String {
+    let same = unique.iter().map(|name| format!("{} = NEW.{}", quoted(name), quoted(name)));
+    format!(
+        "INSERT INTO sync_changes(entity_type, entity_key, operation) SELECT {}, {}, 'UPDATE' FROM {} WHERE {};",
+        literal(&plan.kind),
+        plan.key_sql(""),
+        quoted(&plan.table),
+        same.collect::<Vec<_>>().join(" AND ")
+    )
+}
+
+/// A change of a line is a change of its object.
+fn of_lines(plan: &TypePlan) -> Vec<Trigger> {
+    let of = |lines: &LinesPlan| {
+        let (new, old) = (touched(plan, lines, "NEW."), touched(plan, lines, "OLD."));
+        let link = quoted(&lines.parent.0);
+        let moved = old.replace(" WHERE ", &format!(" WHERE OLD.{link} IS NOT NEW.{link} AND "));
+        [
+            trigger(plan, &lines.table, "insert", "AFTER INSERT", &new),
+            trigger(plan, &lines.table, "update", "AFTER UPDATE", &format!("{moved} {new}")),
+            trigger(plan, &lines.table, "delete", "AFTER DELETE", &old),
+        ]
+    };
+    plan.lines.iter().flat_map(of).collect()
+}
+
+fn touched(plan: &TypePlan, lines: &LinesPlan, of: &str) -> String {
+    let (link, target) = &lines.parent;
+    let value = format!("{of}{}", quoted(link));
+    let start = format!(
+        "INSERT INTO sync_changes(entity_type, entity_key, operation) SELECT {}, {{}}, 'UPDATE'",
+        literal(&plan.kind)
+    );
+    if plan.key == [target.clone()] {
+        let key = key_sql(std::slice::from_ref(link), plan.numbered, of);
+        return format!("{} WHERE {value} IS NOT NULL;", start.replace("{}", &key));
+    }
+    let (table, target) = (quoted(&plan.table), quoted(target));
+    format!("{} FROM {table} WHERE {target} = {value};", start.replace("{}", &plan.key_sql("")))
+}
+
+fn trigger(plan: &TypePlan, table: &str, name: &str, event: &str, body: &str) -> Trigger {
+    let name = format!("sync_{table}_{name}");
+    let sql = format!(
+        "CREATE TRIGGER {} {event} ON {} WHEN (SELECT applying FROM sync_attached) = 0 BEGIN {body} END",
+        quoted(&name),
+        quoted(table)
+    );
+    Trigger { name, kind: plan.kind.clone(), sql }
+}

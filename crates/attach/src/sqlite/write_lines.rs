@@ -1,0 +1,103 @@
+//! Lists inside objects become rows of child tables.
+
+use super::rows::Line;
+use super::wire::{listed, same_line};
+use super::{Arrivals, Fault, Work};
+use crate::plan::{ColumnPlan, LinesPlan};
+use crate::sqlite::put::Meant;
+use crate::value::Cell;
+use serde_json::value::RawValue;
+use syncline_core::model::Fields;
+
+impl Work<'_> {
+    /// The lines of a row become those of a list; `before` is what the list was when it was last heard of.
+    pub(crate) fn write_lines(
+        &self,
+        plan: &LinesPlan,
+        link: &Cell,
+        (now, before): (Option<&RawValue>, Option<&RawValue>),
+        arrivals: &Arrivals,
+    ) -> Result<(), Fault> {
+        let list = match now {
+            None if before.is_none() => return Ok(()),
+            None => Vec::new(),
+            Some(field) if field.get() == "null" => Vec::new(),
+            Some(field) => listed(Some(field)).ok_or_else(|| {
+                Fault::aside("no_list", format!("field `{}` is to be a list of objects", plan.field))
+            })?,
+        };
+        let wanted = list.iter().map(|line| self.line_cells(plan, line, arrivals)).collect::<Result<Vec<_>, _>>()?;
+        let ours = self.read_lines(plan, link)?;
+        let step = || self.conn.prepare_cached("SAVEPOINT lines")?.execute([]).map(drop);
+        step()?;
+        let mut done = self.pair_lines(plan, link, (&ours, &list, &wanted));
+        if done.as_ref().is_err_and(Fault::is_taken) {
+            // Values that are to be unique change places: all lines are made anew.
+            self.conn.prepare_cached("ROLLBACK TO lines")?.execute([])?;
+            done = self.renew_lines(plan, link, &ours, &wanted);
+        }
+        self.conn.prepare_cached("RELEASE lines")?.execute([])?;
+        done
+    }
+
+    /// Lines that are the same stay rows, the others come and go.
+    fn pair_lines(
+        &self,
+        plan: &LinesPlan,
+        link: &Cell,
+        (ours, list, wanted): (&[Line], &[Fields], &[Vec<Option<Cell>>]),
+    ) -> Result<(), Fault> {
+        let mut free: Vec<Option<&Line>> = ours.iter().map(Some).collect();
+        let mut pairs: Vec<Option<&Line>> = Vec::with_capacity(list.len());
+        for (n, object) in list.iter().enumerate() {
+            let place = match plan.matching.is_empty() {
+                true => (n < free.len()).then_some(n),
+                false => free.iter().position(|line| line.is_some_and(|line| same_line(plan, &line.cells, object))),
+            };
+            pairs.push(place.and_then(|place| free[place].take()));
+        }
+        for line in free.into_iter().flatten() {
+            self.delete_row(&plan.table, &plan.key, &line.key)?;
+        }
+        for (line, cells) in pairs.into_iter().zip(wanted) {
+            match line {
+                Some(line) => {
+                    let columns = plan.columns.iter().zip(cells).zip(&line.cells);
+                    let differs = columns.filter_map(|((column, new), old)| {
+                        let new = new.as_ref().unwrap_or(&Cell::Null);
+                        (new != old && !(column.not_null && *new == Cell::Null)).then(|| (&column.name, new.clone()))
+                    });
+                    self.update_row(&plan.table, &differs.collect::<Vec<_>>(), (&plan.key, &line.key))?;
+                }
+                None => self.insert_line(plan, link, cells)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn renew_lines(&self, plan: &LinesPlan, link: &Cell, ours: &[Line], wanted: &[Vec<Option<Cell>>]) -> Result<(), Fault> {
+        for line in ours {
+            self.delete_row(&plan.table, &plan.key, &line.key)?;
+        }
+        wanted.iter().try_for_each(|cells| self.insert_line(plan, link, cells))
+    }
+
+    fn insert_line(&self, plan: &LinesPlan, link: &Cell, cells: &[Option<Cell>]) -> Result<(), Fault> {
+        let mut set = vec![(&plan.parent.0, link.clone())];
+        let given = plan.columns.iter().zip(cells);
+        set.extend(given.filter_map(|(column, cell)| Some((&column.name, cell.clone()?))));
+        self.insert_row(&plan.table, &set)
+    }
+
+    /// The cells of a line; `None`: the line does not say.
+    fn line_cells(&self, plan: &LinesPlan, line: &Fields, arrivals: &Arrivals) -> Result<Vec<Option<Cell>>, Fault> {
+        let cell = |column: &ColumnPlan| match line.get(&column.field) {
+            None => Ok(None),
+            Some(field) => match self.meant(column, field, arrivals)? {
+                Meant::Cell(cell) => Ok(Some(cell)),
+                Meant::Later { kind, uuid } => Err(Fault::Waits { kind, uuid }),
+            },
+        };
+        plan.columns.iter().map(cell).collect()
+    }
+}
