@@ -332,7 +332,10 @@ impl Attachment {
         self.db.write(&self.plan, |work| {
             let standing = work.standing()?;
             let under_way = work.under_way()?.map(|(number, _)| number);
-            let overtaken = under_way.map_or(standing.issued != sent.number, |number| number != sent.number);
+            let overtaken = match under_way {
+                Some(number) => number != sent.number,
+                None => sent.entities > 0 || standing.issued != sent.number,
+            };
             if overtaken || standing.received != sent.ack {
                 return Err(AttachError::Overtaken);
             }

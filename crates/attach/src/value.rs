@@ -171,7 +171,7 @@ mod tests {
         }
         for affinity in [Real, Numeric, None] {
             plain(affinity, Cell::Real(0.1), "0.1");
-            plain(affinity, Cell::Real(f64::MAX), "1.7976931348623157e308");
+            plain(affinity, Cell::Real(f64::MAX), "1.7976931348623157e+308");
             plain(affinity, Cell::Real(5e-324), "5e-324");
         }
         plain(Real, Cell::Real(2.0), "2.0");

@@ -62,6 +62,8 @@ pub enum Command {
     Verify(cmd::verify::Args),
     /// Use an embedded database from the shell
     Db(cmd::db::Args),
+    /// Make an existing SQL database a node of a hub
+    Attach(cmd::attach::Args),
     /// Show the effective configuration and where each value came from
     Config(cmd::config::Args),
     /// Write a completion script for a shell

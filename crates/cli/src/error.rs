@@ -7,6 +7,7 @@ use syncline::filter::FilterError;
 use syncline::query::QueryError;
 use syncline::sync::SyncError;
 use syncline::transfer::TransferError;
+use syncline_attach::AttachError;
 use syncline_core::model::{Malformed, SpaceName};
 use syncline_server::ServerError;
 use syncline_server::store::StoreError;
@@ -202,6 +203,23 @@ pub enum CliError {
     /// Sync cannot be set up.
     #[error(transparent)]
     SyncSetup(#[from] syncline::sync::SyncError),
+    /// An attached SQL database.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    /// A mapping file that is not there.
+    #[error("there is no mapping at {}", .file.display())]
+    NoMapping {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A mapping file that is none, or does not fit the database.
+    #[error("{}: {source}", .file.display())]
+    Mapping {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: AttachError,
+    },
     /// Spaces of which nothing can be shown.
     #[error("`{spaces}` cannot be read; what was shown says why")]
     Unreadable {
@@ -259,7 +277,9 @@ impl CliError {
             | CliError::NoToken { .. }
             | CliError::Query(_)
             | CliError::Empty { .. }
-            | CliError::NotJson { .. } => 2,
+            | CliError::NotJson { .. }
+            | CliError::NoMapping { .. }
+            | CliError::Mapping { .. } => 2,
             _ => 1,
         }
     }
@@ -287,6 +307,13 @@ impl CliError {
             ),
             CliError::NoDatabase { .. } => {
                 Some("check the path; `syncline db insert`, `import` and `sync` make a database".into())
+            }
+            CliError::NoMapping { .. } => {
+                Some("`syncline attach init DATABASE` proposes one; --mapping names another file".into())
+            }
+            CliError::Mapping { .. } => Some("docs/attach.md describes every key of a mapping".into()),
+            CliError::Attach(AttachError::Unreachable { .. }) => {
+                Some("check the URL and that the hub runs; what was registered waits".into())
             }
             CliError::NoToken { .. } => Some("add --token TOKEN, or set SYNCLINE_TOKEN".into()),
             CliError::Unreachable { url, .. } if url.starts_with("unix:") => {

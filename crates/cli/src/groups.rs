@@ -151,3 +151,15 @@ impl HubArgs {
         vec![("hub", self.hub.clone()), ("token", self.token.clone())]
     }
 }
+
+/// The hub's URL and the token for it.
+///
+/// # Errors
+/// One of them is not named.
+pub fn way(config: &Config) -> Result<(&str, &str), CliError> {
+    let url = config
+        .text("hub")
+        .ok_or_else(|| CliError::Usage("no hub is named; add --hub http://HOST:7460, or set SYNCLINE_HUB".into()))?;
+    let token = config.text("token").ok_or_else(|| CliError::NoToken { url: url.to_owned() })?;
+    Ok((url, token))
+}

@@ -59,6 +59,7 @@ async fn run(command: &Command, output: Output) -> Result<(), CliError> {
         Command::Restore(args) => cmd::operate::restore::run(args, output).await,
         Command::Verify(args) => cmd::verify::run(args, output).await,
         Command::Db(args) => cmd::db::run(args, output).await,
+        Command::Attach(args) => cmd::attach::run(args, output).await,
         Command::Config(args) => cmd::config::run(args, output),
         Command::Completions(args) => cmd::completions::run(args, Cli::command(), output),
     }

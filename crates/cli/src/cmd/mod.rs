@@ -1,6 +1,7 @@
 //! The commands, one per file. Each parses nothing but its own arguments, does its work through a
 //! library of the project, and hands the result to [`Output`](crate::output::Output).
 
+pub mod attach;
 pub mod completions;
 pub mod config;
 pub mod db;

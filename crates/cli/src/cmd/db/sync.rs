@@ -3,7 +3,7 @@
 use super::progress;
 use crate::config::Config;
 use crate::error::CliError;
-use crate::groups::{ConfigArgs, HubArgs};
+use crate::groups::{ConfigArgs, HubArgs, way};
 use crate::output::{Output, Style};
 use crate::stop::Stop;
 use futures_util::StreamExt;
@@ -149,15 +149,6 @@ fn options(config: &Config, collections: Vec<String>, auto: bool) -> Result<Sync
         logging: LoggingOptions { enabled: false, level: LogLevel::Error },
         ..SyncOptions::new(url, token)
     })
-}
-
-/// The hub's URL and the token for it.
-fn way(config: &Config) -> Result<(&str, &str), CliError> {
-    let url = config
-        .text("hub")
-        .ok_or_else(|| CliError::Usage("no hub is named; add --hub http://HOST:7460, or set SYNCLINE_HUB".into()))?;
-    let token = config.text("token").ok_or_else(|| CliError::NoToken { url: url.to_owned() })?;
-    Ok((url, token))
 }
 
 /// What a round did.
