@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a failed step is a failed test
 
 mod admin;
+mod attach;
 mod backup;
 mod config;
 mod db;

@@ -6,6 +6,7 @@
 //! can see is what counts. [`history`] judges, [`proxy`] and the signals of [`hub`] break things.
 #![allow(clippy::unwrap_used)] // a failed step is a failed test
 
+mod attach_crash;
 mod backup;
 mod blows;
 mod bootstrap;
