@@ -153,7 +153,10 @@ impl Attachment {
     /// that is none or another one.
     pub fn prepare(&mut self) -> Result<(), AttachError> {
         if let Some(node) = self.options.node.as_deref().filter(|node| !is_uuid(node)) {
-            return Err(AttachError::Node(format!("`{node}` is no UUID; a node's id reads like {}", uuid::Uuid::new_v4())));
+            return Err(AttachError::Node(format!(
+                "`{node}` is no UUID; a node's id reads like {}",
+                uuid::Uuid::new_v4()
+            )));
         }
         if !self.db.is_attached()? {
             let node = self.options.node.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
@@ -213,7 +216,8 @@ impl Attachment {
                     continue;
                 }
                 for field in before.difference(&fields) {
-                    remarks.push(format!("`{}` has no column for `{field}` any more; others keep the field", plan.table));
+                    remarks
+                        .push(format!("`{}` has no column for `{field}` any more; others keep the field", plan.table));
                 }
                 for field in fields.difference(before) {
                     work.spread(plan, field, &now)?;
@@ -280,7 +284,7 @@ impl Attachment {
                 let entities = composed.entities.len() as u64;
                 let text = packet::write(&self.ends(&standing), (number, standing.received), composed.entities);
                 work.send_changes(composed.upto, number)?;
-                work.keep_packet(number, &text)?;
+                work.keep_packet(number, &text, composed.upto)?;
                 return Ok(Outgoing { number, ack: standing.received, text, entities, kept_back });
             }
             let (number, ack) = (work.draw()?, standing.received);
@@ -350,8 +354,8 @@ impl Attachment {
     /// Gives the packet under way up, so that a smaller one takes its place.
     pub(crate) fn give_up(&mut self) -> Result<(), AttachError> {
         self.db.write(&self.plan, |work| {
-            work.forget_packet()?;
-            work.release_changes()
+            work.release_changes()?;
+            work.forget_packet()
         })
     }
 

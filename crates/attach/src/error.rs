@@ -138,9 +138,9 @@ impl From<rusqlite::Error> for AttachError {
         match error.sqlite_error_code() {
             Some(Code::DatabaseBusy | Code::DatabaseLocked) => AttachError::Locked { waited_ms: 0 },
             Some(Code::DiskFull) => AttachError::Full,
-            Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen | Code::AuthorizationForStatementDenied) => {
-                AttachError::Rights(error.to_string())
-            }
+            Some(
+                Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen | Code::AuthorizationForStatementDenied,
+            ) => AttachError::Rights(error.to_string()),
             _ => AttachError::Sqlite(error),
         }
     }

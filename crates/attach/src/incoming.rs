@@ -42,7 +42,10 @@ type Name = (String, String);
 pub(crate) fn take(work: &Work<'_>, answer: &Answer, careful: bool, now: &str) -> Result<Taken, AttachError> {
     let mut taken = Taken { more: answer.more, ..Taken::default() };
     let sent = confirm(work, answer, now, &mut taken)?;
-    let arrivals = Arrivals { careful, unsent: work.unsent()?, now: now.to_owned(), ..Arrivals::default() };
+    // A long queue is not read for an answer that brings nothing.
+    let idle = answer.objects.is_empty() && work.to_retry(1)?.is_empty();
+    let unsent = if idle { BTreeSet::new() } else { work.unsent()? };
+    let arrivals = Arrivals { careful, unsent, now: now.to_owned(), ..Arrivals::default() };
     let mut intake = Intake { work, arrivals, taken, present: Vec::new() };
     let arriving = intake.sort_out(&answer.objects);
     intake.tell_conflicts(&arriving, &sent)?;
@@ -85,13 +88,12 @@ fn confirm(
                     fields.iter().for_each(|(name, value)| base.set(name, value.to_owned()));
                     work.keep(&entity.kind, &entity.uuid, key, Some(&base))
                 }
-            }
-            ?;
+            }?;
             taken.confirmed += 1;
             sent.insert((entity.kind, entity.uuid), fields);
         }
+        work.confirm_changes()?;
         work.forget_packet()?;
-        work.confirm_changes(number)?;
     }
     work.confirmed(answer.accepted, now)?;
     Ok(sent)
@@ -294,12 +296,14 @@ impl<'a> Intake<'a> {
                 self.work.arrived(&kind, &uuid)?;
                 retry.extend(self.work.waiting_for(&kind, &uuid)?);
             }
-            for Held { kind, uuid, data } in std::mem::take(&mut retry) {
-                let Some(plan) = self.work.plan.named(&kind) else { continue };
+            let held = std::mem::take(&mut retry).into_iter().filter_map(|Held { kind, uuid, data }| {
+                let plan = self.work.plan.named(&kind)?;
                 let data = data.map(|data| Body::trusted(data).fields());
-                let left = self.each(vec![Left { plan, object: Arrival { kind, uuid, data }, why: None }])?;
-                self.again(left)?;
-            }
+                Some(Left { plan, object: Arrival { kind, uuid, data }, why: None })
+            });
+            // Together, because they may wait for each other's unique values.
+            let left = self.all(held.collect())?;
+            self.again(left)?;
             if self.present.is_empty() {
                 return Ok(());
             }

@@ -60,7 +60,8 @@ impl Link {
     pub async fn post(&self, node: &str, packet: String) -> Result<Vec<u8>, AttachError> {
         let unreachable = |reason: String| AttachError::Unreachable { url: self.url.clone(), reason };
         let cut = |error: reqwest::Error| unreachable(spelled_out(&error));
-        let mut response = self.client.post(format!("{}{EXCHANGE}", self.url)).body(packet).send().await.map_err(cut)?;
+        let mut response =
+            self.client.post(format!("{}{EXCHANGE}", self.url)).body(packet).send().await.map_err(cut)?;
         let status = response.status().as_u16();
         let retry_after_ms = retry_after(&response);
         let mut body = Vec::new();

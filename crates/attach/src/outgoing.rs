@@ -57,6 +57,7 @@ impl<'a> Composing<'a> {
     fn change(&mut self, change: &Folded) -> Result<usize, AttachError> {
         // Registered before the mapping was changed.
         let Some(plan) = self.work.plan.named(&change.kind) else { return Ok(0) };
+        self.part(plan, change)?;
         match self.work.whole(|| self.object(plan, change)) {
             Ok(Some(entity)) => {
                 let bytes = entity.data.as_ref().map_or(0, |data| data.get().len()) + 128;
@@ -81,20 +82,24 @@ impl<'a> Composing<'a> {
         Ok(0)
     }
 
+    /// An object whose row is gone is removed, whatever has taken the row's place.
+    fn part(&mut self, plan: &'a TypePlan, change: &Folded) -> Result<(), Fault> {
+        // A number that was given again: another object.
+        let another = change.reborn && plan.numbered && plan.uuid.is_none();
+        if another || !self.work.is_there(plan, &change.key)? {
+            let known = self.work.known_by_key(&plan.kind, &change.key)?;
+            self.leave(plan, known, &change.at)?;
+        }
+        Ok(())
+    }
+
     fn object(&mut self, plan: &'a TypePlan, change: &Folded) -> Result<Option<WireEntity>, Fault> {
         let work = self.work;
         let Some(key) = Key::parse(&change.key).filter(|key| !key.0.contains(&Cell::Null)) else {
             return Err(Fault::aside("no_key", format!("a row of `{}` has no value in its key", plan.table)));
         };
+        let Some(row) = work.read_row(plan, &key)? else { return Ok(None) };
         let mut known = work.known_by_key(&plan.kind, &change.key)?;
-        if change.reborn && plan.numbered && plan.uuid.is_none() {
-            // A number that was given again: another object.
-            self.leave(plan, known.take(), &change.at)?;
-        }
-        let Some(row) = work.read_row(plan, &key)? else {
-            self.leave(plan, known, &change.at)?;
-            return Ok(None);
-        };
         let stated = row.uuid.as_ref().and_then(UuidForm::read);
         if known.as_ref().zip(stated.as_ref()).is_some_and(|(known, stated)| known.uuid != *stated) {
             self.leave(plan, known.take(), &change.at)?;
@@ -103,7 +108,8 @@ impl<'a> Composing<'a> {
         work.not_aside("out", &plan.kind, &uuid)?;
         let known = work.known(&plan.kind, &uuid)?;
         if known.as_ref().is_some_and(|known| known.gone) {
-            let marked = plan.is_deleted.is_some_and(|place| !matches!(row.cells[place], Cell::Null | Cell::Integer(0)));
+            let marked =
+                plan.is_deleted.is_some_and(|place| !matches!(row.cells[place], Cell::Null | Cell::Integer(0)));
             if marked {
                 return Ok(None);
             }

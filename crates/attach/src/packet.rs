@@ -71,8 +71,8 @@ pub(crate) fn entity(kind: &str, uuid: &str, edit: Option<(bool, &Fields)>, time
 
 /// Reads an own packet that was kept.
 pub(crate) fn entities_of(text: &str) -> Result<Vec<WireEntity>, AttachError> {
-    let envelope: Envelope =
-        serde_json::from_str(text).map_err(|e| AttachError::Packet(format!("the packet in `sync_packets` is damaged: {e}")))?;
+    let envelope: Envelope = serde_json::from_str(text)
+        .map_err(|e| AttachError::Packet(format!("the packet in `sync_packets` is damaged: {e}")))?;
     Ok(envelope.body.entities)
 }
 
@@ -89,11 +89,16 @@ pub(crate) fn read(text: &[u8], ends: &Ends) -> Result<Answer, AttachError> {
         return Err(wrong(format!("it comes from `{theirs}`, not from hub `{ours}` (`hub_id` of the mapping)")));
     }
     if !header.recipient_node_id.eq_ignore_ascii_case(&ends.node) {
-        return Err(wrong(format!("it is for node `{}`; this database is node `{}`", header.recipient_node_id, ends.node)));
+        return Err(wrong(format!(
+            "it is for node `{}`; this database is node `{}`",
+            header.recipient_node_id, ends.node
+        )));
     }
     if major_version(&header.schema_version) != major_version(&ends.schema_version) {
         let (theirs, ours) = (&header.schema_version, &ends.schema_version);
-        return Err(wrong(format!("its schema has version {theirs}, the mapping's {ours}; the first numbers must be equal")));
+        return Err(wrong(format!(
+            "its schema has version {theirs}, the mapping's {ours}; the first numbers must be equal"
+        )));
     }
     // The hub has checked its documents by its own limits.
     let limits = Limits { document_bytes: usize::MAX, depth: Limits::DEPTH_MAX, ..Limits::default() };

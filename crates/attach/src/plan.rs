@@ -61,11 +61,19 @@ pub(crate) struct ColumnPlan {
 pub(crate) enum Refers {
     Nothing,
     /// An object, by the key of its row; packets say its UUID.
-    Key { kind: String },
+    Key {
+        kind: String,
+    },
     /// An object, by its UUID.
-    Uuid { kind: String, form: UuidForm },
+    Uuid {
+        kind: String,
+        form: UuidForm,
+    },
     /// A row by a value that means the same everywhere.
-    Row { table: String, column: String },
+    Row {
+        table: String,
+        column: String,
+    },
 }
 
 /// A child table whose rows are a list in the objects of another one.
@@ -135,11 +143,17 @@ impl<'a> Ground<'a> {
     /// The table of a name.
     pub(crate) fn table(&self, at: &str, name: &str) -> Result<&'a Table, AttachError> {
         if name.to_lowercase().starts_with(RESERVED_PREFIX) {
-            return Err(AttachError::mapping(at, format!("names `{name}`: tables that begin with `sync_` are Syncline's own")));
+            return Err(AttachError::mapping(
+                at,
+                format!("names `{name}`: tables that begin with `sync_` are Syncline's own"),
+            ));
         }
         self.catalogue.table(name).ok_or_else(|| {
             let names: Vec<&str> = self.catalogue.tables.iter().map(|table| table.name.as_str()).collect();
-            AttachError::mapping(at, format!("names `{name}`, which is no table of the database; it has: {}", names.join(", ")))
+            AttachError::mapping(
+                at,
+                format!("names `{name}`, which is no table of the database; it has: {}", names.join(", ")),
+            )
         })
     }
 
@@ -205,7 +219,10 @@ fn key_of(at: &str, table: &Table, wish: &TypeMap) -> Result<Vec<String>, Attach
         key = named.map(|column| Ok(column?.name.clone())).collect::<Result<_, AttachError>>()?;
         let same = |unique: &Vec<String>| unique.len() == key.len() && unique.iter().all(|name| key.contains(name));
         if !table.uniques.iter().chain([&table.key]).any(same) {
-            let reason = format!("names columns of `{}` that are not declared unique; make a UNIQUE index over them", table.name);
+            let reason = format!(
+                "names columns of `{}` that are not declared unique; make a UNIQUE index over them",
+                table.name
+            );
             return Err(AttachError::mapping(format!("{at}.key"), reason));
         }
     } else if let (true, Some(uuid)) = (key.is_empty(), &wish.uuid) {

@@ -23,7 +23,11 @@ pub fn propose(database: &Path) -> Result<String, AttachError> {
             continue;
         }
         if table.key.is_empty() && uuid_of(table).is_none() {
-            let _ = write!(text, "\n# `{}` has no primary key and cannot be exchanged: nothing tells its rows apart.\n", table.name);
+            let _ = write!(
+                text,
+                "\n# `{}` has no primary key and cannot be exchanged: nothing tells its rows apart.\n",
+                table.name
+            );
             continue;
         }
         put_type(&mut text, &db, &catalogue, table);
@@ -43,13 +47,17 @@ fn put_type(text: &mut String, db: &Sqlite, catalogue: &Catalogue, table: &Table
         }
     }
     put_columns(text, db, table);
-    let naturals: Vec<&Vec<String>> = table.uniques.iter().filter(|unique| Some(&unique[0][..]) != uuid_of(table)).collect();
+    let naturals: Vec<&Vec<String>> =
+        table.uniques.iter().filter(|unique| Some(&unique[0][..]) != uuid_of(table)).collect();
     if let Some(natural) = naturals.first() {
         let names: Vec<String> = natural.iter().map(|name| toml_text(name)).collect();
-        let _ = writeln!(text, "# Rows that other databases have as well, under other ids, are found to be the same by:");
+        let _ =
+            writeln!(text, "# Rows that other databases have as well, under other ids, are found to be the same by:");
         let _ = writeln!(text, "# match = [{}]", names.join(", "));
     }
-    for lines in catalogue.tables.iter().filter(|lines| parent_of(catalogue, lines).is_some_and(|(of, _)| of == table.name)) {
+    for lines in
+        catalogue.tables.iter().filter(|lines| parent_of(catalogue, lines).is_some_and(|(of, _)| of == table.name))
+    {
         let Some((_, column)) = parent_of(catalogue, lines) else { continue };
         let field = lines.name.strip_prefix(&format!("{}_", singular(&table.name))).unwrap_or(&lines.name);
         let _ = write!(text, "\n[types.{kind}.lines.{}]\n", toml_key(field));

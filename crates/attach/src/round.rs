@@ -44,10 +44,10 @@ impl Attachment {
             let taken = self.take(&sent, &answer)?;
             round.packets += 1;
             round.sent += sent.entities;
-            let (more, conflicts) = (taken.more, taken.conflicts);
+            let more = taken.more;
             round.taken.add(taken);
             tell(&round);
-            if !more && conflicts == 0 && !self.has_news()? {
+            if !more && !self.has_news()? {
                 return Ok(round);
             }
         }

@@ -19,8 +19,8 @@ mod triggers;
 mod wire;
 mod write_lines;
 
-pub use aside::{Aside, Conflict};
 pub(crate) use aside::Held;
+pub use aside::{Aside, Conflict};
 pub(crate) use entities::Known;
 pub(crate) use put::{Arrivals, full};
 pub(crate) use queue::Folded;

@@ -64,7 +64,8 @@ pub(crate) fn from_json(form: Form, affinity: Affinity, value: &RawValue) -> Res
             _ => Cell::Integer(i64::from(spelled == "true")),
         },
         Some(b'"') => {
-            let string: String = serde_json::from_str(spelled).map_err(|e| format!("is no text that has a form in UTF-8: {e}"))?;
+            let string: String =
+                serde_json::from_str(spelled).map_err(|e| format!("is no text that has a form in UTF-8: {e}"))?;
             match form {
                 Form::Datetime => Cell::Text(time(&string, true)),
                 Form::DatetimeSeconds => Cell::Text(time(&string, false)),
@@ -177,7 +178,11 @@ mod tests {
         plain(Real, Cell::Real(2.0), "2.0");
         plain(Real, Cell::Real(f64::NEG_INFINITY), "\"-Infinity\"");
         for affinity in [Text, None] {
-            plain(affinity, Cell::Text("a\u{0}\u{1f600}\u{202e}\"\\é e\u{301}".into()), "\"a\\u0000😀\u{202e}\\\"\\\\é e\u{301}\"");
+            plain(
+                affinity,
+                Cell::Text("a\u{0}\u{1f600}\u{202e}\"\\é e\u{301}".into()),
+                "\"a\\u0000😀\u{202e}\\\"\\\\é e\u{301}\"",
+            );
             plain(affinity, Cell::Text("007".into()), "\"007\"");
         }
         for affinity in [Integer, Real, Numeric, Text, None] {

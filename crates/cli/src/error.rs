@@ -308,13 +308,7 @@ impl CliError {
             CliError::NoDatabase { .. } => {
                 Some("check the path; `syncline db insert`, `import` and `sync` make a database".into())
             }
-            CliError::NoMapping { .. } => {
-                Some("`syncline attach init DATABASE` proposes one; --mapping names another file".into())
-            }
-            CliError::Mapping { .. } => Some("docs/attach.md describes every key of a mapping".into()),
-            CliError::Attach(AttachError::Unreachable { .. }) => {
-                Some("check the URL and that the hub runs; what was registered waits".into())
-            }
+            CliError::NoMapping { .. } | CliError::Mapping { .. } | CliError::Attach(_) => self.after_attaching(),
             CliError::NoToken { .. } => Some("add --token TOKEN, or set SYNCLINE_TOKEN".into()),
             CliError::Unreachable { url, .. } if url.starts_with("unix:") => {
                 Some("check the path, that the hub runs, and that you are its user or in its group".into())
@@ -363,6 +357,18 @@ impl CliError {
             }
             _ => None,
         }
+    }
+
+    fn after_attaching(&self) -> Option<String> {
+        let step = match self {
+            CliError::NoMapping { .. } => "`syncline attach init DATABASE` proposes one; --mapping names another file",
+            CliError::Mapping { .. } => "docs/attach.md describes every key of a mapping",
+            CliError::Attach(AttachError::Unreachable { .. }) => {
+                "check the URL and that the hub runs; what was registered waits"
+            }
+            _ => return None,
+        };
+        Some(step.into())
     }
 }
 

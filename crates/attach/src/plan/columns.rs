@@ -157,7 +157,8 @@ fn unique<'f>(fields: impl Iterator<Item = (String, &'f String)>) -> Result<(), 
     let mut known = BTreeSet::new();
     for (at, field) in fields {
         if !known.insert(field) {
-            let reason = format!("has two columns or lists for field `{field}`; rename one: fields = {{ COLUMN = \"…\" }}");
+            let reason =
+                format!("has two columns or lists for field `{field}`; rename one: fields = {{ COLUMN = \"…\" }}");
             return Err(AttachError::mapping(at, reason));
         }
     }

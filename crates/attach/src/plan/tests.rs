@@ -9,7 +9,13 @@ fn column(name: &str, declared: &str) -> Column {
         "REAL" => Affinity::Real,
         _ => Affinity::Text,
     };
-    Column { name: name.into(), declared: declared.into(), affinity, not_null: false, generated: name.starts_with("gen") }
+    Column {
+        name: name.into(),
+        declared: declared.into(),
+        affinity,
+        not_null: false,
+        generated: name.starts_with("gen"),
+    }
 }
 
 fn table(name: &str, key: &[&str], columns: &[(&str, &str)], references: &[(&str, &str)]) -> Table {
@@ -44,7 +50,12 @@ fn shop() -> Catalogue {
             &[("id", "INTEGER"), ("uuid", "TEXT"), ("brigade_id", "INTEGER"), ("day", "TEXT")],
             &[("brigade_id", "brigades")],
         ),
-        table("report_lines", &["id"], &[("id", "INTEGER"), ("report_id", "INTEGER"), ("n", "INTEGER")], &[("report_id", "reports")]),
+        table(
+            "report_lines",
+            &["id"],
+            &[("id", "INTEGER"), ("report_id", "INTEGER"), ("n", "INTEGER")],
+            &[("report_id", "reports")],
+        ),
         table("photos", &["id"], &[("id", "INTEGER"), ("line_id", "INTEGER")], &[("line_id", "report_lines")]),
     ];
     Catalogue { tables }
@@ -89,7 +100,11 @@ fn each_mapping_that_does_not_fit_is_answered_with_its_place_and_what_would() {
         ("[types.A]\ntable = \"brigades\"\nexclude = [\"nam\"]", "types.A.exclude", "it has: id, name"),
         ("[types.A]\ntable = \"brigades\"\nuuid = \"uuid\"", "types.A.uuid", "no column of `brigades`"),
         ("[types.A]\ntable = \"brigades\"\nmatch = [\"id\"]", "types.A.match", "not exchanged"),
-        ("[types.A]\ntable = \"brigades\"\n[types.B]\ntable = \"Brigades\"", "types.B.table", "`types.A.table` maps already"),
+        (
+            "[types.A]\ntable = \"brigades\"\n[types.B]\ntable = \"Brigades\"",
+            "types.B.table",
+            "`types.A.table` maps already",
+        ),
         ("[types.\"a b\"]\ntable = \"brigades\"", "types.a b", "letters, digits"),
         ("[types.A]\ntable = \"pairs\"\nfields = { a = \"b\" }", "types.A", "field `b`"),
         ("[types.A]\ntable = \"reports\"\nreferences = { day = \"Day\" }", "types.A.references", "type `Day`"),

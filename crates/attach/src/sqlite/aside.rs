@@ -50,7 +50,14 @@ pub(crate) struct Held {
 
 impl Work<'_> {
     /// Sets an object aside that came from the hub, with its text: it is tried again.
-    pub(crate) fn set_aside(&self, kind: &str, uuid: &str, data: Option<&str>, fault: &Fault, now: &str) -> Result<(), AttachError> {
+    pub(crate) fn set_aside(
+        &self,
+        kind: &str,
+        uuid: &str,
+        data: Option<&str>,
+        fault: &Fault,
+        now: &str,
+    ) -> Result<(), AttachError> {
         let (why, waits) = match fault {
             Fault::Aside(why) => (why.clone(), None),
             Fault::Waits { kind: target, uuid } => {
@@ -87,7 +94,8 @@ impl Work<'_> {
     pub(crate) fn waiting_for(&self, kind: &str, uuid: &str) -> Result<Vec<Held>, AttachError> {
         let sql = "SELECT entity_type, entity_uuid, data FROM sync_aside WHERE waits_type = ?1 AND waits_uuid = ?2";
         let mut find = self.conn.prepare_cached(sql)?;
-        let rows = find.query_map([kind, uuid], |row| Ok(Held { kind: row.get(0)?, uuid: row.get(1)?, data: row.get(2)? }))?;
+        let rows =
+            find.query_map([kind, uuid], |row| Ok(Held { kind: row.get(0)?, uuid: row.get(1)?, data: row.get(2)? }))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -96,7 +104,8 @@ impl Work<'_> {
         let sql = "SELECT entity_type, entity_uuid, data FROM sync_aside
                    WHERE direction = 'in' AND waits_type IS NULL ORDER BY id LIMIT ?1";
         let mut find = self.conn.prepare_cached(sql)?;
-        let rows = find.query_map([limit], |row| Ok(Held { kind: row.get(0)?, uuid: row.get(1)?, data: row.get(2)? }))?;
+        let rows =
+            find.query_map([limit], |row| Ok(Held { kind: row.get(0)?, uuid: row.get(1)?, data: row.get(2)? }))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -107,7 +116,8 @@ impl Work<'_> {
         theirs: Option<&str>,
         now: &str,
     ) -> Result<(), Fault> {
-        let sql = "INSERT INTO sync_conflicts(entity_type, entity_uuid, ours, theirs, noted_at) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql =
+            "INSERT INTO sync_conflicts(entity_type, entity_uuid, ours, theirs, noted_at) VALUES (?1, ?2, ?3, ?4, ?5)";
         self.conn.prepare_cached(sql)?.execute(params![kind, uuid, ours, theirs, now])?;
         Ok(())
     }

@@ -82,13 +82,15 @@ fn references(conn: &Connection, table: &str) -> rusqlite::Result<Vec<ForeignKey
 
 /// Unique indexes over plain columns and all rows, without the one of the primary key.
 fn uniques(conn: &Connection, table: &str) -> rusqlite::Result<Vec<Vec<String>>> {
-    let sql = "SELECT name FROM pragma_index_list(?1) WHERE \"unique\" AND NOT partial AND origin <> 'pk' ORDER BY name";
+    let sql =
+        "SELECT name FROM pragma_index_list(?1) WHERE \"unique\" AND NOT partial AND origin <> 'pk' ORDER BY name";
     let mut find = conn.prepare_cached(sql)?;
     let names: Vec<String> = find.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     let mut all = Vec::new();
     for name in names {
         let mut find = conn.prepare_cached("SELECT name FROM pragma_index_info(?1) ORDER BY seqno")?;
-        let columns: Vec<Option<String>> = find.query_map([name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let columns: Vec<Option<String>> =
+            find.query_map([name], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
         all.extend(columns.into_iter().collect::<Option<Vec<String>>>());
     }
     Ok(all)

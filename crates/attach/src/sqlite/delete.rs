@@ -11,7 +11,8 @@ impl Work<'_> {
     pub(crate) fn remove(&self, plan: &TypePlan, uuid: &str, arrivals: &Arrivals) -> Result<(), Fault> {
         self.not_aside("in", &plan.kind, uuid)?;
         let Some(known) = self.known(&plan.kind, uuid)? else { return Ok(()) };
-        let Some((key, row)) = known.row_key().and_then(|key| Some((key.clone(), self.read_row(plan, &key).transpose()?)))
+        let Some((key, row)) =
+            known.row_key().and_then(|key| Some((key.clone(), self.read_row(plan, &key).transpose()?)))
         else {
             return self.forget(&plan.kind, uuid);
         };

@@ -29,12 +29,14 @@ impl Known {
 
 impl Work<'_> {
     pub(crate) fn known(&self, kind: &str, uuid: &str) -> Result<Option<Known>, Fault> {
-        let sql = "SELECT entity_uuid, entity_key, base, gone FROM sync_entities WHERE entity_type = ?1 AND entity_uuid = ?2";
+        let sql =
+            "SELECT entity_uuid, entity_key, base, gone FROM sync_entities WHERE entity_type = ?1 AND entity_uuid = ?2";
         Ok(self.conn.prepare_cached(sql)?.query_row([kind, uuid], read).optional()?)
     }
 
     pub(crate) fn known_by_key(&self, kind: &str, key: &Cell) -> Result<Option<Known>, Fault> {
-        let sql = "SELECT entity_uuid, entity_key, base, gone FROM sync_entities WHERE entity_type = ?1 AND entity_key = ?2";
+        let sql =
+            "SELECT entity_uuid, entity_key, base, gone FROM sync_entities WHERE entity_type = ?1 AND entity_key = ?2";
         Ok(self.conn.prepare_cached(sql)?.query_row(params![kind, key], read).optional()?)
     }
 

@@ -27,7 +27,7 @@ CREATE TABLE sync_references(
   entity_type TEXT NOT NULL, entity_uuid TEXT NOT NULL, field TEXT NOT NULL, target_type TEXT NOT NULL,
   target_uuid TEXT NOT NULL, PRIMARY KEY(entity_type, entity_uuid, field));
 CREATE INDEX sync_references_target ON sync_references(target_type, target_uuid);
-CREATE TABLE sync_packets(packet_no INTEGER PRIMARY KEY, packet TEXT NOT NULL);
+CREATE TABLE sync_packets(packet_no INTEGER PRIMARY KEY, packet TEXT NOT NULL, upto INTEGER NOT NULL);
 CREATE TABLE sync_aside(
   id INTEGER PRIMARY KEY, direction TEXT NOT NULL, entity_type TEXT NOT NULL, entity_uuid TEXT NOT NULL, data TEXT,
   code TEXT NOT NULL, reason TEXT NOT NULL, waits_type TEXT, waits_uuid TEXT, noted_at TEXT NOT NULL,
@@ -47,8 +47,17 @@ CREATE TABLE sync_attached(
 
 /// The tables, those that others need last.
 const NAMES: [&str; 11] = [
-    "sync_changes", "sync_entities", "sync_references", "sync_packets", "sync_aside", "sync_conflicts", "sync_columns",
-    "sync_fill", "sync_triggers", "sync_nodes", "sync_attached",
+    "sync_changes",
+    "sync_entities",
+    "sync_references",
+    "sync_packets",
+    "sync_aside",
+    "sync_conflicts",
+    "sync_columns",
+    "sync_fill",
+    "sync_triggers",
+    "sync_nodes",
+    "sync_attached",
 ];
 
 /// How the triggers of a plan stand.
@@ -133,7 +142,8 @@ impl Sqlite {
         self.schema(|conn| {
             let sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'sync\\_%' ESCAPE '\\'
                        AND sql LIKE '%sync\\_changes%' ESCAPE '\\'";
-            let names: Vec<String> = conn.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+            let names: Vec<String> =
+                conn.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
             for name in names {
                 conn.execute_batch(&format!("DROP TRIGGER {}", quoted(&name)))?;
             }

@@ -139,7 +139,10 @@ impl Work<'_> {
         };
         if key.0.contains(&Cell::Null) {
             let columns = plan.key.join("`, `");
-            return Err(Fault::aside("no_key", format!("it has no value for `{columns}`, the key of `{}`", plan.table)));
+            return Err(Fault::aside(
+                "no_key",
+                format!("it has no value for `{columns}`, the key of `{}`", plan.table),
+            ));
         }
         if !plan.lines.is_empty() {
             let row = self.read_row(plan, &key)?;
@@ -158,7 +161,8 @@ impl Work<'_> {
         let sql = "DELETE FROM sync_references WHERE entity_type = ?1 AND entity_uuid = ?2";
         self.conn.prepare_cached(sql)?.execute([&plan.kind, uuid])?;
         for Later { column, kind, uuid: target } in later {
-            let sql = "INSERT OR REPLACE INTO sync_references(entity_type, entity_uuid, field, target_type, target_uuid)
+            let sql =
+                "INSERT OR REPLACE INTO sync_references(entity_type, entity_uuid, field, target_type, target_uuid)
                        VALUES (?1, ?2, ?3, ?4, ?5)";
             self.conn.prepare_cached(sql)?.execute(params![plan.kind, uuid, column.field, kind, target])?;
         }
@@ -167,7 +171,8 @@ impl Work<'_> {
 
     /// Fills references that waited for an object that is here now.
     pub(crate) fn arrived(&self, kind: &str, uuid: &str) -> Result<(), Fault> {
-        let sql = "SELECT entity_type, entity_uuid, field FROM sync_references WHERE target_type = ?1 AND target_uuid = ?2";
+        let sql =
+            "SELECT entity_type, entity_uuid, field FROM sync_references WHERE target_type = ?1 AND target_uuid = ?2";
         let waiting: Vec<[String; 3]> = {
             let mut find = self.conn.prepare_cached(sql)?;
             let rows = find.query_map([kind, uuid], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))?;
@@ -202,7 +207,8 @@ impl Work<'_> {
                 && cell != Cell::Null
                 && !self.has_row(table, target, &cell)?
             {
-                let reason = format!("field `{}` refers to {} in `{table}`, which is not there", column.field, field.get());
+                let reason =
+                    format!("field `{}` refers to {} in `{table}`, which is not there", column.field, field.get());
                 return Err(Fault::aside("no_target", reason));
             }
             return Ok(Meant::Cell(cell));
@@ -256,7 +262,9 @@ impl Work<'_> {
                 continue;
             };
             let done = self.whole(|| match self.meant(&plan.columns[place], value, &arrivals)? {
-                Meant::Cell(cell) => self.update_row(&plan.table, &[(&plan.columns[place].name, cell)], (&plan.key, &key)),
+                Meant::Cell(cell) => {
+                    self.update_row(&plan.table, &[(&plan.columns[place].name, cell)], (&plan.key, &key))
+                }
                 Meant::Later { kind, uuid } => Err(Fault::Waits { kind, uuid }),
             });
             match done {

@@ -82,15 +82,17 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The hub has what stood in its packets up to this one.
-    pub(crate) fn confirm_changes(&self, packet: u64) -> Result<(), AttachError> {
-        self.conn.prepare_cached("DELETE FROM sync_changes WHERE packet_no <= ?1")?.execute([packet])?;
+    /// The hub has what stood in the packet under way.
+    pub(crate) fn confirm_changes(&self) -> Result<(), AttachError> {
+        let sql = "DELETE FROM sync_changes WHERE id <= (SELECT max(upto) FROM sync_packets) AND packet_no IS NOT NULL";
+        self.conn.prepare_cached(sql)?.execute([])?;
         Ok(())
     }
 
     /// The packet under way was given up: its registrations wait again.
     pub(crate) fn release_changes(&self) -> Result<(), AttachError> {
-        self.conn.execute("UPDATE sync_changes SET packet_no = NULL WHERE packet_no IS NOT NULL", [])?;
+        let sql = "UPDATE sync_changes SET packet_no = NULL WHERE id <= (SELECT max(upto) FROM sync_packets)";
+        self.conn.execute(sql, [])?;
         Ok(())
     }
 

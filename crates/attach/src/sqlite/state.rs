@@ -25,7 +25,8 @@ pub(crate) struct Standing {
 
 impl Work<'_> {
     pub(crate) fn standing(&self) -> Result<Standing, AttachError> {
-        let sql = "SELECT node_id, hub_id, issued, received_packet_no, sent_packet_no, filled_in, last_sync_in, last_sync_out
+        let sql =
+            "SELECT node_id, hub_id, issued, received_packet_no, sent_packet_no, filled_in, last_sync_in, last_sync_out
                    FROM sync_attached JOIN sync_nodes ON sync_nodes.id = hub_id";
         Ok(self.conn.prepare_cached(sql)?.query_row([], |row| {
             Ok(Standing {
@@ -75,9 +76,10 @@ impl Work<'_> {
         Ok(self.conn.prepare_cached(sql)?.query_row([], read).optional()?)
     }
 
-    pub(crate) fn keep_packet(&self, number: u64, text: &str) -> Result<(), AttachError> {
-        let sql = "INSERT INTO sync_packets(packet_no, packet) VALUES (?1, ?2)";
-        self.conn.prepare_cached(sql)?.execute(params![number, text])?;
+    /// Keeps a packet until it is confirmed; it tells the registrations up to `upto`.
+    pub(crate) fn keep_packet(&self, number: u64, text: &str, upto: i64) -> Result<(), AttachError> {
+        let sql = "INSERT INTO sync_packets(packet_no, packet, upto) VALUES (?1, ?2, ?3)";
+        self.conn.prepare_cached(sql)?.execute(params![number, text, upto])?;
         Ok(())
     }
 

@@ -126,5 +126,8 @@ pub(crate) fn listed(field: Option<&RawValue>) -> Option<Vec<Fields>> {
 }
 
 fn dangling(column: &ColumnPlan, cell: &Cell, target: &str) -> Fault {
-    Fault::aside("no_target", format!("column `{}` refers to `{cell:?}` of `{target}`, which is not there", column.name))
+    Fault::aside(
+        "no_target",
+        format!("column `{}` refers to `{cell:?}` of `{target}`, which is not there", column.name),
+    )
 }

@@ -9,6 +9,9 @@ use crate::value::Cell;
 use serde_json::value::RawValue;
 use syncline_core::model::Fields;
 
+/// The cells of a line, by the plan's columns; `None`: the line does not say.
+type LineCells = Vec<Option<Cell>>;
+
 impl Work<'_> {
     /// The lines of a row become those of a list; `before` is what the list was when it was last heard of.
     pub(crate) fn write_lines(
@@ -22,9 +25,8 @@ impl Work<'_> {
             None if before.is_none() => return Ok(()),
             None => Vec::new(),
             Some(field) if field.get() == "null" => Vec::new(),
-            Some(field) => listed(Some(field)).ok_or_else(|| {
-                Fault::aside("no_list", format!("field `{}` is to be a list of objects", plan.field))
-            })?,
+            Some(field) => listed(Some(field))
+                .ok_or_else(|| Fault::aside("no_list", format!("field `{}` is to be a list of objects", plan.field)))?,
         };
         let wanted = list.iter().map(|line| self.line_cells(plan, line, arrivals)).collect::<Result<Vec<_>, _>>()?;
         let ours = self.read_lines(plan, link)?;
@@ -45,7 +47,7 @@ impl Work<'_> {
         &self,
         plan: &LinesPlan,
         link: &Cell,
-        (ours, list, wanted): (&[Line], &[Fields], &[Vec<Option<Cell>>]),
+        (ours, list, wanted): (&[Line], &[Fields], &[LineCells]),
     ) -> Result<(), Fault> {
         let mut free: Vec<Option<&Line>> = ours.iter().map(Some).collect();
         let mut pairs: Vec<Option<&Line>> = Vec::with_capacity(list.len());
@@ -75,22 +77,21 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn renew_lines(&self, plan: &LinesPlan, link: &Cell, ours: &[Line], wanted: &[Vec<Option<Cell>>]) -> Result<(), Fault> {
+    fn renew_lines(&self, plan: &LinesPlan, link: &Cell, ours: &[Line], wanted: &[LineCells]) -> Result<(), Fault> {
         for line in ours {
             self.delete_row(&plan.table, &plan.key, &line.key)?;
         }
         wanted.iter().try_for_each(|cells| self.insert_line(plan, link, cells))
     }
 
-    fn insert_line(&self, plan: &LinesPlan, link: &Cell, cells: &[Option<Cell>]) -> Result<(), Fault> {
+    fn insert_line(&self, plan: &LinesPlan, link: &Cell, cells: &LineCells) -> Result<(), Fault> {
         let mut set = vec![(&plan.parent.0, link.clone())];
         let given = plan.columns.iter().zip(cells);
         set.extend(given.filter_map(|(column, cell)| Some((&column.name, cell.clone()?))));
         self.insert_row(&plan.table, &set)
     }
 
-    /// The cells of a line; `None`: the line does not say.
-    fn line_cells(&self, plan: &LinesPlan, line: &Fields, arrivals: &Arrivals) -> Result<Vec<Option<Cell>>, Fault> {
+    fn line_cells(&self, plan: &LinesPlan, line: &Fields, arrivals: &Arrivals) -> Result<LineCells, Fault> {
         let cell = |column: &ColumnPlan| match line.get(&column.field) {
             None => Ok(None),
             Some(field) => match self.meant(column, field, arrivals)? {

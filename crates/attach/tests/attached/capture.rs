@@ -52,8 +52,10 @@ fn a_transaction_that_rolls_back_registers_nothing_and_a_large_one_everything() 
     a.run("BEGIN; INSERT INTO notes(title) VALUES ('never'); ROLLBACK");
     assert!(a.attach().unwrap().status().unwrap().waiting.is_empty());
 
-    a.run("BEGIN; WITH RECURSIVE k(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM k WHERE n < 3000)
-           INSERT INTO notes(n) SELECT n FROM k; UPDATE notes SET title = 't' || n; COMMIT");
+    a.run(
+        "BEGIN; WITH RECURSIVE k(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM k WHERE n < 3000)
+           INSERT INTO notes(n) SELECT n FROM k; UPDATE notes SET title = 't' || n; COMMIT",
+    );
     a.sync(&centre);
     let all = centre.all("Note");
     assert_eq!(all.len(), 3_000);

@@ -142,7 +142,8 @@ impl Log {
                 let id = if news { "both" } else { id };
                 if self.reject.contains(&entity.kind) {
                     let (kind, uuid) = (&entity.kind, &entity.uuid);
-                    node.rejected.push(json!({"type": kind, "uuid": uuid, "code": "unknown_type", "reason": "not here"}));
+                    node.rejected
+                        .push(json!({"type": kind, "uuid": uuid, "code": "unknown_type", "reason": "not here"}));
                     continue;
                 }
                 match entity.operation {

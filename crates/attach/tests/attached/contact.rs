@@ -130,13 +130,18 @@ fn a_removal_by_the_hub_does_not_take_an_edit_that_it_has_not_seen() {
     attached.take(&sent, centre.answer(&sent.text).as_bytes()).unwrap();
     assert_eq!(app.rows("SELECT a FROM notes"), ["edited"]);
     sync(&mut attached, &centre);
-    assert_eq!(centre.object("Note", &id), Some(json!({"a": "edited", "b": "b"})), "the hub decides about the whole object");
+    assert_eq!(
+        centre.object("Note", &id),
+        Some(json!({"a": "edited", "b": "b"})),
+        "the hub decides about the whole object"
+    );
 }
 
 #[test]
 fn a_row_may_be_marked_as_removed_instead() {
     let schema = "CREATE TABLE notes(id INTEGER PRIMARY KEY, t TEXT, is_deleted BOOLEAN NOT NULL DEFAULT 0);";
-    let (centre, a) = (Centre::default(), App::new(schema, "[types.Note]\ntable = \"notes\"\nis_deleted = \"is_deleted\"\n"));
+    let (centre, a) =
+        (Centre::default(), App::new(schema, "[types.Note]\ntable = \"notes\"\nis_deleted = \"is_deleted\"\n"));
     a.run("INSERT INTO notes(t) VALUES ('x')");
     a.sync(&centre);
     let (id, _) = centre.only("Note");

@@ -58,7 +58,8 @@ fn triggers_that_were_dropped_are_noticed_and_mended_on_request_without_losing_a
 
     a.attach_with(Options { mend: true, ..Options::default() }).unwrap();
     a.sync(&centre);
-    let mut texts: Vec<String> = centre.all("Note").values().map(|note| note["t"].as_str().unwrap().to_owned()).collect();
+    let mut texts: Vec<String> =
+        centre.all("Note").values().map(|note| note["t"].as_str().unwrap().to_owned()).collect();
     texts.sort();
     assert_eq!(texts, ["changed", "four", "three"]);
 }

@@ -40,8 +40,10 @@ fn values_at_their_limits_are_the_same_in_another_database() {
 #[test]
 fn the_hub_sees_json_that_every_reader_understands() {
     let (centre, a) = (Centre::default(), App::new(ALL, THING));
-    a.run("INSERT INTO things(n, r, d, t, b, f, j, day, at) VALUES
-           (9007199254740993, 2.0, 1.5, 'x', x'00ff', 1, '{\"a\": 1.50}', '2025-12-12', '2025-12-12 10:00:00.500000')");
+    a.run(
+        "INSERT INTO things(n, r, d, t, b, f, j, day, at) VALUES
+           (9007199254740993, 2.0, 1.5, 'x', x'00ff', 1, '{\"a\": 1.50}', '2025-12-12', '2025-12-12 10:00:00.500000')",
+    );
     a.sync(&centre);
     let (id, _) = centre.only("Thing");
     assert_eq!(
@@ -97,7 +99,9 @@ fn ids_are_found_in_every_form_in_which_applications_keep_them() {
         ("CHAR(32)", format!("'{}'", uuid(1).replace('-', ""))),
         ("BLOB", format!("x'{}'", uuid(1).replace('-', ""))),
     ] {
-        let schema = format!("CREATE TABLE things(id {declared} PRIMARY KEY NOT NULL, parent {declared} REFERENCES things(id), t TEXT);");
+        let schema = format!(
+            "CREATE TABLE things(id {declared} PRIMARY KEY NOT NULL, parent {declared} REFERENCES things(id), t TEXT);"
+        );
         let mapping = "[types.Thing]\ntable = \"things\"\nuuid = \"id\"\n";
         let (centre, a, b) = (Centre::default(), App::new(&schema, mapping), App::new(&schema, mapping));
         a.run(&format!("INSERT INTO things VALUES ({held}, {held}, 'own parent')"));

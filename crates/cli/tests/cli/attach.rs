@@ -90,7 +90,10 @@ fn two_attached_databases_and_a_device_of_the_log_hold_the_same() {
          INSERT INTO daily_report_lines(report_id, work, qty) VALUES (3, 'dig', 2.5), (3, 'fill', 4.0);",
     )
     .unwrap();
-    b.execute_batch("INSERT INTO brigades VALUES (7, 'south'); INSERT INTO daily_reports VALUES (3, '2025-12-13', 7, 'wet')").unwrap();
+    b.execute_batch(
+        "INSERT INTO brigades VALUES (7, 'south'); INSERT INTO daily_reports VALUES (3, '2025-12-13', 7, 'wet')",
+    )
+    .unwrap();
     assert_eq!(world.once(1)["sent"], 2);
     assert_eq!(world.once(2)["stored"], 2);
     assert_eq!(world.once(1)["stored"], 2);
@@ -129,7 +132,10 @@ fn two_attached_databases_and_a_device_of_the_log_hold_the_same() {
 fn edits_of_the_same_row_meet_at_the_hub_and_the_loser_is_told() {
     let world = World::new();
     let (a, b) = (world.app(1), world.app(2));
-    a.execute_batch("INSERT INTO brigades VALUES (1, 'x'); INSERT INTO daily_reports VALUES (1, '2025-12-12', 1, 'old')").unwrap();
+    a.execute_batch(
+        "INSERT INTO brigades VALUES (1, 'x'); INSERT INTO daily_reports VALUES (1, '2025-12-12', 1, 'old')",
+    )
+    .unwrap();
     for n in [1, 2] {
         world.once(n);
     }
@@ -241,7 +247,10 @@ fn what_cannot_work_is_answered_with_the_place_and_the_next_step() {
     let shell = &world.shell;
     let refused = |mapping: &str| {
         shell.write("wrong.toml", mapping);
-        shell.fails(2, &["attach", "once", "1.db", "--mapping", "wrong.toml", "--token", "t", "--hub", "http://127.0.0.1:1"])
+        shell.fails(
+            2,
+            &["attach", "once", "1.db", "--mapping", "wrong.toml", "--token", "t", "--hub", "http://127.0.0.1:1"],
+        )
     };
     for (mapping, said) in [
         ("types = 1", "wrong.toml"),
@@ -262,9 +271,11 @@ fn what_cannot_work_is_answered_with_the_place_and_the_next_step() {
 
     let stranger = world.attach("once", 1, &["--token", "wrong-token"]);
     assert_eq!(stranger.code, 2, "a flag twice is a mistake: {}", stranger.stderr);
-    let stranger = shell.fails(1, &["attach", "once", "1.db", "--node", &node(1), "--token", "wrong", "--hub", &world.hub.url]);
+    let stranger =
+        shell.fails(1, &["attach", "once", "1.db", "--node", &node(1), "--token", "wrong", "--hub", &world.hub.url]);
     assert!(stranger.contains(&node(1)) && stranger.contains("syncline node add --id"), "{stranger}");
-    let moved = shell.fails(1, &["attach", "once", "1.db", "--node", &node(2), "--token", "t", "--hub", &world.hub.url]);
+    let moved =
+        shell.fails(1, &["attach", "once", "1.db", "--node", &node(2), "--token", "t", "--hub", &world.hub.url]);
     assert!(moved.contains(&format!("is node {}", node(1))), "{moved}");
 
     let schema = std::fs::read_to_string(shell.path("1.db.toml")).unwrap().replace("1.0.0", "7.0.0");

@@ -20,6 +20,11 @@ fn commands_of_docs_access_work() {
 }
 
 #[test]
+fn commands_of_docs_attach_work() {
+    run("docs/attach.md");
+}
+
+#[test]
 fn commands_of_docs_cli_work() {
     run("docs/cli.md");
 }

@@ -73,7 +73,8 @@ impl App {
     fn write(&mut self, round: usize, rng: &mut Rng) {
         for n in 0..30 {
             let title = format!("{}-{round}-{n}", self.name);
-            let lines = format!("INSERT INTO report_lines(report_id, k) SELECT id, {n} FROM reports WHERE title = '{title}';");
+            let lines =
+                format!("INSERT INTO report_lines(report_id, k) SELECT id, {n} FROM reports WHERE title = '{title}';");
             let insert = format!("INSERT INTO reports(title, n) VALUES ('{title}', {n});");
             self.run(&format!("BEGIN IMMEDIATE; {insert} {lines} {lines} COMMIT"));
             match rng.u32(0..6) {

@@ -38,6 +38,10 @@ pub fn run(args: &Args, output: Output) -> Result<(), CliError> {
     })?;
     made.write_all(text.as_bytes()).map_err(|source| CliError::file("write", &file, source))?;
     output.result(&json!({ "mapping_file": file, "mapping": text }), || {
-        format!("wrote {}; look it over, then: syncline attach once {} --dry-run", file.display(), args.place.database.display())
+        format!(
+            "wrote {}; look it over, then: syncline attach once {} --dry-run",
+            file.display(),
+            args.place.database.display()
+        )
     })
 }

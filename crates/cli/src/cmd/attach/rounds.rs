@@ -81,7 +81,8 @@ pub async fn once(args: &OnceArgs, output: Output) -> Result<(), CliError> {
     }
     let link = args.between.link()?;
     let bar = progress::counter(output, "objects");
-    let round = attached.round(&link, |round| bar.set_position(round.sent + round.taken.stored + round.taken.removed)).await;
+    let round =
+        attached.round(&link, |round| bar.set_position(round.sent + round.taken.stored + round.taken.removed)).await;
     bar.finish_and_clear();
     for remark in attached.remarks() {
         output.remark(&remark);
@@ -94,12 +95,17 @@ fn dry_run(attached: &Attachment, output: Output) -> Result<(), CliError> {
     let preview = attached.preview()?;
     output.result(&preview, || {
         let mut lines = vec![match preview.attached {
-            true => "the database is attached already; a round would send what has changed since the last one".to_owned(),
+            true => {
+                "the database is attached already; a round would send what has changed since the last one".to_owned()
+            }
             false => "a first round would make tables sync_* and triggers sync_*, and exchange:".to_owned(),
         }];
-        lines.extend(preview.types.iter().map(|of| {
-            format!("  {} rows of `{}` as {} ({})", of.rows, of.table, of.kind, of.fields.join(", "))
-        }));
+        lines.extend(
+            preview
+                .types
+                .iter()
+                .map(|of| format!("  {} rows of `{}` as {} ({})", of.rows, of.table, of.kind, of.fields.join(", "))),
+        );
         lines.join("\n")
     })
 }
@@ -168,7 +174,11 @@ async fn wait(attached: &Attachment, stop: &mut Stop, (delay, failed): (Duration
 
 fn tell_outcome(outcome: &Result<Round, AttachError>, output: Output) -> Result<(), CliError> {
     match outcome {
-        Ok(round) if round.sent + round.taken.stored + round.taken.removed + round.kept_back + round.taken.aside == 0 => Ok(()),
+        Ok(round)
+            if round.sent + round.taken.stored + round.taken.removed + round.kept_back + round.taken.aside == 0 =>
+        {
+            Ok(())
+        }
         Ok(round) => tell(&json!({ "event": "round", "payload": round }), &describe(round, output), output),
         Err(error) => {
             let text = output.paint(Style::Bad, &error.to_string());

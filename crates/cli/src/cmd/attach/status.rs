@@ -26,17 +26,28 @@ fn describe(status: &Status, output: Output) -> String {
     let mut lines = vec![
         format!("node      {}", status.node),
         format!("hub       {}", status.hub),
-        format!("received  packet {}, {}", status.received_packet_no, status.last_sync_in.clone().unwrap_or_else(never)),
+        format!(
+            "received  packet {}, {}",
+            status.received_packet_no,
+            status.last_sync_in.clone().unwrap_or_else(never)
+        ),
         format!("sent      packet {}, {}", status.sent_packet_no, status.last_sync_out.clone().unwrap_or_else(never)),
     ];
     if !(status.filled_in && status.filled_out) {
-        let what = if status.filled_in { "rows of this database are still being sent" } else { "objects of the hub are still arriving" };
+        let what = if status.filled_in {
+            "rows of this database are still being sent"
+        } else {
+            "objects of the hub are still arriving"
+        };
         lines.push(format!("fill      {what}"));
     }
     let waiting: Vec<String> = status.waiting.iter().map(|(kind, count)| format!("{count} of {kind}")).collect();
     lines.push(format!("waiting   {}", if waiting.is_empty() { "nothing".into() } else { waiting.join(", ") }));
     if !status.broken_triggers.is_empty() {
-        let text = format!("triggers  missing or changed: {}; repeat `attach once` with --mend", status.broken_triggers.join(", "));
+        let text = format!(
+            "triggers  missing or changed: {}; repeat `attach once` with --mend",
+            status.broken_triggers.join(", ")
+        );
         lines.push(output.paint(Style::Bad, &text));
     }
     if !status.aside.is_empty() {
