@@ -7,7 +7,7 @@ use crate::incoming;
 use crate::mapping::Mapping;
 use crate::outgoing;
 use crate::packet::{self, Ends};
-use crate::plan::Plan;
+use crate::plan::{Plan, TypePlan};
 use crate::sqlite::{Sqlite, Standing, Work, dangles};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,7 +40,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { node: None, busy_timeout_ms: 5_000, packet_rows: 500, mend: false }
+        Options { node: None, busy_timeout_ms: 5_000, packet_rows: 2_000, mend: false }
     }
 }
 
@@ -136,7 +136,7 @@ impl Attachment {
     /// # Errors
     /// What the database says.
     pub fn preview(&self) -> Result<Preview, AttachError> {
-        let of = |plan: &crate::plan::TypePlan| {
+        let of = |plan: &TypePlan| {
             let fields = plan.columns.iter().map(|column| column.field.clone());
             let fields = fields.chain(plan.lines.iter().map(|lines| format!("{}[]", lines.field))).collect();
             let (kind, table) = (plan.kind.clone(), plan.table.clone());
@@ -202,19 +202,16 @@ impl Attachment {
 
     /// Columns that came are filled with what the hub has said of them; columns that went are remarked upon.
     fn see_columns(&mut self) -> Result<(), AttachError> {
-        let mut remarks = Vec::new();
-        let now = now();
+        let seen = self.db.read(&self.plan, |work| work.columns_seen())?;
+        let fields = |plan: &TypePlan| plan.columns.iter().map(|column| column.field.clone()).collect::<BTreeSet<_>>();
+        if self.plan.types.iter().all(|plan| seen.get(&plan.kind) == Some(&fields(plan))) {
+            return Ok(());
+        }
+        let (mut remarks, now) = (Vec::new(), now());
         self.db.write(&self.plan, |work| {
-            let seen = work.columns_seen()?;
             for plan in &self.plan.types {
-                let fields: BTreeSet<String> = plan.columns.iter().map(|column| column.field.clone()).collect();
-                let Some(before) = seen.get(&plan.kind) else {
-                    work.see_columns(&plan.kind, &fields)?;
-                    continue;
-                };
-                if *before == fields {
-                    continue;
-                }
+                let fields = fields(plan);
+                let before = seen.get(&plan.kind).unwrap_or(&fields);
                 for field in before.difference(&fields) {
                     remarks
                         .push(format!("`{}` has no column for `{field}` any more; others keep the field", plan.table));

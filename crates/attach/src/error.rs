@@ -59,6 +59,9 @@ pub enum AttachError {
     /// Something else took the answer in meanwhile.
     #[error("another `syncline attach` works on this database at the same time; its rounds count, stop one of the two")]
     Overtaken,
+    /// References that were written before their targets, which then could not be.
+    #[error("objects of a packet refer to others of it that cannot be stored")]
+    Dangling,
     /// A packet that is none, or not for this database.
     #[error("{0}")]
     Packet(String),

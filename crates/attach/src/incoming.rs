@@ -52,6 +52,9 @@ pub(crate) fn take(work: &Work<'_>, answer: &Answer, careful: bool, now: &str) -
     work.defer(!careful)?;
     intake.prepare(&arriving)?;
     let left = intake.all(arriving)?;
+    if !careful && left.iter().any(|left| intake.arrivals.numbers.contains_key(&name_of(&left.object))) {
+        return Err(AttachError::Dangling);
+    }
     intake.set_aside(left)?;
     intake.follow_up()?;
     work.received(answer.number, now)?;

@@ -138,8 +138,11 @@ impl Work<'_> {
     pub(crate) fn whole<T>(&self, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
         self.conn.prepare_cached("SAVEPOINT object")?.execute([])?;
         let done = work();
-        if done.is_err() {
-            self.conn.prepare_cached("ROLLBACK TO object")?.execute([])?;
+        match &done {
+            // The whole transaction goes; it may be gone already.
+            Err(Fault::Failed(_)) => return done,
+            Err(_) => drop(self.conn.prepare_cached("ROLLBACK TO object")?.execute([])?),
+            Ok(_) => {}
         }
         self.conn.prepare_cached("RELEASE object")?.execute([])?;
         done
@@ -193,8 +196,9 @@ impl From<Fault> for AttachError {
 
 /// Whether references that point nowhere kept a transaction from being committed.
 pub(crate) fn dangles(error: &AttachError) -> bool {
-    matches!(error, AttachError::Sqlite(rusqlite::Error::SqliteFailure(failure, _))
-        if failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY)
+    let by_schema = matches!(error, AttachError::Sqlite(rusqlite::Error::SqliteFailure(failure, _))
+        if failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY);
+    by_schema || matches!(error, AttachError::Dangling)
 }
 
 impl ToSql for Cell {

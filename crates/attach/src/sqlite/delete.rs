@@ -1,7 +1,9 @@
 //! What the hub has removed goes from the tables.
 
 use super::queue::mark_of;
+use super::rows::Row;
 use super::{Arrivals, Fault, Work};
+use crate::identity::Key;
 use crate::plan::TypePlan;
 use crate::value::Cell;
 
@@ -35,7 +37,36 @@ impl Work<'_> {
         let done = self.delete_row(&plan.table, &plan.key, &key);
         self.capture(false)?;
         done?;
+        if arrivals.careful {
+            self.check_left_behind(plan, (&key, &row))?;
+        }
         self.unregister(&plan.kind, &stored, before)?;
         self.forget(&plan.kind, uuid)
+    }
+    /// Rows that still refer to a row that was removed: foreign keys that are checked at the end of a transaction would
+    /// undo all of it.
+    fn check_left_behind(&self, plan: &TypePlan, (key, row): (&Key, &Row)) -> Result<(), Fault> {
+        let sql = "SELECT m.name, f.\"from\", f.\"to\" FROM sqlite_schema AS m, pragma_foreign_key_list(m.name) AS f
+                   WHERE m.type = 'table' AND f.\"table\" = ?1 COLLATE NOCASE
+                   AND f.id NOT IN (SELECT id FROM pragma_foreign_key_list(m.name) WHERE seq > 0)";
+        let references: Vec<(String, String, Option<String>)> = {
+            let mut find = self.conn.prepare_cached(sql)?;
+            let rows = find.query_map([&plan.table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect::<rusqlite::Result<_>>()?
+        };
+        for (table, column, target) in references {
+            let target = target.as_ref().unwrap_or(&plan.key[0]);
+            let of_key = plan.key.iter().position(|name| name.eq_ignore_ascii_case(target)).map(|n| &key.0[n]);
+            let named = plan.uuid.as_ref().filter(|(name, _)| name.eq_ignore_ascii_case(target));
+            let of_column = plan.columns.iter().position(|column| column.name.eq_ignore_ascii_case(target));
+            let value = of_key.or(named.and(row.uuid.as_ref())).or(of_column.map(|n| &row.cells[n]));
+            if let Some(value) = value
+                && self.has_row(&table, &column, value)?
+            {
+                let reason = format!("rows of `{table}` refer to it by `{column}`");
+                return Err(Fault::aside("foreign_key", reason));
+            }
+        }
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 //! is the application's.
 
 use super::triggers::{Trigger, triggers};
-use super::{Sqlite, literal, quoted};
+use super::{Sqlite, quoted};
 use crate::error::AttachError;
 use crate::plan::Plan;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -15,10 +15,9 @@ const TABLES: &str = "
 CREATE TABLE sync_nodes(
   id TEXT PRIMARY KEY NOT NULL, code TEXT, name TEXT, last_sync_in TEXT, last_sync_out TEXT,
   received_packet_no INTEGER NOT NULL DEFAULT 0, sent_packet_no INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE sync_changes(
-  id INTEGER PRIMARY KEY, node_id TEXT NOT NULL DEFAULT {hub}, entity_type TEXT NOT NULL, entity_uuid TEXT, entity_key,
-  operation TEXT NOT NULL, packet_no INTEGER,
-  created_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')));
+CREATE TABLE sync_log(
+  id INTEGER PRIMARY KEY, entity_type TEXT NOT NULL, entity_key, operation TEXT NOT NULL, packet_no INTEGER,
+  made_at REAL NOT NULL DEFAULT (julianday('now')));
 CREATE TABLE sync_entities(
   entity_type TEXT NOT NULL, entity_uuid TEXT NOT NULL, entity_key, base TEXT, gone INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY(entity_type, entity_uuid));
@@ -43,11 +42,15 @@ CREATE TABLE sync_attached(
   one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, node_id TEXT NOT NULL,
   hub_id TEXT NOT NULL, issued INTEGER NOT NULL DEFAULT 0, filled_in INTEGER NOT NULL DEFAULT 0,
   applying INTEGER NOT NULL DEFAULT 0);
+CREATE VIEW sync_changes AS
+  SELECT id, (SELECT hub_id FROM sync_attached) AS node_id, entity_type, entity_uuid, entity_key, operation, packet_no,
+    strftime('%Y-%m-%dT%H:%M:%fZ', made_at) AS created_at
+  FROM sync_log LEFT JOIN sync_entities USING (entity_type, entity_key);
 ";
 
 /// The tables, those that others need last.
 const NAMES: [&str; 11] = [
-    "sync_changes",
+    "sync_log",
     "sync_entities",
     "sync_references",
     "sync_packets",
@@ -85,7 +88,7 @@ impl Sqlite {
     /// Makes the tables and triggers.
     pub(crate) fn install(&self, plan: &Plan, node: &str, hub: &str) -> Result<(), AttachError> {
         self.schema(|conn| {
-            conn.execute_batch(&TABLES.replace("{hub}", &literal(hub)))?;
+            conn.execute_batch(TABLES)?;
             let sql = "INSERT INTO sync_attached(one, format, node_id, hub_id) VALUES (1, ?1, ?2, ?3)";
             conn.execute(sql, params![FORMAT, node, hub])?;
             conn.execute("INSERT INTO sync_nodes(id, code, name) VALUES (?1, 'HUB', 'the hub')", [hub])?;
@@ -141,12 +144,13 @@ impl Sqlite {
     pub(crate) fn uninstall(&self) -> Result<(), AttachError> {
         self.schema(|conn| {
             let sql = "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'sync\\_%' ESCAPE '\\'
-                       AND sql LIKE '%sync\\_changes%' ESCAPE '\\'";
+                       AND sql LIKE '%sync\\_log%' ESCAPE '\\'";
             let names: Vec<String> =
                 conn.prepare(sql)?.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
             for name in names {
                 conn.execute_batch(&format!("DROP TRIGGER {}", quoted(&name)))?;
             }
+            conn.execute_batch("DROP VIEW IF EXISTS sync_changes")?;
             for name in NAMES {
                 conn.execute_batch(&format!("DROP TABLE IF EXISTS {name}"))?;
             }

@@ -1,4 +1,4 @@
-//! The queue of registered changes: `sync_changes`, oldest first, one row for each change of the application.
+//! The queue of registered changes: `sync_log`, oldest first, one row for each change of the application.
 
 use super::{Fault, Work, cell_at, equals, list, quoted};
 use crate::error::AttachError;
@@ -36,7 +36,7 @@ pub(crate) fn mark_of(key: &Cell) -> String {
 impl Work<'_> {
     /// The oldest registrations, by row, at most so many rows. Also the last registration that was looked at.
     pub(crate) fn waiting(&self, rows_max: usize) -> Result<(Vec<Folded>, i64), AttachError> {
-        let sql = "SELECT id, entity_type, entity_key, operation, created_at FROM sync_changes
+        let sql = "SELECT id, entity_type, entity_key, operation, strftime('%Y-%m-%dT%H:%M:%fZ', made_at) FROM sync_log
                    WHERE packet_no IS NULL ORDER BY id LIMIT ?1";
         let mut find = self.conn.prepare_cached(sql)?;
         let mut rows = find.query([CHANGES_MAX])?;
@@ -70,54 +70,54 @@ impl Work<'_> {
 
     /// Registrations up to here travel in a packet.
     pub(crate) fn send_changes(&self, upto: i64, packet: u64) -> Result<(), AttachError> {
-        let sql = "UPDATE sync_changes SET packet_no = ?2 WHERE packet_no IS NULL AND id <= ?1";
+        let sql = "UPDATE sync_log SET packet_no = ?2 WHERE packet_no IS NULL AND id <= ?1";
         self.conn.prepare_cached(sql)?.execute(params![upto, packet])?;
         Ok(())
     }
 
     /// Registrations up to here say nothing new.
     pub(crate) fn drop_changes(&self, upto: i64) -> Result<(), AttachError> {
-        let sql = "DELETE FROM sync_changes WHERE packet_no IS NULL AND id <= ?1";
+        let sql = "DELETE FROM sync_log WHERE packet_no IS NULL AND id <= ?1";
         self.conn.prepare_cached(sql)?.execute([upto])?;
         Ok(())
     }
 
     /// The hub has what stood in the packet under way.
     pub(crate) fn confirm_changes(&self) -> Result<(), AttachError> {
-        let sql = "DELETE FROM sync_changes WHERE id <= (SELECT max(upto) FROM sync_packets) AND packet_no IS NOT NULL";
+        let sql = "DELETE FROM sync_log WHERE id <= (SELECT max(upto) FROM sync_packets) AND packet_no IS NOT NULL";
         self.conn.prepare_cached(sql)?.execute([])?;
         Ok(())
     }
 
     /// The packet under way was given up: its registrations wait again.
     pub(crate) fn release_changes(&self) -> Result<(), AttachError> {
-        let sql = "UPDATE sync_changes SET packet_no = NULL WHERE id <= (SELECT max(upto) FROM sync_packets)";
+        let sql = "UPDATE sync_log SET packet_no = NULL WHERE id <= (SELECT max(upto) FROM sync_packets)";
         self.conn.execute(sql, [])?;
         Ok(())
     }
 
     pub(crate) fn register(&self, kind: &str, key: &Cell, operation: &str) -> Result<(), Fault> {
-        let sql = "INSERT INTO sync_changes(entity_type, entity_key, operation) VALUES (?1, ?2, ?3)";
+        let sql = "INSERT INTO sync_log(entity_type, entity_key, operation) VALUES (?1, ?2, ?3)";
         self.conn.prepare_cached(sql)?.execute(params![kind, key, operation])?;
         Ok(())
     }
 
     /// What was registered of one row after a moment is no change of the application's.
     pub(crate) fn unregister(&self, kind: &str, key: &Cell, after: i64) -> Result<(), Fault> {
-        let sql = "DELETE FROM sync_changes WHERE id > ?3 AND entity_type = ?1 AND entity_key IS ?2";
+        let sql = "DELETE FROM sync_log WHERE id > ?3 AND entity_type = ?1 AND entity_key IS ?2";
         self.conn.prepare_cached(sql)?.execute(params![kind, key, after])?;
         Ok(())
     }
 
     /// The newest registration.
     pub(crate) fn last_change(&self) -> Result<i64, Fault> {
-        let sql = "SELECT ifnull(max(id), 0) FROM sync_changes";
+        let sql = "SELECT ifnull(max(id), 0) FROM sync_log";
         Ok(self.conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     }
 
     /// Rows with changes that no packet holds.
     pub(crate) fn unsent(&self) -> Result<BTreeSet<(String, String)>, AttachError> {
-        let sql = "SELECT DISTINCT entity_type, entity_key FROM sync_changes WHERE packet_no IS NULL";
+        let sql = "SELECT DISTINCT entity_type, entity_key FROM sync_log WHERE packet_no IS NULL";
         let mut find = self.conn.prepare_cached(sql)?;
         let rows = find.query_map([], |row| Ok((row.get(0)?, mark_of(&cell_at(row, 1).unwrap_or(Cell::Null)))))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
@@ -125,7 +125,7 @@ impl Work<'_> {
 
     /// How many changes wait, by type.
     pub(crate) fn backlog(&self) -> Result<BTreeMap<String, u64>, AttachError> {
-        let mut find = self.conn.prepare_cached("SELECT entity_type, count(*) FROM sync_changes GROUP BY 1")?;
+        let mut find = self.conn.prepare_cached("SELECT entity_type, count(*) FROM sync_log GROUP BY 1")?;
         let rows = find.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
@@ -157,7 +157,7 @@ impl Work<'_> {
         let (mut last, mut count) = (None, 0);
         while let Some(row) = rows.next()? {
             let Ok(stored) = cell_at(row, 0) else { continue };
-            let sql = "INSERT INTO sync_changes(entity_type, entity_key, operation) VALUES (?1, ?2, 'UPDATE')";
+            let sql = "INSERT INTO sync_log(entity_type, entity_key, operation) VALUES (?1, ?2, 'UPDATE')";
             self.conn.prepare_cached(sql)?.execute(params![plan.kind, stored])?;
             (last, count) = (Some(stored), count + 1);
         }
@@ -167,7 +167,7 @@ impl Work<'_> {
     /// Registers rows that were exchanged and are not there any more.
     pub(crate) fn register_missing(&self, plan: &TypePlan) -> Result<(), AttachError> {
         let sql = format!(
-            "INSERT INTO sync_changes(entity_type, entity_key, operation) SELECT entity_type, entity_key, 'DELETE'
+            "INSERT INTO sync_log(entity_type, entity_key, operation) SELECT entity_type, entity_key, 'DELETE'
              FROM sync_entities WHERE entity_type = ?1 AND entity_key IS NOT NULL
              AND entity_key NOT IN (SELECT {} FROM {})",
             plan.key_sql(""),

@@ -2,8 +2,9 @@
 //!
 //! They name the row and no more, so that columns may come and go; what has changed is found when a packet is composed.
 
-use super::{key_sql, literal, quoted};
+use super::{key_sql, list, literal, quoted};
 use crate::plan::{LinesPlan, Plan, TypePlan};
+use std::collections::BTreeSet;
 
 /// A trigger as it must stand in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,21 +24,25 @@ fn of_type(plan: &TypePlan) -> Vec<Trigger> {
     let kind = literal(&plan.kind);
     let (new, old) = (plan.key_sql("NEW."), plan.key_sql("OLD."));
     let register = |key: &str, operation: &str| {
-        format!("INSERT INTO sync_changes(entity_type, entity_key, operation) VALUES ({kind}, {key}, '{operation}');")
+        format!("INSERT INTO sync_log(entity_type, entity_key, operation) VALUES ({kind}, {key}, '{operation}');")
     };
     let moved = format!(
-        "INSERT INTO sync_changes(entity_type, entity_key, operation) SELECT {kind}, {old}, 'DELETE' WHERE {old} IS NOT {new};"
+        "INSERT INTO sync_log(entity_type, entity_key, operation) SELECT {kind}, {old}, 'DELETE' WHERE {old} IS NOT {new};"
     );
+    // What is rare has triggers of its own, that other updates do not wake.
     let mut all = vec![
         trigger(plan, &plan.table, "insert", "AFTER INSERT", &register(&new, "INSERT")),
-        trigger(plan, &plan.table, "update", "AFTER UPDATE", &format!("{moved} {}", register(&new, "UPDATE"))),
+        trigger(plan, &plan.table, "update", "AFTER UPDATE", &register(&new, "UPDATE")),
+        trigger(plan, &plan.table, "move", &format!("AFTER UPDATE OF {}", list(&plan.key)), &moved),
         trigger(plan, &plan.table, "delete", "AFTER DELETE", &register(&old, "DELETE")),
     ];
-    let replaced: Vec<String> = replaceable(plan).map(|unique| replaced(plan, unique)).collect();
-    if !replaced.is_empty() {
-        let body = replaced.join(" ");
+    let uniques: Vec<&Vec<String>> = replaceable(plan).collect();
+    if !uniques.is_empty() {
+        let body = uniques.iter().map(|unique| replaced(plan, unique)).collect::<Vec<_>>().join(" ");
+        let columns: BTreeSet<&String> = uniques.into_iter().flatten().collect();
         all.push(trigger(plan, &plan.table, "replace", "BEFORE INSERT", &body));
-        all.push(trigger(plan, &plan.table, "displace", "BEFORE UPDATE", &body));
+        let event = format!("BEFORE UPDATE OF {}", list(columns));
+        all.push(trigger(plan, &plan.table, "displace", &event, &body));
     }
     all
 }
@@ -51,7 +56,7 @@ fn replaceable(plan: &TypePlan) -> impl Iterator<Item = &Vec<String>> {
 fn replaced(plan: &TypePlan, unique: &[String]) -> String {
     let same = unique.iter().map(|name| format!("{} = NEW.{}", quoted(name), quoted(name)));
     format!(
-        "INSERT INTO sync_changes(entity_type, entity_key, operation) SELECT {}, {}, 'UPDATE' FROM {} WHERE {};",
+        "INSERT INTO sync_log(entity_type, entity_key, operation) SELECT {}, {}, 'UPDATE' FROM {} WHERE {};",
         literal(&plan.kind),
         plan.key_sql(""),
         quoted(&plan.table),
@@ -63,11 +68,11 @@ fn replaced(plan: &TypePlan, unique: &[String]) -> String {
 fn of_lines(plan: &TypePlan) -> Vec<Trigger> {
     let of = |lines: &LinesPlan| {
         let (new, old) = (touched(plan, lines, "NEW."), touched(plan, lines, "OLD."));
-        let link = quoted(&lines.parent.0);
-        let moved = old.replace(" WHERE ", &format!(" WHERE OLD.{link} IS NOT NEW.{link} AND "));
+        let moving = format!("AFTER UPDATE OF {}", quoted(&lines.parent.0));
         [
             trigger(plan, &lines.table, "insert", "AFTER INSERT", &new),
-            trigger(plan, &lines.table, "update", "AFTER UPDATE", &format!("{moved} {new}")),
+            trigger(plan, &lines.table, "update", "AFTER UPDATE", &new),
+            trigger(plan, &lines.table, "move", &moving, &old),
             trigger(plan, &lines.table, "delete", "AFTER DELETE", &old),
         ]
     };
@@ -78,7 +83,7 @@ fn touched(plan: &TypePlan, lines: &LinesPlan, of: &str) -> String {
     let (link, target) = &lines.parent;
     let value = format!("{of}{}", quoted(link));
     let start = format!(
-        "INSERT INTO sync_changes(entity_type, entity_key, operation) SELECT {}, {{}}, 'UPDATE'",
+        "INSERT INTO sync_log(entity_type, entity_key, operation) SELECT {}, {{}}, 'UPDATE'",
         literal(&plan.kind)
     );
     if plan.key == [target.clone()] {

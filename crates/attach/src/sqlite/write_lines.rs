@@ -38,7 +38,9 @@ impl Work<'_> {
             self.conn.prepare_cached("ROLLBACK TO lines")?.execute([])?;
             done = self.renew_lines(plan, link, &ours, &wanted);
         }
-        self.conn.prepare_cached("RELEASE lines")?.execute([])?;
+        if !matches!(done, Err(Fault::Failed(_))) {
+            self.conn.prepare_cached("RELEASE lines")?.execute([])?;
+        }
         done
     }
 

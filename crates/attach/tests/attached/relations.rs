@@ -232,3 +232,33 @@ fn a_row_that_others_still_need_stays_until_they_are_gone() {
     assert_eq!(a.rows("SELECT name FROM brigades"), [""; 0]);
     assert!(a.attach().unwrap().status().unwrap().aside.is_empty());
 }
+
+#[test]
+fn rules_that_are_checked_at_the_end_of_a_transaction_hold_up_one_object_and_not_the_packet() {
+    let schema = "CREATE TABLE firms(id INTEGER PRIMARY KEY, name TEXT CHECK (name <> 'bad'));
+                  CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT,
+                    firm INTEGER NOT NULL REFERENCES firms(id) DEFERRABLE INITIALLY DEFERRED);
+                  CREATE TABLE badges(id INTEGER PRIMARY KEY, firm INTEGER);";
+    let mapping = "[types.Firm]\ntable = \"firms\"\n[types.Person]\ntable = \"people\"\n
+                   [types.Badge]\ntable = \"badges\"\nreferences = { firm = \"Firm\" }\n";
+    let (centre, a) = (Centre::default(), App::new(schema, mapping));
+    centre.set("Firm", &uuid(1), json!({"name": "good"}));
+    a.sync(&centre);
+    a.run("INSERT INTO people(firm, name) VALUES (1, 'ours')");
+    centre.remove("Firm", &uuid(1));
+    // A person and a badge of a firm that comes in the same packet and cannot be stored.
+    centre.set("Person", &uuid(2), json!({"firm": uuid(3), "name": "waits"}));
+    centre.set("Badge", &uuid(4), json!({"firm": uuid(3)}));
+    centre.set("Firm", &uuid(3), json!({"name": "bad"}));
+    centre.set("Firm", &uuid(5), json!({"name": "fine"}));
+    a.sync(&centre);
+    assert_eq!(a.rows("SELECT name FROM firms ORDER BY name"), ["fine", "good"]);
+    assert_eq!(a.rows("SELECT name FROM people"), ["ours"]);
+    assert_eq!(a.rows("SELECT firm FROM badges"), ["NULL"]);
+    centre.set("Firm", &uuid(3), json!({"name": "better"}));
+    a.run("DELETE FROM people");
+    a.sync(&centre);
+    assert_eq!(a.rows("SELECT f.name, p.name FROM people p JOIN firms f ON f.id = firm"), ["better|waits"]);
+    assert_eq!(a.rows("SELECT f.name FROM badges b JOIN firms f ON f.id = firm"), ["better"]);
+    assert_eq!(a.rows("SELECT name FROM firms ORDER BY name"), ["better", "fine"]);
+}
