@@ -3,7 +3,7 @@
 
 use crate::catalogue::Catalogue;
 use crate::error::AttachError;
-use crate::incoming;
+use crate::incoming::{self, Manner};
 use crate::mapping::Mapping;
 use crate::outgoing;
 use crate::packet::{self, Ends};
@@ -24,6 +24,9 @@ const FILL_ROWS: usize = 1_000;
 
 /// Looks at the queue in one transaction: rows that have not changed after all must not hold the application up.
 const STEPS_MAX: usize = 20;
+
+/// Objects of one packet for which the application may undo the whole transaction, before the round gives up.
+const BARRED_MAX: usize = 1_000;
 
 /// How a database is attached.
 #[derive(Clone, Debug)]
@@ -322,14 +325,19 @@ impl Attachment {
                 "the answer to packet {number} confirms {accepted} only: it is the answer to another one"
             )));
         }
-        let done = self.take_once(sent, &answer, false);
-        match done {
-            Err(error) if dangles(&error) => self.take_once(sent, &answer, true),
-            done => done,
+        let mut manner = Manner::default();
+        loop {
+            match self.take_once(sent, &answer, &manner) {
+                Err(AttachError::Undone { kind, uuid, why }) if manner.barred.len() < BARRED_MAX => {
+                    manner.barred.insert((kind, uuid), why);
+                }
+                Err(error) if dangles(&error) && !manner.careful => manner.careful = true,
+                done => return done,
+            }
         }
     }
 
-    fn take_once(&self, sent: &Outgoing, answer: &packet::Answer, careful: bool) -> Result<Taken, AttachError> {
+    fn take_once(&self, sent: &Outgoing, answer: &packet::Answer, manner: &Manner) -> Result<Taken, AttachError> {
         self.db.write(&self.plan, |work| {
             let standing = work.standing()?;
             let under_way = work.under_way()?.map(|(number, _)| number);
@@ -340,7 +348,7 @@ impl Attachment {
             if overtaken || standing.received != sent.ack {
                 return Err(AttachError::Overtaken);
             }
-            let taken = incoming::take(work, answer, careful, &now())?;
+            let taken = incoming::take(work, answer, manner, &now())?;
             if !taken.more && !standing.filled_in {
                 work.filled_in()?;
             }

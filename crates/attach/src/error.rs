@@ -1,7 +1,7 @@
 //! What can go wrong with an attached database. A message names the thing, the rule and what to do.
 
 use std::path::PathBuf;
-use syncline_core::model::Kind;
+use syncline_core::model::{Kind, Rejection};
 
 /// Why something did not happen. Nothing of it was done, and nothing is lost: what was registered waits.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,16 @@ pub enum AttachError {
     /// References that were written before their targets, which then could not be.
     #[error("objects of a packet refer to others of it that cannot be stored")]
     Dangling,
+    /// A rule of the application that undoes a whole transaction for one object.
+    #[error("{kind} {uuid} cannot be stored: {}", .why.reason)]
+    Undone {
+        /// The object's type.
+        kind: String,
+        /// Which object.
+        uuid: String,
+        /// The rule.
+        why: Rejection,
+    },
     /// A packet that is none, or not for this database.
     #[error("{0}")]
     Packet(String),

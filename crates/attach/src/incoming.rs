@@ -10,7 +10,7 @@ use crate::plan::TypePlan;
 use crate::sqlite::{Arrivals, Fault, Held, Work, full};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use syncline_core::model::{Body, Fields};
+use syncline_core::model::{Body, Fields, Rejection};
 use syncline_core::wire::exchange::Operation;
 
 /// Objects that were set aside and are tried again with each packet.
@@ -38,14 +38,24 @@ pub struct Taken {
 
 type Name = (String, String);
 
-/// Takes a packet in. `careful`: references count only when their targets are rows already.
-pub(crate) fn take(work: &Work<'_>, answer: &Answer, careful: bool, now: &str) -> Result<Taken, AttachError> {
+/// How a packet is taken in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Manner {
+    /// References count only when their targets are rows already.
+    pub careful: bool,
+    /// Objects for which the application undoes whole transactions, and why.
+    pub barred: BTreeMap<Name, Rejection>,
+}
+
+/// Takes a packet in.
+pub(crate) fn take(work: &Work<'_>, answer: &Answer, manner: &Manner, now: &str) -> Result<Taken, AttachError> {
+    let Manner { careful, barred } = manner.clone();
     let mut taken = Taken { more: answer.more, ..Taken::default() };
     let sent = confirm(work, answer, now, &mut taken)?;
     // A long queue is not read for an answer that brings nothing.
     let idle = answer.objects.is_empty() && work.to_retry(1)?.is_empty();
     let unsent = if idle { BTreeSet::new() } else { work.unsent()? };
-    let arrivals = Arrivals { careful, unsent, now: now.to_owned(), ..Arrivals::default() };
+    let arrivals = Arrivals { careful, unsent, barred, now: now.to_owned(), ..Arrivals::default() };
     let mut intake = Intake { work, arrivals, taken, present: Vec::new() };
     let arriving = intake.sort_out(&answer.objects);
     intake.tell_conflicts(&arriving, &sent)?;
@@ -219,6 +229,10 @@ impl<'a> Intake<'a> {
         for mut object in objects {
             match self.one(&object) {
                 Ok(()) => {}
+                Err(Fault::Aside(why)) if self.work.is_undone() => {
+                    let Arrival { kind, uuid, .. } = object.object;
+                    return Err(AttachError::Undone { kind, uuid, why });
+                }
                 Err(Fault::Failed(error)) => return Err(error.into()),
                 Err(fault) => {
                     object.why = Some(fault);
@@ -231,6 +245,9 @@ impl<'a> Intake<'a> {
 
     fn one(&mut self, Left { plan, object, .. }: &Left<'a>) -> Result<(), Fault> {
         let (work, uuid) = (self.work, &object.uuid);
+        if let Some(why) = self.arrivals.barred.get(&name_of(object)) {
+            return Err(Fault::Aside(why.clone()));
+        }
         match &object.data {
             Some(data) => {
                 work.whole(|| work.put(plan, uuid, data, &self.arrivals))?;

@@ -134,6 +134,11 @@ impl Work<'_> {
         self.conn.pragma_update(None, "defer_foreign_keys", on)
     }
 
+    /// Whether a rule of the application (`RAISE(ROLLBACK)`) has undone the whole transaction.
+    pub(crate) fn is_undone(&self) -> bool {
+        self.conn.is_autocommit()
+    }
+
     /// Does something to one object: all of it or nothing.
     pub(crate) fn whole<T>(&self, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
         self.conn.prepare_cached("SAVEPOINT object")?.execute([])?;
@@ -141,6 +146,7 @@ impl Work<'_> {
         match &done {
             // The whole transaction goes; it may be gone already.
             Err(Fault::Failed(_)) => return done,
+            Err(_) if self.is_undone() => return done,
             Err(_) => drop(self.conn.prepare_cached("ROLLBACK TO object")?.execute([])?),
             Ok(_) => {}
         }

@@ -35,6 +35,9 @@ impl Work<'_> {
         let before = self.last_change()?;
         self.capture(true)?;
         let done = self.delete_row(&plan.table, &plan.key, &key);
+        if done.is_err() && self.is_undone() {
+            return done.map(drop);
+        }
         self.capture(false)?;
         done?;
         if arrivals.careful {

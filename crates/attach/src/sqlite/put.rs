@@ -10,7 +10,7 @@ use crate::value::{Cell, from_json};
 use rusqlite::params;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
-use syncline_core::model::Fields;
+use syncline_core::model::{Fields, Rejection};
 use syncline_core::wire::exchange::is_uuid;
 
 /// What arrives together, and what must not be overwritten by it.
@@ -24,6 +24,8 @@ pub(crate) struct Arrivals {
     pub numbers: BTreeMap<(String, String), i64>,
     /// Rows with own changes that no packet holds yet.
     pub unsent: BTreeSet<(String, String)>,
+    /// Objects for which the application undoes whole transactions, and why.
+    pub barred: BTreeMap<(String, String), Rejection>,
     /// When this happens.
     pub now: String,
 }

@@ -38,7 +38,7 @@ impl Work<'_> {
             self.conn.prepare_cached("ROLLBACK TO lines")?.execute([])?;
             done = self.renew_lines(plan, link, &ours, &wanted);
         }
-        if !matches!(done, Err(Fault::Failed(_))) {
+        if !matches!(done, Err(Fault::Failed(_))) && !self.is_undone() {
             self.conn.prepare_cached("RELEASE lines")?.execute([])?;
         }
         done

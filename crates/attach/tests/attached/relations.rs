@@ -262,3 +262,25 @@ fn rules_that_are_checked_at_the_end_of_a_transaction_hold_up_one_object_and_not
     assert_eq!(a.rows("SELECT f.name FROM badges b JOIN firms f ON f.id = firm"), ["better"]);
     assert_eq!(a.rows("SELECT name FROM firms ORDER BY name"), ["better", "fine"]);
 }
+
+#[test]
+fn triggers_that_undo_whole_transactions_hold_up_one_object_and_not_the_packet() {
+    let schema = "CREATE TABLE notes(id INTEGER PRIMARY KEY, t TEXT);
+                  CREATE TRIGGER strict BEFORE INSERT ON notes WHEN NEW.t LIKE 'bad%' BEGIN SELECT RAISE(ROLLBACK, 'never'); END;
+                  CREATE TRIGGER keep BEFORE DELETE ON notes WHEN OLD.t = 'kept' BEGIN SELECT RAISE(ROLLBACK, 'kept'); END;";
+    let (centre, a) = (Centre::default(), App::new(schema, "[types.Note]\ntable = \"notes\"\n"));
+    a.sync(&centre);
+    for (n, text) in ["first", "bad 1", "kept", "bad 2", "last"].iter().enumerate() {
+        centre.set("Note", &uuid(n), json!({"t": text}));
+    }
+    a.sync(&centre);
+    assert_eq!(a.rows("SELECT t FROM notes ORDER BY id"), ["first", "kept", "last"]);
+    centre.remove("Note", &uuid(2));
+    centre.set("Note", &uuid(1), json!({"t": "good 1"}));
+    a.sync(&centre);
+    assert_eq!(a.rows("SELECT t FROM notes ORDER BY t"), ["first", "good 1", "kept", "last"]);
+    let status = a.attach().unwrap().status().unwrap();
+    let reasons: Vec<&str> = status.aside.iter().map(|aside| aside.reason.as_str()).collect();
+    assert_eq!(reasons.iter().filter(|reason| **reason == "never").count(), 1, "{reasons:?}");
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+}
