@@ -30,6 +30,7 @@ impl World {
     /// An application's database, registered at the hub.
     fn app(&self, n: usize) -> Connection {
         let conn = Connection::open(self.shell.path(&format!("{n}.db"))).unwrap();
+        conn.busy_timeout(Duration::from_secs(60)).unwrap();
         conn.execute_batch(SCHEMA).unwrap();
         self.shell.ok(&["attach", "init", &format!("{n}.db")]);
         self.register(n);
@@ -193,7 +194,6 @@ fn running_databases_hear_of_each_other_and_stop_when_they_are_told() {
     let world = World::new();
     let (a, b) = (world.app(1), world.app(2));
     let (mut first, second) = (Running::start(&world, 1), Running::start(&world, 2));
-    a.busy_timeout(Duration::from_secs(60)).unwrap();
     a.execute_batch("INSERT INTO brigades VALUES (1, 'quick')").unwrap();
     first.says("\"event\":\"round\"");
     eventually("the row arrives", || rows(&b, "SELECT name FROM brigades") == ["quick"]);
