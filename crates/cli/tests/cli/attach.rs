@@ -127,6 +127,13 @@ fn two_attached_databases_and_a_device_of_the_log_hold_the_same() {
         let round = world.once(n);
         assert_eq!((&round["sent"], &round["stored"], &round["conflicts"]), (&json!(0), &json!(0), &json!(0)));
     }
+
+    let before = rows(&b, REPORTS);
+    let admin = ["--hub", &world.hub.url, "--admin-token", world.hub.admin()];
+    world.shell.ok(&[&["node", "set", "APP-2", "--attribute", "again=1"], &admin[..]].concat());
+    let round = world.once(2);
+    assert_eq!((&round["sent"], &round["stored"]), (&json!(0), &json!(3)), "filled anew, it sends nothing back");
+    assert_eq!(rows(&b, REPORTS), before);
 }
 
 #[test]
