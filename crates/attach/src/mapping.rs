@@ -1,5 +1,5 @@
 //! The mapping file: which tables are exchanged, as which types. Owns its form; whether it fits a database is
-//! [`crate::plan`]'s business.
+//! the business of `plan`.
 
 use crate::error::AttachError;
 use serde::{Deserialize, Serialize};
