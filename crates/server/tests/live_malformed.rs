@@ -112,7 +112,8 @@ async fn a_malformed_body_is_answered_with_what_is_wrong() {
     for (body, why) in [
         (&b"9"[..], "Engine.IO begins with its type"),
         (b"40{}\x1e47[]", "Socket.IO begins with its type"),
-        (b"bAAA=", "no packet announced"),
+        (b"bAAA=", "follow the packet that announces them"),
+        (b"3\x1ebAAA=", "no packet announced"),
         (b"452-[\"a\"]", "more binary attachments"),
         (b"4299999999999999999999[\"a\"]", "below 2^63"),
         (b"42[\"\xff\"]", "no text"),

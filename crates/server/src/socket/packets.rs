@@ -14,6 +14,8 @@ pub(super) struct Packets {
     number: u64,
     /// Attachments that were announced and have not come.
     owed: u64,
+    /// Nothing has ended in this body yet: an attachment belongs to the packet that ended the body before.
+    begins: bool,
 }
 
 /// How packets come, which decides about those of Engine.IO.
@@ -56,7 +58,7 @@ type Fault = &'static str;
 
 impl Packets {
     pub(super) fn new(way: Way) -> Packets {
-        Packets { way, at: At::Begin, kind: 0, digits: 0, number: 0, owed: 0 }
+        Packets { way, at: At::Begin, kind: 0, digits: 0, number: 0, owed: 0, begins: way == Way::Polling }
     }
 
     /// More of the packet; its end is [`Packets::end`].
@@ -134,10 +136,12 @@ impl Packets {
     /// # Errors
     /// What is wrong with it.
     pub(super) fn end(&mut self) -> Result<Said, Fault> {
+        let begins = std::mem::take(&mut self.begins);
         match std::mem::replace(&mut self.at, At::Begin) {
             At::Sign => Ok(Said::Sign),
             At::Parting => Ok(Said::Parting),
             At::Content => Ok(Said::Other),
+            At::Attachment if begins => Ok(Said::Other),
             At::Attachment => self.attachment(),
             At::Address | At::Namespace | At::AckId if self.kind < b'2' => Ok(Said::Other),
             At::Begin => Err("a packet is empty"),
@@ -226,8 +230,15 @@ mod tests {
         packets.attachment().unwrap();
         assert!(packets.attachment().is_err());
 
-        let mut polled = Packets::new(Way::Polling);
-        polled.read(b"bAAA=").unwrap();
-        assert!(polled.end().is_err());
+        let polled = |packets: &[&str]| {
+            let mut body = Packets::new(Way::Polling);
+            packets.iter().try_for_each(|packet| body.read(packet.as_bytes()).and_then(|()| body.end()).map(drop))
+        };
+        assert_eq!(
+            polled(&["bAAA=", "451-[\"a\"]", "bAAA="]),
+            Ok(()),
+            "clients send a packet and its attachment apart"
+        );
+        assert!(polled(&["bAAA=", "bAAA="]).is_err() && polled(&["3", "bAAA="]).is_err());
     }
 }

@@ -39,7 +39,9 @@ pub(super) enum Finding {
 }
 
 /// A packet ended the connection, and nothing was wrong with its head.
-pub(super) const UNREADABLE: Finding = Finding::Fault("an event is a JSON list that begins with its name");
+pub(super) const UNREADABLE: Finding = Finding::Fault(
+    "an event is a JSON list that begins with its name, and binary data follow the packet that announces them",
+);
 
 /// A body while it arrives.
 struct Arriving {
