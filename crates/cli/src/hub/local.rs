@@ -45,7 +45,7 @@ impl LocalHub {
     /// As [`open_store`].
     pub async fn open(config: &Config) -> Result<LocalHub, CliError> {
         let data = config.data_dir();
-        if !data.exists() {
+        if !data.join("hub.db").exists() {
             return Err(CliError::NoHubData { data });
         }
         let store = open_store(&data, config)?;

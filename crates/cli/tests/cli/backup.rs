@@ -65,6 +65,9 @@ fn neither_a_backup_nor_a_restoration_overwrites_anything() {
     fs::create_dir(shell.path("empty")).unwrap();
     shell.ok(&["backup", "empty/"]);
     assert!(shell.fails(1, &["backup", "other", "--data", "nowhere"]).contains("no hub data in nowhere"));
+    let elsewhere = [("SYNCLINE_HUB", "http://127.0.0.1:1")];
+    let ran = shell.run_with(&elsewhere, &["backup", "of-files", "--data", "syncline-data"]);
+    assert_eq!(ran.code, 0, "a flag comes before a variable: {}", ran.stderr);
 }
 
 #[test]

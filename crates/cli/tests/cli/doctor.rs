@@ -66,6 +66,13 @@ fn a_damaged_file_and_a_lost_one_are_named() {
     let lost = shell.run(&["doctor"]);
     assert!(lost.code == 1 && lost.stdout.contains("main.db is gone"), "{}", lost.stdout);
     assert_eq!(shell.run(&["doctor", "--data", "nowhere"]).code, 1);
+
+    fs::remove_file(shell.path("syncline-data/hub.db")).unwrap();
+    for _ in 0..2 {
+        let ran = shell.run(&["doctor"]);
+        assert!(ran.code == 1 && ran.stdout.contains("no hub data"), "{}", ran.stdout);
+    }
+    assert!(!shell.path("syncline-data/hub.db").exists(), "who looks makes nothing");
 }
 
 #[test]

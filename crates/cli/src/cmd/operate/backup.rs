@@ -33,7 +33,7 @@ pub struct Args {
 /// There is no hub's data, or the directory is taken or cannot be written.
 pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     let config = args.admin.load()?;
-    let manifest = match config.text("hub") {
+    let manifest = match config.hub() {
         Some(url) => from_afar(&RemoteHub::new(url, config.text("token"))?, &args.dir, output).await?,
         None => {
             let data = config.data_dir();
