@@ -58,6 +58,8 @@ pub enum Command {
     Backup(cmd::operate::backup::Args),
     /// Bring a backup back
     Restore(cmd::operate::restore::Args),
+    /// Move a hub to another kind of store: a directory, a PostgreSQL database
+    Migrate(cmd::operate::migrate::Args),
     /// Hold an embedded database against its hub, and mend it
     Verify(cmd::verify::Args),
     /// Use an embedded database from the shell

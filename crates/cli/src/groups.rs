@@ -16,6 +16,10 @@ pub struct ConfigArgs {
     /// Directory that holds the hub's store [default: ./syncline-data]
     #[arg(long, value_name = "DIR")]
     pub data: Option<String>,
+    /// PostgreSQL database that holds it instead: postgres://USER:PASSWORD@HOST:5432/DATABASE. Others on this machine
+    /// can read arguments: better name it in the file or by SYNCLINE_STORE
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
     /// Set any configuration key, e.g. --set limits.page_changes=500 (repeatable)
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -42,7 +46,7 @@ impl ConfigArgs {
             })?;
             flags.push(FlagValue { key: key.into(), flag: "--set".into(), text: text.into() });
         }
-        let named = own.into_iter().chain([("data", self.data.clone())]);
+        let named = own.into_iter().chain([("data", self.data.clone()), ("store", self.store.clone())]);
         flags.extend(named.filter_map(|(key, text)| {
             let flag = format!("--{}", key.rsplit_once('.').map_or(key, |_| key).replace(['.', '_'], "-"));
             Some(FlagValue { key: key.into(), flag, text: text? })

@@ -56,6 +56,7 @@ async fn run(command: &Command, output: Output) -> Result<(), CliError> {
         Command::Quarantine(args) => cmd::kept::quarantine::run(args, output).await,
         Command::Doctor(args) => cmd::operate::doctor::run(args, output).await,
         Command::Backup(args) => cmd::operate::backup::run(args, output).await,
+        Command::Migrate(args) => cmd::operate::migrate::run(args, output).await,
         Command::Restore(args) => cmd::operate::restore::run(args, output).await,
         Command::Verify(args) => cmd::verify::run(args, output).await,
         Command::Db(args) => cmd::db::run(args, output).await,

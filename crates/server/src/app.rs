@@ -79,6 +79,7 @@ impl App {
         let (space, joined) = (options.default_space.clone(), options.live.joins);
         let rooms = Rooms::open(options.rooms.clone(), space, joined, link, Arc::clone(&meters));
         tokio::spawn(rooms::follow(Arc::clone(&rooms), Arc::clone(&hub)));
+        workers::listen(&hub, &tokens);
         if let Some(runner) = runner {
             workers::start(runner, &hub, &rooms);
         }

@@ -1,10 +1,12 @@
-//! What workers tell each other through Redis (step 7 of the life of a change): that a space's log has grown, what
+//! What workers tell each other through Redis or their store (step 7 of the life of a change): that a space's log has grown, what
 //! pages are to be told, and how many are where. A hint carries no data: who hears it reads the log from where it
 //! was, and does so as well when Redis comes back.
 
+use crate::auth::Tokens;
 use crate::hub::{Hub, Space};
 use crate::redis::{Channel, Link, Refused, Runner, Taken};
 use crate::rooms::{Rooms, say_presence};
+use crate::store::Heard;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +50,38 @@ pub(crate) fn start(runner: Runner, hub: &Arc<Hub>, rooms: &Arc<Rooms>) {
             refusals.note(&refused);
         }
     }));
+}
+
+/// Listens to others that share the store, where there can be any, until the hub closes.
+pub(crate) fn listen(hub: &Arc<Hub>, tokens: &Arc<Tokens>) {
+    let Some(mut news) = hub.store().listen() else { return };
+    let looks = Arc::<Looks>::default();
+    tokio::spawn(look(Arc::clone(hub), Arc::clone(&looks), hub.closing()));
+    let (hub, tokens, mut closing) = (Arc::clone(hub), Arc::clone(tokens), hub.closing());
+    tokio::spawn(async move {
+        loop {
+            let heard = tokio::select! {
+                _ = closing.wait_for(|closing| *closing) => return,
+                heard = news.recv() => heard,
+            };
+            match heard {
+                Some(Heard::Space(space)) if hub.opened(&space).is_some() => looks.ask(space),
+                Some(Heard::Space(_)) => {}
+                Some(Heard::Records) => read_tokens(&tokens).await,
+                Some(Heard::Anything) => {
+                    hub.open_spaces().iter().for_each(|space| looks.ask(space.name().clone()));
+                    read_tokens(&tokens).await;
+                }
+                None => return,
+            }
+        }
+    });
+}
+
+async fn read_tokens(tokens: &Tokens) {
+    if let Err(error) = tokens.read_again().await {
+        tracing::warn!(%error, "tokens that others have changed are read with the next hint");
+    }
 }
 
 fn take(taken: Taken, hub: &Hub, rooms: &Rooms, link: &Link, looks: &Looks) -> Result<(), Refused> {

@@ -5,7 +5,7 @@
 use crate::config::Config;
 use crate::error::CliError;
 use crate::groups::ConfigArgs;
-use crate::hub::{HubAddress, open_store, options};
+use crate::hub::{HubAddress, StorePlace, options};
 use crate::log;
 use crate::output::{Output, Style};
 use crate::stop::Stop;
@@ -26,6 +26,7 @@ Examples:
   syncline serve
   syncline serve --listen 0.0.0.0:7460 --data /var/lib/syncline --config /etc/syncline.toml
   SYNCLINE_ADMIN_TOKEN=$(openssl rand -hex 32) syncline serve --log-format json
+  syncline serve --store postgres://hub@db.example/hub --set postgres.password_file=/etc/syncline/db
   syncline serve --listen 127.0.0.1:0 --ready-file hub.ready     a free port; the file tells which
   syncline serve --listen unix:/run/syncline/one.sock            behind a proxy; its owner and group may connect
   syncline serve --tls-cert cert.pem --tls-key key.pem --cors-origins https://app.example.com
@@ -66,7 +67,7 @@ pub struct Args {
 struct Started<'a> {
     url: &'a str,
     pid: u32,
-    data: PathBuf,
+    data: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_token: Option<&'a str>,
 }
@@ -82,16 +83,16 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     for name in &config.strange_variables {
         tracing::warn!(variable = %name, "a variable begins with SYNCLINE_ and sets no key");
     }
-    let data = config.data_dir();
-    let store = open_store(&data, &config).map_err(|error| in_use(error, &data))?;
+    let place = StorePlace::of(&config)?;
+    let store = place.open(&config).await.map_err(|error| in_use(error, &config.data_dir()))?;
     // Before anybody can see that the hub is there: a signal from then on ends it in order.
     let mut stop = Stop::new()?;
     let server = Server::bind(store, options).await?;
     let first = first_admin(&server.app().tokens).await?;
     let address = address(&server);
-    let files = Announced::write(&address, &data, args.ready_file.as_deref())?;
-    tracing::info!(url = %address.url, data = %data.display(), "the hub accepts connections");
-    announce(&address, &data, first.as_ref(), output)?;
+    let files = Announced::write(&address, place.directory(), args.ready_file.as_deref())?;
+    tracing::info!(url = %address.url, data = %place, "the hub accepts connections");
+    announce(&address, &place, first.as_ref(), output)?;
     let stopped = server.run(async move {
         let signal = stop.wait().await;
         tracing::info!(signal, "the hub finishes what it accepted and stops");
@@ -170,8 +171,8 @@ fn address(server: &Server) -> HubAddress {
 struct Announced(Vec<PathBuf>);
 
 impl Announced {
-    fn write(address: &HubAddress, data: &Path, ready: Option<&Path>) -> Result<Announced, CliError> {
-        let files: Vec<PathBuf> = [HubAddress::file_in(data)].into_iter().chain(ready.map(Path::to_owned)).collect();
+    fn write(address: &HubAddress, data: Option<&Path>, ready: Option<&Path>) -> Result<Announced, CliError> {
+        let files: Vec<PathBuf> = data.map(HubAddress::file_in).into_iter().chain(ready.map(Path::to_owned)).collect();
         for file in &files {
             address.write(file)?;
         }
@@ -188,11 +189,16 @@ impl Announced {
     }
 }
 
-fn announce(address: &HubAddress, data: &Path, first: Option<&FirstAdmin>, output: Output) -> Result<(), CliError> {
+fn announce(
+    address: &HubAddress,
+    place: &StorePlace,
+    first: Option<&FirstAdmin>,
+    output: Output,
+) -> Result<(), CliError> {
     let started = Started {
         url: &address.url,
         pid: address.pid,
-        data: data.to_owned(),
+        data: place.to_string(),
         admin_token: first.map(|first| first.secret.as_str()),
     };
     output.result(&started, || {
@@ -200,7 +206,7 @@ fn announce(address: &HubAddress, data: &Path, first: Option<&FirstAdmin>, outpu
             "Syncline hub {} listens on {}\ndata: {}\n",
             address.version,
             output.paint(Style::Bold, &address.url),
-            data.display(),
+            place,
         );
         if let Some(first) = first {
             text.push_str(&format!(

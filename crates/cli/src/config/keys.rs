@@ -92,6 +92,14 @@ pub const ACCESS: &[&str] = &["read", "write", "read-write", "admin"];
 pub const KEYS: &[Key] = &[
     key("data", Kind::Path, "./syncline-data", "The directory that holds the hub's store."),
     key(
+        "store",
+        Kind::Secret,
+        "",
+        "A PostgreSQL database that holds the store instead: postgres://USER:PASSWORD@HOST:5432/DATABASE.",
+    ),
+    key("postgres.password_file", Kind::Path, "", "A file that holds the password, which the URL then leaves out."),
+    key("postgres.connections", Kind::Count, "16", "Connections of one worker; a quarter of them is for commits."),
+    key(
         "listen",
         Kind::Text,
         "127.0.0.1:7460",

@@ -1,17 +1,15 @@
 //! Administration in the data directory itself, while no hub runs on it.
 
-use super::{NewToken, SpaceStatus, declared_tokens, now, options};
+use super::{NewToken, SpaceStatus, StorePlace, declared_tokens, now, options};
 use crate::config::Config;
 use crate::error::CliError;
-use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use syncline_core::model::{NodeId, SpaceName};
 use syncline_server::Options;
 use syncline_server::app::App;
 use syncline_server::auth::{TokenSpec, TokenView, Tokens};
 use syncline_server::hub::{Place, nodes};
-use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, SqliteOptions, SqliteStore, Store};
+use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, Store};
 use tokio::sync::OnceCell;
 
 /// A hub's store, opened by this process alone.
@@ -23,32 +21,19 @@ pub struct LocalHub {
     app: OnceCell<Arc<App>>,
 }
 
-/// Opens the store in a data directory, which is made when it is missing.
-///
-/// # Errors
-/// Another process has it open; the directory cannot be used.
-pub fn open_store(data_dir: &Path, config: &Config) -> Result<Arc<dyn Store>, CliError> {
-    let duration = |key| Duration::from_millis(config.number(key));
-    let options = SqliteOptions {
-        reader_stall: duration("limits.reader_stall"),
-        open_spaces: usize::try_from(config.number("limits.open_spaces")).unwrap_or(usize::MAX),
-        space_idle: duration("limits.space_idle"),
-        ..SqliteOptions::default()
-    };
-    Ok(Arc::new(SqliteStore::open(data_dir, options)?))
-}
-
 impl LocalHub {
-    /// Opens the store of the configured data directory.
+    /// Opens the configured store.
     ///
     /// # Errors
-    /// As [`open_store`].
+    /// As [`StorePlace::open`].
     pub async fn open(config: &Config) -> Result<LocalHub, CliError> {
-        let data = config.data_dir();
-        if !data.join("hub.db").exists() {
-            return Err(CliError::NoHubData { data });
+        let place = StorePlace::of(config)?;
+        if let StorePlace::Directory(data) = &place
+            && !data.join("hub.db").exists()
+        {
+            return Err(CliError::NoHubData { data: data.clone() });
         }
-        let store = open_store(&data, config)?;
+        let store = place.open(config).await?;
         let tokens = Tokens::open(Arc::clone(&store), &declared_tokens(config)?).await?;
         Ok(LocalHub { store, tokens, options: Box::new(options(config)?), app: OnceCell::new() })
     }

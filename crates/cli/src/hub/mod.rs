@@ -2,8 +2,8 @@
 //! through the admin API of the running hub otherwise.
 //!
 //! In reading order: [`options`], `live` and `jwt` (what the configuration means for a hub), [`wish`] and [`plan`] (tokens
-//! and what nodes exchange, in words), [`address`] (how a running hub is found), `local` and `remote` (the
-//! two ways in), `nodes` (what both do for registered nodes).
+//! and what nodes exchange, in words), [`place`] (where the store is), [`address`] (how a running hub is found), `local`
+//! and `remote` (the two ways in), `nodes` (what both do for registered nodes).
 
 mod address;
 mod jwt;
@@ -13,6 +13,7 @@ mod local;
 mod local_nodes;
 mod nodes;
 mod options;
+mod place;
 mod plan;
 mod remote;
 mod remote_nodes;
@@ -20,9 +21,10 @@ mod rules;
 mod wish;
 
 pub use address::HubAddress;
-pub use local::{LocalHub, open_store};
+pub use local::LocalHub;
 pub use nodes::NewNodeToken;
 pub use options::{declared_tokens, default_space, options};
+pub use place::{StorePlace, password};
 pub use plan::PlanWish;
 pub use remote::RemoteHub;
 pub use rules::{schema_file, unique_key};

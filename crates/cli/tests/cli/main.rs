@@ -11,6 +11,7 @@ mod docs_commands;
 mod doctor;
 mod kept;
 mod nodes;
+mod postgres;
 mod rules;
 mod serve;
 mod shell;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use syncline_core::model::{Millis, NodeId};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 /// A token as the store keeps it.
 #[derive(Clone, Serialize, Deserialize)]
@@ -170,7 +170,7 @@ impl Tokens {
     /// As [`Tokens::add`], and [`ServerError::BadRequest`] for a secret that is too short or in use.
     pub async fn add_with(&self, spec: TokenSpec, secret: Option<String>) -> Result<Secret, ServerError> {
         spec.check()?;
-        let _turn = self.changing.lock().await;
+        let _turn = self.turn().await?;
         let secret = match secret {
             Some(text) => self.fresh(Secret::given(text)?)?,
             None => drawn()?,
@@ -202,7 +202,7 @@ impl Tokens {
     /// [`ServerError::NotFound`], or those of [`TokenSpec::check`].
     pub async fn change(&self, spec: TokenSpec) -> Result<(), ServerError> {
         spec.check()?;
-        let _turn = self.changing.lock().await;
+        let _turn = self.turn().await?;
         let old = self.find_stored(&spec.name)?;
         self.put(Stored { spec, ..old }).await
     }
@@ -212,7 +212,7 @@ impl Tokens {
     /// # Errors
     /// [`ServerError::NotFound`], or [`ServerError::Taken`] for a declared token.
     pub async fn rotate(&self, name: &NodeId) -> Result<Secret, ServerError> {
-        let _turn = self.changing.lock().await;
+        let _turn = self.turn().await?;
         let old = self.find_stored(name)?;
         let secret = drawn()?;
         self.write(old.spec, old.created_at, &secret).await?;
@@ -224,7 +224,7 @@ impl Tokens {
     /// # Errors
     /// [`ServerError::NotFound`], or [`ServerError::Taken`] for a declared token.
     pub async fn remove(&self, name: &NodeId) -> Result<(), ServerError> {
-        let _turn = self.changing.lock().await;
+        let _turn = self.turn().await?;
         self.find_stored(name)?;
         self.record(name, None).await?;
         self.kept_mut().remove(name);
@@ -279,6 +279,21 @@ impl Tokens {
             self.refresh().await?;
         }
         Ok(written?)
+    }
+
+    /// Reads all tokens again, as others that share the store may have left them.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn read_again(&self) -> Result<(), ServerError> {
+        self.turn().await.map(drop)
+    }
+
+    /// Changes take turns, and see what others that share the store have changed.
+    async fn turn(&self) -> Result<MutexGuard<'_, ()>, ServerError> {
+        let turn = self.changing.lock().await;
+        self.refresh().await?;
+        Ok(turn)
     }
 
     async fn refresh(&self) -> Result<(), ServerError> {

@@ -44,6 +44,8 @@ pub(super) struct Committer {
 /// What the decision leaves behind beside the rows.
 #[derive(Default)]
 struct Outcome {
+    /// Where the log ended before.
+    before: Lsn,
     replies: Vec<Reply>,
     authors: Vec<(NodeId, Author)>,
     touched: BTreeMap<CollectionName, Lsn>,
@@ -128,10 +130,11 @@ impl Committer {
         let seen = Arc::clone(&outcome);
         let decide = Box::new(move |loaded: Loaded| {
             let authors = loaded.nodes.iter().map(|(node, state)| (node.clone(), state.author)).collect();
+            let before = loaded.head;
             let Decision { writes, replies } = decide(loaded, &group, rules);
             let (touched, owners, rule_refusals) = (touched_by(&writes), writes.owners.clone(), rule_refusals(&writes));
             *seen.lock().unwrap_or_else(PoisonError::into_inner) =
-                Outcome { replies, authors, touched, owners, rule_refusals };
+                Outcome { before, replies, authors, touched, owners, rule_refusals };
             writes
         });
         let head = self.store.commit(&self.space, touch, decide).await?;
@@ -143,7 +146,7 @@ impl Committer {
             self.meters.rules_refused(code, ops);
         }
         self.log.give(outcome.owners);
-        self.log.advance(head.clone(), outcome.touched, outcome.authors);
+        self.log.advance(outcome.before, head.clone(), outcome.touched, outcome.authors);
         Ok(outcome.replies.into_iter().map(|reply| Pushed { head: head.clone(), reply }).collect())
     }
 }

@@ -44,8 +44,19 @@ impl LogState {
         }
     }
 
-    /// Takes over what a commit changed. The head comes last: it wakes readers, who ask for the rest.
-    pub(super) fn advance(&self, head: Head, touched: BTreeMap<CollectionName, Lsn>, authors: Vec<(NodeId, Author)>) {
+    /// Takes over what a commit changed that found the log's end at `before`. The head comes last: it wakes readers,
+    /// who ask for the rest.
+    pub(super) fn advance(
+        &self,
+        before: Lsn,
+        head: Head,
+        touched: BTreeMap<CollectionName, Lsn>,
+        authors: Vec<(NodeId, Author)>,
+    ) {
+        if before > self.head.borrow().lsn {
+            // Another worker was there first, and nobody has looked what it changed.
+            self.unknown_upto.fetch_max(before.0, Ordering::AcqRel);
+        }
         self.touched.write().unwrap_or_else(PoisonError::into_inner).extend(touched);
         let new = |(node, author): &(NodeId, Author)| self.author(node) != Some(*author);
         for (node, author) in authors.into_iter().filter(new) {
@@ -148,5 +159,26 @@ impl LogState {
 
     pub(super) fn author(&self, node: &NodeId) -> Option<Author> {
         self.alike(node.is_live()).read().unwrap_or_else(PoisonError::into_inner).get(node).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_worker_committed_before_may_have_changed_anything() {
+        let at = |lsn| Head { lsn: Lsn(lsn), last_change: Lsn(lsn), ..Head::default() };
+        let name = |text| CollectionName::new(text).unwrap();
+        let (here, elsewhere) = (BTreeSet::from([name("here")]), BTreeSet::from([name("elsewhere")]));
+        let log = LogState::new(at(1), Vec::new());
+
+        log.advance(Lsn(1), at(2), [(name("here"), Lsn(2))].into(), Vec::new());
+        assert!(!log.may_have_news(Some(&elsewhere), Lsn(1)), "nobody else has written");
+        log.advance(Lsn(3), at(4), [(name("here"), Lsn(4))].into(), Vec::new());
+
+        assert!(log.may_have_news(Some(&elsewhere), Lsn(2)), "the third is another worker's");
+        assert!(!log.may_have_news(Some(&elsewhere), Lsn(3)));
+        assert!(log.may_have_news(Some(&here), Lsn(3)));
     }
 }

@@ -115,6 +115,18 @@ impl Space {
         Ok(self.log.refresh(self.store.head(&self.name).await?))
     }
 
+    /// Where the log stands, for a reader at a position. Where that is ahead of what is known here, another worker has
+    /// handed it out, and the store is asked.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn head_for(&self, position: Lsn) -> Result<Head, ServerError> {
+        if position > self.head().lsn {
+            self.refresh().await?;
+        }
+        Ok(self.head())
+    }
+
     /// Whether there may be changes of these collections (`None`: any) after a position.
     #[must_use]
     pub fn may_have_news(&self, collections: Option<&BTreeSet<CollectionName>>, after: Lsn) -> bool {

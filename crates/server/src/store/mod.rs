@@ -4,15 +4,20 @@
 //! passes in ([`Store::commit`]), so that loading, deciding and writing share one transaction under
 //! the space's lock. No method assumes that the engine is embedded.
 
+mod columns;
 mod feed;
 mod ledger;
 mod memory;
+mod moving;
+mod postgres;
 mod rows;
 mod rules;
 mod sqlite;
 
 pub use ledger::Json;
 pub use memory::MemoryStore;
+pub use moving::{Moved, Place as MovePlace, migrate};
+pub use postgres::{Options as PostgresOptions, PostgresStore, Url as PostgresUrl};
 pub use rows::{
     ConflictRow, ExpiredRow, Head, Kept, LateRows, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan,
     Scanned, Trim, Trimmed,
@@ -42,6 +47,17 @@ pub type FailedSpaces = BTreeMap<SpaceName, StoreError>;
 
 /// Who has which values that must be unique.
 pub type Holders = Vec<(UniqueValue, Vec<DocId>)>;
+
+/// What another process may have changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// This space's log.
+    Space(SpaceName),
+    /// Administrative records.
+    Records,
+    /// Anything: something may have been missed.
+    Anything,
+}
 
 /// Turns rows into the bytes of a reply, as they are read.
 pub trait Encoder: Send {
@@ -228,6 +244,12 @@ pub trait Store: Send + Sync + 'static {
         Box::pin(async { Err(StoreError::Backup { place: "this store".into(), reason }) })
     }
 
+    /// Begins to tell other processes that share the store of commits, and to listen to them. What is heard is a hint
+    /// that carries no data, and may be late. `None`: nobody else has it open, or somebody listens already.
+    fn listen(&self) -> Option<mpsc::Receiver<Heard>> {
+        None
+    }
+
     /// Gives back what is held for spaces that nobody has used for a while; their next use takes it again.
     fn close_idle(&self) -> BoxFuture<'_, ()>;
 
@@ -330,6 +352,14 @@ pub enum StoreError {
         /// What is in the way, and what to do.
         reason: String,
     },
+    /// The database cannot be used as it is, or not now.
+    #[error("{place}: {reason}")]
+    Database {
+        /// Where it is, without a password.
+        place: String,
+        /// What it said, and what to do.
+        reason: String,
+    },
     /// The store is shut down.
     #[error("the store is closed")]
     Closed,
@@ -353,6 +383,7 @@ impl StoreError {
             | StoreError::SlowReader { .. }
             | StoreError::Engine { .. }
             | StoreError::File { .. }
+            | StoreError::Database { .. }
             | StoreError::Closed => Kind::Retry,
         }
     }
@@ -374,6 +405,7 @@ impl StoreError {
             | StoreError::Poisoned { .. }
             | StoreError::SlowReader { .. }
             | StoreError::Engine { .. }
+            | StoreError::Database { .. }
             | StoreError::File { .. } => "store_failed",
         }
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its part; a failed set-up is a failed test
 
 pub mod faulty;
+pub mod postgres;
 pub mod redis;
 pub mod socket;
 

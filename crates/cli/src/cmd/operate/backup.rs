@@ -35,6 +35,10 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     let config = args.admin.load()?;
     let manifest = match config.hub() {
         Some(url) => from_afar(&RemoteHub::new(url, config.text("token"))?, &args.dir, output).await?,
+        None if config.text("store").is_some() => {
+            let reason = "`store` names a database, and a backup copies files; use PostgreSQL's own tools (`pg_dump`)";
+            return Err(CliError::Usage(reason.into()));
+        }
         None => {
             let data = config.data_dir();
             if !data.join("hub.db").exists() {

@@ -3,4 +3,5 @@
 pub mod backup;
 mod copying;
 pub mod doctor;
+pub mod migrate;
 pub mod restore;

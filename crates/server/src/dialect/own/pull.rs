@@ -28,7 +28,7 @@ pub(in super::super) async fn pull(mut asked: Asked) -> Result<Response, ServerE
     let (max_rows, max_bytes) = (limit.min(limits.page_changes), limits.page_bytes);
     let until = Instant::now() + wait(&asked)?;
     let mut after = position(&asked, "since_lsn")?;
-    check_position(&asked, after)?;
+    check_position(&asked, after).await?;
     let noted = speaks_for(&asked, &reader.node);
     if noted {
         asked.space.note_cursor(&reader.node, after);
@@ -116,8 +116,8 @@ fn wait(asked: &Asked) -> Result<Duration, ServerError> {
 }
 
 /// A cursor that this history cannot have handed out, or that it has forgotten.
-fn check_position(asked: &Asked, after: Lsn) -> Result<(), ServerError> {
-    let head = asked.space.head();
+async fn check_position(asked: &Asked, after: Lsn) -> Result<(), ServerError> {
+    let head = asked.space.head_for(after).await?;
     if after > head.lsn {
         return Err(asked.space.resync(format!("position {after} is ahead of the log, which ends at {}", head.lsn)));
     }

@@ -37,7 +37,7 @@ pub(super) fn read(asked: &Asked) -> Result<Lsn, ServerError> {
 /// anew. A number that others were given says nothing about who comes with it now: it was counted
 /// out, and is a position like any other.
 pub(super) async fn resolve(asked: &Asked, key: &StreamKey, sent: Lsn) -> Result<Position, ServerError> {
-    let head = asked.space.head();
+    let head = asked.space.head_for(sent).await?;
     let anew = Position { cursor: Lsn::ZERO, ticket: false, holding: Holding::default() };
     if sent == Lsn::ZERO || sent > head.lsn {
         return Ok(anew);

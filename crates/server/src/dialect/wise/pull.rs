@@ -53,8 +53,8 @@ async fn as_list(asked: Asked, key: StreamKey) -> Result<Response, ServerError> 
             None => return Err(malformed("since", text, "an ISO 8601 time")),
         },
     };
-    let head = asked.space.head();
     let after = asked.foreign.lists.after(&key, since);
+    let head = asked.space.head_for(after).await?;
     let after = if after > head.lsn || after < head.horizon { Lsn::ZERO } else { after };
     let told = Arc::new(Mutex::new(Told::default()));
     let watch = Note { told: Arc::clone(&told) };

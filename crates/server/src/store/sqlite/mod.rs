@@ -30,6 +30,7 @@ mod tests;
 mod transfer;
 mod trim;
 mod unique;
+mod whole;
 mod write;
 mod writer;
 
@@ -38,6 +39,7 @@ pub use examine::{Examined, examine};
 pub use manifest::{Manifest, SavedFile, SavedSpace, Schemas};
 pub use restore::restore;
 pub use transfer::Arriving;
+pub(in crate::store) use whole::{Directory, NewDirectory, NewFile, SpacePlace};
 
 use super::feed::Feed;
 use super::{

@@ -1,0 +1,108 @@
+//! One group of pushes: a transaction under the space's lock, with the decision inside (steps 4 to 6 of the life of a
+//! change). Two round trips: loading, and writing with the COMMIT.
+
+use super::authors::{self, Authors};
+use super::load;
+use super::mark::Mark;
+use super::pipeline::{long, text};
+use super::pool::{Pools, Session};
+use super::space;
+use super::trouble::Failure;
+use super::write::{self, Pen};
+use crate::store::columns::{int, nat};
+use crate::store::{Decide, Head, Kept, StoreError, check_order, undecided};
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use syncline_core::hub::{DocKey, Touch, WriteSet};
+use syncline_core::model::{NodeId, SpaceName};
+
+/// One attempt. Where it fails, nothing of it is there, and the decision may be asked again; where the connection is lost
+/// while the COMMIT is under way, the log tells which of the two it is.
+pub(super) async fn attempt(
+    pools: &Pools,
+    space: &SpaceName,
+    touch: &Touch,
+    decide: &mut Decide,
+) -> Result<Head, Failure> {
+    let session = pools.writing().await?;
+    let mut mark = None;
+    let done = in_turn(&session, space, touch, decide, &mut mark).await;
+    let done = session.finish(done).await;
+    match (done, mark) {
+        (Err(Failure::InDoubt(error)), Some(mark)) => Err(Failure::Unanswered(error, mark)),
+        (done, _) => done,
+    }
+}
+
+async fn in_turn(
+    session: &Session,
+    space: &SpaceName,
+    touch: &Touch,
+    decide: &mut Decide,
+    mark: &mut Option<Box<Mark>>,
+) -> Result<Head, Failure> {
+    let mut pipeline = session.begin();
+    let asked = load::ask(&mut pipeline, space, touch);
+    let mut answers = pipeline.answers().await?;
+    let (state, mut authors, loaded) = load::loaded(asked, &mut answers, space, touch)?;
+    let fresh: BTreeSet<DocKey> = touch.docs.iter().filter(|key| !loaded.docs.contains_key(*key)).cloned().collect();
+    let writes = catch_unwind(AssertUnwindSafe(|| decide(loaded))).map_err(|_| undecided())?;
+    check_order(state.head.lsn, &writes)?;
+    if write::is_empty(&writes) && !authors.has_new() {
+        return Ok(state.head);
+    }
+    number_the_rest(session, space, &writes, &mut authors).await?;
+    *mark = Mark::of(&writes);
+    let mut pipeline = session.pipeline();
+    let pen = Pen { space, authors: &authors, writes: &writes, fresh: &fresh };
+    let (mut head, counts) = pen.write(&mut pipeline, &state);
+    let counted = session.commit(pipeline).await?.take(Some(counts));
+    let counted = counted.first().ok_or_else(|| StoreError::UnknownSpace(space.clone()))?;
+    head.kept = Kept { conflicts: nat(counted.try_get(0)?), quarantined: nat(counted.try_get(1)?) };
+    Ok(head)
+}
+
+/// Nodes that are written and were not touched get their numbers, too.
+async fn number_the_rest(
+    session: &Session,
+    space: &SpaceName,
+    writes: &WriteSet,
+    authors: &mut Authors,
+) -> Result<(), Failure> {
+    let unknown: Vec<&NodeId> = write::named(writes).into_iter().filter(|node| !authors.knows(node)).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let mut pipeline = session.pipeline();
+    let asked = authors::ask(&mut pipeline, space, unknown.iter().copied());
+    authors.add(&pipeline.answers().await?.take(Some(asked)))?;
+    for node in unknown {
+        authors.number(node);
+    }
+    Ok(())
+}
+
+/// Looks whether a commit took place that nobody answered. The space's turn is waited for: the server may still be at
+/// it. `None`: it did not.
+pub(super) async fn look_again(pools: &Pools, space: &SpaceName, mark: &Mark) -> Result<Option<Head>, Failure> {
+    let session = pools.writing().await?;
+    let mut pipeline = session.begin();
+    let asked = space::lock(&mut pipeline, space);
+    let sql = "SELECT FROM syncline.log
+        WHERE space = $1 AND lsn = $2 AND at = $3 AND author = $4 AND collection = $5 AND id = $6";
+    let params = vec![
+        text(space.as_str()),
+        long(int(mark.head.0)),
+        long(int(mark.at.0)),
+        long(i64::from(mark.author.0)),
+        text(mark.collection.as_str()),
+        text(&mark.id),
+    ];
+    let ours = pipeline.send(sql, params);
+    let found = match pipeline.answers().await {
+        Ok(mut answers) => space::found(&mut answers, asked, space)
+            .map(|state| (!answers.take(Some(ours)).is_empty()).then_some(state.head)),
+        Err(error) => Err(error.into()),
+    };
+    session.finish(found).await
+}

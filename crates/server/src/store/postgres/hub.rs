@@ -1,0 +1,89 @@
+//! What concerns the hub as a whole: which spaces exist, the administrative records, and whether it can write.
+
+use super::pipeline::text;
+use super::pool::Pools;
+use super::space::{self, State};
+use super::trouble::Failure;
+use crate::store::columns::record_kind;
+use crate::store::{Head, Record, RecordKind, StoreError};
+use syncline_core::model::SpaceName;
+
+/// Makes the space when it is missing.
+pub(super) async fn open_space(pools: &Pools, space: &SpaceName) -> Result<Head, Failure> {
+    let session = pools.writing().await?;
+    let epoch = uuid::Uuid::new_v4().to_string();
+    let done = async {
+        let mut pipeline = session.begin();
+        let sql = "INSERT INTO syncline.spaces (space, epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        pipeline.send(sql, vec![text(space.as_str()), text(&epoch)]);
+        let asked = space::look(&mut pipeline, space);
+        Ok(space::found(&mut session.commit(pipeline).await?, asked, space)?.head)
+    };
+    let done = done.await;
+    session.finish(done).await
+}
+
+/// Where the space's log stands.
+pub(super) async fn state(pools: &Pools, space: &SpaceName) -> Result<State, Failure> {
+    let session = pools.reading().await?;
+    let mut pipeline = session.pipeline();
+    let asked = space::look(&mut pipeline, space);
+    let found = match pipeline.answers().await {
+        Ok(mut answers) => space::found(&mut answers, asked, space),
+        Err(error) => Err(error.into()),
+    };
+    session.finish(found).await
+}
+
+/// The spaces that exist, by name.
+pub(super) async fn spaces(pools: &Pools) -> Result<Vec<SpaceName>, Failure> {
+    let rows =
+        pools.reading().await?.client().query_typed("SELECT space FROM syncline.spaces ORDER BY space", &[]).await?;
+    let name = |row: &tokio_postgres::Row| {
+        SpaceName::new(row.try_get::<_, String>(0)?).map_err(|error| super::rows::damaged(error))
+    };
+    rows.iter().map(name).collect()
+}
+
+/// The records of a kind, by key.
+pub(super) async fn records(pools: &Pools, kind: RecordKind) -> Result<Vec<Record>, Failure> {
+    let session = pools.reading().await?;
+    let mut pipeline = session.pipeline();
+    let sql = "SELECT key, value FROM syncline.records WHERE kind = $1 ORDER BY key";
+    let asked = pipeline.send(sql, vec![text(record_kind(kind))]);
+    let rows = pipeline.answers().await?.take(Some(asked));
+    rows.iter().map(|row| Ok(Record { key: row.try_get(0)?, value: row.try_get(1)? })).collect()
+}
+
+/// Writes a record, or removes it.
+pub(super) async fn put_record(pools: &Pools, kind: RecordKind, key: &str, value: Option<&str>) -> Result<(), Failure> {
+    let session = pools.writing().await?;
+    let mut pipeline = session.begin();
+    match value {
+        Some(value) => {
+            let sql = "INSERT INTO syncline.records VALUES ($1, $2, $3)
+                ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value";
+            pipeline.send(sql, vec![text(record_kind(kind)), text(key), text(value)])
+        }
+        None => {
+            let sql = "DELETE FROM syncline.records WHERE kind = $1 AND key = $2";
+            pipeline.send(sql, vec![text(record_kind(kind)), text(key)])
+        }
+    };
+    let done = session.commit(pipeline).await.map(drop);
+    session.finish(done).await
+}
+
+/// Whether a commit would be taken: the server is there, is the primary, and its tables are ours.
+pub(super) async fn check(pools: &Pools, place: &str) -> Result<(), Failure> {
+    let session = pools.writing().await?;
+    let mut pipeline = session.pipeline();
+    let asked = pipeline.send("SELECT pg_is_in_recovery()", vec![]);
+    let rows = pipeline.answers().await?.take(Some(asked));
+    let replica = rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
+    if replica {
+        let reason = "the server is a replica and takes no writes; name the primary in the store's URL".to_owned();
+        return Err(StoreError::Database { place: place.to_owned(), reason }.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,369 @@
+//! The store that several workers share: one PostgreSQL database. A space's row is its lock, so LSNs are taken in the
+//! order of commits; statements are set-oriented and sent together; nothing is kept in a session between
+//! transactions, so that failover and poolers between take nothing away.
+
+mod address;
+mod authors;
+mod clients;
+mod commit;
+mod hub;
+mod list;
+mod load;
+mod log_rows;
+mod mark;
+mod news;
+mod nodes;
+mod packets;
+mod pipeline;
+mod pool;
+mod register;
+mod rows;
+mod scan;
+mod schema;
+mod select;
+mod space;
+mod tls;
+mod trim;
+mod trouble;
+mod turn;
+mod whole;
+mod write;
+
+pub use address::Url;
+pub(in crate::store) use pipeline::{Param, stream, text};
+pub(in crate::store) use pool::Session;
+pub(in crate::store) use trouble::Failure;
+pub(in crate::store) use whole::{moving_from, moving_into, said};
+
+use super::{
+    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, Heard, ListQuery, NodeRow, QuarantineRow, Record,
+    RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
+};
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
+use news::Messenger;
+use pool::Pools;
+use scan::Reader;
+use std::sync::Arc;
+use std::time::Duration;
+use syncline_core::hub::{DocKey, Touch};
+use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, Version};
+use tokio::sync::mpsc;
+use trim::Stage;
+use trouble::{Patience, told};
+
+/// What can be chosen about the shared store.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Connections that this worker opens at most; a quarter of them is for commits.
+    pub connections: usize,
+    /// How long one connection may take to open.
+    pub connect_timeout: Duration,
+    /// How long a call goes on trying while the database is away, and waits for a connection.
+    pub patience: Duration,
+    /// How long a space's turn is waited for, and how long a worker that stands still may keep it.
+    pub lock_timeout: Duration,
+    /// A scan whose reader takes nothing for so long is cut off: it holds a connection.
+    pub reader_stall: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            connections: 16,
+            connect_timeout: Duration::from_secs(5),
+            patience: Duration::from_secs(10),
+            lock_timeout: Duration::from_secs(10),
+            reader_stall: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Keeps spaces in a database. Needs a tokio runtime with time.
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pools: Pools,
+    place: String,
+    options: Options,
+    messenger: Arc<Messenger>,
+}
+
+/// Makes attempts until one succeeds or none is worth it any more.
+macro_rules! patiently {
+    ($shared:expr, $action:expr, $attempt:expr) => {{
+        let mut patience = Patience::new(&$shared.options);
+        loop {
+            match $attempt.await {
+                Ok(done) => break Ok(done),
+                Err(failure) => {
+                    if let Err(error) = patience.again(&$shared.place, $action, failure).await {
+                        break Err(error);
+                    }
+                }
+            }
+        }
+    }};
+}
+
+impl PostgresStore {
+    /// Connects, and makes the tables where they are missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] says what is wrong and what to do; [`StoreError::NewerSchema`].
+    pub async fn open(url: &Url, options: Options) -> Result<PostgresStore, StoreError> {
+        let shared = Arc::new(Shared {
+            pools: Pools::new(url, &options)?,
+            place: url.to_string(),
+            options,
+            messenger: Arc::new(Messenger::new(url.clone())),
+        });
+        patiently!(shared, "making the tables", schema::prepare(&shared.pools, &shared.place))?;
+        Ok(PostgresStore { shared })
+    }
+
+    async fn trim_space(&self, space: &SpaceName, trim: Trim) -> Result<Trimmed, StoreError> {
+        let pools = &self.shared.pools;
+        let (mut stage, mut trimmed) = (Stage::Horizon, Trimmed::default());
+        while !matches!(stage, Stage::Done) {
+            let step = patiently!(self.shared, "trimming", trim::step(pools, space, stage.clone(), trim, trimmed));
+            (stage, trimmed) = step?;
+        }
+        Ok(trimmed)
+    }
+}
+
+/// Once begun it goes on, even if the caller goes away.
+async fn commit(shared: Arc<Shared>, space: SpaceName, touch: Touch, mut decide: Decide) -> Result<Head, StoreError> {
+    let attempts = async move {
+        let (action, pools, mut patience) =
+            ("writing a group of pushes", &shared.pools, Patience::new(&shared.options));
+        loop {
+            match commit::attempt(pools, &space, &touch, &mut decide).await {
+                Ok(head) => {
+                    shared.messenger.tell(&space, head.lsn);
+                    return Ok(head);
+                }
+                Err(Failure::Unanswered(error, mark)) => {
+                    let looked = patiently!(shared, action, commit::look_again(pools, &space, &mark));
+                    if let Some(head) = looked? {
+                        shared.messenger.tell(&space, head.lsn);
+                        return Ok(head);
+                    }
+                    patience.again(&shared.place, action, Failure::Engine(error)).await?;
+                }
+                Err(failure) => patience.again(&shared.place, action, failure).await?,
+            }
+        }
+    };
+    tokio::spawn(attempts).await.map_err(StoreError::engine("committing"))?
+}
+
+impl Store for PostgresStore {
+    fn open_space<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Head, StoreError>> {
+        async move { patiently!(self.shared, "making a space", hub::open_space(&self.shared.pools, space)) }.boxed()
+    }
+
+    fn spaces(&self) -> BoxFuture<'_, Result<Vec<SpaceName>, StoreError>> {
+        async move { patiently!(self.shared, "listing spaces", hub::spaces(&self.shared.pools)) }.boxed()
+    }
+
+    fn head<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Head, StoreError>> {
+        async move {
+            let state = patiently!(self.shared, "looking where a log stands", hub::state(&self.shared.pools, space));
+            Ok(state?.head)
+        }
+        .boxed()
+    }
+
+    fn commit<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        touch: Touch,
+        decide: Decide,
+    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+        commit(Arc::clone(&self.shared), space.clone(), touch, decide).boxed()
+    }
+
+    fn scan<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        scan: Scan,
+        encoder: Box<dyn Encoder>,
+        out: mpsc::Sender<Bytes>,
+    ) -> BoxFuture<'a, Result<Scanned, StoreError>> {
+        async move {
+            let (pools, action) = (&self.shared.pools, "reading the log");
+            let mut patience = Patience::new(&self.shared.options);
+            let mut reader = Some(Reader { encoder, out, stall: self.shared.options.reader_stall });
+            loop {
+                let failure = match scan::run(pools, space, &scan, &mut reader).await {
+                    Ok(scanned) => return Ok(scanned),
+                    Err(failure) => failure,
+                };
+                if reader.is_none() {
+                    return Err(told(&self.shared.place, action, failure));
+                }
+                patience.again(&self.shared.place, action, failure).await?;
+            }
+        }
+        .boxed()
+    }
+
+    fn trim<'a>(&'a self, space: &'a SpaceName, trim: Trim) -> BoxFuture<'a, Result<Trimmed, StoreError>> {
+        self.trim_space(space, trim).boxed()
+    }
+
+    fn expired<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        by: Millis,
+        after: (Millis, Lsn),
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Vec<ExpiredRow>, StoreError>> {
+        async move {
+            let pools = &self.shared.pools;
+            patiently!(self.shared, "reading what has expired", list::expired(pools, space, by, after, limit))
+        }
+        .boxed()
+    }
+
+    fn conflicts<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        query: ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<ConflictRow>, StoreError>> {
+        async move {
+            let pools = &self.shared.pools;
+            patiently!(self.shared, "reading the conflict ledger", list::conflicts(pools, space, &query))
+        }
+        .boxed()
+    }
+
+    fn quarantine<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        query: ListQuery,
+    ) -> BoxFuture<'a, Result<Vec<QuarantineRow>, StoreError>> {
+        async move {
+            let pools = &self.shared.pools;
+            patiently!(self.shared, "reading the quarantine", list::quarantine(pools, space, &query))
+        }
+        .boxed()
+    }
+
+    fn documents<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        docs: Vec<DocKey>,
+    ) -> BoxFuture<'a, Result<Vec<(DocKey, Version)>, StoreError>> {
+        async move { patiently!(self.shared, "reading documents", list::documents(&self.shared.pools, space, &docs)) }
+            .boxed()
+    }
+
+    fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>> {
+        async move { patiently!(self.shared, "reading the nodes", list::nodes(&self.shared.pools, space)) }.boxed()
+    }
+
+    fn register<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        registration: Registration,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            let pools = &self.shared.pools;
+            patiently!(self.shared, "registering a node", register::register(pools, space, &registration))
+        }
+        .boxed()
+    }
+
+    fn unregister<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> BoxFuture<'a, Result<bool, StoreError>> {
+        async move {
+            let pools = &self.shared.pools;
+            patiently!(self.shared, "removing a node's registration", register::unregister(pools, space, node))
+        }
+        .boxed()
+    }
+
+    fn registered<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: Option<&'a NodeId>,
+    ) -> BoxFuture<'a, Result<Vec<(Registration, Traffic)>, StoreError>> {
+        async move {
+            patiently!(self.shared, "reading registrations", list::registered(&self.shared.pools, space, node))
+        }
+        .boxed()
+    }
+
+    fn held<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: &'a NodeId,
+        docs: Vec<DocKey>,
+    ) -> BoxFuture<'a, Result<Vec<Holding>, StoreError>> {
+        async move {
+            let pools = &self.shared.pools;
+            patiently!(self.shared, "reading what a node holds", list::held(pools, space, node, &docs))
+        }
+        .boxed()
+    }
+
+    fn note_cursors<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        cursors: Vec<(NodeId, Lsn, Millis)>,
+    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        async move {
+            let pools = &self.shared.pools;
+            patiently!(self.shared, "noting cursors", register::note_cursors(pools, space, &cursors))
+        }
+        .boxed()
+    }
+
+    fn records(&self, kind: RecordKind) -> BoxFuture<'_, Result<Vec<Record>, StoreError>> {
+        async move { patiently!(self.shared, "reading records", hub::records(&self.shared.pools, kind)) }.boxed()
+    }
+
+    fn put_record(
+        &self,
+        kind: RecordKind,
+        key: String,
+        value: Option<String>,
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let pools = &self.shared.pools;
+            patiently!(self.shared, "writing a record", hub::put_record(pools, kind, &key, value.as_deref()))?;
+            self.shared.messenger.tell_of_records();
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>> {
+        async move {
+            let (pools, place) = (&self.shared.pools, &self.shared.place);
+            let checked =
+                hub::check(pools, place).await.map_err(|failure| told(place, "looking after the database", failure));
+            checked.map(|()| FailedSpaces::new())
+        }
+        .boxed()
+    }
+
+    fn listen(&self) -> Option<mpsc::Receiver<Heard>> {
+        Arc::clone(&self.shared.messenger).start(self.shared.options.connect_timeout)
+    }
+
+    /// Connections are few and serve every space.
+    fn close_idle(&self) -> BoxFuture<'_, ()> {
+        futures_util::future::ready(()).boxed()
+    }
+
+    fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.shared.pools.close();
+        self.shared.messenger.stop();
+        futures_util::future::ready(Ok(())).boxed()
+    }
+}

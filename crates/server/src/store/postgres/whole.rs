@@ -1,0 +1,57 @@
+//! Databases as a whole, for those who take them elsewhere or bring them.
+
+use super::pool::{Pools, Session};
+use super::trouble::{Failure, told};
+use super::{Options, Url, schema};
+use crate::store::StoreError;
+
+/// By this name the server knows connections that move a hub; those of hubs are called otherwise.
+const MOVER: &str = "syncline migrate";
+
+/// One state of a database that no hub uses.
+pub(in crate::store) async fn moving_from(url: &Url) -> Result<Session, StoreError> {
+    let begun = async {
+        let pools = pools(url)?;
+        if !schema::is_there(&pools).await? {
+            let reason = "there is no hub in it; name the database of one".to_owned();
+            return Err(StoreError::Database { place: url.to_string(), reason }.into());
+        }
+        let session = pools.reading().await?;
+        let mut pipeline = session.pipeline();
+        let sql = "SELECT count(*) FROM pg_stat_activity
+            WHERE application_name = 'syncline' AND datname = current_database()";
+        let asked = pipeline.send(sql, vec![]);
+        let found = pipeline.answers().await?.take(Some(asked));
+        match found.first().map(|row| row.try_get::<_, i64>(0)).transpose()? {
+            None | Some(0) => {}
+            Some(hubs) => {
+                let reason = format!("hubs use it by {hubs} connections; stop them, so that nothing is left behind");
+                return Err(StoreError::Database { place: url.to_string(), reason }.into());
+            }
+        }
+        schema::prepare(&pools, &url.to_string()).await?;
+        Ok(session)
+    };
+    begun.await.map_err(|failure| said(url, "looking at the database", failure))
+}
+
+/// A transaction in a database that is to be filled.
+pub(in crate::store) async fn moving_into(url: &Url) -> Result<Session, StoreError> {
+    let begun = async {
+        let pools = pools(url)?;
+        schema::prepare(&pools, &url.to_string()).await?;
+        pools.writing().await
+    };
+    begun.await.map_err(|failure| said(url, "making the tables", failure))
+}
+
+fn pools(url: &Url) -> Result<Pools, Failure> {
+    let mut url = url.clone();
+    url.config.application_name(MOVER);
+    Ok(Pools::new(&url, &Options::default())?)
+}
+
+/// What a person is told.
+pub(in crate::store) fn said(url: &Url, action: &'static str, failure: Failure) -> StoreError {
+    told(&url.to_string(), action, failure)
+}
