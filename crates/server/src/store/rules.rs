@@ -3,7 +3,7 @@
 
 use super::{CollectionRule, Decide, Record, StoreError};
 use crate::schema;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use syncline_core::hub::{Loaded, Touch, WriteSet};
@@ -56,28 +56,68 @@ pub(super) fn decided(
     decide: &mut Decide,
     mut holders: impl FnMut(&UniqueValue, usize) -> Result<Vec<DocId>, StoreError>,
 ) -> Result<WriteSet, StoreError> {
-    let mut decide = |loaded| catch_unwind(AssertUnwindSafe(|| decide(loaded))).map_err(|_| undecided());
-    if loaded.rules.values().all(|demands| demands.rule.unique.is_empty()) {
-        return decide(loaded);
-    }
-    let mut known = loaded;
-    // Those that were loaded may give a value up: one more than those is enough.
-    let most = known.docs.len() + 1;
-    for look in 0..=LOOKS_MAX {
-        known.last_look = look == LOOKS_MAX;
-        let writes = decide(known.clone())?;
-        if writes.asks.is_empty() {
-            return Ok(writes);
-        }
-        for asked in writes.asks {
-            let found = holders(&asked, most)?;
-            known.holders.insert(asked, found);
+    let mut dialogue = Dialogue::new(loaded);
+    loop {
+        match dialogue.turn(decide)? {
+            Said::Decided(writes) => return Ok(writes),
+            Said::Asked(values) => {
+                for asked in values {
+                    let found = holders(&asked, dialogue.most())?;
+                    dialogue.answer(asked, found);
+                }
+            }
         }
     }
-    Err(StoreError::Engine {
-        action: "deciding a group of pushes",
-        source: "it asks for ever; nothing was written".into(),
-    })
+}
+
+/// The same for an engine that is asked by round trips.
+pub(super) struct Dialogue {
+    known: Loaded,
+    may_ask: bool,
+    looks: usize,
+}
+
+/// What a decision says in its turn.
+pub(super) enum Said {
+    /// What to write.
+    Decided(WriteSet),
+    /// Who has these values?
+    Asked(BTreeSet<UniqueValue>),
+}
+
+impl Dialogue {
+    pub fn new(loaded: Loaded) -> Dialogue {
+        let may_ask = loaded.rules.values().any(|demands| !demands.rule.unique.is_empty());
+        Dialogue { known: loaded, may_ask, looks: 0 }
+    }
+
+    /// So many documents with a value are enough: those that were loaded may give it up, and one more does not.
+    pub fn most(&self) -> usize {
+        self.known.docs.len() + 1
+    }
+
+    /// Asks for the decision.
+    pub fn turn(&mut self, decide: &mut Decide) -> Result<Said, StoreError> {
+        let mut decide = |loaded| catch_unwind(AssertUnwindSafe(|| decide(loaded))).map_err(|_| undecided());
+        if !self.may_ask {
+            return decide(std::mem::take(&mut self.known)).map(Said::Decided);
+        }
+        if self.looks > LOOKS_MAX {
+            return Err(StoreError::Engine {
+                action: "deciding a group of pushes",
+                source: "it asks for ever; nothing was written".into(),
+            });
+        }
+        self.known.last_look = self.looks == LOOKS_MAX;
+        self.looks += 1;
+        let writes = decide(self.known.clone())?;
+        Ok(if writes.asks.is_empty() { Said::Decided(writes) } else { Said::Asked(writes.asks) })
+    }
+
+    /// Who has a value.
+    pub fn answer(&mut self, asked: UniqueValue, found: Vec<DocId>) {
+        self.known.holders.insert(asked, found);
+    }
 }
 
 /// The error for a decision that panicked.

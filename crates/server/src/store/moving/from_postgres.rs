@@ -60,6 +60,7 @@ fn select(table: &Table) -> String {
         COLLECTIONS => "SELECT collection FROM syncline.log WHERE space = $1
             UNION SELECT collection FROM syncline.heads WHERE space = $1
             UNION SELECT collection FROM syncline.ledger WHERE space = $1
+            UNION SELECT collection FROM syncline.unique_keys WHERE space = $1
             UNION SELECT collection FROM syncline.held WHERE space = $1 ORDER BY 1"
             .to_owned(),
         STATE => format!("SELECT {} FROM syncline.spaces WHERE space = $1", columns.join(", ")),

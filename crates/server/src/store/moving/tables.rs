@@ -97,6 +97,19 @@ pub(super) const TABLES: &[Table] = &[
         into_sqlite: "INSERT INTO superseded VALUES (?1, ?2)",
     },
     Table {
+        name: "unique_keys",
+        columns: &[("n", Number), ("collection", Text), ("fields", Text)],
+        from_sqlite: "SELECT k.n, c.name, k.fields FROM unique_keys k CROSS JOIN collections c ON c.cid = k.cid",
+        into_sqlite: "INSERT INTO unique_keys (n, cid, fields)
+            VALUES (?1, (SELECT cid FROM collections WHERE name = ?2), ?3)",
+    },
+    Table {
+        name: "unique_values",
+        columns: &[("n", Number), ("value", Text), ("since", Number), ("id", Text)],
+        from_sqlite: "SELECT n, value, since, id FROM unique_values",
+        into_sqlite: "INSERT INTO unique_values VALUES (?1, ?2, ?3, ?4)",
+    },
+    Table {
         name: "authors",
         columns: &[
             ("author", Number),
@@ -186,13 +199,15 @@ pub(super) const TABLES: &[Table] = &[
             ("winning_kind", Text),
             ("winning", Text),
             ("restored", Number),
+            ("late", Number),
         ],
         from_sqlite: "SELECT l.n, l.at, c.name, l.id, l.lsn, l.rule, l.winner, l.loser, l.losing_kind, l.losing,
-                l.winning_kind, l.winning, l.restored
+                l.winning_kind, l.winning, l.restored, l.late
             FROM ledger l CROSS JOIN collections c ON c.cid = l.cid ORDER BY l.n",
         into_sqlite: "INSERT INTO ledger (n, at, cid, id, lsn, rule, winner, loser, losing_kind, losing, winning_kind,
-                winning, restored)
-            VALUES (?1, ?2, (SELECT cid FROM collections WHERE name = ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                winning, restored, late)
+            VALUES (?1, ?2, (SELECT cid FROM collections WHERE name = ?3), ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+                ?14)",
     },
     Table {
         name: "quarantine",

@@ -6,27 +6,29 @@ use super::load;
 use super::mark::Mark;
 use super::pipeline::{long, text};
 use super::pool::{Pools, Session};
+use super::rules::Rules;
 use super::space;
 use super::trouble::Failure;
+use super::unique;
 use super::write::{self, Pen};
 use crate::store::columns::{int, nat};
-use crate::store::{Decide, Head, Kept, StoreError, check_order, undecided};
+use crate::store::rules::{Dialogue, Said};
+use crate::store::{Decide, Head, Kept, StoreError, check_order};
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use syncline_core::hub::{DocKey, Touch, WriteSet};
+use syncline_core::hub::{DocKey, Loaded, Touch, WriteSet};
 use syncline_core::model::{NodeId, SpaceName};
 
 /// One attempt. Where it fails, nothing of it is there, and the decision may be asked again; where the connection is lost
 /// while the COMMIT is under way, the log tells which of the two it is.
 pub(super) async fn attempt(
-    pools: &Pools,
+    (pools, rules): (&Pools, &Rules),
     space: &SpaceName,
     touch: &Touch,
     decide: &mut Decide,
 ) -> Result<Head, Failure> {
     let session = pools.writing().await?;
     let mut mark = None;
-    let done = in_turn(&session, space, touch, decide, &mut mark).await;
+    let done = in_turn((&session, rules), (space, touch), decide, &mut mark).await;
     let done = session.finish(done).await;
     match (done, mark) {
         (Err(Failure::InDoubt(error)), Some(mark)) => Err(Failure::Unanswered(error, mark)),
@@ -35,31 +37,55 @@ pub(super) async fn attempt(
 }
 
 async fn in_turn(
-    session: &Session,
-    space: &SpaceName,
-    touch: &Touch,
+    (session, rules): (&Session, &Rules),
+    (space, touch): (&SpaceName, &Touch),
     decide: &mut Decide,
     mark: &mut Option<Box<Mark>>,
 ) -> Result<Head, Failure> {
     let mut pipeline = session.begin();
     let asked = load::ask(&mut pipeline, space, touch);
     let mut answers = pipeline.answers().await?;
-    let (state, mut authors, loaded) = load::loaded(asked, &mut answers, space, touch)?;
+    let (state, mut authors, mut loaded) = load::loaded(&asked, &mut answers, space, touch)?;
+    let (mut keys, demands) = load::demanded(&asked, &mut answers, (space, touch), rules)?;
+    keys.keep(session, space, touch, &demands).await?;
+    loaded.rules = demands;
     let fresh: BTreeSet<DocKey> = touch.docs.iter().filter(|key| !loaded.docs.contains_key(*key)).cloned().collect();
-    let writes = catch_unwind(AssertUnwindSafe(|| decide(loaded))).map_err(|_| undecided())?;
+    let writes = decided(session, space, loaded, decide).await?;
     check_order(state.head.lsn, &writes)?;
-    if write::is_empty(&writes) && !authors.has_new() {
+    if write::is_empty(&writes) && !authors.has_new() && !keys.changed {
         return Ok(state.head);
     }
     number_the_rest(session, space, &writes, &mut authors).await?;
     *mark = Mark::of(&writes);
     let mut pipeline = session.pipeline();
-    let pen = Pen { space, authors: &authors, writes: &writes, fresh: &fresh };
+    let pen = Pen { space, authors: &authors, writes: &writes, keys: &keys, fresh: &fresh };
     let (mut head, counts) = pen.write(&mut pipeline, &state);
     let counted = session.commit(pipeline).await?.take(Some(counts));
     let counted = counted.first().ok_or_else(|| StoreError::UnknownSpace(space.clone()))?;
     head.kept = Kept { conflicts: nat(counted.try_get(0)?), quarantined: nat(counted.try_get(1)?) };
     Ok(head)
+}
+
+/// Takes the decision, again where it asks who has a value.
+async fn decided(
+    session: &Session,
+    space: &SpaceName,
+    loaded: Loaded,
+    decide: &mut Decide,
+) -> Result<WriteSet, Failure> {
+    let mut dialogue = Dialogue::new(loaded);
+    loop {
+        let asked = match dialogue.turn(decide)? {
+            Said::Decided(writes) => return Ok(writes),
+            Said::Asked(values) => values.into_iter().collect::<Vec<_>>(),
+        };
+        let mut pipeline = session.pipeline();
+        let place = pipeline.send(unique::HOLDERS, unique::asking(space, &asked, dialogue.most()));
+        let rows = pipeline.answers().await?.take(Some(place));
+        for (value, ids) in unique::found(asked, &rows)? {
+            dialogue.answer(value, ids);
+        }
+    }
 }
 
 /// Nodes that are written and were not touched get their numbers, too.

@@ -5,15 +5,16 @@ use super::nodes;
 use super::pipeline::{Param, long, maybe_text, text, texts};
 use super::pool::{Pools, Session};
 use super::rows::{damaged, key_of, version_of};
-use super::space;
+use super::space::{self, State};
 use super::trouble::Failure;
+use super::unique;
 use crate::store::columns::{int, nat};
 use crate::store::ledger::json;
-use crate::store::{ConflictRow, ExpiredRow, ListQuery, NodeRow, QuarantineRow};
+use crate::store::{ConflictRow, ExpiredRow, Holders, LateRows, ListQuery, NodeRow, QuarantineRow};
 use std::borrow::Cow;
 use syncline_core::hub::DocKey;
 use syncline_core::model::{
-    CollectionName, DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, Version,
+    Author, CollectionName, DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
 };
 use tokio_postgres::Row;
 
@@ -26,7 +27,7 @@ async fn rows<'a>(
 ) -> Result<Vec<Row>, Failure> {
     let session = pools.reading().await?;
     let found = ask(&session, space, sql.into(), params).await;
-    session.finish(found).await
+    Ok(session.finish(found).await?.1)
 }
 
 async fn ask<'a>(
@@ -34,13 +35,13 @@ async fn ask<'a>(
     space: &'a SpaceName,
     sql: Cow<'static, str>,
     params: Vec<Param<'a>>,
-) -> Result<Vec<Row>, Failure> {
+) -> Result<(State, Vec<Row>), Failure> {
     let mut pipeline = session.begin();
     let state = space::look(&mut pipeline, space);
     let asked = pipeline.send(sql, params);
     let mut answers = pipeline.answers().await?;
-    space::found(&mut answers, state, space)?;
-    Ok(answers.take(Some(asked)))
+    let state = space::found(&mut answers, state, space)?;
+    Ok((state, answers.take(Some(asked))))
 }
 
 /// Live documents that expired by a time, in the order of expiry and LSN behind a place in it.
@@ -63,37 +64,72 @@ pub(super) async fn expired(
     rows(pools, space, sql, params).await?.iter().map(row).collect()
 }
 
+/// Columns of the ledger with the names that they stand for.
+const LEDGER: &str = "SELECT l.n, l.at, l.collection, l.id, l.lsn, l.rule, coalesce(w.node, ''), coalesce(o.node, ''),
+        l.losing_kind, l.losing, l.winning_kind, l.winning, l.restored
+    FROM syncline.ledger l
+        LEFT JOIN syncline.authors w ON w.space = $1 AND w.author = l.winner
+        LEFT JOIN syncline.authors o ON o.space = $1 AND o.author = l.loser
+    WHERE l.space = $1";
+
 /// Rows of the conflict ledger, newest first.
 pub(super) async fn conflicts(
     pools: &Pools,
     space: &SpaceName,
     query: &ListQuery,
 ) -> Result<Vec<ConflictRow>, Failure> {
-    let sql = "SELECT l.n, l.at, l.collection, l.id, l.lsn, l.rule, coalesce(w.node, ''), coalesce(o.node, ''),
-            l.losing_kind, l.losing, l.winning_kind, l.winning, l.restored
-        FROM syncline.ledger l
-            LEFT JOIN syncline.authors w ON w.space = $1 AND w.author = l.winner
-            LEFT JOIN syncline.authors o ON o.space = $1 AND o.author = l.loser
-        WHERE l.space = $1 AND l.n < $2 AND ($3::TEXT IS NULL OR l.collection = $3) AND ($4::TEXT IS NULL OR l.id = $4)
-        ORDER BY l.n DESC LIMIT $5";
-    let row = |row: &Row| {
-        Ok(ConflictRow {
-            n: nat(row.try_get(0)?),
-            at: Millis(nat(row.try_get(1)?)),
-            collection: row.try_get(2)?,
-            id: row.try_get(3)?,
-            lsn: Lsn(nat(row.try_get(4)?)),
-            rule: row.try_get(5)?,
-            winner: row.try_get(6)?,
-            loser: row.try_get(7)?,
-            losing_kind: row.try_get(8)?,
-            losing: json(row.try_get(9)?),
-            winning_kind: row.try_get(10)?,
-            winning: json(row.try_get(11)?),
-            restored: row.try_get::<_, Option<i64>>(12)?.map(|lsn| Lsn(nat(lsn))),
-        })
-    };
-    rows(pools, space, sql, bounds(space, query)).await?.iter().map(row).collect()
+    let sql = format!(
+        "{LEDGER} AND l.n < $2 AND ($3::TEXT IS NULL OR l.collection = $3) AND ($4::TEXT IS NULL OR l.id = $4)
+         ORDER BY l.n DESC LIMIT $5"
+    );
+    rows(pools, space, sql, bounds(space, query)).await?.iter().map(conflict_of).collect()
+}
+
+/// Rows of the conflict ledger by which an author lost what had been accepted, oldest first.
+pub(super) async fn late_conflicts(
+    pools: &Pools,
+    space: &SpaceName,
+    author: Author,
+    after: u64,
+    limit: usize,
+) -> Result<LateRows, Failure> {
+    let sql = format!("{LEDGER} AND l.late = 1 AND l.loser = $2 AND l.n > $3 ORDER BY l.n LIMIT $4");
+    let params = vec![text(space.as_str()), long(i64::from(author.0)), long(int(after)), long(int(limit as u64))];
+    let session = pools.reading().await?;
+    let found = ask(&session, space, sql.into(), params).await;
+    let (state, found) = session.finish(found).await?;
+    let rows = found.iter().map(conflict_of).collect::<Result<Vec<_>, _>>()?;
+    let upto = rows.last().filter(|_| rows.len() == limit).map_or(nat(state.last.conflict), |row| row.n);
+    Ok(LateRows { rows, upto })
+}
+
+fn conflict_of(row: &Row) -> Result<ConflictRow, Failure> {
+    Ok(ConflictRow {
+        n: nat(row.try_get(0)?),
+        at: Millis(nat(row.try_get(1)?)),
+        collection: row.try_get(2)?,
+        id: row.try_get(3)?,
+        lsn: Lsn(nat(row.try_get(4)?)),
+        rule: row.try_get(5)?,
+        winner: row.try_get(6)?,
+        loser: row.try_get(7)?,
+        losing_kind: row.try_get(8)?,
+        losing: json(row.try_get(9)?),
+        winning_kind: row.try_get(10)?,
+        winning: json(row.try_get(11)?),
+        restored: row.try_get::<_, Option<i64>>(12)?.map(|lsn| Lsn(nat(lsn))),
+    })
+}
+
+/// Who has these values.
+pub(super) async fn holders(
+    pools: &Pools,
+    space: &SpaceName,
+    values: &[UniqueValue],
+    most: usize,
+) -> Result<Holders, Failure> {
+    let found = rows(pools, space, unique::HOLDERS, unique::asking(space, values, most)).await?;
+    unique::found(values.to_vec(), &found)
 }
 
 /// Rows of the quarantine, newest first.

@@ -5,14 +5,17 @@ use super::authors::{self, Authors};
 use super::nodes;
 use super::pipeline::{Answers, Pipeline, blobs, long, longs, text, texts};
 use super::rows::{damaged, key_of, node_of, receipts_of, version_of};
+use super::rules::Rules;
 use super::space::{self, State};
 use super::trouble::Failure;
+use super::unique::{self, Keys};
 use crate::store::columns::{LIVE, int, nat, record_kind};
 use crate::store::ledger::values;
-use crate::store::{CollectionRule, RecordKind, strategy_of};
+use crate::store::{CollectionRule, RecordKind};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use syncline_core::hub::{AuthorState, DocKey, KeptLoss, Loaded, StoredBatch, Touch};
-use syncline_core::model::{BatchId, CollectionName, Lsn, NodeId, Seq, SpaceName};
+use syncline_core::model::{BatchId, CollectionName, Demands, Lsn, NodeId, Seq, SpaceName};
 use tokio_postgres::Row;
 
 /// Where the answers will be.
@@ -27,7 +30,8 @@ pub(super) struct Asked {
     registered: Option<usize>,
     ledger: Option<usize>,
     quarantine: Option<usize>,
-    rules: Option<(usize, BTreeMap<String, CollectionName>)>,
+    rules: Option<usize>,
+    keys: Option<usize>,
 }
 
 /// Takes the space's turn and asks for what `touch` names.
@@ -55,6 +59,7 @@ pub(super) fn ask<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, touch: 
             pipeline.send(sql, vec![text(space.as_str()), longs(touch.quarantine.iter().copied().map(int))])
         }),
         rules: (!touch.collections.is_empty()).then(|| ask_rules(pipeline, space, &touch.collections)),
+        keys: (!touch.collections.is_empty()).then(|| unique::ask(pipeline, space, touch)),
     }
 }
 
@@ -109,21 +114,26 @@ fn ask_receipts<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, touch: &'
     pipeline.send(sql, vec![text(space.as_str()), texts(nodes), longs(firsts), longs(lasts)])
 }
 
-fn ask_rules<'a>(
-    pipeline: &mut Pipeline<'a>,
-    space: &SpaceName,
-    collections: &BTreeSet<CollectionName>,
-) -> (usize, BTreeMap<String, CollectionName>) {
-    let keys: BTreeMap<_, _> =
-        collections.iter().map(|name| (CollectionRule::key(space, name), name.clone())).collect();
+fn ask_rules<'a>(pipeline: &mut Pipeline<'a>, space: &SpaceName, collections: &BTreeSet<CollectionName>) -> usize {
     let sql = "SELECT key, value FROM syncline.records WHERE kind = $1 AND key = ANY($2)";
-    let names: Vec<String> = keys.keys().cloned().collect();
-    (pipeline.send(sql, vec![text(record_kind(RecordKind::Collection)), texts(names)]), keys)
+    let keys = texts(collections.iter().map(|name| CollectionRule::key(space, name)));
+    pipeline.send(sql, vec![text(record_kind(RecordKind::Collection)), keys])
+}
+
+/// What stands of the values that must be unique, and what the rules ask for.
+pub(super) fn demanded(
+    asked: &Asked,
+    answers: &mut Answers,
+    (space, touch): (&SpaceName, &Touch),
+    rules: &Rules,
+) -> Result<(Keys, BTreeMap<CollectionName, Arc<Demands>>), Failure> {
+    let touched = rules.touched(space, touch, &answers.take(asked.rules))?;
+    Ok((Keys::of(&answers.take(asked.keys))?, touched))
 }
 
 /// Puts the answers together. New nodes get their numbers here.
 pub(super) fn loaded(
-    asked: Asked,
+    asked: &Asked,
     answers: &mut Answers,
     space: &SpaceName,
     touch: &Touch,
@@ -159,12 +169,6 @@ pub(super) fn loaded(
     }
     for row in answers.take(asked.quarantine) {
         loaded.quarantine.insert(nat(row.try_get(0)?));
-    }
-    if let Some((place, names)) = asked.rules {
-        for row in answers.take(Some(place)) {
-            let strategy = strategy_of(row.try_get(1)?);
-            loaded.strategies.extend(names.get(row.try_get::<_, &str>(0)?).cloned().zip(strategy));
-        }
     }
     Ok((state, authors, loaded))
 }

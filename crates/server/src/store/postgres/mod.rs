@@ -18,6 +18,7 @@ mod pipeline;
 mod pool;
 mod register;
 mod rows;
+mod rules;
 mod scan;
 mod schema;
 mod select;
@@ -26,6 +27,7 @@ mod tls;
 mod trim;
 mod trouble;
 mod turn;
+mod unique;
 mod whole;
 mod write;
 
@@ -36,18 +38,21 @@ pub(in crate::store) use trouble::Failure;
 pub(in crate::store) use whole::{moving_from, moving_into, said};
 
 use super::{
-    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, Heard, ListQuery, NodeRow, QuarantineRow, Record,
-    RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
+    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, Heard, Holders, LateRows, ListQuery, NodeRow,
+    QuarantineRow, Record, RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use news::Messenger;
 use pool::Pools;
+use rules::Rules;
 use scan::Reader;
 use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::hub::{DocKey, Touch};
-use syncline_core::model::{Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, Version};
+use syncline_core::model::{
+    Author, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
+};
 use tokio::sync::mpsc;
 use trim::Stage;
 use trouble::{Patience, told};
@@ -89,6 +94,7 @@ struct Shared {
     place: String,
     options: Options,
     messenger: Arc<Messenger>,
+    rules: Rules,
 }
 
 /// Makes attempts until one succeeds or none is worth it any more.
@@ -119,6 +125,7 @@ impl PostgresStore {
             place: url.to_string(),
             options,
             messenger: Arc::new(Messenger::new(url.clone())),
+            rules: Rules::default(),
         });
         patiently!(shared, "making the tables", schema::prepare(&shared.pools, &shared.place))?;
         Ok(PostgresStore { shared })
@@ -141,7 +148,7 @@ async fn commit(shared: Arc<Shared>, space: SpaceName, touch: Touch, mut decide:
         let (action, pools, mut patience) =
             ("writing a group of pushes", &shared.pools, Patience::new(&shared.options));
         loop {
-            match commit::attempt(pools, &space, &touch, &mut decide).await {
+            match commit::attempt((pools, &shared.rules), &space, &touch, &mut decide).await {
                 Ok(head) => {
                     shared.messenger.tell(&space, head.lsn);
                     return Ok(head);
@@ -242,6 +249,20 @@ impl Store for PostgresStore {
         .boxed()
     }
 
+    fn late_conflicts<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        author: Author,
+        after: u64,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<LateRows, StoreError>> {
+        async move {
+            let (pools, action) = (&self.shared.pools, "reading the conflict ledger");
+            patiently!(self.shared, action, list::late_conflicts(pools, space, author, after, limit))
+        }
+        .boxed()
+    }
+
     fn quarantine<'a>(
         &'a self,
         space: &'a SpaceName,
@@ -261,6 +282,19 @@ impl Store for PostgresStore {
     ) -> BoxFuture<'a, Result<Vec<(DocKey, Version)>, StoreError>> {
         async move { patiently!(self.shared, "reading documents", list::documents(&self.shared.pools, space, &docs)) }
             .boxed()
+    }
+
+    fn holders<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        values: Vec<UniqueValue>,
+        most: usize,
+    ) -> BoxFuture<'a, Result<Holders, StoreError>> {
+        async move {
+            let pools = &self.shared.pools;
+            patiently!(self.shared, "reading unique values", list::holders(pools, space, &values, most))
+        }
+        .boxed()
     }
 
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>> {
@@ -350,6 +384,12 @@ impl Store for PostgresStore {
             checked.map(|()| FailedSpaces::new())
         }
         .boxed()
+    }
+
+    fn hand_out(&self, _out: mpsc::Sender<Bytes>) -> BoxFuture<'_, Result<(), StoreError>> {
+        let reason = "a database is backed up by PostgreSQL's own tools, e.g. `pg_dump --schema=syncline`".to_owned();
+        let place = self.shared.place.clone();
+        futures_util::future::ready(Err(StoreError::Backup { place, reason })).boxed()
     }
 
     fn listen(&self) -> Option<mpsc::Receiver<Heard>> {

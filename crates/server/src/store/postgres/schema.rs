@@ -10,9 +10,11 @@ use crate::store::StoreError;
 ///
 /// Bodies stand once, in the append-only log. Heads are narrow and point into it; `superseded` lists the log rows that
 /// are no longer anybody's head, each with the row that took its place, so that a snapshot is one pass over two ordered
-/// indexes, trimming finds what may go, and who compares finds what stood before. The space leads every key: an engine that spreads tables over machines can keep all of a space together. All
-/// text is compared byte by byte, as everywhere else. Numbers of nodes, receipts and kept rows are counted in the row
-/// of their space, whose lock gives a commit its turn.
+/// indexes, trimming finds what may go, and who compares finds what stood before. `unique_values` says which documents
+/// have which values of the keys that rules ask for; `late` rows of the ledger are those whose losing side had been
+/// accepted before. The space leads every key: an engine that spreads tables over machines can keep all of a space
+/// together. All text is compared byte by byte, as everywhere else. Numbers of nodes, receipts and kept rows are counted
+/// in the row of their space, whose lock gives a commit its turn.
 pub(super) const STEPS: &[&str] = &[r#"
     CREATE TABLE syncline.spaces (
         space TEXT COLLATE "C" PRIMARY KEY, epoch TEXT NOT NULL,
@@ -36,6 +38,15 @@ pub(super) const STEPS: &[&str] = &[r#"
     CREATE TABLE syncline.superseded (
         space TEXT COLLATE "C" NOT NULL, lsn BIGINT NOT NULL, until BIGINT NOT NULL,
         PRIMARY KEY (space, lsn), UNIQUE (space, until));
+    CREATE TABLE syncline.unique_keys (
+        space TEXT COLLATE "C" NOT NULL, n BIGINT NOT NULL, collection TEXT COLLATE "C" NOT NULL,
+        fields TEXT COLLATE "C" NOT NULL,
+        PRIMARY KEY (space, n));
+    CREATE INDEX unique_keys_by_collection ON syncline.unique_keys (space, collection);
+    CREATE TABLE syncline.unique_values (
+        space TEXT COLLATE "C" NOT NULL, n BIGINT NOT NULL, value TEXT COLLATE "C" NOT NULL, since BIGINT NOT NULL,
+        id TEXT COLLATE "C" NOT NULL,
+        PRIMARY KEY (space, n, value, since, id));
     CREATE TABLE syncline.authors (
         space TEXT COLLATE "C" NOT NULL, node TEXT COLLATE "C" NOT NULL, author BIGINT NOT NULL,
         last_seq BIGINT NOT NULL DEFAULT 0, forgotten TEXT, cursor BIGINT NOT NULL DEFAULT 0,
@@ -70,8 +81,9 @@ pub(super) const STEPS: &[&str] = &[r#"
         space TEXT COLLATE "C" NOT NULL, n BIGINT NOT NULL, at BIGINT NOT NULL, collection TEXT COLLATE "C" NOT NULL,
         id TEXT COLLATE "C" NOT NULL, lsn BIGINT NOT NULL, rule TEXT NOT NULL, winner BIGINT NOT NULL,
         loser BIGINT NOT NULL, losing_kind TEXT NOT NULL, losing TEXT, winning_kind TEXT NOT NULL, winning TEXT,
-        restored BIGINT,
+        restored BIGINT, late BIGINT NOT NULL,
         PRIMARY KEY (space, n));
+    CREATE INDEX ledger_late ON syncline.ledger (space, loser, n) WHERE late = 1;
     CREATE TABLE syncline.quarantine (
         space TEXT COLLATE "C" NOT NULL, n BIGINT NOT NULL, at BIGINT NOT NULL, collection TEXT COLLATE "C",
         id TEXT COLLATE "C", node TEXT NOT NULL, seq BIGINT, code TEXT NOT NULL, reason BYTEA NOT NULL,

@@ -6,6 +6,7 @@ use super::log_rows::LogRows;
 use super::nodes;
 use super::pipeline::{Pipeline, blobs, long, longs, text, texts};
 use super::space::{Numbers, State};
+use super::unique::Keys;
 use crate::store::Head;
 use crate::store::columns::int;
 use crate::store::ledger::side;
@@ -18,6 +19,8 @@ pub(super) struct Pen<'a> {
     pub space: &'a SpaceName,
     pub authors: &'a Authors,
     pub writes: &'a WriteSet,
+    /// Values that must be unique.
+    pub keys: &'a Keys,
     /// Documents that have no head yet.
     pub fresh: &'a BTreeSet<DocKey>,
 }
@@ -45,6 +48,8 @@ pub(super) fn is_empty(writes: &WriteSet) -> bool {
         released,
         traffic,
         held,
+        unique,
+        asks: _,
     } = writes;
     entries.is_empty()
         && owners.is_empty()
@@ -57,6 +62,7 @@ pub(super) fn is_empty(writes: &WriteSet) -> bool {
         && released.is_empty()
         && traffic.is_empty()
         && held.is_empty()
+        && unique.is_empty()
 }
 
 impl<'a> Pen<'a> {
@@ -66,6 +72,7 @@ impl<'a> Pen<'a> {
         let mut head = state.head.clone();
         self.write_log(pipeline, &mut head);
         self.write_owners(pipeline);
+        self.keys.write(pipeline, self.space, &self.writes.unique);
         self.write_repeats(pipeline);
         let mut last = Numbers { author: self.authors.last(), ..state.last };
         self.write_receipts(pipeline, &mut last);
@@ -208,9 +215,9 @@ impl<'a> Pen<'a> {
         let (conflicts, restored) = (&self.writes.conflicts, &self.writes.restored);
         if !conflicts.is_empty() {
             let sql = "INSERT INTO syncline.ledger (space, at, n, collection, id, lsn, rule, winner, loser,
-                    losing_kind, losing, winning_kind, winning)
+                    losing_kind, losing, winning_kind, winning, late)
                 SELECT $1, $2, t.* FROM unnest($3::BIGINT[], $4::TEXT[], $5::TEXT[], $6::BIGINT[], $7::TEXT[],
-                    $8::BIGINT[], $9::BIGINT[], $10::TEXT[], $11::TEXT[], $12::TEXT[], $13::TEXT[]) AS t";
+                    $8::BIGINT[], $9::BIGINT[], $10::TEXT[], $11::TEXT[], $12::TEXT[], $13::TEXT[], $14::BIGINT[]) AS t";
             let first = last.conflict + 1;
             last.conflict += int(conflicts.len() as u64);
             let params = vec![
@@ -227,6 +234,7 @@ impl<'a> Pen<'a> {
                 texts(conflicts.iter().map(|conflict| side(&conflict.losing).1)),
                 texts(conflicts.iter().map(|conflict| side(&conflict.winning).0)),
                 texts(conflicts.iter().map(|conflict| side(&conflict.winning).1)),
+                longs(conflicts.iter().map(|conflict| i64::from(conflict.late))),
             ];
             pipeline.send(sql, params);
         }
