@@ -78,6 +78,7 @@ pub(super) struct Dialogue {
 }
 
 /// What a decision says in its turn.
+#[allow(clippy::large_enum_variant)] // nearly every turn is the decision: boxing it would cost, not save
 pub(super) enum Said {
     /// What to write.
     Decided(WriteSet),

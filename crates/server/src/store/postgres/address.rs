@@ -12,7 +12,7 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 /// A database: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full`.
 #[derive(Clone)]
 pub struct Url {
-    pub(super) config: Config,
+    pub(super) config: Box<Config>,
     pub(super) trust: Trust,
     shown: String,
 }
@@ -48,7 +48,7 @@ impl Url {
         }
         config.tcp_user_timeout(Duration::from_secs(15)).keepalives_idle(Duration::from_secs(15));
         let trust = tls::trust(asked.verify, asked.roots)?;
-        Ok(Url { shown: shown(&config), config, trust })
+        Ok(Url { shown: shown(&config), config: Box::new(config), trust })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::pipeline::text;
 use super::pool::Pools;
+use super::rows::damaged;
 use super::space::{self, State};
 use super::trouble::Failure;
 use crate::store::columns::record_kind;
@@ -39,9 +40,7 @@ pub(super) async fn state(pools: &Pools, space: &SpaceName) -> Result<State, Fai
 pub(super) async fn spaces(pools: &Pools) -> Result<Vec<SpaceName>, Failure> {
     let rows =
         pools.reading().await?.client().query_typed("SELECT space FROM syncline.spaces ORDER BY space", &[]).await?;
-    let name = |row: &tokio_postgres::Row| {
-        SpaceName::new(row.try_get::<_, String>(0)?).map_err(|error| super::rows::damaged(error))
-    };
+    let name = |row: &tokio_postgres::Row| SpaceName::new(row.try_get::<_, String>(0)?).map_err(damaged);
     rows.iter().map(name).collect()
 }
 

@@ -6,6 +6,7 @@ use super::{Options, Url};
 use crate::store::StoreError;
 use deadpool_postgres::{Client, ClientWrapper, Manager, ManagerConfig, Object, Pool, Runtime, Timeouts};
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_postgres::Config;
 
 /// The two sets of connections: reading, which may take long, never keeps commits waiting.
 #[derive(Clone)]
@@ -57,7 +58,7 @@ impl Pools {
 }
 
 fn pool(url: &Url, options: &Options, size: usize) -> Result<Pool, StoreError> {
-    let mut config = url.config.clone();
+    let mut config = Config::clone(&url.config);
     config.connect_timeout(options.connect_timeout);
     let manager = Manager::from_config(config, url.trust.connector(), ManagerConfig::default());
     let timeouts = Timeouts {

@@ -13,15 +13,20 @@ pub(in crate::store) async fn moving_from(url: &Url) -> Result<Session, StoreErr
     let begun = async {
         let pools = pools(url)?;
         if !schema::is_there(&pools).await? {
-            let reason = "there is no hub in it; name the database of one".to_owned();
-            return Err(StoreError::Database { place: url.to_string(), reason }.into());
+            return Err(empty(url).into());
         }
         let session = pools.reading().await?;
         let mut pipeline = session.pipeline();
         let sql = "SELECT count(*) FROM pg_stat_activity
             WHERE application_name = 'syncline' AND datname = current_database()";
         let asked = pipeline.send(sql, vec![]);
-        let found = pipeline.answers().await?.take(Some(asked));
+        let any = "SELECT FROM syncline.spaces UNION ALL SELECT FROM syncline.records LIMIT 1";
+        let any = pipeline.send(any, vec![]);
+        let mut answers = pipeline.answers().await?;
+        if answers.take(Some(any)).is_empty() {
+            return Err(empty(url).into());
+        }
+        let found = answers.take(Some(asked));
         match found.first().map(|row| row.try_get::<_, i64>(0)).transpose()? {
             None | Some(0) => {}
             Some(hubs) => {
@@ -33,6 +38,11 @@ pub(in crate::store) async fn moving_from(url: &Url) -> Result<Session, StoreErr
         Ok(session)
     };
     begun.await.map_err(|failure| said(url, "looking at the database", failure))
+}
+
+fn empty(url: &Url) -> StoreError {
+    let reason = "there is no hub in it; name the database of one".to_owned();
+    StoreError::Database { place: url.to_string(), reason }
 }
 
 /// A transaction in a database that is to be filled.
