@@ -9,6 +9,7 @@ use crate::error::ServerError;
 use crate::store::{RecordKind, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use syncline_core::model::{Millis, NodeId};
 use tokio::sync::{Mutex, MutexGuard};
@@ -43,6 +44,8 @@ pub struct Tokens {
     /// One change at a time: a change that was read before a removal and written after it would bring the removed
     /// token back.
     changing: Mutex<()>,
+    /// Others change them as well.
+    shared: AtomicBool,
 }
 
 /// What the store keeps, so that neither a request nor a change of one token reads all of them.
@@ -76,7 +79,14 @@ impl Tokens {
         let hashed = declared.iter().map(|token| (digest(&token.secret), &token.spec));
         let declared = hashed.map(|(hash, spec)| Ok((hash, Grant::new(Proof::Secret(hash), spec.clone())?)));
         let declared = declared.collect::<Result<_, ServerError>>()?;
-        let tokens = Tokens { store, declared, jwt: None, kept: RwLock::default(), changing: Mutex::default() };
+        let tokens = Tokens {
+            store,
+            declared,
+            jwt: None,
+            kept: RwLock::default(),
+            changing: Mutex::default(),
+            shared: AtomicBool::default(),
+        };
         tokens.refresh().await?;
         Ok(tokens)
     }
@@ -286,13 +296,16 @@ impl Tokens {
     /// # Errors
     /// Those of the store.
     pub async fn read_again(&self) -> Result<(), ServerError> {
+        self.shared.store(true, Ordering::Release);
         self.turn().await.map(drop)
     }
 
     /// Changes take turns, and see what others that share the store have changed.
     async fn turn(&self) -> Result<MutexGuard<'_, ()>, ServerError> {
         let turn = self.changing.lock().await;
-        self.refresh().await?;
+        if self.shared.load(Ordering::Acquire) {
+            self.refresh().await?;
+        }
         Ok(turn)
     }
 
