@@ -9,7 +9,7 @@ use syncline_server::Options;
 use syncline_server::app::App;
 use syncline_server::auth::{TokenSpec, TokenView, Tokens};
 use syncline_server::hub::{Place, nodes};
-use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, Store};
+use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, SqliteStore, Store};
 use tokio::sync::OnceCell;
 
 /// A hub's store, opened by this process alone.
@@ -29,7 +29,7 @@ impl LocalHub {
     pub async fn open(config: &Config) -> Result<LocalHub, CliError> {
         let place = StorePlace::of(config)?;
         if let StorePlace::Directory(data) = &place
-            && !data.join("hub.db").exists()
+            && !SqliteStore::is_in(data)
         {
             return Err(CliError::NoHubData { data: data.clone() });
         }

@@ -8,18 +8,11 @@ fn with<'a>(admin: &[&'a str], args: &[&'a str]) -> Vec<&'a str> {
     [args, admin].concat()
 }
 
-/// Two devices with the same note, edited on both; `b.db` was second. And an op that the hub set aside.
+/// Two devices with the same note, edited on both; `b.db` was second.
 fn contested(shell: &Shell, hub: &Hub) {
-    let sync = |file: &str| {
-        shell.json(&["db", "sync", file, "--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"]);
-    };
-    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1","title":"Milk","done":false}"#]);
-    sync("a.db");
-    sync("b.db");
-    shell.ok(&["db", "update", "a.db", "notes", "n1", r#"{"title":"Oat milk"}"#]);
-    shell.ok(&["db", "update", "b.db", "notes", "n1", r#"{"title":"Soy milk"}"#]);
-    sync("a.db");
-    sync("b.db");
+    both_name_the_milk(shell, hub);
+    sync_notes(shell, hub, "a.db");
+    sync_notes(shell, hub, "b.db");
 }
 
 #[test]
@@ -85,14 +78,8 @@ fn an_op_in_quarantine_is_shown_mended_dropped_and_exported() {
 fn a_device_lists_its_edits_that_lost_and_makes_one_again() {
     let shell = Shell::new();
     let hub = Hub::start(&shell, &[]);
-    let sync = |file: &str| {
-        shell.json(&["db", "sync", file, "--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"])
-    };
-    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1","title":"Milk"}"#]);
-    sync("a.db");
-    sync("b.db");
-    shell.ok(&["db", "update", "a.db", "notes", "n1", r#"{"title":"Oat milk"}"#]);
-    shell.ok(&["db", "update", "b.db", "notes", "n1", r#"{"title":"Soy milk"}"#]);
+    let sync = |file: &str| sync_notes(&shell, &hub, file);
+    both_name_the_milk(&shell, &hub);
     sync("b.db");
     sync("a.db");
 
@@ -114,14 +101,8 @@ fn a_device_lists_its_edits_that_lost_and_makes_one_again() {
 fn a_device_hears_once_of_an_edit_that_was_accepted_and_beaten_later() {
     let shell = Shell::new();
     let hub = Hub::start(&shell, &[]);
-    let sync = |file: &str| {
-        shell.json(&["db", "sync", file, "--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"])
-    };
-    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1","title":"Milk"}"#]);
-    sync("a.db");
-    sync("b.db");
-    shell.ok(&["db", "update", "a.db", "notes", "n1", r#"{"title":"Oat milk"}"#]);
-    shell.ok(&["db", "update", "b.db", "notes", "n1", r#"{"title":"Soy milk"}"#]);
+    let sync = |file: &str| sync_notes(&shell, &hub, file);
+    both_name_the_milk(&shell, &hub);
     assert_eq!(sync("a.db")["conflicts"], 0, "accepted");
     sync("b.db");
 
@@ -162,4 +143,17 @@ fn a_device_lists_changes_and_gives_up_what_waits() {
     assert_eq!(shell.json(&["db", "unsynced", "a.db"]), json!([]));
     shell.json(&[&["db", "sync", "b.db"], &link[..]].concat());
     assert_eq!(shell.json(&["db", "get", "b.db", "notes", "n1"])["title"], "Milk");
+}
+
+fn sync_notes(shell: &Shell, hub: &Hub, file: &str) -> serde_json::Value {
+    shell.json(&["db", "sync", file, "--hub", &hub.url, "--token", hub.admin(), "--collections", "notes"])
+}
+
+/// Two devices have the same document, and edit its title without having seen each other's edit.
+fn both_name_the_milk(shell: &Shell, hub: &Hub) {
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1","title":"Milk","done":false}"#]);
+    sync_notes(shell, hub, "a.db");
+    sync_notes(shell, hub, "b.db");
+    shell.ok(&["db", "update", "a.db", "notes", "n1", r#"{"title":"Oat milk"}"#]);
+    shell.ok(&["db", "update", "b.db", "notes", "n1", r#"{"title":"Soy milk"}"#]);
 }

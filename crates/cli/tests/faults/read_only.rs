@@ -18,10 +18,7 @@ const WRITABLE: u32 = 0o755;
 fn a_hub_that_may_not_write_its_directory_refuses_to_start_by_the_directorys_name() {
     let place = Place::new();
     let data = place.path("hub");
-    let hub = Hub::spawn(place.command(), &data);
-    let mut node = Node::new("n", &hub.address);
-    node.write(Deed::Insert, NOTES, "before");
-    node.push().unwrap();
+    let (hub, node) = hub_with_a_note(&place, &data);
     drop(hub);
 
     place.may(&data, READ_ONLY);
@@ -44,10 +41,7 @@ fn a_hub_that_may_not_write_its_directory_refuses_to_start_by_the_directorys_nam
 fn a_hub_whose_directory_becomes_read_only_goes_on_with_what_is_open_and_names_what_it_cannot_make() {
     let place = Place::new();
     let data = place.path("hub");
-    let hub = Hub::spawn(place.command(), &data);
-    let mut node = Node::new("n", &hub.address);
-    node.write(Deed::Insert, NOTES, "before");
-    node.push().unwrap();
+    let (hub, mut node) = hub_with_a_note(&place, &data);
 
     place.may(&data.join("spaces"), READ_ONLY);
     let url = format!("http://{}", hub.address);
@@ -99,6 +93,15 @@ fn a_device_that_may_not_write_its_file_says_so_and_keeps_everything() {
     place.may(place.home.path(), WRITABLE);
     drop(place.runs(&["db", "insert", "d.db", NOTES, r#"{"_id": "after"}"#]));
     assert_eq!(place.runs(&["db", "count", "d.db", NOTES]).trim(), "2");
+}
+
+/// A hub that has taken one note, and who wrote it.
+fn hub_with_a_note(place: &Place, data: &Path) -> (Hub, Node) {
+    let hub = Hub::spawn(place.command(), data);
+    let mut node = Node::new("n", &hub.address);
+    node.write(Deed::Insert, NOTES, "before");
+    node.push().unwrap();
+    (hub, node)
 }
 
 /// A directory of somebody who is not root: whom permissions bind.

@@ -3,7 +3,7 @@
 
 use super::link::Link;
 use super::listeners::{ListenerId, SyncEvents};
-use super::local::Local;
+use super::local::{Local, Outgoing};
 use super::node::PacketNode;
 use super::options::{Protocol, SyncOptions};
 use super::status::{SyncOutcome, SyncStatus};
@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use syncline_core::model::{CollectionName, NodeId, Strategy};
-use syncline_core::session::{Backlog, Positions, Stored, SyncEvent, Write};
+use syncline_core::session::{Backlog, Positions, Request, Stored, SyncEvent, Write};
 
 /// The part of a database that syncs.
 pub(crate) struct Desk {
@@ -133,8 +133,10 @@ impl Local for Replica {
         Replica::backlog(self, scope).map_err(|e| e.to_string())
     }
 
-    fn ledger_told(&mut self) -> Result<Option<u64>, String> {
-        Replica::ledger_told(self).map(Some).map_err(|e| e.to_string())
+    fn outgoing(&mut self, request: &Request) -> Result<Outgoing, String> {
+        let pulls = matches!(request, Request::Pull { .. });
+        let told = pulls.then(|| self.ledger_told()).transpose().map_err(|e| e.to_string())?;
+        Ok(Outgoing::Plain { told })
     }
 
     fn carry_out(&mut self, scope: &BTreeSet<CollectionName>, write: Write) -> Result<Stored, String> {

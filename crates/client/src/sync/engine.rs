@@ -279,18 +279,14 @@ impl Worker {
     fn carry_out(&mut self, effect: Effect) -> Option<Event> {
         match effect {
             Effect::Send(id, request) => {
-                let packet = match self.setup.local.outgoing(&request) {
-                    Ok(Outgoing::Plain) => None,
-                    Ok(Outgoing::Packet(packet)) => Some(packet),
+                let (packet, told) = match self.setup.local.outgoing(&request) {
+                    Ok(Outgoing::Plain { told }) => (None, told),
+                    Ok(Outgoing::Packet(packet)) => (Some(packet), None),
                     Ok(Outgoing::Known(answer)) => return Some(Event::Answered(id, answer)),
                     Err(cause) => return Some(Event::Failed(id, Failure::Storage(cause))),
                 };
-                let ledger = match self.setup.local.ledger_told() {
-                    Ok(ledger) => ledger,
-                    Err(cause) => return Some(Event::Failed(id, Failure::Storage(cause))),
-                };
                 let (api, node, reports) = (self.setup.api.clone(), self.node.clone(), self.reports.clone());
-                let task = tokio::spawn(Exchange { api, node, id, ledger, reports }.run(request, packet));
+                let task = tokio::spawn(Exchange { api, node, id, told, reports }.run(request, packet));
                 self.requests.retain(|_, request| !request.is_finished());
                 self.requests.insert(id, task.abort_handle());
             }

@@ -23,7 +23,7 @@ pub(super) struct Exchange {
     pub(super) node: NodeId,
     pub(super) id: RequestId,
     /// How far the hub's conflict ledger has been told; `None`: it is not asked for.
-    pub(super) ledger: Option<u64>,
+    pub(super) told: Option<u64>,
     pub(super) reports: Sender<Event>,
 }
 
@@ -52,7 +52,7 @@ impl Exchange {
             }
             Request::Pull { scope, since, limit, wait_s } => {
                 let path = request::pull(&self.node, &scope, &since, limit, wait_s);
-                let path = match self.ledger {
+                let path = match self.told {
                     Some(told) => request::with_conflicts(path, told),
                     None => path,
                 };

@@ -11,7 +11,10 @@ use syncline_core::session::{Answer, Backlog, Positions, Request, Stored, Write}
 /// How a request of the session leaves.
 pub enum Outgoing {
     /// As a request of the `lsn` dialect.
-    Plain,
+    Plain {
+        /// How far the hub's conflict ledger has been told here; `None`: it is not asked for.
+        told: Option<u64>,
+    },
     /// As a packet of the `exchange` dialect.
     Packet(OutPacket),
     /// Not at all, because the answer is known.
@@ -39,12 +42,7 @@ pub(super) trait Local: Send {
 
     /// How a request leaves. Unless overridden, in the form of the `lsn` dialect.
     fn outgoing(&mut self, _request: &Request) -> Result<Outgoing, String> {
-        Ok(Outgoing::Plain)
-    }
-
-    /// How far the hub's conflict ledger has been told; `None`: it is not asked for.
-    fn ledger_told(&mut self) -> Result<Option<u64>, String> {
-        Ok(None)
+        Ok(Outgoing::Plain { told: None })
     }
 
     /// Carries out one write in one transaction.

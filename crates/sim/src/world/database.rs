@@ -69,7 +69,7 @@ impl World {
         let packet = match self.line(device).node.outgoing(&request) {
             Ok(Outgoing::Packet(packet)) => packet,
             Ok(Outgoing::Known(answer)) => return Some(session::Event::Answered(id, answer)),
-            Ok(Outgoing::Plain) => unreachable!("packets carry every request"),
+            Ok(Outgoing::Plain { .. }) => unreachable!("packets carry every request"),
             Err(cause) => return Some(session::Event::Failed(id, Failure::Storage(cause))),
         };
         let fate = self.faults.fate(&mut self.dice);

@@ -6,7 +6,7 @@ use crate::groups::AdminArgs;
 use crate::hub::RemoteHub;
 use crate::output::{Output, Style};
 use std::path::{Path, PathBuf};
-use syncline_server::store::{self, Arriving, Manifest};
+use syncline_server::store::{self, Arriving, Manifest, SqliteStore};
 
 /// Arguments of `syncline backup`.
 #[derive(Debug, clap::Args)]
@@ -41,7 +41,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         }
         None => {
             let data = config.data_dir();
-            if !data.join("hub.db").exists() {
+            if !SqliteStore::is_in(&data) {
                 return Err(CliError::NoHubData { data });
             }
             let dir = args.dir.clone();

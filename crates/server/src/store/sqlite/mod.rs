@@ -51,6 +51,7 @@ use checkpoint::Checkpointer;
 use futures_util::future::{BoxFuture, FutureExt};
 use home::Place;
 use lock::DirLock;
+use manifest::HUB_FILE;
 use open::OpenSpaces;
 use registry::Registry;
 use scan::Gone;
@@ -103,6 +104,12 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
+    /// Whether a directory holds a hub's data.
+    #[must_use]
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(HUB_FILE).exists()
+    }
+
     /// Opens the directory, which is made when it is missing. Blocks shortly.
     ///
     /// # Errors
@@ -114,7 +121,7 @@ impl SqliteStore {
             .map_err(StoreError::engine("making the data directory"))?;
         let lock = DirLock::take(&dir)?;
         let home = Arc::new(Place::of(&dir.join(lock::FILE))?);
-        let registry = Arc::new(Registry::open(&dir.join("hub.db"))?);
+        let registry = Arc::new(Registry::open(&dir.join(HUB_FILE))?);
         let checkpointer = Checkpointer::start().map_err(StoreError::engine("starting the checkpoint thread"))?;
         let spaces = OpenSpaces::new(dir.clone(), options, checkpointer, lock);
         transfer::clear(&dir)?;

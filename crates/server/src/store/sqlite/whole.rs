@@ -4,7 +4,8 @@
 use super::building::{Building, sync};
 use super::home::file_name;
 use super::lock::DirLock;
-use super::schema;
+use super::manifest::HUB_FILE;
+use super::{SqliteStore, schema};
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::fs;
@@ -13,7 +14,6 @@ use syncline_core::model::SpaceName;
 
 /// SQLite's cache while files are written from front to back.
 const CACHE_BYTES: u64 = 16 << 20;
-const HUB: &str = "hub.db";
 
 /// A directory that no hub uses.
 pub(in crate::store) struct Directory {
@@ -30,7 +30,7 @@ pub(in crate::store) struct SpacePlace {
 impl Directory {
     /// Takes it for this process.
     pub fn take(dir: &Path) -> Result<Directory, StoreError> {
-        if !dir.join(HUB).exists() {
+        if !SqliteStore::is_in(dir) {
             let reason = "there is no hub data in it; name the hub's directory".to_owned();
             return Err(StoreError::Backup { place: dir.display().to_string(), reason });
         }
@@ -39,7 +39,7 @@ impl Directory {
 
     /// The hub's own file.
     pub fn hub(&self) -> Result<Connection, StoreError> {
-        schema::open_to_write(&self.dir.join(HUB), schema::HUB, CACHE_BYTES)
+        schema::open_to_write(&self.dir.join(HUB_FILE), schema::HUB, CACHE_BYTES)
     }
 
     /// A space's file, brought to the newest schema.
@@ -88,7 +88,7 @@ impl NewDirectory {
 
     /// The hub's own file.
     pub fn hub(&self) -> Result<NewFile, StoreError> {
-        NewFile::open(self.0.part().join(HUB), schema::HUB)
+        NewFile::open(self.0.part().join(HUB_FILE), schema::HUB)
     }
 
     /// A space's file.

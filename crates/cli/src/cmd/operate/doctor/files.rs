@@ -7,7 +7,7 @@ use indicatif::HumanBytes;
 use std::path::Path;
 use std::process::Command;
 use syncline_core::model::Millis;
-use syncline_server::store::{Examined, examine};
+use syncline_server::store::{Examined, SqliteStore, examine};
 
 /// With less a hub may stop within minutes.
 const ROOM_MIN_BYTES: u64 = 64 << 20;
@@ -18,7 +18,7 @@ const CLOCK_MIN: Millis = Millis(1_704_067_200_000);
 
 /// Looks at all of it. Blocks.
 pub fn look(data: &Path, drift_ms: u64) -> Vec<Finding> {
-    if !data.join("hub.db").exists() {
+    if !SqliteStore::is_in(data) {
         return vec![Finding::failed("store", &CliError::NoHubData { data: data.to_owned() })];
     }
     let files = match examine(data) {
