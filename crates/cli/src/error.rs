@@ -279,7 +279,11 @@ impl CliError {
             | CliError::Empty { .. }
             | CliError::NotJson { .. }
             | CliError::NoMapping { .. }
-            | CliError::Mapping { .. } => 2,
+            | CliError::Mapping { .. }
+            | CliError::Refused { status: 400, .. }
+            | CliError::Server(ServerError::BadRequest { .. } | ServerError::Malformed(_) | ServerError::Config(_)) => {
+                2
+            }
             _ => 1,
         }
     }

@@ -108,8 +108,11 @@ impl Table {
         let width = |column: usize| self.rows.iter().filter_map(|row| Some(row.get(column)?.chars().count())).max();
         let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
         let line = |row: &Vec<String>| {
-            let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-            cells.join("  ").trim_end().to_owned()
+            // Not by `format!`, which knows widths up to 65,535 only.
+            let padded = |(cell, width): (&String, &usize)| {
+                format!("{cell}{}", " ".repeat(width.saturating_sub(cell.chars().count())))
+            };
+            row.iter().zip(&widths).map(padded).collect::<Vec<_>>().join("  ").trim_end().to_owned()
         };
         let mut lines: Vec<String> = self.rows.iter().map(line).collect();
         lines[0] = output.paint(Style::Bold, &lines[0]);
@@ -127,5 +130,7 @@ mod tests {
         table.row(["Žofie".into(), "7".into()]);
         let text = table.render(Output { json: false, colour: false });
         assert_eq!(text, "NAME   AGE\nŽofie  7");
+        table.row(["x".repeat(70_000), String::new()]);
+        assert_eq!(table.render(Output { json: false, colour: false }).lines().count(), 3);
     }
 }

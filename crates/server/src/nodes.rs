@@ -16,6 +16,7 @@ use std::time::Duration;
 use syncline_core::filter::{Filter, substitute};
 use syncline_core::model::{CollectionName, Millis, NodeId, Plan, Registration, Settled, SpaceName, Traffic};
 use syncline_core::wire::exchange::is_uuid;
+use syncline_core::wire::object;
 use tokio::sync::Semaphore;
 
 /// Codes name tokens, which stand in paths and headers.
@@ -69,8 +70,14 @@ pub struct NodeChange {
     #[serde(default)]
     pub name: Option<String>,
     /// A new plan; the node is then given everything again.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "plan")]
     pub plan: Option<Plan>,
+}
+
+fn plan<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Plan>, D::Error> {
+    #[derive(Deserialize)]
+    struct Given(#[serde(deserialize_with = "object::field")] Plan);
+    Ok(Option::<Given>::deserialize(value)?.map(|Given(plan)| plan))
 }
 
 /// A registered node as it is listed, with the columns of `sync_nodes`.
@@ -228,7 +235,7 @@ impl Nodes {
         self.forget(space, id);
         // A node whose token was removed keeps its registration; it gets a new one by rotation.
         if let Some(name) = token_name(tokens, space, &registration)? {
-            tokens.change(token_of(space, &registration, name)).await?;
+            tokens.replace(token_of(space, &registration, name)).await?;
         }
         self.load(space, id).await.map(|node| RegisteredNode::of(node, self.silent()))
     }

@@ -130,6 +130,10 @@ async fn tokens_are_added_rotated_listed_without_secrets_and_removed() {
     assert_eq!(hub.post("/admin/tokens", &long).await.refusal(400), "malformed_token", "no room for its clients' name");
     let impostor = json!({ "name": "x", "node": "(token:device)" });
     assert_eq!(hub.post("/admin/tokens", &impostor).await.refusal(400), "malformed_token");
+    let reserved = json!({ "name": "(token:device)" });
+    assert_eq!(hub.post("/admin/tokens", &reserved).await.refusal(400), "malformed_token", "a name of the hub's own");
+    let heavy = json!({ "name": "x", "claims": { "a": "z".repeat(300_000) } });
+    assert_eq!(hub.post("/admin/tokens", &heavy).await.refusal(400), "malformed_token");
     assert_eq!(
         hub.post("/admin/tokens", &json!({ "name": "x", "colections": [] })).await.refusal(400),
         "malformed_json"
@@ -275,6 +279,66 @@ async fn whoever_reads_in_the_name_of_another_tokens_node_says_nothing_about_it(
             hub = Hub::on(open(), |_| {}).await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_a_token_leaves_what_it_does_not_name_and_says_what_it_may_not_have_meant() {
+    let hub = Hub::start().await;
+    hub.push("n1", "b1", &json!([insert(1, "tasks", "x")])).await;
+    let rows = json!({ "tasks": { "owner": "$sub" } });
+    let made =
+        hub.post("/admin/tokens", &json!({ "name": "anna", "space": "main", "write": false, "rows": rows })).await;
+    let (secret, remarks) = (made.json()["token"].as_str().unwrap().to_owned(), made.json()["remarks"].to_string());
+    assert!(remarks.contains("all other collections of space `main` are open whole"), "{remarks}");
+
+    let change = async |body: &Value| with(&hub, ADMIN, "PATCH", "/admin/tokens/anna", body).await;
+    let answer =
+        change(&json!({ "expires_at": 4_000_000_000_000_u64, "collections": ["tasks", "taskz"] })).await.json();
+    let now = &answer["changed"];
+    assert_eq!((&now["rows"], &now["write"], &now["space"]), (&rows, &json!(false), &json!("main")), "{answer}");
+    assert!(answer["remarks"].to_string().contains("nothing is in `taskz` of space `main` yet"), "{answer}");
+    assert_eq!(answer["remarks"].as_array().unwrap().len(), 1, "{answer}");
+    let page = with(&hub, &secret, "GET", "/sync/pull?node=r", &Value::Null).await.json();
+    assert_eq!(page["ops"], json!([]), "the filter still holds");
+
+    for (body, code) in [
+        (json!({}), "malformed_token"),
+        (json!({ "name": "ben" }), "malformed_token"),
+        (json!({ "collections": ["notes"] }), "malformed_rows"),
+        (json!({ "rows": { "tasks": null }, "admin": true }), "malformed_token"),
+        (json!([{ "write": true }]), "malformed_json"),
+    ] {
+        assert_eq!(change(&body).await.refusal(400), code, "{body}");
+    }
+    let twice = br#"{"rows": {"tasks": {"owner": "$sub"}, "tasks": {}}}"#;
+    let admin = format!("Bearer {ADMIN}");
+    let twice = hub.send("PATCH", "/admin/tokens/anna", &[("authorization", &admin)], twice).await;
+    assert_eq!(twice.refusal(400), "malformed_json");
+    assert!(twice.text().contains("`tasks` stands twice"), "{}", twice.text());
+    let listed = hub.get("/admin/tokens").await.json()["tokens"][1].clone();
+    assert_eq!((&listed["rows"], &listed["write"]), (&rows, &json!(false)), "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_no_body_of_an_admin_request() {
+    let hub = Hub::start().await;
+    let rules = "/admin/spaces/main/collections/notes";
+    let admin = [("authorization", &*format!("Bearer {ADMIN}"))];
+    assert_eq!(hub.send("PUT", rules, &admin, br#"{"max_bytes": 100}"#).await.status, 200);
+    let node = r#"{"id":"11111111-1111-4111-8111-000000000001","code":"N1","name":"","plan":[["notes"]]}"#;
+    for (method, path, body) in [
+        ("PUT", rules, "[]"),
+        ("POST", "/admin/tokens", r#"["sly"]"#),
+        ("POST", "/admin/spaces/main/nodes", r#"["11111111-1111-4111-8111-000000000001", "N1", "x"]"#),
+        ("POST", "/admin/spaces/main/nodes", node),
+    ] {
+        let reply = hub.send(method, path, &admin, body.as_bytes()).await;
+        assert_eq!(reply.refusal(400), "malformed_json", "{method} {path} {body}");
+        assert!(reply.text().contains("a list stands where") && !reply.text().contains("struct"), "{}", reply.text());
+    }
+    let kept = hub.get("/admin/spaces/main/collections").await.json();
+    assert_eq!(kept["collections"][0]["max_bytes"], 100, "{kept}");
+    assert_eq!(hub.get("/admin/tokens").await.json()["tokens"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,13 @@
 //! Administration in the data directory itself, while no hub runs on it.
 
-use super::{NewToken, SpaceStatus, StorePlace, declared_tokens, now, options};
+use super::{ChangedToken, NewToken, SpaceStatus, StorePlace, declared_tokens, now, options};
 use crate::config::Config;
 use crate::error::CliError;
 use std::sync::Arc;
 use syncline_core::model::{NodeId, SpaceName};
 use syncline_server::Options;
 use syncline_server::app::App;
-use syncline_server::auth::{TokenSpec, TokenView, Tokens};
+use syncline_server::auth::{TokenChange, TokenSpec, TokenView, Tokens};
 use syncline_server::hub::{Place, nodes};
 use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, SqliteStore, Store};
 use tokio::sync::OnceCell;
@@ -49,18 +49,20 @@ impl LocalHub {
     }
 
     pub(super) async fn add_token(&self, spec: TokenSpec) -> Result<NewToken, CliError> {
-        let name = spec.name.clone();
-        let secret = self.tokens.add(spec).await?;
-        Ok(NewToken { name, token: secret.reveal().to_owned() })
+        let secret = self.tokens.add(spec.clone()).await?;
+        let remarks = self.tokens.remarks(&spec).await;
+        Ok(NewToken { name: spec.name, token: secret.reveal().to_owned(), remarks })
     }
 
-    pub(super) async fn change_token(&self, spec: TokenSpec) -> Result<(), CliError> {
-        Ok(self.tokens.change(spec).await?)
+    pub(super) async fn change_token(&self, name: &NodeId, change: &TokenChange) -> Result<ChangedToken, CliError> {
+        let changed = self.tokens.change(name, change).await?;
+        let remarks = self.tokens.remarks(&changed.spec).await;
+        Ok(ChangedToken { changed, remarks })
     }
 
     pub(super) async fn rotate_token(&self, name: &NodeId) -> Result<NewToken, CliError> {
         let secret = self.tokens.rotate(name).await?;
-        Ok(NewToken { name: name.clone(), token: secret.reveal().to_owned() })
+        Ok(NewToken { name: name.clone(), token: secret.reveal().to_owned(), remarks: Vec::new() })
     }
 
     pub(super) async fn remove_token(&self, name: &NodeId) -> Result<(), CliError> {

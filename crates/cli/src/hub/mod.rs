@@ -1,8 +1,8 @@
 //! A hub from the administrator's side: directly in its data directory while no hub runs on it,
 //! through the admin API of the running hub otherwise.
 //!
-//! In reading order: [`options`], `live` and `jwt` (what the configuration means for a hub), [`wish`] and [`plan`] (tokens
-//! and what nodes exchange, in words), [`place`] (where the store is), [`address`] (how a running hub is found), `local`
+//! In reading order: [`options`], `live` and `jwt` (what the configuration means for a hub), [`wish`], `token_change` and [`plan`]
+//! (tokens and what nodes exchange, in words), [`place`] (where the store is), [`address`] (how a running hub is found), `local`
 //! and `remote` (the two ways in), `nodes` (what both do for registered nodes).
 
 mod address;
@@ -18,6 +18,7 @@ mod plan;
 mod remote;
 mod remote_nodes;
 mod rules;
+mod token_change;
 mod wish;
 
 pub use address::HubAddress;
@@ -28,13 +29,14 @@ pub use place::{StorePlace, password};
 pub use plan::PlanWish;
 pub use remote::RemoteHub;
 pub use rules::{schema_file, unique_key};
+pub use token_change::TokenChangeWish;
 pub use wish::{TokenWish, access_of, now};
 
 use crate::config::Config;
 use crate::error::CliError;
 use serde::{Deserialize, Serialize};
 use syncline_core::model::{Epoch, Lsn, Millis, NodeId, SpaceName};
-use syncline_server::auth::{TokenSpec, TokenView};
+use syncline_server::auth::{TokenChange, TokenSpec, TokenView};
 use syncline_server::hub::NodeView;
 use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, StoreError};
 
@@ -45,6 +47,19 @@ pub struct NewToken {
     pub name: NodeId,
     /// The secret, shown this once.
     pub token: String,
+    /// What its maker may not have meant, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
+}
+
+/// A token that was just changed.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ChangedToken {
+    /// What it is now.
+    pub changed: TokenView,
+    /// What whoever changed it may not have meant, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<String>,
 }
 
 /// Where a space stands.
@@ -119,14 +134,14 @@ impl Admin {
         }
     }
 
-    /// Lets a token allow something else.
+    /// Lets a token allow something else; what the change does not name stays.
     ///
     /// # Errors
     /// No such token; the hub refuses, or cannot be reached.
-    pub async fn change_token(&self, spec: TokenSpec) -> Result<(), CliError> {
+    pub async fn change_token(&self, name: &NodeId, change: &TokenChange) -> Result<ChangedToken, CliError> {
         match self {
-            Admin::Local(hub) => hub.change_token(spec).await,
-            Admin::Remote(hub) => hub.change_token(&spec).await,
+            Admin::Local(hub) => hub.change_token(name, change).await,
+            Admin::Remote(hub) => hub.change_token(name, change).await,
         }
     }
 

@@ -4,7 +4,8 @@ use crate::error::CliError;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::filter::{Filter, FilterError, substitute};
-use syncline_core::model::{CollectionName, Plan};
+use syncline_core::model::{CollectionName, Malformed, Plan};
+use syncline_core::wire::object;
 
 /// The word for every type.
 const ALL: &str = "*";
@@ -79,11 +80,14 @@ pub(super) fn filters(what: &str, argument: &str) -> Result<BTreeMap<CollectionN
         Some(file) => std::fs::read_to_string(file).map_err(|source| CliError::file("read", file.as_ref(), source))?,
         None => argument.to_owned(),
     };
-    serde_json::from_str(&text).map_err(|error| CliError::NotJson {
+    object::read(what, text.as_bytes()).map_err(|error| CliError::NotJson {
         what: what.into(),
         expected: "a JSON object with a filter for each collection, like {\"tasks\": {\"owner\": \"$sub\"}} (for a node: \
                    {\"Order\": {\"branch\": \"$node.branch\"}})",
-        reason: error.to_string(),
+        reason: match error {
+            Malformed::Json { reason, .. } => reason,
+            other => other.to_string(),
+        },
     })
 }
 

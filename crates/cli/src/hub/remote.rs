@@ -1,7 +1,7 @@
 //! Administration through the admin API of a running hub. Speaks HTTP and reads JSON; decides
 //! nothing.
 
-use super::{NewToken, SpaceStatus};
+use super::{ChangedToken, NewToken, SpaceStatus};
 use crate::error::CliError;
 use reqwest::{Client, Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 use syncline_core::model::{Epoch, Lsn, NodeId, SpaceName};
-use syncline_server::auth::{TokenSpec, TokenView};
+use syncline_server::auth::{TokenChange, TokenSpec, TokenView};
 use syncline_server::hub::NodeView;
 use syncline_server::store::ListQuery;
 
@@ -52,10 +52,8 @@ impl RemoteHub {
         self.call(Method::POST, &["tokens"], &[], Some(spec)).await
     }
 
-    pub(super) async fn change_token(&self, spec: &TokenSpec) -> Result<(), CliError> {
-        let path = ["tokens", spec.name.as_str()];
-        let _: serde_json::Value = self.call(Method::PUT, &path, &[], Some(spec)).await?;
-        Ok(())
+    pub(super) async fn change_token(&self, name: &NodeId, change: &TokenChange) -> Result<ChangedToken, CliError> {
+        self.call(Method::PATCH, &["tokens", name.as_str()], &[], Some(change)).await
     }
 
     pub(super) async fn rotate_token(&self, name: &NodeId) -> Result<NewToken, CliError> {

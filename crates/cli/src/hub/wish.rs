@@ -115,7 +115,11 @@ pub fn access_of(spec: &TokenSpec) -> &'static str {
     }
 }
 
-fn read_expiry(text: &str) -> Result<Millis, CliError> {
+/// A time to come, or a duration from now on.
+///
+/// # Errors
+/// It is neither, or past.
+pub(super) fn read_expiry(text: &str) -> Result<Millis, CliError> {
     let end = read_millis(text).map(|ms| Millis(now().0.saturating_add(ms))).or_else(|| Millis::parse(text));
     match end {
         Some(end) if end > now() => Ok(end),

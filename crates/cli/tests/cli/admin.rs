@@ -36,6 +36,43 @@ fn tokens_are_made_used_rotated_and_removed_through_a_running_hub() {
 }
 
 #[test]
+fn a_change_keeps_what_it_does_not_name_and_tells_what_the_token_allows_now() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let rows = r#"{"tasks": {"owner": "$sub"}}"#;
+    let admin = ["--hub", &hub.url, "--token", hub.admin()];
+    let with = |args: &[&str]| shell.run(&[args, &admin].concat());
+    let made = with(&["token", "add", "kiosk", "--access", "read", "--expires", "30d", "--rows", rows]);
+    assert!(made.stderr.contains("all other collections of space `main` are open whole"), "{}", made.stderr);
+    assert!(made.stderr.contains("nothing is in `tasks` of space `main` yet"), "{}", made.stderr);
+
+    let before = shell.json(&[&["token", "list"], &admin[..]].concat())[1].clone();
+    let said = with(&["token", "change", "kiosk", "--collections", "tasks"]);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    for line in ["access       read\n", "collections  tasks (some rows)", r#"rows         tasks: {"owner":"$sub"}"#] {
+        assert!(said.stdout.contains(line), "{}", said.stdout);
+    }
+    let after = shell.json(&[&["token", "list"], &admin[..]].concat())[1].clone();
+    assert_eq!(after, {
+        let mut same = before;
+        same["collections"] = serde_json::json!(["tasks"]);
+        same
+    });
+    assert!(with(&["token", "list"]).stdout.contains(r#"tasks: {"owner":"$sub"}"#));
+
+    let nothing = with(&["token", "change", "kiosk"]);
+    assert!(nothing.code == 2 && nothing.stderr.contains("nothing to change is named"), "{}", nothing.stderr);
+    let closed = with(&["token", "change", "kiosk", "--collections", "notes"]);
+    assert!(closed.code == 2 && closed.stderr.contains("take the filter away"), "{}", closed.stderr);
+    let malformed = with(&["token", "add", "x", "--rows", r#"{"tasks": []}"#]);
+    assert!(malformed.code == 2 && malformed.stderr.contains("`tasks`"), "{}", malformed.stderr);
+    hub.stop("-TERM");
+
+    let local = shell.ok(&["token", "change", "kiosk", "--rows", r#"{"tasks": null}"#, "--expires", "never"]);
+    assert!(local.contains("collections  tasks\n") && local.contains("expires      never"), "{local}");
+}
+
+#[test]
 fn the_same_commands_work_in_the_data_directory_while_no_hub_runs() {
     let shell = Shell::new();
     let hub = Hub::start(&shell, &[]);

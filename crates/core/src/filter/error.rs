@@ -94,6 +94,16 @@ pub enum FilterError {
         /// Its name, as written.
         name: String,
     },
+    /// Claims that make a filter too large.
+    #[error(
+        "with the claim `{name}` filled in, the filter has more than {most} bytes; name long claims once, or shorten them"
+    )]
+    TooMuchOfClaims {
+        /// The claim that was too much.
+        name: String,
+        /// Bytes that all claims together may fill in.
+        most: usize,
+    },
     /// A path over a limit.
     #[error("the path `{shown}…` is too long; the limits are {BYTES} bytes and {SEGMENTS} segments", BYTES = super::limits::PATH_BYTES_MAX, SEGMENTS = super::limits::PATH_SEGMENTS_MAX)]
     PathTooLong {

@@ -22,7 +22,7 @@ const MARK: &str = "$node.";
 /// # Errors
 /// [`FilterError::UnknownAttribute`] for an attribute that the node does not have.
 pub fn substitute(filter: &Value, attributes: &BTreeMap<String, Value>) -> Result<Value, FilterError> {
-    each_text(filter, &|text| match text.strip_prefix(MARK) {
+    each_text(filter, &mut |text| match text.strip_prefix(MARK) {
         Some(name) => attributes.get(name).cloned().map(Some).ok_or_else(|| unknown(name, attributes)),
         None => Ok(None),
     })
@@ -30,7 +30,9 @@ pub fn substitute(filter: &Value, attributes: &BTreeMap<String, Value>) -> Resul
 
 /// The filter with each text value `"$NAME"` replaced by the claim NAME: `"$sub"`, or `"$org.id"` for a claim inside
 /// another. A text that really begins with a dollar sign is written with two of them. Claims often repeat what users
-/// chose, so one may bring in a text, a number, true, false, or a list of these, and never an operator or null.
+/// chose, so one may bring in a text, a number, true, false, or a list of these, and never an operator or null. All that
+/// claims bring in may have `most` bytes as JSON text: counted before it is copied, because a filter may name a long claim
+/// often.
 ///
 /// ```
 /// use serde_json::json;
@@ -39,16 +41,22 @@ pub fn substitute(filter: &Value, attributes: &BTreeMap<String, Value>) -> Resul
 /// let claims = json!({"sub": "anna", "org": {"id": 7}});
 /// let filter = json!({"owner": "$sub", "org": "$org.id", "price": "$$5"});
 /// let claims = claims.as_object().expect("an object");
-/// assert_eq!(bind_claims(&filter, claims)?, json!({"owner": "anna", "org": 7, "price": "$5"}));
+/// assert_eq!(bind_claims(&filter, claims, 1_000)?, json!({"owner": "anna", "org": 7, "price": "$5"}));
 /// # Ok::<(), syncline_core::filter::FilterError>(())
 /// ```
 ///
 /// # Errors
-/// [`FilterError::MissingClaim`], [`FilterError::UnusableClaim`].
-pub fn bind_claims(filter: &Value, claims: &serde_json::Map<String, Value>) -> Result<Value, FilterError> {
-    each_text(filter, &|text| match text.strip_prefix('$') {
+/// [`FilterError::MissingClaim`], [`FilterError::UnusableClaim`], [`FilterError::TooMuchOfClaims`].
+pub fn bind_claims(filter: &Value, claims: &serde_json::Map<String, Value>, most: usize) -> Result<Value, FilterError> {
+    let mut room = most;
+    each_text(filter, &mut |text| match text.strip_prefix('$') {
         Some(rest) if rest.starts_with('$') => Ok(Some(Value::from(rest))),
-        Some(name) => claim(name, claims).map(|value| Some(value.clone())),
+        Some(name) => {
+            let value = claim(name, claims)?;
+            let too_much = || FilterError::TooMuchOfClaims { name: name.to_owned(), most };
+            room = room.checked_sub(value.to_string().len()).ok_or_else(too_much)?;
+            Ok(Some(value.clone()))
+        }
         None => Ok(None),
     })
 }
@@ -71,7 +79,7 @@ fn claim<'c>(name: &str, claims: &'c serde_json::Map<String, Value>) -> Result<&
 /// The filter with those text values replaced for which there is something else.
 fn each_text(
     filter: &Value,
-    replace: &dyn Fn(&str) -> Result<Option<Value>, FilterError>,
+    replace: &mut dyn FnMut(&str) -> Result<Option<Value>, FilterError>,
 ) -> Result<Value, FilterError> {
     Ok(match filter {
         Value::String(text) => replace(text)?.unwrap_or_else(|| filter.clone()),

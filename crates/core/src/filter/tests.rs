@@ -164,7 +164,7 @@ fn claims_of_a_token_take_the_place_of_their_names_and_bring_in_no_operators() {
         "sub": "anna", "teams": ["a", "b"], "org": {"id": 7}, "a.b": 1, "nothing": null, "sly": {"$exists": true},
         "nested": [["x"]],
     });
-    let bind = |filter: Value| bind_claims(&filter, claims.as_object().unwrap());
+    let bind = |filter: Value| bind_claims(&filter, claims.as_object().unwrap(), 1_000);
     let written =
         json!({"$or": [{"owner": "$sub"}, {"team": {"$in": "$teams"}}], "org": "$org.id", "n": "$a.b", "p": "$$5"});
     let expected = json!({"$or": [{"owner": "anna"}, {"team": {"$in": ["a", "b"]}}], "org": 7, "n": 1, "p": "$5"});

@@ -4,6 +4,7 @@ pub mod aside;
 pub mod digest;
 pub mod exchange;
 pub mod live;
+pub mod object;
 pub mod own;
 pub mod ranges;
 pub mod wise;

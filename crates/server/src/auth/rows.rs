@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::Arc;
-use syncline_core::filter::{Filter, bind_claims};
+use syncline_core::filter::{Filter, FilterError, bind_claims};
 use syncline_core::model::{CollectionName, NodeId, RowFilters, View, Views};
 
 /// Bytes of all filters of a token, claims filled in.
-const FILTER_BYTES_MAX: usize = 256 << 10;
+pub(super) const FILTER_BYTES_MAX: usize = 256 << 10;
 
 /// Filters by collection, as they are written.
 pub type RowRules = BTreeMap<CollectionName, Value>;
@@ -75,17 +75,21 @@ fn bind(
     for name in names {
         let Some(rule) = own.get(name).or_else(|| token.rows.get(name)) else { continue };
         if token.collections.is_some_and(|names| !names.contains(name)) {
-            return Err(malformed(name, "the token does not open this collection; name it among its collections"));
+            return Err(malformed(
+                name,
+                "the token does not open this collection; name it among its collections, or take the filter away",
+            ));
         }
-        let bound = bind_claims(rule, &claims).map_err(|why| malformed(name, &why.to_string()))?;
+        let room = FILTER_BYTES_MAX.saturating_sub(*bytes);
+        let bound = bind_claims(rule, &claims, room).map_err(|why| match why {
+            FilterError::TooMuchOfClaims { .. } => too_long(name),
+            other => malformed(name, &other.to_string()),
+        })?;
         let filter = Filter::parse(&bound).map_err(|why| malformed(name, &why.to_string()))?;
         let text = bound.to_string();
         *bytes += text.len();
         if *bytes > FILTER_BYTES_MAX {
-            let why = format!(
-                "the filters of a token may have {FILTER_BYTES_MAX} bytes together; give each document a field that says who may see it, and ask for that"
-            );
-            return Err(malformed(name, &why));
+            return Err(too_long(name));
         }
         filters.insert(name.clone(), filter);
         texts.insert(name.clone(), text);
@@ -100,6 +104,13 @@ fn view(text: &str) -> View {
         hex
     });
     View::new(hex).expect("hexadecimal digits are a view")
+}
+
+fn too_long(name: &CollectionName) -> ServerError {
+    let why = format!(
+        "the filters of a token may have {FILTER_BYTES_MAX} bytes together; give each document a field that says who may see it, and ask for that"
+    );
+    malformed(name, &why)
 }
 
 fn malformed(name: &CollectionName, why: &str) -> ServerError {
@@ -153,6 +164,9 @@ mod tests {
         assert!(long.contains("262144 bytes together"), "{long}");
         let missing = refusal(&spec(json!({"tasks": {"org": "$org"}}), json!({})));
         assert!(missing.contains("the claim `org`"), "{missing}");
+        let often = json!({"tasks": {"owner": {"$in": vec!["$long"; 5_000]}}});
+        let often = refusal(&spec(often, json!({"long": "x".repeat(200_000)})));
+        assert!(often.contains("262144 bytes together"), "counted before it is filled in: {often}");
         let closed = [CollectionName::new("notes").unwrap()].into();
         let elsewhere = TokenSpec { collections: Some(closed), ..spec(json!({"tasks": {}}), json!({})) };
         assert!(refusal(&elsewhere).contains("does not open this collection"));

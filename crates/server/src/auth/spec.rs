@@ -1,6 +1,6 @@
 //! What a token is called and grants, as configurations, stores and the admin API write it.
 
-use super::rows::{Binding, RowAccess, RowRules};
+use super::rows::{Binding, FILTER_BYTES_MAX, RowAccess, RowRules};
 use crate::error::ServerError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -96,6 +96,10 @@ impl TokenSpec {
             let reason = format!("the token's name is longer than {NAME_BYTES_MAX} bytes; take a shorter one");
             return Err(ServerError::bad("malformed_token", reason));
         }
+        if self.name.is_reserved() {
+            let reason = format!("`{}` is a name of the hub's own; take a token name without `(` in front", self.name);
+            return Err(ServerError::bad("malformed_token", reason));
+        }
         if is_signed(&self.name) {
             let reason =
                 format!("`{}` would be taken for a signed token; take a name without `{SIGNED}` in front", self.name);
@@ -108,6 +112,11 @@ impl TokenSpec {
         }
         if let name @ ("." | "..") = self.name.as_str() {
             let reason = format!("a token cannot be named `{name}`, which means a place in a path; take another name");
+            return Err(ServerError::bad("malformed_token", reason));
+        }
+        let bytes = serde_json::to_string(&self.claims).expect("claims serialize").len();
+        if bytes > FILTER_BYTES_MAX {
+            let reason = format!("the token's claims have {bytes} bytes; they may have {FILTER_BYTES_MAX} together");
             return Err(ServerError::bad("malformed_token", reason));
         }
         self.row_access().map(drop)

@@ -1,7 +1,9 @@
 //! The tokens of a hub: declared by the configuration or kept in the store, cached by hash.
 
+use super::change::{TokenChange, changed};
 use super::grant::{Grant, Proof};
 use super::jwt::{Jwt, JwtOptions};
+use super::remarks::remarks;
 use super::secret::{Secret, digest, fingerprint, parse_fingerprint};
 use super::spec::{DeclaredToken, TokenSpec, is_signed};
 use crate::clock;
@@ -33,6 +35,12 @@ pub struct TokenView {
     /// When it was made; absent for declared ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<Millis>,
+}
+
+impl TokenView {
+    fn of(stored: &Stored) -> TokenView {
+        TokenView { spec: stored.spec.clone(), declared: false, created_at: Some(stored.created_at) }
+    }
 }
 
 /// All tokens of a hub.
@@ -206,15 +214,40 @@ impl Tokens {
         Ok(secret)
     }
 
-    /// Changes what a stored token grants; its secret and its name stay.
+    /// Changes what a stored token grants; its secret and its name stay, and so does what the change does not name.
+    /// Returns what it grants now.
+    ///
+    /// # Errors
+    /// [`ServerError::NotFound`], [`ServerError::BadRequest`] for a change that names nothing or what is no field, or those
+    /// of [`TokenSpec::check`].
+    pub async fn change(&self, name: &NodeId, change: &TokenChange) -> Result<TokenView, ServerError> {
+        let _turn = self.turn().await?;
+        let old = self.find_stored(name)?;
+        let spec = changed(&old.spec, change)?;
+        spec.check()?;
+        if let Some(space) = &spec.space {
+            self.store.open_space(space).await?;
+        }
+        let changed = Stored { spec, ..old };
+        self.put(changed.clone()).await?;
+        Ok(TokenView::of(&changed))
+    }
+
+    /// Puts another grant in the place of a stored token's; its secret stays.
     ///
     /// # Errors
     /// [`ServerError::NotFound`], or those of [`TokenSpec::check`].
-    pub async fn change(&self, spec: TokenSpec) -> Result<(), ServerError> {
+    pub(crate) async fn replace(&self, spec: TokenSpec) -> Result<(), ServerError> {
         spec.check()?;
         let _turn = self.turn().await?;
         let old = self.find_stored(&spec.name)?;
         self.put(Stored { spec, ..old }).await
+    }
+
+    /// What whoever made or changed a token may not have meant: sentences, each about one thing.
+    pub async fn remarks(&self, spec: &TokenSpec) -> Vec<String> {
+        let said = remarks(self.store.as_ref(), spec).await;
+        said.inspect_err(|error| tracing::warn!(%error, "a token was not looked at for slips")).unwrap_or_default()
     }
 
     /// Replaces a token's secret.
@@ -244,8 +277,7 @@ impl Tokens {
     /// All tokens by name.
     #[must_use]
     pub fn list(&self) -> Vec<TokenView> {
-        let view = |t: &Stored| TokenView { spec: t.spec.clone(), declared: false, created_at: Some(t.created_at) };
-        let mut all: Vec<_> = self.kept().named.values().map(view).collect();
+        let mut all: Vec<_> = self.kept().named.values().map(TokenView::of).collect();
         let declared = self.declared.values();
         all.extend(declared.map(|g| TokenView { spec: g.spec.as_ref().clone(), declared: true, created_at: None }));
         all.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));

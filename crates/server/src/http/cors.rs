@@ -15,7 +15,7 @@ pub(super) fn layer(origins: &[String]) -> Option<CorsLayer> {
     let id = HeaderName::from_static("x-request-id");
     let layer = CorsLayer::new()
         .allow_origin(allow)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([AUTHORIZATION, CONTENT_TYPE, id.clone(), HeaderName::from_static(SYNC_TOKEN)])
         .expose_headers([id, axum::http::header::RETRY_AFTER]);
     Some(layer)

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post, put};
+use axum::routing::{MethodRouter, any, get, patch, post, put};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tower_http::compression::CompressionLayer;
@@ -55,7 +55,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("get", "/docs"),
     ("get", "/admin/tokens"),
     ("post", "/admin/tokens"),
-    ("put", "/admin/tokens/{name}"),
+    ("patch", "/admin/tokens/{name}"),
     ("delete", "/admin/tokens/{name}"),
     ("post", "/admin/tokens/{name}/rotate"),
     ("get", "/admin/status"),
@@ -125,7 +125,7 @@ fn handlers(path: &str) -> Option<MethodRouter<Arc<App>>> {
         "/openapi.json" => get(docs::openapi),
         "/docs" => get(docs::page),
         "/admin/tokens" => get(admin::tokens::list).post(admin::tokens::add),
-        "/admin/tokens/{name}" => put(admin::tokens::change).delete(admin::tokens::remove),
+        "/admin/tokens/{name}" => patch(admin::tokens::change).delete(admin::tokens::remove),
         "/admin/tokens/{name}/rotate" => post(admin::tokens::rotate),
         "/admin/backup" => get(admin::backup::take),
         "/admin/status" => get(admin::spaces::status),

@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 use syncline_core::filter::{Filter, FilterError, bind_claims};
 use syncline_core::model::{Millis, NodeId, SpaceName};
 
+/// A claim that names a space is not looked at beyond this.
+const SPACE_BYTES_MAX: usize = 4 << 10;
+
 /// The grants of a configuration, read.
 pub(super) struct Grants(Vec<(Filter, JwtGrant)>);
 
@@ -79,7 +82,7 @@ fn name(claims: &Map<String, Value>) -> Result<NodeId, ServerError> {
 }
 
 fn space(claim: &str, claims: &Map<String, Value>) -> Result<SpaceName, String> {
-    let bound = bind_claims(&json!(format!("${claim}")), claims).map_err(|error| error.to_string())?;
+    let bound = bind_claims(&json!(format!("${claim}")), claims, SPACE_BYTES_MAX).map_err(|error| error.to_string())?;
     let name = bound.as_str().ok_or_else(|| format!("the claim `{claim}`, which names its space, is no text"))?;
     SpaceName::new(name).map_err(|error| error.to_string())
 }

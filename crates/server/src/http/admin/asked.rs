@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use syncline_core::model::{Malformed, SpaceName};
+use syncline_core::wire::object;
 
 /// Proof that the request carries an admin token.
 pub(in crate::http) struct Admin {
@@ -56,5 +57,5 @@ impl Admin {
 /// The body of an admin request.
 pub(super) async fn body<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, ServerError> {
     let held = read_body(app, request).await?;
-    serde_json::from_slice(&held.bytes).map_err(|e| Malformed::json("the body", e).into())
+    Ok(object::read("the body", &held.bytes)?)
 }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
 use syncline_core::model::{Lsn, Malformed, NodeId, Plan, Registration};
+use syncline_core::wire::object;
 
 type Answer = Result<Response, ServerError>;
 type Shared = State<Arc<App>>;
@@ -25,7 +26,7 @@ struct Wish {
     id: String,
     code: String,
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object::field")]
     plan: Plan,
     /// Its token; the hub makes one when none is given.
     #[serde(default)]

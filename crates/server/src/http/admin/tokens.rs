@@ -1,9 +1,9 @@
-//! Tokens: list, add, remove, rotate. A secret is shown once, in the answer that makes it.
+//! Tokens: list, add, change, remove, rotate. A secret is shown once, in the answer that makes it.
 
 use super::asked::{Admin, body};
 use crate::answer;
 use crate::app::App;
-use crate::auth::{Secret, TokenSpec};
+use crate::auth::{Secret, TokenChange, TokenSpec};
 use crate::error::ServerError;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -20,25 +20,18 @@ pub(in crate::http) async fn list(admin: Admin, State(app): State<Arc<App>>) -> 
 
 pub(in crate::http) async fn add(_: Admin, State(app): State<Arc<App>>, request: Request) -> Answer {
     let spec: TokenSpec = body(&app, request).await?;
-    let name = spec.name.clone();
-    let secret = app.tokens.add(spec).await?;
-    Ok(shown(&name, &secret))
+    let secret = app.tokens.add(spec.clone()).await?;
+    let remarks = app.tokens.remarks(&spec).await;
+    Ok(answer::json(&json!({ "name": spec.name, "token": secret.reveal(), "remarks": remarks })))
 }
 
-/// What a token allows from now on; its secret stays.
+/// What a token allows from now on; its secret stays, and so does what the body does not name.
 pub(in crate::http) async fn change(admin: Admin, State(app): State<Arc<App>>, request: Request) -> Answer {
     let name = admin.name("name", |text| NodeId::new(text))?;
-    let spec: TokenSpec = body(&app, request).await?;
-    if spec.name != name {
-        let reason = format!("the path names token `{name}` and the body `{}`; a token keeps its name", spec.name);
-        return Err(ServerError::bad("malformed_token", reason));
-    }
-    if spec.packets || app.tokens.stored(&name).is_some_and(|old| old.packets) {
-        let reason = format!("token `{name}` is that of a registered node; change the node (`syncline node change`)");
-        return Err(ServerError::bad("malformed_token", reason));
-    }
-    app.tokens.change(spec).await?;
-    Ok(answer::json(&json!({ "changed": name })))
+    let change: TokenChange = body(&app, request).await?;
+    let view = app.tokens.change(&name, &change).await?;
+    let remarks = app.tokens.remarks(&view.spec).await;
+    Ok(answer::json(&json!({ "changed": view, "remarks": remarks })))
 }
 
 pub(in crate::http) async fn rotate(admin: Admin, State(app): State<Arc<App>>) -> Answer {

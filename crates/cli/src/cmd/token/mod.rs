@@ -1,16 +1,16 @@
 //! `syncline token`: who may use the hub. A token's secret is shown once, when it is made; the hub
 //! keeps only its hash.
 
+mod show;
+
 use crate::config::ACCESS;
 use crate::error::CliError;
 use crate::groups::AdminArgs;
-use crate::hub::{Admin, NewToken, TokenWish, access_of};
-use crate::output::{Output, Style, Table};
+use crate::hub::{Admin, NewToken, TokenChangeWish, TokenWish};
+use crate::output::{Output, Style};
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
-use std::collections::BTreeSet;
-use syncline_core::model::{CollectionName, Millis, NodeId};
-use syncline_server::auth::{TokenSpec, TokenView};
+use syncline_core::model::NodeId;
 
 /// Arguments of `syncline token`.
 #[derive(Debug, clap::Args)]
@@ -29,17 +29,18 @@ enum Action {
   syncline token add wise-app --collection notes             for apps that use the bare /sync/… paths
   syncline token add back-end --emit                         publish events to pages (POST /api/sync/emit)
   syncline token add staff-page --access read --rooms files,admin
-  syncline token add anna --rows '{\"tasks\": {\"owner\": \"$sub\"}}'         only her own tasks
+  syncline token add anna --collections tasks --rows '{\"tasks\": {\"owner\": \"$sub\"}}'    only her own tasks
   syncline token add desk --read-rows '{\"orders\": {\"shop\": \"$shop\"}}' --claim shop=7
   syncline token add ops --access admin")]
     Add(AddArgs),
-    /// Let a token allow something else; its secret stays
-    #[command(after_help = "What is not said is as with `token add`, not as it was.
-
-Examples:
-  syncline token change kiosk --access read --collections menu,prices
-  syncline token change anna --rows '{\"tasks\": {\"team\": \"$team\"}}' --claim team=7")]
-    Change(AddArgs),
+    /// Let a token allow something else; its secret stays, and so does what is not named
+    #[command(after_help = "Examples:
+  syncline token change kiosk --collections menu,prices
+  syncline token change kiosk --expires 60d
+  syncline token change kiosk --collections '*' --expires never
+  syncline token change anna --rows '{\"tasks\": {\"team\": \"$team\"}}' --claim team=7
+  syncline token change anna --rows '{\"tasks\": null}'                 all tasks again")]
+    Change(ChangeArgs),
     /// List the tokens (never their secrets)
     #[command(after_help = "Examples:\n  syncline token list\n  syncline token list --json")]
     List(ListArgs),
@@ -76,7 +77,8 @@ struct AddArgs {
     /// When it ends: a duration (30d, 12h) or a time (2027-01-31T00:00:00Z) [default: never]
     #[arg(long, value_name = "WHEN")]
     expires: Option<String>,
-    /// Of these collections only some documents: a JSON object with a filter for each, or @FILE that holds one
+    /// Of these collections only some documents: a JSON object with a filter for each, or @FILE that holds one. Other
+    /// collections are open whole unless --collections leaves them out
     #[arg(long, value_name = "JSON|@FILE")]
     rows: Option<String>,
     /// The same for reading, where it differs from --rows
@@ -91,6 +93,16 @@ struct AddArgs {
     /// The only node (device id) that may use it [default: any]
     #[arg(long, value_name = "ID")]
     node: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+#[derive(Debug, clap::Args)]
+struct ChangeArgs {
+    /// The token's name
+    name: String,
+    #[command(flatten)]
+    wish: TokenChangeWish,
     #[command(flatten)]
     admin: AdminArgs,
 }
@@ -143,14 +155,21 @@ async fn add(args: &AddArgs, output: Output) -> Result<(), CliError> {
     if let Some(space) = made {
         output.remark(&format!("space `{space}` did not exist; it was made for the token"));
     }
+    remark(&token.remarks, output);
     show_once(&token, output)
 }
 
-async fn change(args: &AddArgs, output: Output) -> Result<(), CliError> {
-    let wish = wish(args);
-    let change = async |admin: &Admin, space| admin.change_token(wish.spec(&space)?).await;
-    args.admin.with(change).await?;
-    output.result(&json!({ "changed": args.name }), || format!("Token `{}` is changed; its secret stays.", args.name))
+async fn change(args: &ChangeArgs, output: Output) -> Result<(), CliError> {
+    let (name, change) = (NodeId::new(&args.name)?, args.wish.change()?);
+    let done = args.admin.with(async |admin, _| admin.change_token(&name, &change).await).await?;
+    remark(&done.remarks, output);
+    output.result(&done, || {
+        format!("Token `{name}` is changed; its secret stays. It allows now:\n{}", show::allowed(&done.changed.spec))
+    })
+}
+
+fn remark(remarks: &[String], output: Output) {
+    remarks.iter().for_each(|remark| output.remark(&format!("note: {remark}")));
 }
 
 fn wish(args: &AddArgs) -> TokenWish {
@@ -173,51 +192,10 @@ fn wish(args: &AddArgs) -> TokenWish {
 
 async fn list(args: &ListArgs, output: Output) -> Result<(), CliError> {
     let tokens = args.admin.with(async |admin, _| admin.tokens().await).await?;
-    output.result(&tokens, || {
-        if tokens.is_empty() {
-            return "There are no tokens. Make one: syncline token add NAME".into();
-        }
-        let mut table = Table::new(["NAME", "ACCESS", "SPACE", "COLLECTIONS", "ROOMS", "NODE", "EXPIRES", "FROM"]);
-        tokens.iter().for_each(|token| table.row(row(token)));
-        table.render(output)
+    output.result(&tokens, || match tokens.len() {
+        0 => "There are no tokens. Make one: syncline token add NAME".into(),
+        _ => show::table(&tokens).render(output),
     })
-}
-
-fn row(token: &TokenView) -> [String; 8] {
-    let spec = &token.spec;
-    [
-        spec.name.to_string(),
-        match access_of(spec) {
-            "admin" => "admin".into(),
-            access if spec.emit => format!("{access}, emit"),
-            access => access.into(),
-        },
-        spec.space.as_ref().map_or("*".into(), ToString::to_string),
-        collections(spec),
-        spec.rooms.as_ref().map_or("*".into(), names),
-        spec.node.as_ref().map_or("any".into(), ToString::to_string),
-        spec.expires_at.map_or("never".into(), Millis::iso),
-        if token.declared { "configuration".into() } else { "store".into() },
-    ]
-}
-
-/// Its collections, and of which of them it opens only some rows.
-fn collections(spec: &TokenSpec) -> String {
-    let mut rows: BTreeSet<_> = spec.rows.keys().collect();
-    rows.extend(spec.read_rows.keys().chain(spec.write_rows.keys()));
-    let some = |name: &&CollectionName| format!("{name} (some rows)");
-    match &spec.collections {
-        None if rows.is_empty() => "*".into(),
-        None => std::iter::once("*".to_owned()).chain(rows.iter().map(some)).collect::<Vec<_>>().join(","),
-        Some(all) => {
-            let word = |name: &CollectionName| if rows.contains(name) { some(&name) } else { name.to_string() };
-            all.iter().map(word).collect::<Vec<_>>().join(",")
-        }
-    }
-}
-
-fn names<T: ToString>(names: &std::collections::BTreeSet<T>) -> String {
-    names.iter().map(ToString::to_string).collect::<Vec<String>>().join(",")
 }
 
 fn show_once(token: &NewToken, output: Output) -> Result<(), CliError> {
