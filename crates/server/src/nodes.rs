@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use syncline_core::filter::{Filter, substitute};
-use syncline_core::model::{CollectionName, Millis, NodeId, Plan, Registration, Settled, SpaceName, Traffic};
+use syncline_core::model::{
+    CollectionName, Millis, NodeId, Plan, Registration, RowFilters, Settled, SpaceName, Traffic,
+};
 use syncline_core::wire::exchange::is_uuid;
 use syncline_core::wire::object;
 use tokio::sync::Semaphore;
@@ -43,8 +45,10 @@ pub struct Nodes {
 pub struct Desk {
     /// Who it is and what it gets.
     pub registration: Registration,
-    /// Its row filters, with its attributes filled in.
-    pub rows: BTreeMap<CollectionName, Filter>,
+    /// The rows that it gets, with its attributes filled in.
+    pub readable: Arc<RowFilters>,
+    /// The rows that it may write.
+    pub writable: Arc<RowFilters>,
     /// Whoever holds it handles a packet. What stands in it was found when nothing was there for the node.
     pub turn: tokio::sync::Mutex<Option<Settled>>,
     /// Places for packets that wait for their turn (`limits.node_packets`).
@@ -301,9 +305,9 @@ impl Nodes {
             return Ok(desk);
         }
         let (registration, _) = self.load(space, id).await?;
-        let rows = filters(&registration.plan)?;
+        let (readable, writable) = filters(&registration.plan)?;
         let (turn, places) = (tokio::sync::Mutex::default(), Semaphore::new(self.waiting));
-        let desk = Arc::new(Desk { registration, rows, turn, places, over: AtomicBool::new(false) });
+        let desk = Arc::new(Desk { registration, readable, writable, turn, places, over: AtomicBool::new(false) });
         self.lock().insert(key, Arc::clone(&desk));
         Ok(desk)
     }
@@ -336,7 +340,8 @@ impl Nodes {
             return bad(format!("the name has {} bytes; it may have {NAME_BYTES_MAX}", name.len()));
         }
         let types = plan.types.as_ref();
-        if let Some(other) = plan.rows.keys().find(|name| types.is_some_and(|types| !types.contains(*name))) {
+        let filtered = plan.rows.keys().chain(plan.write_rows.keys());
+        if let Some(other) = filtered.into_iter().find(|name| types.is_some_and(|types| !types.contains(*name))) {
             return bad(format!("the plan filters rows of `{other}`, which is not among its types; add it there"));
         }
         filters(plan).map(drop)
@@ -402,16 +407,22 @@ fn token_of(space: &SpaceName, registration: &Registration, name: NodeId) -> Tok
         space: Some(space.clone()),
         collections: registration.plan.types.clone(),
         node: Some(registration.id.clone()),
-        packets: !registration.plan.rows.is_empty(),
+        packets: !registration.plan.rows.is_empty() || !registration.plan.write_rows.is_empty(),
         ..TokenSpec::named(name)
     }
 }
 
-fn filters(plan: &Plan) -> Result<BTreeMap<CollectionName, Filter>, ServerError> {
+/// What a node gets, and what it may write.
+fn filters(plan: &Plan) -> Result<(Arc<RowFilters>, Arc<RowFilters>), ServerError> {
     let filter = |(name, text): (&CollectionName, &serde_json::Value)| {
         let filled = substitute(text, &plan.attributes).and_then(|filter| Filter::parse(&filter));
         let why = |error| ServerError::bad("malformed_node", format!("the row filter of `{name}`: {error}"));
         Ok((name.clone(), filled.map_err(why)?))
     };
-    plan.rows.iter().map(filter).collect()
+    let readable: BTreeMap<_, _> = plan.rows.iter().map(filter).collect::<Result<_, ServerError>>()?;
+    let mut writable = readable.clone();
+    for rule in &plan.write_rows {
+        writable.extend([filter(rule)?]);
+    }
+    Ok((Arc::new(RowFilters::new(readable)), Arc::new(RowFilters::new(writable))))
 }

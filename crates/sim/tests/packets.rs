@@ -240,7 +240,8 @@ impl Desk {
             ack: self.ack,
             key: u128::from(key).to_be_bytes(),
             settled: None,
-            filtered: BTreeMap::new(),
+            readable: Arc::default(),
+            writable: Arc::default(),
             whole_objects: false,
             entities,
         }

@@ -16,9 +16,12 @@ pub struct PlanWish {
     /// The only entity types (collections) that it exchanges, `*` for all [default: all]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     types: Vec<String>,
-    /// Which rows it gets: a JSON object with a filter for each type, or @FILE that holds one; {} for all rows
+    /// Which rows it gets and may write: a JSON object with a filter for each type, or @FILE that holds one; {} for all rows
     #[arg(long, value_name = "JSON|@FILE")]
     rows: Option<String>,
+    /// Which rows it may write, in the place of --rows for the types named here; {"TYPE": {}}: any row of that type
+    #[arg(long, value_name = "JSON|@FILE")]
+    write_rows: Option<String>,
     /// What "$node.NAME" stands for in filters: a text or JSON; null takes it away (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     attribute: Vec<String>,
@@ -27,7 +30,7 @@ pub struct PlanWish {
 impl PlanWish {
     /// Whether nothing is wished.
     pub fn is_empty(&self) -> bool {
-        self.types.is_empty() && self.rows.is_none() && self.attribute.is_empty()
+        self.types.is_empty() && self.rows.is_none() && self.write_rows.is_none() && self.attribute.is_empty()
     }
 
     /// The plan with these wishes on top.
@@ -44,6 +47,9 @@ impl PlanWish {
         if let Some(rows) = &self.rows {
             plan.rows = filters("--rows", rows)?;
         }
+        if let Some(rows) = &self.write_rows {
+            plan.write_rows = filters("--write-rows", rows)?;
+        }
         for pair in &self.attribute {
             match named_value("--attribute", pair)? {
                 (name, Value::Null) => drop(plan.attributes.remove(name)),
@@ -57,18 +63,19 @@ impl PlanWish {
 
 /// The hub checks the same; here the message knows the flags.
 fn check(plan: &Plan) -> Result<(), CliError> {
-    for (name, filter) in &plan.rows {
+    let rows = plan.rows.iter().map(|rule| ("--rows", rule));
+    for (flag, (name, filter)) in rows.chain(plan.write_rows.iter().map(|rule| ("--write-rows", rule))) {
         if plan.types.as_ref().is_some_and(|types| !types.contains(name)) {
             return Err(CliError::Usage(format!(
-                "--rows has a filter for `{name}`, which the node does not exchange; add it to --types, or take it out"
+                "{flag} has a filter for `{name}`, which the node does not exchange; add it to --types, or take it out"
             )));
         }
         let filter = substitute(filter, &plan.attributes).and_then(|filter| Filter::parse(&filter));
         filter.map_err(|error| match error {
             FilterError::UnknownAttribute { name, .. } => CliError::Usage(format!(
-                "--rows asks for `$node.{name}`, which the node does not have; add --attribute {name}=VALUE"
+                "{flag} asks for `$node.{name}`, which the node does not have; add --attribute {name}=VALUE"
             )),
-            other => CliError::Usage(format!("the filter for `{name}` in --rows: {other}")),
+            other => CliError::Usage(format!("the filter for `{name}` in {flag}: {other}")),
         })?;
     }
     Ok(())
@@ -107,7 +114,7 @@ mod tests {
 
     fn words(types: &[&str], rows: Option<&str>, attributes: &[&str]) -> PlanWish {
         let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect();
-        PlanWish { types: owned(types), rows: rows.map(Into::into), attribute: owned(attributes) }
+        PlanWish { types: owned(types), rows: rows.map(Into::into), write_rows: None, attribute: owned(attributes) }
     }
 
     #[test]

@@ -5,9 +5,9 @@
 use super::decide::{Reply, Taken};
 use super::loaded::DocKey;
 use super::progress::{Attempt, Progress};
+use super::rows::ROW_FORBIDDEN;
 use super::rules::{is_rule_code, unnamed};
 use super::write_set::{Conflict, Entry, Quarantined, Return};
-use crate::filter::Filter;
 use crate::merge::Values;
 use crate::model::{
     Author, Base, Body, CollectionName, Dispatch, Edit, Entity, EntityEdit, Fields, Holding, LastPacket, Lsn, Millis,
@@ -115,11 +115,9 @@ impl Progress {
                     returns.extend(key);
                 }
                 Err(why) => {
-                    // Its sender has changed its own object and knows what stands only if it is told.
-                    let stands = |key: &DocKey| is_rule_code(&why.code) && self.live_version(key).is_some();
-                    returns.extend(key_of(entity).filter(stands));
+                    returns.extend(self.refused(packet, entity, &why));
                     // Who gets only some documents is told of no other one.
-                    let why = match key_of(entity).filter(|key| packet.filtered.contains_key(&key.0)) {
+                    let why = match key_of(entity).filter(|key| !packet.may_know_of(&key.0)) {
                         Some(key) => unnamed(&key, why),
                         None => why,
                     };
@@ -164,6 +162,8 @@ impl Progress {
         };
         let key = (collection.clone(), entity.uuid.clone());
         let before = self.loaded.docs.get(&key);
+        let edit = edit_of(entity, before.is_none_or(|version| version.meta.born == Stamp::ZERO));
+        let gone = self.may_touch(&packet.writable, &key, &edit)?;
         let unseen = before.is_some_and(|version| version.lsn > known && version.author != author);
         // Copies of one number may overtake each other: whichever stands, its sender is told.
         let again = before.and_then(|version| sender.wrote(version));
@@ -173,18 +173,20 @@ impl Progress {
             return Ok(Some(key));
         }
         let missing = before.is_none_or(|version| !version.meta.is_live());
-        let unborn = before.is_none_or(|version| version.meta.born == Stamp::ZERO);
-        let edit = edit_of(entity, unborn);
         let stamp = self.clamp(Stamp::at(entity.time.unwrap_or(self.rules.now)));
         // An edit without a time is later than all that its sender knew, whatever clocks say of that.
         let seen = before.filter(|_| entity.time.is_none()).and_then(|version| newest(version, known));
         let stamp = seen.map_or(stamp, |seen| stamp.max(seen.next()));
         let (base, strategy, committed) = (Base::At(known), None, Millis(0));
+        let checkpoint = self.checkpoint();
         self.apply(Attempt { key: key.clone(), edit: &edit, author, base, stamp, strategy, committed })?;
+        if let Err(why) = self.may_leave(&packet.writable, &key, gone) {
+            self.roll_back(checkpoint);
+            return Err(why);
+        }
         self.note_held(packet, entity, &key);
-        let filter = packet.filtered.get(collection);
         let standing = self.live_version(&key);
-        let outside = filter.zip(standing).is_some_and(|(filter, version)| !meant(filter, &version.body));
+        let outside = standing.is_some_and(|version| !packet.readable.mean(collection.as_str(), version.body.text()));
         let EntityEdit::Put { insert, sent, .. } = &entity.edit else {
             return Ok((again.is_some() || standing.is_some()).then_some(key));
         };
@@ -196,10 +198,23 @@ impl Progress {
         Ok((!as_sent || unseen || outside || revived || again.is_some()).then_some(key))
     }
 
+    /// What its sender must get back of a document that it has changed for itself alone, and knows what stands only if
+    /// it is told. Where it may not write, it hears the same of what others have and of what is not there.
+    fn refused(&mut self, packet: &Packet, entity: &Entity, why: &Rejection) -> Option<DocKey> {
+        let key = key_of(entity)?;
+        if why.code == ROW_FORBIDDEN {
+            self.note_held(packet, entity, &key);
+            return Some(key);
+        }
+        (is_rule_code(&why.code) && self.live_version(&key).is_some()).then_some(key)
+    }
+
     /// The sender's next packet brings documents as they stand, and takes away what it sent and is not there.
     fn give_back(&mut self, packet: &Packet, author: Author, traffic: &mut Traffic, keys: BTreeSet<DocKey>) {
-        // A first fill leaves removals out; but what the node sent and does not stand, it holds.
-        if let Some(fill) = traffic.fill.as_mut().filter(|_| keys.iter().any(|key| self.live_version(key).is_none())) {
+        // A first fill leaves removals out; but what the node sent and does not stand, it holds. (Under a filter it is
+        // known what it holds.)
+        let gone = |key: &DocKey| self.live_version(key).is_none() && !packet.readable.limit(key.0.as_str());
+        if let Some(fill) = traffic.fill.as_mut().filter(|_| keys.iter().any(gone)) {
             fill.again = true;
         }
         let mut returns: BTreeMap<DocKey, Vec<&Body>> = keys.into_iter().map(|key| (key, Vec::new())).collect();
@@ -269,7 +284,7 @@ impl Progress {
     /// Under a filter it must be known what a node holds: what it sends, also in vain, until a packet of the hub takes
     /// that away; and no longer what it removes.
     fn note_held(&mut self, packet: &Packet, entity: &Entity, key: &DocKey) {
-        if packet.filtered.contains_key(&key.0) {
+        if packet.readable.limit(key.0.as_str()) {
             let ((collection, id), live) = (key.clone(), self.live_version(key).is_some());
             let removed = matches!(entity.edit, EntityEdit::Remove { .. }) && !live;
             let gone = removed.then_some(self.loaded.head);
@@ -408,11 +423,6 @@ fn edit_of(entity: &Entity, unborn: bool) -> Edit {
         EntityEdit::Put { sent, .. } => Edit::Insert(sent.clone()),
         EntityEdit::Remove { .. } | EntityEdit::Unusable(_) => Edit::Remove,
     }
-}
-
-/// Whether a row filter means a document. One that no filter can read (a number without end) is in none.
-fn meant(filter: &Filter, body: &Body) -> bool {
-    serde_json::from_str(body.text()).is_ok_and(|document| filter.matches(&document))
 }
 
 /// The fields of a document, or of what was sent, without its id.

@@ -13,6 +13,7 @@ mod loaded;
 mod mend;
 mod own;
 mod progress;
+mod rows;
 mod rules;
 mod traffic;
 mod unique;

@@ -1,7 +1,7 @@
 //! Pushes of our own client: numbered ops, receipts, transactions.
 
 use super::decide::Reply;
-use super::loaded::{DocKey, StoredBatch};
+use super::loaded::StoredBatch;
 use super::progress::{Attempt, Progress, unknown_document};
 use super::rules::unnamed;
 use super::write_set::{Quarantined, edit_text};
@@ -105,11 +105,7 @@ impl Progress {
 
     fn edit(&mut self, batch: &OwnBatch, author: Author, op: &Op) -> Result<Receipt, Rejection> {
         let key = (op.collection.clone(), op.id.clone());
-        self.check_row(batch, &key)?;
-        let gone = self.foreign_removal(batch, &key);
-        if gone.is_some() && matches!(op.edit, Edit::Update { .. } | Edit::Remove) {
-            return Err(foreign_row(&key.0));
-        }
+        let gone = self.may_touch(&batch.rows, &key, &op.edit)?;
         let unborn = self.loaded.docs.get(&key).is_none_or(|version| version.meta.born == Stamp::ZERO);
         if unborn && matches!(op.edit, Edit::Update { .. }) {
             return Err(unknown_document(&op.collection, &op.id));
@@ -125,37 +121,8 @@ impl Progress {
                 committed: Millis(0),
             })
             .map_err(|why| if batch.may_know_of(&op.collection) { why } else { unnamed(&key, why) })?;
-        self.check_row(batch, &key)?;
-        match gone {
-            Some(removed) if !self.begins_anew(&key, removed) => Err(foreign_row(&key.0)),
-            _ => Ok(Receipt { seq: op.seq(), result, lsn, rejection: None }),
-        }
-    }
-
-    /// An edit must find a document that its token may write, and leave one; one that is not there is anybody's.
-    fn check_row(&self, batch: &OwnBatch, key: &DocKey) -> Result<(), Rejection> {
-        let standing = self.loaded.docs.get(key).filter(|version| version.meta.is_live());
-        match standing {
-            Some(version) if !batch.rows.mean(key.0.as_str(), version.body.text()) => Err(foreign_row(&key.0)),
-            _ => Ok(()),
-        }
-    }
-
-    /// When a document went whose last text was not one that its token may write. An edit that outlives the removal brings
-    /// that text back.
-    fn foreign_removal(&self, batch: &OwnBatch, key: &DocKey) -> Option<Stamp> {
-        if !batch.rows.limit(key.0.as_str()) {
-            return None;
-        }
-        let version = self.loaded.docs.get(key).filter(|version| !version.meta.is_live())?;
-        let foreign = !batch.rows.mean(key.0.as_str(), version.body.text());
-        version.meta.removed.filter(|_| foreign).map(|mark| mark.stamp)
-    }
-
-    /// Whether nothing is left of what stood before a removal.
-    fn begins_anew(&self, key: &DocKey, removed: Stamp) -> bool {
-        let standing = self.loaded.docs.get(key).filter(|version| version.meta.is_live());
-        standing.is_some_and(|version| version.meta.born > removed)
+        self.may_leave(&batch.rows, &key, gone)?;
+        Ok(Receipt { seq: op.seq(), result, lsn, rejection: None })
     }
 
     /// Nobody has read further than the log goes: whoever says so read another history, and knows nothing
@@ -173,7 +140,7 @@ impl Progress {
     ) -> Result<Receipt, Rejection> {
         let (stamp, read_up_to) = (self.clamp(stamp), self.known(read_up_to));
         for (key, lsn, last) in self.live(collection) {
-            let may = self.check_row(batch, &key).is_ok();
+            let may = self.check_row(&batch.rows, &key).is_ok();
             if may && (lsn <= read_up_to || last == author) {
                 let (edit, base) = (&Edit::Remove, Base::At(read_up_to));
                 self.apply(Attempt { key, edit, author, base, stamp, strategy: batch.strategy, committed: Millis(0) })?;
@@ -198,17 +165,6 @@ impl Progress {
             reason: rejection.reason,
             op,
         });
-    }
-}
-
-/// Says nothing of the document: whoever may not write it may not even know of it.
-fn foreign_row(collection: &CollectionName) -> Rejection {
-    Rejection {
-        code: "row_forbidden".to_owned(),
-        reason: format!(
-            "the token may write only some documents of `{collection}`, and this edit finds or leaves one that is not among \
-             them; ask for the rule of its grant (`rows.{collection}`), or write with another token"
-        ),
     }
 }
 

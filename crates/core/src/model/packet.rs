@@ -1,10 +1,10 @@
 //! Packets of registered nodes, decoded: what the exchange dialect hands to the hub, and what the
 //! hub remembers of a node's traffic.
 
-use super::{Body, CollectionName, DocId, Lsn, Millis, NodeId, Rejection};
-use crate::filter::Filter;
+use super::{Body, CollectionName, DocId, Lsn, Millis, NodeId, Rejection, RowFilters};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A packet that a node sent, checked for form and waiting to be decided.
 #[derive(Clone, Debug)]
@@ -19,13 +19,22 @@ pub struct Packet {
     pub key: [u8; 16],
     /// What an earlier reading of the log found, where nothing was for the node.
     pub settled: Option<Settled>,
-    /// Collections of which the node gets only some rows, and which: what it sends and is not among them is stored,
-    /// and the node is told to drop it.
-    pub filtered: BTreeMap<CollectionName, Filter>,
+    /// The rows that the node gets: what it has and is not among them, it is told to drop.
+    pub readable: Arc<RowFilters>,
+    /// The rows that it may write: its entities must find and leave documents that these mean.
+    pub writable: Arc<RowFilters>,
     /// Whether the node takes what it is sent as whole objects.
     pub whole_objects: bool,
     /// What the node has done, in its order.
     pub entities: Vec<Entity>,
+}
+
+impl Packet {
+    /// Whether its sender may be told of any document of a collection.
+    #[must_use]
+    pub fn may_know_of(&self, collection: &CollectionName) -> bool {
+        !self.readable.limit(collection.as_str()) && !self.writable.limit(collection.as_str())
+    }
 }
 
 /// How far a node's reading of the log has come. What is read from there is worth nothing once it is elsewhere.
@@ -152,9 +161,12 @@ pub struct Plan {
     /// Entity types; `None`: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub types: Option<BTreeSet<CollectionName>>,
-    /// For some types, which rows it gets: a filter whose `"$node.NAME"` texts stand for attributes.
+    /// For some types, which rows it gets and may write: a filter whose `"$node.NAME"` texts stand for attributes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rows: BTreeMap<CollectionName, serde_json::Value>,
+    /// For some types, which rows it may write, in the place of those that it gets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub write_rows: BTreeMap<CollectionName, serde_json::Value>,
     /// What the filters know of the node.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, serde_json::Value>,

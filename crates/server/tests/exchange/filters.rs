@@ -1,6 +1,6 @@
 //! Plans: which types and which rows a node gets.
 
-use super::{Node, at, insert, node_id, told, update};
+use super::{Node, at, delete, insert, node_id, told, update};
 use crate::support::Hub;
 use crate::support::socket::{Client, Packet};
 use serde_json::{Value, json};
@@ -42,9 +42,11 @@ async fn rows_that_enter_and_leave_a_filter_come_and_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_node_sends_is_stored_whether_it_may_keep_it_or_not() {
+async fn a_node_that_may_write_any_row_gives_rows_away() {
     let hub = Arc::new(Hub::start().await);
-    let (mut centre, mut north) = (Node::new(&hub, 1).await, Node::with(&hub, 2, branch("north")).await);
+    let mut plan = branch("north");
+    plan["write_rows"] = json!({ "Report": {} });
+    let (mut centre, mut north) = (Node::new(&hub, 1).await, Node::with(&hub, 2, plan).await);
     north.edit(insert("Report", 1, json!({ "branch": "north" })));
     north.edit(insert("Report", 2, json!({ "branch": "south" })));
 
@@ -56,6 +58,94 @@ async fn what_a_node_sends_is_stored_whether_it_may_keep_it_or_not() {
     assert!(centre.object("Report", 1).is_some() && centre.object("Report", 2).is_some());
     north.edit(update("Report", 1, json!({ "branch": "south" })));
     assert_eq!(told(&north.round().await), [("DELETE".to_owned(), 1)], "it gave the row away itself");
+}
+
+/// Uuid number and code of what was set aside.
+fn rejected(reply: &Value) -> Vec<(usize, String)> {
+    let number = |one: &Value| one["uuid"].as_str().unwrap()[24..].parse().unwrap();
+    let all = reply["header"]["rejected"].as_array().into_iter().flatten();
+    all.map(|one| (number(one), one["code"].as_str().unwrap().to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_takes_no_row_of_others_and_learns_nothing_of_it() {
+    for hub in Hub::on_every_store().await {
+        let hub = Arc::new(hub);
+        let (mut centre, mut north) = (Node::new(&hub, 1).await, Node::with(&hub, 2, branch("north")).await);
+        for (n, name) in [(1, "south"), (2, "south"), (3, "north")] {
+            centre.edit(insert("Report", n, json!({ "branch": name, "secret": "SEKRET", "updated_at": at(n) })));
+        }
+        centre.edit(delete("Report", 2));
+        centre.settle().await;
+        north.settle().await;
+
+        for entity in [update, insert] {
+            for n in [1, 2] {
+                north.edit(entity("Report", n, json!({ "branch": "north", "updated_at": at(100) })));
+            }
+        }
+        north.edit(delete("Report", 1));
+        north.edit(update("Report", 3, json!({ "branch": "south", "updated_at": at(100) })));
+        north.edit(insert("Report", 4, json!({ "branch": "south", "updated_at": at(100) })));
+        north.edit(insert("Report", 5, json!({ "branch": "north", "updated_at": at(100) })));
+        north.number += 1;
+        let reply = north.post(north.number, &north.queue).await;
+        let again = north.post(north.number, &north.queue).await;
+
+        let forbidden = |numbers: &[usize]| -> Vec<(usize, String)> {
+            numbers.iter().map(|n| (*n, "row_forbidden".to_owned())).collect()
+        };
+        assert_eq!(rejected(&reply), forbidden(&[1, 2, 1, 2, 1, 3, 4]));
+        assert_eq!(rejected(&again), rejected(&reply), "a repeat is told the same");
+        let (told_of_3, others): (Vec<_>, Vec<_>) =
+            reply["body"]["entities"].as_array().unwrap().iter().partition(|entity| entity["uuid"] == super::uuid(3));
+        assert_eq!(told_of_3[0]["data"]["branch"], "north", "what stands of its own");
+        assert!(others.iter().all(|entity| entity["operation"] == "DELETE"), "{others:?}");
+        assert!(!others.iter().any(|entity| entity.to_string().contains("SEKRET")));
+        north.store(&again);
+        north.settle().await;
+        let here: Vec<_> = north.objects.keys().map(|(_, id)| id.clone()).collect();
+        assert_eq!(here, [super::uuid(3), super::uuid(5)], "a node that knows of no refusals has what it is to have");
+        centre.settle().await;
+        assert_eq!(centre.object("Report", 1).unwrap()["secret"], "SEKRET");
+        assert_eq!((centre.object("Report", 2), centre.object("Report", 4)), (None, None));
+        assert!(centre.object("Report", 5).is_some());
+        let kept = hub.get("/admin/spaces/main/quarantine").await;
+        assert!(kept.text().contains("row_forbidden"), "{}", kept.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_node_that_writes_what_it_may_not_is_not_told_the_ids_of_others() {
+    let hub = Arc::new(Hub::start().await);
+    let (mut centre, mut north) = (Node::new(&hub, 1).await, Node::with(&hub, 2, branch("north")).await);
+    for n in [1, 2] {
+        centre.edit(insert("Report", n, json!({ "branch": "south" })));
+    }
+    centre.edit(delete("Report", 2));
+    centre.settle().await;
+    north.edit(insert("Report", 9, json!({ "branch": "south" })));
+    north.edit(update("Report", 2, json!({ "branch": "north" })));
+
+    let mut heard = told(&north.round().await);
+    heard.extend(told(&north.round().await));
+
+    heard.sort_by_key(|(_, n)| *n);
+    assert_eq!(heard, [("DELETE".to_owned(), 2), ("DELETE".to_owned(), 9)], "what it has made itself");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_imported_packet_is_held_against_the_filter_too() {
+    let hub = Arc::new(Hub::start().await);
+    let (mut centre, mut north) = (Node::new(&hub, 1).await, Node::with(&hub, 2, branch("north")).await);
+    centre.edit(insert("Report", 1, json!({ "branch": "south" })));
+    centre.settle().await;
+    north.edit(update("Report", 1, json!({ "branch": "north" })));
+
+    let imported = hub.post("/admin/spaces/main/packets", &north.packet(1, &north.queue)).await;
+
+    assert_eq!(imported.status, 200, "{}", imported.text());
+    assert_eq!(imported.json()["rejected"][0]["code"], "row_forbidden");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -115,7 +115,8 @@ fn packet_of(sender: &NodeId, request: &Value, settled: Option<Settled>) -> Pack
         ack: number("ack_packet_no"),
         key: u128::from(digest).to_be_bytes(),
         settled,
-        filtered: BTreeMap::new(),
+        readable: Arc::default(),
+        writable: Arc::default(),
         whole_objects: false,
         entities,
     }

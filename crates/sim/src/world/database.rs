@@ -17,9 +17,10 @@ use syncline::sync::{ApiReply, OutPacket, Outgoing};
 use syncline_core::session::{self, Failure, Request, RequestId};
 
 /// What a database is given.
-pub(super) fn roll(dice: &mut Rng) -> Part {
+pub(super) fn roll(number: usize, dice: &mut Rng) -> Part {
     let (one_type, filtered) = (dice.u32(0..4) == 0, dice.u32(0..3) == 0);
-    Part { one_type, filtered, from: MARKS[dice.usize(..MARKS.len())] }
+    let from = MARKS[dice.usize(..MARKS.len())];
+    Part { one_type, filtered, from, hands_over: number.is_multiple_of(2) }
 }
 
 impl World {

@@ -138,7 +138,7 @@ impl World {
         let (log, packets) = (dice.usize(0..=2), dice.usize(1..=2));
         let devices = (0..log + packets).map(|n| {
             let device = Device::new(n, &UUIDS, dice.u64(..));
-            if n < log { device } else { device.by_packets(database::roll(&mut dice)) }
+            if n < log { device } else { device.by_packets(database::roll(n, &mut dice)) }
         });
         let devices = devices.collect();
         let nodes: Vec<Node> = (0..dice.usize(0..=1)).map(|n| Node::new(n, &UUIDS, &mut dice)).collect();

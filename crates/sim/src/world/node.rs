@@ -115,7 +115,8 @@ impl Node {
 
     /// What it is registered for.
     pub fn part(&self) -> Part {
-        Part { one_type: self.habits.one_type, filtered: self.habits.filtered, from: self.from }
+        let Habits { one_type, filtered, .. } = self.habits;
+        Part { one_type, filtered, from: self.from, hands_over: self.number.is_multiple_of(2) }
     }
 
     /// Its part of the data becomes another one.

@@ -17,11 +17,13 @@ pub struct Part {
     /// Only rows of the first type whose `x` is not below `from`.
     pub filtered: bool,
     pub from: &'static str,
+    /// It may write other rows than it gets.
+    pub hands_over: bool,
 }
 
 impl Part {
     /// Everything.
-    pub const WHOLE: Part = Part { one_type: false, filtered: false, from: "" };
+    pub const WHOLE: Part = Part { one_type: false, filtered: false, from: "", hands_over: false };
 
     /// The types that it is about.
     pub fn types(&self) -> &'static [&'static str] {
@@ -34,7 +36,14 @@ impl Part {
         let types = self.one_type.then(|| BTreeSet::from([name(TYPES[0])]));
         let rows = (name(TYPES[0]), json!({ "x": { "$gte": "$node.from" } }));
         let rows = if self.filtered { BTreeMap::from([rows]) } else { BTreeMap::new() };
-        Plan { types, rows, attributes: BTreeMap::from([("from".to_owned(), json!(self.from))]) }
+        let all = (name(TYPES[0]), json!({}));
+        let write_rows = if self.filtered && self.hands_over { BTreeMap::from([all]) } else { BTreeMap::new() };
+        Plan { types, rows, write_rows, attributes: BTreeMap::from([("from".to_owned(), json!(self.from))]) }
+    }
+
+    /// Whether all that it writes of its types is taken.
+    pub fn writes_all(&self) -> bool {
+        !self.filtered || self.hands_over
     }
 
     /// Whether a document of the hub belongs to it.

@@ -88,6 +88,9 @@ impl Watch {
                 problem("exactly one effect: a repeat was set aside, or lost a conflict".to_owned());
             }
         }
+        if let Some(place) = foreign(hub, caller, before.log) {
+            problem(format!("rows: {place} is not one that the node may write"));
+        }
         // Of a packet that was composed anew under its number its sender is told what stands.
         let exact = caller.exact && !caller.part.filtered && !self.refilled;
         self.note_sent(sent);
@@ -135,6 +138,28 @@ pub fn envelope(node: &NodeId, (status, text): &Answered) -> Option<Reply> {
 
 fn names(entity: &Value) -> (&str, &str) {
     (entity["type"].as_str().unwrap_or_default(), entity["uuid"].as_str().unwrap_or_default())
+}
+
+/// A document that a packet found or left, and that its node may not write.
+fn foreign(hub: &Hub, caller: &Caller<'_>, before: usize) -> Option<String> {
+    let author = hub.author(caller.id).filter(|_| !caller.part.writes_all())?;
+    let log = hub.log();
+    let mut stands: BTreeMap<(&str, &str), &Change> = BTreeMap::new();
+    let may = |change: &Change| {
+        let document = || serde_json::from_str(change.version.body.text()).expect("documents are JSON");
+        !change.version.meta.is_live() || caller.part.holds(change.collection.as_str(), &document())
+    };
+    for change in changes(&log) {
+        let place = (change.collection.as_str(), change.id.as_str());
+        let found = stands.insert(place, change);
+        if change.version.lsn.0 > before as u64 && change.version.author == author {
+            let taken = !may(change) || found.is_some_and(|found| !may(found));
+            if taken {
+                return Some(format!("{}/{}", place.0, place.1));
+            }
+        }
+    }
+    None
 }
 
 fn is_all_its_own(hub: &Hub, key: (&str, &str), author: Author) -> bool {

@@ -32,7 +32,12 @@ fn admin(hub: &Hub, path: &str, body: Option<&str>) -> Value {
 
 /// Registers a database under a code; returns its token.
 fn register(hub: &Hub, db: &Database, code: &str) -> String {
-    let wish = json!({ "id": db.replica().node().unwrap(), "code": code, "name": code });
+    register_for(hub, db, code, &json!({}))
+}
+
+/// The same, with a plan.
+fn register_for(hub: &Hub, db: &Database, code: &str, plan: &Value) -> String {
+    let wish = json!({ "id": db.replica().node().unwrap(), "code": code, "name": code, "plan": plan });
     admin(hub, "/nodes", Some(&wish.to_string()))["token"].as_str().unwrap().to_owned()
 }
 
@@ -186,6 +191,39 @@ fn what_the_hub_refuses_is_set_aside_and_the_rest_goes_on() {
     let cem = Device::on(&hub);
     settle(&[&cem]);
     assert_equal(&[&cem, &ada], "refusal");
+}
+
+#[test]
+fn a_node_takes_back_what_its_row_filter_refuses_and_shows_what_the_hub_has() {
+    let (hub, clock) = (Hub::start(), Clock::new());
+    let cem = device(&hub, &clock);
+    let db = clock.memory();
+    let token = register_for(&hub, &db, "ADA", &json!({ "rows": { "notes": { "team": 1 } } }));
+    let ada = Device::with(db, SyncOptions { push_batch_size: 100, ..packets(SyncOptions::new(hub.url(), token)) });
+    for (n, team) in [(1, 1), (2, 2), (3, 1)] {
+        cem.notes.insert(json!({ "_id": id(n), "team": team, "text": "cem's" })).unwrap();
+    }
+    settle(&[&cem, &ada]);
+    let fate = ada.hear("sync:quarantine");
+    // Away while the other edits it, taken although it is not seen, made for others, and one of its own.
+    cem.notes.update(&id(1), &json!({ "more": true })).unwrap();
+    ada.notes.update(&id(1), &json!({ "team": 2 })).unwrap();
+    ada.notes.insert(json!({ "_id": id(2), "team": 1 })).unwrap();
+    ada.notes.insert(json!({ "_id": id(4), "team": 2 })).unwrap();
+    ada.notes.insert(json!({ "_id": id(5), "team": 1 })).unwrap();
+    // It leaves while she edits it.
+    cem.notes.update(&id(3), &json!({ "team": 2 })).unwrap();
+    ada.notes.update(&id(3), &json!({ "text": "ada's" })).unwrap();
+    settle(&[&cem, &ada, &cem]);
+
+    let shown: Vec<_> = ada.all().iter().map(|note| (note["_id"].clone(), note["more"].clone())).collect();
+    assert_eq!(shown, [(json!(id(1)), json!(true)), (json!(id(5)), Value::Null)], "as the hub has them");
+    let aside = ada.db.quarantined().unwrap();
+    assert_eq!(aside.len(), 4, "{aside:?}");
+    assert!(aside.iter().all(|one| one.code == "row_forbidden"), "{aside:?}");
+    assert!(fate.recv().unwrap().to_string().contains("rows.notes"));
+    assert_eq!(ada.sync.status().unwrap().pending, 0);
+    assert_eq!((cem.all().len(), &cem.notes.get(&id(2)).unwrap().unwrap()["text"]), (4, &json!("cem's")));
 }
 
 /// `SYNCLINE_SEEDS=100..200` plays others.

@@ -27,7 +27,9 @@ pub struct SetArgs {
 /// No such node; the plan cannot work; the hub refuses, or cannot be reached.
 pub async fn set(args: &SetArgs, output: Output) -> Result<(), CliError> {
     if args.name.is_none() && args.plan.is_empty() {
-        return Err(CliError::Usage("nothing to change; give --name, --types, --rows or --attribute".into()));
+        return Err(CliError::Usage(
+            "nothing to change; give --name, --types, --rows, --write-rows or --attribute".into(),
+        ));
     }
     let change = async |admin: &Admin, space: &SpaceName, old: RegisteredNode| {
         let plan = args.plan.apply(&old.plan)?;

@@ -17,12 +17,12 @@ use syncline_server::hub;
 /// The hub refuses, or cannot be reached; no such space or node.
 pub async fn run(args: &Named, output: Output) -> Result<(), CliError> {
     let look = async |admin: &Admin, space: &SpaceName| match admin.find_node(space, &args.node).await {
-        Ok(node) => admin.show_node(space, &node.id).await.map(Found::Registered),
+        Ok(node) => admin.show_node(space, &node.id).await.map(|standing| Found::Registered(Box::new(standing))),
         Err(CliError::NoSuchNode { .. }) => admin.space(space).await.map(Found::Readers),
         Err(error) => Err(error),
     };
     match args.place.with(look).await? {
-        Found::Registered(standing) => output.result(&standing, || registered(&standing)),
+        Found::Registered(standing) => output.result(&*standing, || registered(&standing)),
         Found::Readers(status) => {
             let found = find(&status, &args.node)?;
             output.result(found, || reader(found, &status))
@@ -32,7 +32,7 @@ pub async fn run(args: &Named, output: Output) -> Result<(), CliError> {
 
 /// Where a node was looked for last.
 enum Found {
-    Registered(Standing),
+    Registered(Box<Standing>),
     Readers(SpaceStatus),
 }
 
@@ -78,6 +78,7 @@ fn plan(plan: &Plan) -> Vec<String> {
     };
     let mut lines = vec![format!("types               {types}")];
     lines.extend(plan.rows.iter().map(|(name, filter)| format!("rows of {:<11} {filter}", name.as_str())));
+    lines.extend(plan.write_rows.iter().map(|(name, filter)| format!("writes {:<12} {filter}", name.as_str())));
     lines.extend(attributes(&plan.attributes));
     lines
 }

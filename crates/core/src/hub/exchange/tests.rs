@@ -1,6 +1,7 @@
 //! Packets as stories: repeats, packets composed anew, gaps, acknowledgements, and what returns.
 
-use crate::filter::Filter;
+mod rows;
+
 use crate::hub::{AuthorState, Entry, Loaded, Quarantined, Reply, Rules, Taken, decide, touch};
 use crate::model::{
     Author, Body, CollectionName, CollectionRule, Demands, Dispatch, DocId, Entity, EntityEdit, Fill, Holding, Intake,
@@ -54,7 +55,8 @@ fn packet(name: &str, number: u64, ack: u64, entities: Vec<Entity>) -> Packet {
         ack,
         key,
         settled: None,
-        filtered: BTreeMap::new(),
+        readable: Arc::default(),
+        writable: Arc::default(),
         whole_objects: false,
         entities,
     }
@@ -479,30 +481,6 @@ fn a_packet_of_the_hub_that_was_read_before_a_fill_began_is_not_sent() {
     let stale = Dispatch { node: node("a"), from, upto: Lsn(1), last: true, held: Vec::new() };
     assert_eq!(space.commit(Intake::Dispatch(stale)), Reply::Moved);
     assert_eq!(space.traffic("a").issued, 0);
-}
-
-#[test]
-fn a_node_with_a_row_filter_holds_what_it_sends_and_learns_what_it_is_not_to_hold() {
-    let mut space = Space::new();
-    let filter = Filter::parse(&serde_json::json!({ "v": 1 })).unwrap();
-    let filtered = BTreeMap::from([(reports(), filter)]);
-    let entities = vec![insert("x", r#"{"v":1}"#, 10), insert("y", r#"{"v":2}"#, 10)];
-    space.take(Packet { filtered: filtered.clone(), ..packet("a", 1, 0, entities) });
-    assert_eq!(space.news(), "a x, a y, a gets y", "what matches does not come back");
-    space.take(Packet { filtered, ..packet("a", 2, 0, vec![delete("x")]) });
-    let held: Vec<_> = space.held.iter().map(|held| (held.since, held.gone)).collect();
-    assert_eq!(held, [(Lsn(0), None), (Lsn(0), None), (Lsn(0), Some(Lsn(4)))]);
-}
-
-#[test]
-fn a_node_with_a_row_filter_holds_what_it_sends_in_vain() {
-    let mut space = Space::new();
-    let filter = Filter::parse(&serde_json::json!({ "v": 1 })).unwrap();
-    let filtered = BTreeMap::from([(reports(), filter)]);
-    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-    space.take(packet("b", 2, 0, vec![delete("x")]));
-    space.take(Packet { filtered, ..packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 5)]) });
-    assert_eq!((space.text("x"), space.held[0].gone), (None, None), "only a packet of the hub takes it away");
 }
 
 #[test]

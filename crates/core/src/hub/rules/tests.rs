@@ -329,7 +329,8 @@ fn a_packet_is_taken_without_the_entity_and_names_it() {
         ack: 0,
         key: [1; 16],
         settled: None,
-        filtered: BTreeMap::new(),
+        readable: Arc::default(),
+        writable: Arc::default(),
         whole_objects: true,
         entities: vec![entity(1, "y", r#""a":1"#), entity(2, "v", r#""a":1"#), entity(3, "w", r#""a":3"#)],
     };
@@ -342,8 +343,9 @@ fn a_packet_is_taken_without_the_entity_and_names_it() {
     assert_eq!((taken.ack, taken.quiet, space.text("w").is_some()), (1, None, true), "what stands of `y` goes back");
     space.check();
 
-    let (filtered, entities) = ([(users(), Filter::all())].into(), vec![entity(4, "u", r#""a":1"#)]);
-    let reply = space.one(Intake::Packet(Packet { number: 2, key: [2; 16], filtered, entities, ..packet }));
+    let filters = Arc::new(RowFilters::new([(users(), Filter::all())].into()));
+    let entities = vec![entity(4, "u", r#""a":1"#)];
+    let reply = space.one(Intake::Packet(Packet { number: 2, key: [2; 16], readable: filters, entities, ..packet }));
     let Reply::Packet(taken) = reply else { panic!("{reply:?}") };
     assert!(!taken.refused[0].why.reason.contains("`x`"), "whoever gets only some documents: {taken:?}");
 }

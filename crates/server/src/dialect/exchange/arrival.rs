@@ -7,6 +7,7 @@ use crate::error::ServerError;
 use crate::nodes::Desk;
 use crate::options::{ExchangeOptions, UnknownTypes};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use syncline_core::model::{CollectionName, Entity, EntityEdit, Limits, NodeId, Packet, Rejection};
 use syncline_core::wire::exchange::{Header, Opened, Side, UNKNOWN_TYPE, major_version, open, packet_key};
 
@@ -87,7 +88,8 @@ impl Arrival {
             number: header.packet_no,
             ack: header.ack_packet_no,
             settled: None,
-            filtered: desk.rows.clone(),
+            readable: Arc::clone(&desk.readable),
+            writable: Arc::clone(&desk.writable),
             whole_objects: header.whole_objects,
             entities,
         };

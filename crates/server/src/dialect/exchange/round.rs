@@ -224,7 +224,8 @@ fn repeat_of(packet: &Packet) -> Packet {
         ack: packet.ack,
         key: packet.key,
         settled: None,
-        filtered: packet.filtered.clone(),
+        readable: Arc::clone(&packet.readable),
+        writable: Arc::clone(&packet.writable),
         whole_objects: packet.whole_objects,
         entities: Vec::new(),
     }

@@ -51,10 +51,11 @@ impl Encoder for Net {
             return false;
         }
         let first_fill = self.fill.is_some_and(|fill| !fill.again && row.lsn <= fill.start);
-        if first_fill && !row.live {
+        // Of a type with a filter it is known what the node holds, and that alone is told.
+        if first_fill && !row.live && !self.desk.readable.limit(row.collection) {
             return false;
         }
-        let shown = row.live && self.matches(&collection, row.body);
+        let shown = row.live && self.desk.readable.mean(row.collection, row.body);
         let (meta, body) = if shown { (row.meta.to_owned(), row.body.to_owned()) } else { Default::default() };
         let lost = std::mem::take(&mut self.lost);
         catch.rows.push(Found {
@@ -77,14 +78,6 @@ impl Encoder for Net {
     fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
 }
 
-impl Net {
-    /// A document that no filter can read (a number without end) is in none.
-    fn matches(&self, collection: &CollectionName, body: &str) -> bool {
-        let Some(filter) = self.desk.rows.get(collection) else { return true };
-        serde_json::from_str(body).is_ok_and(|document| filter.matches(&document))
-    }
-}
-
 /// The entities of a packet, and what the node holds and loses with them.
 #[derive(Default)]
 pub(super) struct Told {
@@ -103,7 +96,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// The documents of which it must be known whether the node holds them.
     pub fn to_look_up(&self, rows: &[Found]) -> Vec<DocKey> {
-        let filtered = rows.iter().filter(|row| self.desk.rows.contains_key(&row.key.0));
+        let filtered = rows.iter().filter(|row| self.desk.readable.limit(row.key.0.as_str()));
         filtered.map(|row| row.key.clone()).collect()
     }
 
@@ -113,7 +106,7 @@ impl Reader<'_> {
             held.into_iter().map(|holding| ((holding.collection.clone(), holding.id.clone()), holding)).collect();
         let mut told = Told::default();
         for row in rows {
-            let new = if self.desk.rows.contains_key(&row.key.0) {
+            let new = if self.desk.readable.limit(row.key.0.as_str()) {
                 let Some((new, holding)) = self.under_filter(row, held.get(&row.key), upto) else { continue };
                 told.held.push(holding);
                 new
