@@ -45,7 +45,8 @@ CREATE INDEX docs_expires ON docs(expires) WHERE expires IS NOT NULL;
 CREATE TABLE outbox(
   seq INTEGER PRIMARY KEY, cid INTEGER NOT NULL, doc INTEGER, kind INTEGER NOT NULL, payload TEXT,
   base INTEGER NOT NULL, stamp INTEGER NOT NULL, txn INTEGER, batch INTEGER,
-  state INTEGER NOT NULL DEFAULT 0, receipt_lsn INTEGER, prev INTEGER, wire_seq INTEGER
+  state INTEGER NOT NULL DEFAULT 0, receipt_lsn INTEGER, prev INTEGER, wire_seq INTEGER,
+  wire_node TEXT
 );
 CREATE INDEX outbox_clears ON outbox(cid, seq) WHERE doc IS NULL;
 CREATE INDEX outbox_batches ON outbox(batch) WHERE batch IS NOT NULL;

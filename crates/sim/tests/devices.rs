@@ -181,6 +181,31 @@ fn a_wrong_token_is_told_and_costs_nothing() {
 }
 
 #[test]
+fn a_copied_database_goes_on_as_a_node_of_its_own_and_says_so() {
+    let hub = Hub::start();
+    let dir = tempfile::TempDir::new().unwrap();
+    let (path, copy) = (dir.path().join("app.db"), dir.path().join("copy.db"));
+    {
+        let db = Database::open(&path).unwrap();
+        db.collection("notes").unwrap().insert(json!({"_id": "both", "n": 1})).unwrap();
+    }
+    std::fs::copy(&path, &copy).unwrap();
+    let device = |path| Device::with(Database::open(path).unwrap(), manual(SyncOptions::new(hub.url(), TOKEN)));
+    let (first, second) = (device(&path), device(&copy));
+    let (node, heard) = (second.db.replica().node().unwrap(), second.hear("sync:node_renamed"));
+    first.notes.insert(json!({"_id": "first"})).unwrap();
+    second.notes.insert(json!({"_id": "second"})).unwrap();
+    settle(&[&first, &second]);
+
+    let told = heard.recv().unwrap();
+    assert_eq!((&told["before"], &told["node"]), (&json!(node), &json!(second.db.replica().node().unwrap())));
+    assert_ne!(told["before"], told["node"]);
+    assert_eq!(first.all(), second.all());
+    assert_eq!(first.all().len(), 3, "what each wrote, and once what both had");
+    assert!(second.db.replica().quarantined(None).unwrap().is_empty());
+}
+
+#[test]
 fn a_database_file_is_free_as_soon_as_its_last_handle_is_gone() {
     let hub = Hub::start();
     let dir = tempfile::TempDir::new().unwrap();

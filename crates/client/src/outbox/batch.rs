@@ -2,6 +2,10 @@
 //!
 //! A batch is composed once: whoever asks again gets the same bytes until it is answered. The body
 //! is built from its ops, which never change once they are offered.
+//!
+//! An op is known to hubs by a node and a number: those that it had when it was recorded, so that two copies of a
+//! database call an op that both hold by the same name, whatever each of them did since. Only one that has waited for
+//! long draws a new number: hubs remember the answered ones as ranges, and it could pass for one of them.
 
 use super::payload::Payload;
 use super::{OpKind, OpRow, damaged, select};
@@ -11,12 +15,14 @@ use rusqlite::{OptionalExtension, params};
 use serde_json::value::{RawValue, to_raw_value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use syncline_core::model::{BatchId, DocId, Epoch, Strategy};
+use syncline_core::model::{BatchId, DocId, Epoch, Millis, NodeId, Stamp, Strategy};
 use syncline_core::wire::own::{PushRequest, WireEdit, WireOp};
 use uuid::Uuid;
 
 /// Bytes of payload after which a batch takes no further op; a larger op travels alone.
 const BATCH_BYTES: usize = 8 << 20;
+/// How long an op may wait and be offered under the number that it was recorded with. Shorter than hubs keep receipts.
+const NUMBER_LASTS_MS: u64 = 30 * 24 * 3_600_000;
 
 /// A batch on its way to the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +85,31 @@ pub(crate) fn dissolve_under_way(unit: &Unit<'_>, scope: &[Arc<Named>]) -> Resul
     Ok(())
 }
 
+/// The numbers of these ops stand for ops of another database that is the same node: they get new ones, in the name of
+/// a new node. What was offered before, or recorded before them, keeps the name that the other database may know it
+/// by. Returns the old name and the new one, unless there are none or this replica had given the old one up before.
+pub(crate) fn part_from_node(unit: &mut Unit<'_>, strange: &[&OpRow]) -> Result<Option<(NodeId, NodeId)>> {
+    let Some(first) = strange.first() else { return Ok(None) };
+    let before = first.wire_node.is_none().then(|| unit.node().clone());
+    if let Some(before) = &before {
+        unit.conn.execute(
+            "UPDATE outbox SET wire_node = ?1, wire_seq = coalesce(wire_seq, seq)
+             WHERE wire_node IS NULL AND (wire_seq IS NOT NULL OR seq < ?2 AND stamp >= ?3)",
+            params![before.as_str(), first.number(), oldest_by_its_number(unit).0],
+        )?;
+    }
+    for op in strange {
+        let sql = "UPDATE outbox SET wire_node = NULL, wire_seq = NULL WHERE seq = ?1";
+        unit.conn.prepare_cached(sql)?.execute([op.number()])?;
+    }
+    before.map(|before| Ok((before, unit.become_new_node()?))).transpose()
+}
+
+/// Ops recorded since then are offered under the number that they were recorded with.
+fn oldest_by_its_number(unit: &Unit<'_>) -> Stamp {
+    Stamp::at(Millis(unit.now.0.saturating_sub(NUMBER_LASTS_MS)))
+}
+
 fn under_way(unit: &Unit<'_>, scope: &[Arc<Named>]) -> Result<Option<Batch>> {
     let mut statement = unit.conn.prepare_cached(
         "SELECT batch, batch_id, epoch, strategy FROM batches
@@ -112,25 +143,31 @@ pub(super) fn name(unit: &mut Unit<'_>, chosen: &[OpRow], packet: Option<u64>) -
         .prepare_cached("INSERT INTO batches(batch_id, epoch, strategy, packet) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![id.as_str(), epoch.as_str(), strategy.as_str(), packet])?;
     let number = unit.conn.last_insert_rowid();
-    let sql = "UPDATE outbox SET batch = ?2, state = 1, wire_seq = coalesce(wire_seq, ?3) WHERE seq = ?1";
+    let (sql, oldest) =
+        ("UPDATE outbox SET batch = ?2, state = 1, wire_seq = ?3 WHERE seq = ?1", oldest_by_its_number(unit));
     for op in chosen {
-        let fresh = unit.next_seq();
-        unit.conn.prepare_cached(sql)?.execute(params![op.number(), number, fresh.0])?;
+        let wire_seq = match op.wire_seq {
+            Some(seq) => seq,
+            None if op.stamp >= oldest => op.seq,
+            None => unit.next_seq(),
+        };
+        unit.conn.prepare_cached(sql)?.execute(params![op.number(), number, wire_seq.0])?;
     }
     Ok(Some(Batch { number, id, epoch, strategy }))
 }
 
-/// The oldest waiting ops of the collections. A transaction is never split: one that also edited a
+/// The oldest waiting ops of the collections, of one node. A transaction is never split: one that also edited a
 /// collection which does not sync now waits for it, and with it whatever was built on its documents.
 pub(super) fn choose(unit: &Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> Result<Vec<OpRow>> {
-    let sql = "SELECT seq, txn, coalesce(length(payload), 0), cid, doc FROM outbox
+    let sql = "SELECT seq, txn, coalesce(length(payload), 0), cid, doc, wire_node FROM outbox
                WHERE state < 2 AND batch IS NULL ORDER BY seq";
     let mut statement = unit.conn.prepare_cached(sql)?;
     let mut found = statement.query([])?;
     let (mut chosen, mut held) = (Vec::<Candidate>::new(), Held::default());
     let (mut bytes, mut strategy) = (0, None);
     while let Some(row) = found.next()? {
-        let op = Candidate { seq: row.get(0)?, txn: row.get(1)?, cid: row.get(3)?, doc: row.get(4)? };
+        let (seq, txn, cid, doc) = (row.get(0)?, row.get(1)?, row.get(3)?, row.get(4)?);
+        let op = Candidate { seq, txn, cid, doc, node: row.get(5)? };
         let size: usize = row.get(2)?;
         let Some(named) = scope.iter().find(|named| named.cid == op.cid) else {
             held.tear(op.txn, &mut chosen);
@@ -144,7 +181,8 @@ pub(super) fn choose(unit: &Unit<'_>, scope: &[Arc<Named>], ops_max: usize) -> R
         let goes_on = op.txn.is_some() && chosen.last().is_some_and(|last| last.txn == op.txn);
         let full = chosen.len() >= ops_max
             || bytes + size > BATCH_BYTES
-            || *strategy.get_or_insert(named.strategy) != named.strategy;
+            || *strategy.get_or_insert(named.strategy) != named.strategy
+            || chosen.last().is_some_and(|last| last.node != op.node);
         if full && !chosen.is_empty() {
             if !goes_on {
                 break;
@@ -170,6 +208,7 @@ struct Candidate {
     cid: i64,
     /// `None`: all of the collection.
     doc: Option<i64>,
+    node: Option<String>,
 }
 
 /// What waits for a collection that does not sync now.
@@ -216,7 +255,7 @@ fn body(unit: &mut Unit<'_>, batch: &Batch, ops: &[OpRow]) -> Result<String> {
         })
         .collect::<Result<_>>()?;
     let request = PushRequest {
-        node: unit.node().clone(),
+        node: ops.first().and_then(|op| op.wire_node.clone()).unwrap_or_else(|| unit.node().clone()),
         batch_id: batch.id.clone(),
         epoch: (!batch.epoch.as_str().is_empty()).then(|| batch.epoch.clone()),
         strategy: Some(batch.strategy),

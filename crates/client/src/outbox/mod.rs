@@ -13,7 +13,7 @@ mod record;
 mod spell;
 
 pub use batch::PendingBatch;
-pub(crate) use batch::{dissolve, dissolve_under_way, find_batch, next_batch, wire_op};
+pub(crate) use batch::{dissolve, dissolve_under_way, find_batch, next_batch, part_from_node, wire_op};
 pub(crate) use chain::{of_doc, passed, retire};
 pub(crate) use net::entities;
 pub(crate) use packet::{
@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::store::Unit;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
-use syncline_core::model::{Lsn, Seq, Stamp};
+use syncline_core::model::{Lsn, NodeId, Seq, Stamp};
 
 /// What an op does, as its number in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,12 +96,14 @@ pub(crate) struct OpRow {
     pub state: OpState,
     /// The op before of the same document, if it is still there.
     pub prev: Option<i64>,
-    /// Its number on the wire, drawn when it is first offered: an op that waited longer than the hub
-    /// keeps receipts must not pass for one that was answered long ago.
+    /// Its number on the wire, once it was offered; see [`batch`].
     pub wire_seq: Option<Seq>,
+    /// The node in whose name it bears that number, where this replica has another name now.
+    pub wire_node: Option<NodeId>,
 }
 
-const COLUMNS: &str = "seq, cid, doc, kind, payload, base, stamp, txn, batch, state, receipt_lsn, prev, wire_seq";
+const COLUMNS: &str =
+    "seq, cid, doc, kind, payload, base, stamp, txn, batch, state, receipt_lsn, prev, wire_seq, wire_node";
 
 impl OpRow {
     fn read(row: &SqlRow<'_>) -> rusqlite::Result<OpRow> {
@@ -123,6 +125,7 @@ impl OpRow {
             state,
             prev: row.get(11)?,
             wire_seq: row.get::<_, Option<u64>>(12)?.map(Seq),
+            wire_node: row.get::<_, Option<String>>(13)?.and_then(|node| NodeId::new(node).ok()),
         })
     }
 

@@ -31,7 +31,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::model::{BatchId, CollectionName, NodeId, PushReply, Rejection, Strategy};
 use syncline_core::session::interface::{Backlog, Batch, Stored, Write};
-use syncline_core::session::notice;
+use syncline_core::session::notice::{self, Renamed};
 use syncline_core::session::positions::Positions;
 
 /// The replica that a sync engine drives. Cheap to clone; safe from any thread.
@@ -303,6 +303,8 @@ impl Replica {
             echoes: applying.echoes,
             conflicts: applying.conflicts,
             quarantined: told.collect(),
+            renumbered: applying.renumbered,
+            renamed: applying.renamed,
             ..Stored::default()
         })
     }
@@ -316,6 +318,8 @@ struct Applying {
     echoes: u64,
     conflicts: Vec<notice::Conflict>,
     quarantined: Vec<Quarantined>,
+    renumbered: usize,
+    renamed: Option<Renamed>,
 }
 
 fn known(unit: &mut Unit<'_>, scope: &Scope) -> Result<Vec<Arc<Named>>> {

@@ -12,7 +12,7 @@ use crate::rebase;
 use crate::store::{Named, Unit, rows};
 use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::model::{Author, BatchId, Lsn, Receipt, Rejection, Verdict};
-use syncline_core::session::notice;
+use syncline_core::session::notice::{self, Renamed};
 use syncline_core::wire::own::PushReply;
 
 /// Takes the receipts of a batch in; `unread`: no page will bring what they tell of.
@@ -23,13 +23,19 @@ pub(super) fn receipts(
     (reply, unread): (&PushReply, bool),
 ) -> Result<()> {
     let (number, ops) = outbox::find_batch(unit, batch)?;
-    if reply.author != Author::SELF && reply.author != unit.author() {
+    let mine = ops.iter().all(|op| op.wire_node.is_none());
+    if mine && reply.author != Author::SELF && reply.author != unit.author() {
         unit.set_author(reply.author);
     }
     let (mut touched, mut known) = (BTreeSet::new(), BTreeSet::new());
+    let mut strange = Vec::new();
     let by_seq: BTreeMap<_, _> = ops.iter().map(|op| (op.wire_seq, op)).collect();
     for receipt in &reply.receipts {
         let Some(op) = by_seq.get(&Some(receipt.seq)).copied() else { continue };
+        if receipt.rejection.as_ref().is_some_and(Rejection::is_for_its_number) {
+            strange.push(op);
+            continue;
+        }
         let named = unit.by_cid(op.cid)?;
         applying.settled += 1;
         touched.insert(op.cid);
@@ -45,6 +51,8 @@ pub(super) fn receipts(
     }
     // Ops without a receipt, if any, are offered again by the next batch.
     outbox::dissolve(unit, number)?;
+    applying.renumbered = strange.len();
+    applying.renamed = outbox::part_from_node(unit, &strange)?.map(|(before, now)| Renamed { before, now });
     retire_seen(unit, reply, &touched)?;
     if unread { absorb_receipted(unit, &ops, &known) } else { Ok(()) }
 }

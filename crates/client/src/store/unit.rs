@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row as SqlRow, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use syncline_core::model::{Author, CollectionName, DocId, Millis, NodeId, Seq, Stamp};
+use uuid::Uuid;
 
 /// An open transaction, or a consistent read.
 pub(crate) struct Unit<'s> {
@@ -121,6 +122,15 @@ impl<'s> Unit<'s> {
     pub(crate) fn set_author(&mut self, author: Author) {
         self.memory.author = author;
         self.save_state = true;
+    }
+
+    /// This replica is another one from now on, which no hub knows.
+    pub(crate) fn become_new_node(&mut self) -> Result<NodeId> {
+        let node = NodeId::new(Uuid::new_v4().to_string())?;
+        self.conn.prepare_cached("UPDATE state SET node = ?1")?.execute([node.as_str()])?;
+        self.memory.node = node.clone();
+        self.set_author(Author::SELF);
+        Ok(node)
     }
 
     /// A new stamp.

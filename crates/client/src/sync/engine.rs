@@ -297,7 +297,12 @@ impl Worker {
             }
             Effect::Store(id, write) => {
                 return Some(match self.setup.local.carry_out(&self.scope, write) {
-                    Ok(stored) => Event::Stored(id, stored),
+                    Ok(stored) => {
+                        if let Some(renamed) = &stored.renamed {
+                            self.node = renamed.now.clone();
+                        }
+                        Event::Stored(id, stored)
+                    }
                     Err(cause) => Event::Failed(id, Failure::Storage(cause)),
                 });
             }

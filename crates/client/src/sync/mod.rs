@@ -42,7 +42,7 @@
 //! In a program with a runtime, `sync.sync_now().await` and `sync.events()` do not block. Events have
 //! the names and payloads of the seeds: `sync:start`, `sync:initial_start`, `sync:initial_progress`,
 //! `sync:initial_complete`, `sync:pull_success`, `sync:push_success`, `sync:heartbeat_success`,
-//! `sync:success`, `sync:error`, `sync:conflict`, `sync:quarantine` ([`SyncEvent`]).
+//! `sync:success`, `sync:error`, `sync:conflict`, `sync:quarantine`, `sync:node_renamed` ([`SyncEvent`]).
 //!
 //! # How it works
 //!

@@ -3,8 +3,12 @@
 use super::world::{Device, Hub, scope, two_devices};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use syncline::Database;
-use syncline_core::model::{CollectionName, Strategy};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use syncline::{Database, DatabaseOptions, PendingBatch};
+use syncline_core::model::{
+    Author, CollectionName, Lsn, Millis, PushReply, Receipt, Rejection, Seq, Strategy, Verdict,
+};
 use syncline_core::session::Write;
 
 #[test]
@@ -82,16 +86,76 @@ fn an_edit_that_lost_on_the_device_is_not_swallowed_by_the_next_one() {
 }
 
 #[test]
-fn an_op_gets_its_number_when_it_is_first_offered() {
-    let device = Device::new();
+fn an_op_that_waited_for_long_gets_its_number_when_it_is_first_offered() {
+    let now = Arc::new(AtomicU64::new(1_767_225_600_000));
+    let reads = Arc::clone(&now);
+    let options = DatabaseOptions::memory().timestamps(false).time(move || Millis(reads.load(Ordering::Relaxed)));
+    let device = Device::of(Database::open_with(options).unwrap());
     let others = BTreeSet::from([CollectionName::new("tasks").unwrap()]);
     device.replica.join(&others, Strategy::LastWriteWins).unwrap();
     device.notes.insert(json!({"_id": "waits"})).unwrap();
     device.db.collection("tasks").unwrap().insert(json!({"_id": "goes"})).unwrap();
     let seq = |body: &str| serde_json::from_str::<Value>(body).unwrap()["ops"][0]["seq"].as_u64().unwrap();
     let goes = seq(&device.replica.next_batch(&others, 100, false).unwrap().unwrap().body);
+    now.fetch_add(31 * 24 * 3_600_000, Ordering::Relaxed);
     let waits = seq(&device.batch().unwrap().body);
     assert!(waits > goes, "however long it waited, the hub has never seen this number");
+}
+
+#[test]
+fn two_copies_of_a_database_call_an_op_that_both_hold_by_the_same_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, copy) = (folder.path().join("app.db"), folder.path().join("copy.db"));
+    let device = Device::of(Database::open(&path).unwrap());
+    device.notes.insert(json!({"_id": "first"})).unwrap();
+    device.notes.insert(json!({"_id": "second"})).unwrap();
+    drop(device);
+    std::fs::copy(&path, &copy).unwrap();
+    let name = |body: &str| {
+        let push: Value = serde_json::from_str(body).unwrap();
+        let second = push["ops"].as_array().unwrap().iter().find(|op| op["id"] == "second").unwrap()["seq"].clone();
+        (push["node"].clone(), second)
+    };
+    let (one, other) = (Device::of(Database::open(&path).unwrap()), Device::of(Database::open(&copy).unwrap()));
+    one.notes.remove("first").unwrap();
+    other.notes.insert(json!({"_id": "third"})).unwrap();
+    assert_eq!(name(&one.batch().unwrap().body), name(&other.batch().unwrap().body), "the hub takes it for a repeat");
+}
+
+#[test]
+fn a_database_that_takes_another_name_offers_under_the_old_one_what_a_hub_may_have_seen() {
+    let device = Device::new();
+    let tasks = BTreeSet::from([CollectionName::new("tasks").unwrap()]);
+    device.replica.join(&tasks, Strategy::LastWriteWins).unwrap();
+    device.db.collection("tasks").unwrap().insert(json!({"_id": "on its way"})).unwrap();
+    let on_its_way = device.replica.next_batch(&tasks, 100, false).unwrap().unwrap();
+    device.notes.insert(json!({"_id": "n"})).unwrap();
+    let refused = device.batch().unwrap();
+    let reused = |batch: &PendingBatch| {
+        let push: Value = serde_json::from_str(&batch.body).unwrap();
+        let rejection = Rejection { code: Rejection::NUMBER_REUSED.into(), reason: "another op's".into() };
+        let seq = Seq(push["ops"][0]["seq"].as_u64().unwrap());
+        let receipt = Receipt { seq, result: Verdict::Rejected, lsn: Lsn(0), rejection: Some(rejection), digest: None };
+        let reply = PushReply { receipts: vec![receipt], author: Author(7), ..PushReply::default() };
+        device.do_it(Write::Receipts { batch: batch.batch_id.clone(), reply, unread: false })
+    };
+
+    let told = reused(&refused);
+
+    assert_eq!((told.settled, told.renumbered, told.quarantined.len()), (0, 1, 0));
+    let renamed = told.renamed.unwrap();
+
+    let node = |body: &str| serde_json::from_str::<Value>(body).unwrap()["node"].clone();
+    assert_ne!(renamed.before, renamed.now);
+    let again = device.batch().unwrap();
+    assert_ne!(again.batch_id, refused.batch_id);
+    assert_eq!(node(&again.body), renamed.now.as_str());
+    let repeat = device.replica.next_batch(&tasks, 100, false).unwrap().unwrap();
+    assert_eq!(repeat, on_its_way, "its answer may still come, and the op must count once");
+    assert_eq!(node(&repeat.body), renamed.before.as_str());
+    assert_eq!(reused(&repeat).renamed, None, "the name was given up already");
+    let moved = device.replica.next_batch(&tasks, 100, false).unwrap().unwrap();
+    assert_eq!(node(&moved.body), renamed.now.as_str());
 }
 
 #[test]

@@ -20,7 +20,7 @@ fn a_rejected_op_goes_to_quarantine_and_the_document_back_to_the_hubs() {
     let batch = a.batch().unwrap();
     let rejection = Rejection { code: "forbidden".into(), reason: "read only".into() };
     let seq = Seq(a.ops()[0]["seq"].as_u64().unwrap());
-    let receipt = Receipt { seq, result: Verdict::Rejected, lsn: Lsn(0), rejection: Some(rejection) };
+    let receipt = Receipt { seq, result: Verdict::Rejected, lsn: Lsn(0), rejection: Some(rejection), digest: None };
     let reply = PushReply { receipts: vec![receipt], epoch: hub.epoch.clone(), ..PushReply::default() };
 
     let stored = a.do_it(Write::Receipts { batch: batch.batch_id, reply, unread: false });

@@ -58,7 +58,13 @@ impl Progress {
         }
         match self.on_top(mend, edit) {
             Ok(lsn) => {
-                self.release(Receipt { seq: Seq(mend.n), result: Verdict::Applied, lsn, rejection: None });
+                self.release(Receipt {
+                    seq: Seq(mend.n),
+                    result: Verdict::Applied,
+                    lsn,
+                    rejection: None,
+                    digest: None,
+                });
                 Mended::Done { lsn, repeated: false }
             }
             Err(why) => Mended::Refused(why),
@@ -70,7 +76,13 @@ impl Progress {
             return self.became(n).unwrap_or(Mended::Unknown);
         }
         let rejection = Rejection { code: DISCARDED.to_owned(), reason: "a person has discarded it".to_owned() };
-        self.release(Receipt { seq: Seq(n), result: Verdict::Rejected, lsn: Lsn::ZERO, rejection: Some(rejection) });
+        self.release(Receipt {
+            seq: Seq(n),
+            result: Verdict::Rejected,
+            lsn: Lsn::ZERO,
+            rejection: Some(rejection),
+            digest: None,
+        });
         Mended::Discarded { repeated: false }
     }
 

@@ -22,14 +22,29 @@ impl Progress {
         }
         let author = self.author(&batch.node);
         let mut receipts = Vec::with_capacity(batch.steps.len());
+        let mut parted = false;
         for run in batch.steps.chunk_by(|a, b| a.txn().is_some() && a.txn() == b.txn()) {
-            self.run(batch, author, run, &mut receipts);
+            if run.iter().any(|step| self.is_number_reused(&batch.node, step)) {
+                parted = true;
+                receipts.extend(run.iter().map(|step| rejected(step.seq(), number_reused(&batch.node))));
+            } else if !parted || run.iter().all(|step| self.repeat(&batch.node, step.seq()).is_some()) {
+                self.run(batch, author, run, &mut receipts);
+            }
         }
         if self.known_batch(&batch_key).is_none() {
             let stored = StoredBatch { digest: batch.digest, lsn: self.loaded.head };
             self.note_batch(batch_key, stored);
         }
+        receipts.iter_mut().for_each(|receipt| receipt.digest = None);
         Reply::Own { author, receipts }
+    }
+
+    /// Whether an op's number stood for another op before. A database that was copied, or went back to a backup of its
+    /// own, gives out numbers for the second time. What is new behind such an op may build on it, and is left without a
+    /// receipt: then it comes again, behind it.
+    fn is_number_reused(&self, node: &NodeId, step: &Step) -> bool {
+        let first = self.loaded.receipts.get(&(node.clone(), step.seq())).and_then(|receipt| receipt.digest);
+        first.is_some_and(|first| step.digest().is_some_and(|again| first != again))
     }
 
     /// Returns the token that the node belongs to when the push may not speak for it.
@@ -55,7 +70,9 @@ impl Progress {
         for (n, step) in run.iter().enumerate() {
             let receipt = self.repeat(&batch.node, step.seq()).unwrap_or_else(|| {
                 fresh.push((first + n, step));
-                self.step(batch, author, step).unwrap_or_else(|rejection| rejected(step.seq(), rejection))
+                let receipt = self.step(batch, author, step);
+                let receipt = receipt.unwrap_or_else(|rejection| rejected(step.seq(), rejection));
+                Receipt { digest: step.digest(), ..receipt }
             });
             self.note_receipt(batch, &receipt);
             receipts.push(receipt);
@@ -88,7 +105,7 @@ impl Progress {
     /// The receipt of an op that was decided before.
     pub(super) fn repeat(&self, node: &NodeId, seq: Seq) -> Option<Receipt> {
         let kept = self.loaded.receipts.get(&(node.clone(), seq)).cloned();
-        let forgotten = Receipt { seq, result: Verdict::Duplicate, lsn: Lsn::ZERO, rejection: None };
+        let forgotten = Receipt { seq, result: Verdict::Duplicate, lsn: Lsn::ZERO, rejection: None, digest: None };
         let node = self.loaded.nodes.get(node);
         kept.or_else(|| node.is_some_and(|node| node.forgotten.contains(seq)).then_some(forgotten))
     }
@@ -122,7 +139,7 @@ impl Progress {
             })
             .map_err(|why| if batch.may_know_of(&op.collection) { why } else { unnamed(&key, why) })?;
         self.may_leave(&batch.rows, &key, gone)?;
-        Ok(Receipt { seq: op.seq(), result, lsn, rejection: None })
+        Ok(Receipt { seq: op.seq(), result, lsn, rejection: None, digest: None })
     }
 
     /// Nobody has read further than the log goes: whoever says so read another history, and knows nothing
@@ -146,7 +163,7 @@ impl Progress {
                 self.apply(Attempt { key, edit, author, base, stamp, strategy: batch.strategy, committed: Millis(0) })?;
             }
         }
-        Ok(Receipt { seq, result: Verdict::Applied, lsn: self.loaded.head, rejection: None })
+        Ok(Receipt { seq, result: Verdict::Applied, lsn: self.loaded.head, rejection: None, digest: None })
     }
 
     fn set_aside(&mut self, batch: &OwnBatch, step: &Step, receipt: &Receipt) {
@@ -168,8 +185,18 @@ impl Progress {
     }
 }
 
+fn number_reused(node: &NodeId) -> Rejection {
+    Rejection {
+        code: Rejection::NUMBER_REUSED.to_owned(),
+        reason: format!(
+            "the number stood for another op of node `{node}` before: its database was copied to a second device, or went \
+             back to a backup; send the op as another node"
+        ),
+    }
+}
+
 fn rejected(seq: Seq, rejection: Rejection) -> Receipt {
-    Receipt { seq, result: Verdict::Rejected, lsn: Lsn::ZERO, rejection: Some(rejection) }
+    Receipt { seq, result: Verdict::Rejected, lsn: Lsn::ZERO, rejection: Some(rejection), digest: None }
 }
 
 /// Ops that were fine themselves fall with their transaction, and say so.

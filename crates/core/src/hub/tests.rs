@@ -145,6 +145,20 @@ fn an_op_that_was_held_back_for_longer_than_receipts_are_kept_is_applied_once() 
 }
 
 #[test]
+fn an_op_whose_number_stood_for_another_op_is_refused_and_what_is_new_behind_it_waits() {
+    let mut space = Space::default();
+    space.receipts(push("b1", vec![insert(1, "x"), insert(2, "y"), insert(4, "v")]));
+    let copy = space.receipts(push("b2", vec![insert(1, "x"), insert(2, "z"), update(3, "z"), insert(4, "v")]));
+    let refused = |receipt: &Receipt| receipt.rejection.as_ref().is_some_and(Rejection::is_for_its_number);
+    let told: Vec<_> = copy.iter().map(|receipt| (receipt.seq.0, refused(receipt))).collect();
+    assert_eq!(told, [(1, false), (2, true), (4, false)], "what both had before they parted is a repeat");
+    assert!(copy.iter().all(|receipt| receipt.digest.is_none()), "clients are not told");
+    assert_eq!(space.text("z"), None);
+    let first = space.receipts(push("b3", vec![insert(2, "y")]));
+    assert_eq!(verdicts(&first), [Verdict::Applied], "the number stands for whom it stood for");
+}
+
+#[test]
 fn a_batch_id_with_other_content_is_refused_and_nothing_is_applied() {
     let mut space = Space::default();
     space.receipts(push("b1", vec![insert(1, "x")]));

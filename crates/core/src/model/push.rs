@@ -118,6 +118,21 @@ impl Step {
         }
     }
 
+    /// Tells the op from another one that bears its number: by its time and its document. The same for every repeat,
+    /// whatever batch it comes in. `None`: it could not be read.
+    #[must_use]
+    pub fn digest(&self) -> Option<u32> {
+        let (stamp, collection, id) = match self {
+            Step::Edit(op) => (op.stamp, &op.collection, op.id.as_str()),
+            Step::Clear { collection, stamp, .. } => (*stamp, collection, ""),
+            Step::Poison(_) => return None,
+        };
+        let names = [collection.as_str(), "/", id];
+        let bytes = stamp.0.to_be_bytes().into_iter().chain(names.iter().flat_map(|name| name.bytes()));
+        // FNV-1a.
+        Some(bytes.fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)))
+    }
+
     /// The op's transaction within the batch.
     #[must_use]
     pub fn txn(&self) -> Option<u32> {

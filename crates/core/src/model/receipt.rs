@@ -28,6 +28,18 @@ pub struct Rejection {
     pub reason: String,
 }
 
+impl Rejection {
+    /// The code for an op whose number stood for another op: two databases are one node. The op is neither applied nor
+    /// set aside; a node of another name may push it.
+    pub const NUMBER_REUSED: &str = "number_reused";
+
+    /// Whether the op is refused only under its number.
+    #[must_use]
+    pub fn is_for_its_number(&self) -> bool {
+        self.code == Rejection::NUMBER_REUSED
+    }
+}
+
 /// What became of one op.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -40,4 +52,8 @@ pub struct Receipt {
     /// Why, when rejected.
     #[serde(flatten, skip_serializing_if = "Option::is_none", default)]
     pub rejection: Option<Rejection>,
+    /// Digest of the op, so that the hub notices when its number comes back for another one. Kept with the receipt;
+    /// clients are not told.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub digest: Option<u32>,
 }

@@ -167,14 +167,15 @@ impl Session {
                 None => self.nothing_pends(),
             },
             Step::StoreReceipts { batch, ops, lsn, epoch, page } => {
-                if stored.settled == 0 {
+                if stored.settled + stored.renumbered == 0 {
                     let message = format!("the hub answered batch {batch} with no receipt for any of its {ops} ops");
                     return self.fail(Failure::Server(message));
                 }
                 self.settled(stored.settled);
                 self.cycle.refused_ops = None;
                 self.cycle.batch_limit = (self.cycle.batch_limit * 2).min(self.settings.push_batch_size.max(1));
-                self.emit(SyncEvent::PushSuccess { pushed: ops as u64, batch_id: batch, lsn });
+                let pushed = (ops - stored.renumbered.min(ops)) as u64;
+                self.emit(SyncEvent::PushSuccess { pushed, batch_id: batch, lsn });
                 if let Some(page) = page {
                     self.pulled(&self.positions.scope(), page.without(stored.echoes));
                 }

@@ -6,7 +6,7 @@
 //! for is ignored, so the shell need not care about answers that arrive after a cancel, a disable,
 //! or a change of collections.
 
-use super::notice::{Conflict, Quarantined, SyncEvent};
+use super::notice::{Conflict, Quarantined, Renamed, SyncEvent};
 use super::positions::Positions;
 use crate::model::{BatchId, CollectionName, Cursor, Lsn, Millis};
 use crate::model::{Page, PageOp, PushReply, SnapshotEnd, SnapshotHead};
@@ -201,6 +201,10 @@ pub struct Stored {
     /// Changes of the page that brought nothing new: this device made them itself, or had seen them
     /// ([`Write::Page`], and [`Write::Receipts`] that came with a page).
     pub echoes: u64,
+    /// Ops whose numbers stand for ops of another database that is the same node: they get others ([`Write::Receipts`]).
+    pub renumbered: usize,
+    /// The new name of this replica, and the one that it had, where it took one because of them.
+    pub renamed: Option<Renamed>,
     /// What pends afterwards, where the write changed it.
     pub backlog: Option<Backlog>,
     /// Concurrent edits that were decided.

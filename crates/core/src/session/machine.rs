@@ -118,7 +118,8 @@ impl Session {
         // The database has changed, whether or not anybody still waits for it: say so.
         let conflicts = std::mem::take(&mut stored.conflicts).into_iter().map(SyncEvent::Conflict);
         let quarantined = std::mem::take(&mut stored.quarantined).into_iter().map(SyncEvent::Quarantine);
-        self.out.extend(conflicts.chain(quarantined).map(Effect::Emit));
+        let renamed = stored.renamed.take().map(SyncEvent::NodeRenamed);
+        self.out.extend(conflicts.chain(quarantined).chain(renamed).map(Effect::Emit));
         if let Some(backlog) = stored.backlog {
             self.pends(backlog);
         }

@@ -43,7 +43,7 @@ pub use interface::{
     Answer, Backlog, Batch, Effect, Enable, Event, Failure, Report, Request, RequestId, Retry, Settings, Stored,
     Ticket, Write,
 };
-pub use notice::{Conflict, Quarantined, SyncEvent};
+pub use notice::{Conflict, Quarantined, Renamed, SyncEvent};
 pub use positions::{Positions, SnapshotProgress};
 pub use state::Session;
 pub use status::{Phase, Refusals, Status};

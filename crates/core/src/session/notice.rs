@@ -1,6 +1,6 @@
 //! What the application is told, with the names and payloads that the seeds give them.
 
-use crate::model::{BatchId, CollectionName, DocId, Lsn, Millis, Verdict};
+use crate::model::{BatchId, CollectionName, DocId, Lsn, Millis, NodeId, Verdict};
 use serde_json::{Value, json};
 
 /// One event of a session.
@@ -63,6 +63,18 @@ pub enum SyncEvent {
     Conflict(Conflict),
     /// Something could not be applied and was set aside.
     Quarantine(Quarantined),
+    /// Another database had the node id of this one, which goes on under a new one.
+    NodeRenamed(Renamed),
+}
+
+/// A replica that became a new node, because another database is the one that it was: a copy, or itself before it went
+/// back to a backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Renamed {
+    /// Who it was.
+    pub before: NodeId,
+    /// Who it is now.
+    pub now: NodeId,
 }
 
 /// A concurrent edit that was decided.
@@ -93,7 +105,7 @@ pub struct Quarantined {
 
 impl SyncEvent {
     /// Every name under which applications can listen.
-    pub const NAMES: [&str; 11] = [
+    pub const NAMES: [&str; 12] = [
         "sync:start",
         "sync:success",
         "sync:error",
@@ -105,6 +117,7 @@ impl SyncEvent {
         "sync:heartbeat_success",
         "sync:conflict",
         "sync:quarantine",
+        "sync:node_renamed",
     ];
 
     /// The name under which applications listen.
@@ -122,6 +135,7 @@ impl SyncEvent {
             SyncEvent::Error { .. } => "sync:error",
             SyncEvent::Conflict(_) => "sync:conflict",
             SyncEvent::Quarantine(_) => "sync:quarantine",
+            SyncEvent::NodeRenamed(_) => "sync:node_renamed",
         }
     }
 
@@ -157,6 +171,7 @@ impl SyncEvent {
                 "operation": q.operation,
                 "error": { "message": q.message },
             }),
+            SyncEvent::NodeRenamed(r) => json!({ "before": r.before, "node": r.now }),
         }
     }
 

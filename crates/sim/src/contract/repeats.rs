@@ -10,7 +10,7 @@ fn batch(name: &str, id: &str) -> (NodeId, BatchId) {
 }
 
 fn receipt(seq: u64, lsn: u64) -> Receipt {
-    Receipt { seq: Seq(seq), result: Verdict::Applied, lsn: Lsn(lsn), rejection: None }
+    Receipt { seq: Seq(seq), result: Verdict::Applied, lsn: Lsn(lsn), rejection: None, digest: u32::try_from(seq).ok() }
 }
 
 /// Batch ids of different nodes never meet.

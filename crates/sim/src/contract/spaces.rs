@@ -60,7 +60,7 @@ pub async fn reopening_keeps_everything(bench: &dyn Bench) {
     open(&store).await;
     store.put_record(RecordKind::Token, "t".into(), Some("v".into())).await.expect("written");
     write(&store, &[Do::Put("a", "x", 1), Do::Put("a", "x", 2), Do::Put("b", "y", 1), Do::Ticket("a")]).await;
-    let receipt = Receipt { seq: Seq(5), result: Verdict::Merged, lsn: Lsn(2), rejection: None };
+    let receipt = Receipt { seq: Seq(5), result: Verdict::Merged, lsn: Lsn(2), rejection: None, digest: None };
     let receipts = [(pen::node("n1"), vec![receipt.clone()])].into();
     pen::commit(&store, pen::by("n1"), WriteSet { receipts, ..WriteSet::default() }).await.expect("written");
     store.trim(&space(), Trim { horizon: Lsn(1), ..Trim::default() }).await.expect("trimmed");

@@ -107,7 +107,8 @@ pub async fn receipts_are_kept_for_their_time(bench: &dyn Bench) {
     open(&store).await;
     let batch = |n: u64| (node("n1"), BatchId::new(format!("b{n}")).expect("a good id"));
     for n in 1..=3 {
-        let receipt = |seq| Receipt { seq: Seq(seq), result: Verdict::Applied, lsn: Lsn(1), rejection: None };
+        let receipt =
+            |seq| Receipt { seq: Seq(seq), result: Verdict::Applied, lsn: Lsn(1), rejection: None, digest: None };
         let writes = WriteSet {
             at: Millis(n * 100),
             batches: vec![(batch(n), StoredBatch { digest: n, lsn: Lsn(n) })],
@@ -139,7 +140,8 @@ pub async fn what_was_answered_is_remembered_number_by_number(bench: &dyn Bench)
     let mut store = bench.store();
     open(&store).await;
     let answer = async |store: &super::AnyStore, at: u64, numbers: Vec<u64>| {
-        let receipt = |seq| Receipt { seq: Seq(seq), result: Verdict::Applied, lsn: Lsn(1), rejection: None };
+        let receipt =
+            |seq| Receipt { seq: Seq(seq), result: Verdict::Applied, lsn: Lsn(1), rejection: None, digest: None };
         let receipts = [(node("n1"), numbers.into_iter().map(receipt).collect())].into();
         let writes = WriteSet { at: Millis(at), receipts, ..WriteSet::default() };
         commit(store, by("n1"), writes).await.expect("written");
