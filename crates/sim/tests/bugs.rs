@@ -43,6 +43,9 @@ fn planted() -> Vec<Caught> {
         troubles(PoisonBlocks, 2, "never blocked"),
         troubles(StallHidden, 1, "truthful status"),
         troubles(RestoredTwice, 1, "exactly one effect"),
+        caught(CopyNotSeen, Kind::Copies, 0, "nothing lost"),
+        caught(TicketIgnored, Kind::Foreign, 1, "convergent: client"),
+        caught(ForeignOpForgotten, Kind::Foreign, 0, "exactly one effect"),
         caught(PacketForgotten, Kind::Packets, 2, "exactly one effect: a repeat was set aside, or lost a conflict"),
     ]
 }

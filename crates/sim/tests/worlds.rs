@@ -8,6 +8,9 @@ const SEEDS: u64 = 1_200;
 /// The same for worlds of troubles: they last three times as long.
 const TROUBLE_SEEDS: u64 = 120;
 
+/// The same for worlds whose databases are files, and for those of clients that go through the hub's router.
+const COPY_SEEDS: u64 = 40;
+
 /// The same for worlds of packets: each of their requests goes through the hub's router.
 const PACKET_SEEDS: u64 = 400;
 
@@ -24,6 +27,21 @@ fn worlds_of_nodes_and_devices_from_many_seeds_keep_every_promise() {
 #[test]
 fn worlds_of_databases_that_exchange_packets_keep_every_promise() {
     survive(PACKET_SEEDS, Kind::Databases);
+}
+
+#[test]
+fn worlds_of_copied_databases_keep_every_promise() {
+    survive(COPY_SEEDS, Kind::Copies);
+}
+
+#[test]
+fn worlds_of_foreign_clients_keep_every_promise() {
+    survive(COPY_SEEDS, Kind::Foreign);
+}
+
+#[test]
+fn worlds_of_event_sync_keep_every_promise() {
+    survive(COPY_SEEDS, Kind::Live);
 }
 
 #[test]
@@ -58,6 +76,21 @@ fn troubles_106_is_restored_from_a_backup_and_says_what_waits_again() {
 #[test]
 fn troubles_300_does_not_call_it_a_stall_when_ops_have_just_begun_to_wait_again() {
     kept(Kind::Troubles, 300);
+}
+
+#[test]
+fn copies_20040_offers_what_two_databases_hold_under_the_same_name_from_both() {
+    kept(Kind::Copies, 20_040);
+}
+
+#[test]
+fn foreign_20011_edits_what_was_removed_and_forgotten_until_the_client_starts_again() {
+    kept(Kind::Foreign, 20_011);
+}
+
+#[test]
+fn foreign_148_inserts_twice_behind_one_removal() {
+    kept(Kind::Foreign, 148);
 }
 
 #[test]

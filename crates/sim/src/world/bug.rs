@@ -49,6 +49,9 @@ pub enum Bug {
     RetriesAtOnce,
     /// A device does not say that its work is stuck.
     StallHidden,
+    /// The hub does not look whether a number stands for what it stood for before: copies of a database share their
+    /// numbers.
+    CopyNotSeen,
     /// The hub does not know a packet again.
     PacketForgotten,
     /// The hub takes the number of a foreign client for what it has read.
@@ -61,7 +64,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 26] = [
+    pub const ALL: [Bug; 27] = [
         Bug::ReceiptForgotten,
         Bug::KnownByBatchOnly,
         Bug::FailureSwallowed,
@@ -84,6 +87,7 @@ impl Bug {
         Bug::PoisonBlocks,
         Bug::RetriesAtOnce,
         Bug::StallHidden,
+        Bug::CopyNotSeen,
         Bug::PacketForgotten,
         Bug::TicketIgnored,
         Bug::ForeignOpForgotten,

@@ -4,6 +4,7 @@ use super::device::Device;
 use super::hub::Hub;
 use super::log::{Documents, changes, documents};
 use super::part::TYPES;
+use super::wise::OWN_FIELDS;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::model::{Author, Lsn, Mark};
@@ -49,10 +50,23 @@ fn exactly_one_effect(hub: &Hub, devices: &[Device]) -> Vec<String> {
         let meta = &change.version.meta;
         let fields = meta.fields.iter().map(|(name, mark)| (name.as_str(), mark));
         let marks = fields.chain([("", &meta.whole)]).chain(meta.removed.iter().map(|mark| ("", mark)));
-        let made_here: BTreeSet<(&str, &Mark)> = marks.filter(|(_, mark)| mark.lsn == change.version.lsn).collect();
+        // Removals of foreign clients have no time and take the newest that they find; their updates may wait out of sight
+        // for an insert, and take effect with it.
+        let is_of_token = |mark: &Mark| hub.name_of(mark.author).starts_with("(token:");
+        let seen_by_nobody = |mark: &Mark| !meta.is_live() && is_of_token(mark);
+        let is_made_here = |mark: &Mark| mark.lsn == change.version.lsn && !seen_by_nobody(mark);
+        let made_here: BTreeSet<(&str, &Mark)> = marks.filter(|(_, mark)| is_made_here(mark)).collect();
         for (field, mark) in made_here {
             let place = format!("{}/{}", change.collection, change.id);
-            let edit = (mark.author.0, mark.stamp.0, format!("{place}.{field}"));
+            let fields = change.version.body.fields();
+            let value = fields.get(field).map(|value| value.get().to_owned());
+            // Foreign edits may share a time, and a second effect may get another one: what they wrote tells them apart.
+            let (stamp, value) = match value {
+                Some(value) if is_of_token(mark) && !OWN_FIELDS.contains(&field) => (0, value),
+                None if is_of_token(mark) => (mark.stamp.0, change.version.body.text().to_owned()),
+                value => (mark.stamp.0, value.unwrap_or_default()),
+            };
+            let edit = (mark.author.0, stamp, format!("{place}.{field} {value}"));
             if let Some(first) = seen.insert(edit, change.version.lsn) {
                 let (by, again) = (called(hub, devices, mark.author), change.version.lsn);
                 let what = if field.is_empty() { String::new() } else { format!(" (field {field})") };

@@ -8,6 +8,7 @@ use super::part::Part;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use syncline::filter::Filter;
@@ -51,14 +52,30 @@ pub struct Device {
     bug: Option<Bug>,
     /// The head of the last snapshot that was answered.
     snapshot: Option<SnapshotHead>,
+    /// Where its database is, when it is in a file.
+    file: Option<PathBuf>,
+}
+
+fn open(options: DatabaseOptions, clock: &Arc<AtomicU64>) -> Database {
+    let reads = Arc::clone(clock);
+    let options = options.timestamps(false).time(move || Millis(reads.load(Ordering::Relaxed)));
+    Database::open_with(options).expect("the database opens")
 }
 
 impl Device {
     pub fn new(number: usize, ids: &'static [&'static str], jitter: u64) -> Device {
+        Device::with(DatabaseOptions::memory(), number, ids, jitter)
+    }
+
+    /// The same with its database in a file.
+    pub fn on_file(path: &Path, number: usize, jitter: u64) -> Device {
+        let device = Device::with(DatabaseOptions::file(path), number, &IDS, jitter);
+        Device { file: Some(path.to_owned()), ..device }
+    }
+
+    fn with(options: DatabaseOptions, number: usize, ids: &'static [&'static str], jitter: u64) -> Device {
         let clock = Arc::new(AtomicU64::new(0));
-        let reads = Arc::clone(&clock);
-        let options = DatabaseOptions::memory().timestamps(false).time(move || Millis(reads.load(Ordering::Relaxed)));
-        let database = Database::open_with(options).expect("a database in memory opens");
+        let database = open(options, &clock);
         let node = database.replica().node().expect("the database is whole");
         let skew_ms = i64::try_from(jitter % 20_000).unwrap_or_default() - 10_000;
         let session = Session::new(Settings::default());
@@ -81,7 +98,16 @@ impl Device {
             full: false,
             bug: None,
             snapshot: None,
+            file: None,
         }
+    }
+
+    /// Closes its database, copies the file, and opens it again.
+    pub fn copy_file(&mut self, to: &Path) {
+        let path = self.file.clone().expect("its database is a file");
+        self.database = open(DatabaseOptions::memory(), &self.clock);
+        std::fs::copy(&path, to).expect("a closed database can be copied");
+        self.database = open(DatabaseOptions::file(&path), &self.clock);
     }
 
     /// Plants a bug around its session and its database.
@@ -169,6 +195,9 @@ impl Device {
         }
         match stored {
             Ok(mut stored) => {
+                if let Some(renamed) = &stored.renamed {
+                    self.node = renamed.now.clone();
+                }
                 if self.bug == Some(Bug::RebaseForgotten) {
                     stored.backlog = Some(self.backlog());
                 }

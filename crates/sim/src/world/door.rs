@@ -5,6 +5,8 @@ use super::recorder::Recorder;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
+use axum::http::request::Builder;
+use serde_json::json;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -13,10 +15,12 @@ use std::task::Poll;
 use std::time::Duration;
 use syncline_core::model::{Limits, Millis, NodeId, Plan, Registration, SpaceName};
 use syncline_server::app::App;
+use syncline_server::auth::TokenSpec;
 use syncline_server::clock::Clock;
 use syncline_server::nodes::NodeChange;
 use syncline_server::{Options, Retention, Settings, open, router};
 use tokio::runtime::Runtime;
+use tokio::task::{JoinError, JoinHandle};
 use tower::ServiceExt;
 
 thread_local! {
@@ -26,6 +30,9 @@ thread_local! {
 
 /// Superseded changes are forgotten soon, so that cursors meet the horizon.
 const KEPT: Duration = Duration::from_secs(10);
+
+/// How often all that is ready in the hub gets its turn before somebody looks.
+const YIELDS: usize = 64;
 
 /// A status and a body.
 pub type Answered = (u16, String);
@@ -41,7 +48,7 @@ pub struct Door {
 
 impl Door {
     pub fn new((store, space, limits): (Arc<Recorder>, SpaceName, Limits)) -> Door {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts");
+        let runtime = runtime();
         let retention = Retention { log: KEPT, ..Retention::default() };
         let clock = Clock::of(|| Millis(NOW.get()));
         let settings = Settings { limits, retention, clock, ..Settings::default() };
@@ -54,8 +61,9 @@ impl Door {
         NOW.set(now);
     }
 
-    /// Loses its memory.
+    /// Loses its memory, and whatever it was doing.
     pub fn restart(&mut self) {
+        self.runtime = runtime();
         (self.app, self.router) = opened(&self.runtime, &self.store, &self.options);
     }
 
@@ -78,6 +86,48 @@ impl Door {
     pub fn trim(&self) {
         let trimmed = async { self.app.hub.space(&self.options.default_space).await?.trim().await };
         self.runtime.block_on(trimmed).expect("a memory store trims");
+    }
+
+    /// Makes a token for foreign clients: it opens the notes.
+    pub fn admit(&self, name: &str, secret: String) {
+        let names = json!({ "name": name, "space": self.options.default_space, "collections": ["notes"] });
+        let spec: TokenSpec = serde_json::from_value(names).expect("a valid token");
+        self.runtime.block_on(self.app.tokens.add_with(spec, Some(secret))).expect("a memory store keeps tokens");
+    }
+
+    /// Gets what stands at a path.
+    pub fn get(&self, token: &str, path: &str) -> Answered {
+        self.runtime.block_on(self.request(Request::get(path), token, Body::empty()))
+    }
+
+    /// Begins to get what stands at a path.
+    pub fn begin_get(&self, path: &str) -> JoinHandle<Answered> {
+        let request = Request::get(path).body(Body::empty()).expect("a valid request");
+        self.runtime.spawn(answered(self.router.clone(), request))
+    }
+
+    /// Takes what was got.
+    pub fn end_get(&self, got: JoinHandle<Answered>) -> Result<Answered, JoinError> {
+        self.runtime.block_on(got)
+    }
+
+    /// Lets the hub do what it can without waiting.
+    pub fn breathe(&self) {
+        self.runtime.block_on(async {
+            for _ in 0..YIELDS {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+
+    /// Lets the hub work for so long by the machine's clock.
+    pub fn wait(&self, time: Duration) {
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
+    }
+
+    /// Posts to a path.
+    pub fn post_to(&self, path: &str, token: &str, body: &str) -> Answered {
+        self.runtime.block_on(self.request(Request::post(path), token, Body::from(body.to_owned())))
     }
 
     /// Posts a packet.
@@ -106,16 +156,28 @@ impl Door {
     }
 
     async fn answer(&self, token: &str, body: &str) -> Answered {
-        let request = Request::post("/api/sync/exchange").header("authorization", format!("Bearer {token}"));
-        let request = request.body(Body::from(body.to_owned())).expect("a valid request");
-        let response = self.router.clone().oneshot(request).await.expect("a router always answers");
-        let status = response.status().as_u16();
-        let bytes = to_bytes(response.into_body(), usize::MAX).await.expect("an answer in memory is whole");
-        (status, String::from_utf8(bytes.to_vec()).expect("answers are UTF-8"))
+        self.request(Request::post("/api/sync/exchange"), token, Body::from(body.to_owned())).await
+    }
+
+    async fn request(&self, request: Builder, token: &str, body: Body) -> Answered {
+        let request = request.header("authorization", format!("Bearer {token}"));
+        answered(self.router.clone(), request.body(body).expect("a valid request")).await
     }
 }
 
+async fn answered(router: Router, request: Request<Body>) -> Answered {
+    let response = router.oneshot(request).await.expect("a router always answers");
+    let status = response.status().as_u16();
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.expect("an answer in memory is whole");
+    (status, String::from_utf8(bytes.to_vec()).expect("answers are UTF-8"))
+}
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts")
+}
+
 fn opened(runtime: &Runtime, store: &Arc<Recorder>, options: &Options) -> (Arc<App>, Router) {
+    let _inside = runtime.enter();
     let store: Arc<Recorder> = Arc::clone(store);
     let app = runtime.block_on(open(store, options.clone())).expect("the hub opens");
     (Arc::clone(&app), router(app))

@@ -156,20 +156,19 @@ impl Hub {
     ///
     /// # Errors
     /// [`Failure`] as the dialect's status would be read.
-    pub fn answer(&mut self, node: &NodeId, request: &Request, now: Millis) -> Result<Vec<Answer>, Failure> {
+    pub fn answer(&mut self, request: &Request, now: Millis) -> Result<Vec<Answer>, Failure> {
         match request {
             Request::Health => Ok(vec![Answer::Healthy]),
             Request::Pull { scope, since, limit, wait_s } => {
                 self.page(scope, since, *limit as usize).map(|page| vec![Answer::Page(self.misread(page, *wait_s > 0))])
             }
             Request::Snapshot { scope, after } => Ok(self.snapshot(scope, after.unwrap_or_default())),
-            Request::Push(batch) => self.push(node, batch.body.as_bytes(), now),
+            Request::Push(batch) => self.push(batch.body.as_bytes(), now),
         }
     }
 
-    fn push(&mut self, node: &NodeId, body: &[u8], now: Millis) -> Result<Vec<Answer>, Failure> {
+    fn push(&mut self, body: &[u8], now: Millis) -> Result<Vec<Answer>, Failure> {
         let push = own::decode_push(body, &self.limits).map_err(|e| Failure::Refused(e.to_string()))?;
-        assert_eq!(&push.batch.node, node, "a device pushes under its own name");
         let epoch = self.head().epoch;
         if push.epoch.is_some_and(|known| known != epoch) {
             return Err(Failure::Resync("another epoch".to_owned()));
@@ -274,6 +273,12 @@ impl Hub {
         let ops = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
         (ops, scanned.expect("the space was opened and the position checked"))
     }
+}
+
+/// The node in whose name a push is made.
+pub(super) fn pushed_by(request: &Request) -> Option<NodeId> {
+    let Request::Push(batch) = request else { return None };
+    serde_json::from_str::<own::PushRequest<'_>>(&batch.body).ok().map(|push| push.node)
 }
 
 fn is_rejected(receipt: &Receipt) -> bool {

@@ -14,7 +14,7 @@ const PUSHES_PER_OTHER: u32 = 4;
 impl World {
     /// Before a push arrives, some of its ops may have arrived in another batch.
     pub(super) fn meddle(&mut self, device: usize, life: u32, id: RequestId, (request, fate): (&Request, Fate)) {
-        let (Request::Push(batch), Some(Troubles { dice })) = (request, &mut self.troubles) else { return };
+        let (Request::Push(batch), Some(Troubles { dice, .. })) = (request, &mut self.troubles) else { return };
         let planted = self.bug == Some(Bug::TransactionSplit);
         if !planted && (self.healed || dice.u32(0..PUSHES_PER_OTHER) > 0) {
             return;

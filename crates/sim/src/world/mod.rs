@@ -9,10 +9,14 @@ mod database;
 mod device;
 mod door;
 mod exchange;
+mod foreign;
 mod hub;
 mod line;
+mod link;
+mod live;
 mod log;
 mod meddling;
+mod nebula;
 mod network;
 mod node;
 mod part;
@@ -22,6 +26,7 @@ mod run;
 mod story;
 mod trouble;
 mod watch;
+mod wise;
 
 pub use bug::Bug;
 pub use check::Report;
@@ -41,6 +46,7 @@ use syncline_core::model::{CollectionName, Lsn, Millis};
 use syncline_core::session::{Answer, Effect, Event, Failure, Request, RequestId};
 use trouble::Troubles;
 use watch::Watch;
+use wise::Wise;
 
 /// When a request without an answer fails, as the client's time-out.
 const TIME_OUT_MS: u64 = 15_000;
@@ -71,6 +77,10 @@ enum Happening {
     Packets(exchange::Event),
     /// Something happens that only worlds of troubles know.
     Trouble(trouble::Event),
+    /// Something happens to a foreign client.
+    Foreign(foreign::Event),
+    /// Something happens to a client of event sync.
+    Live(live::Event),
 }
 
 /// A pull that waits at the hub.
@@ -98,6 +108,8 @@ pub struct World {
     door: Option<Door>,
     nodes: Vec<Node>,
     watches: Vec<Watch>,
+    clients: Vec<Wise>,
+    seats: Vec<live::Seat>,
     problems: Vec<String>,
     history: Vec<String>,
     bug: Option<Bug>,
@@ -167,6 +179,8 @@ impl World {
             door: None,
             nodes: Vec::new(),
             watches: Vec::new(),
+            clients: Vec::new(),
+            seats: Vec::new(),
             problems: Vec::new(),
             history: Vec::new(),
             bug,
@@ -233,6 +247,8 @@ impl World {
             Happening::RestartHub => self.restart_hub(),
             Happening::Packets(event) => self.happen_to_nodes(event),
             Happening::Trouble(event) => self.trouble(event),
+            Happening::Foreign(event) => self.happen_to_clients(event),
+            Happening::Live(event) => self.happen_to_seats(event),
         }
     }
 
@@ -372,9 +388,10 @@ impl World {
 
     /// The hub answers, and the answer is looked at.
     fn ask(&mut self, device: usize, request: &Request) -> Result<Vec<Answer>, Failure> {
-        let node = self.devices[device].node().clone();
+        // What was on its way when the device took another name bears the old one.
+        let node = hub::pushed_by(request).unwrap_or_else(|| self.devices[device].node().clone());
         self.promises.asked(&node, request);
-        let answers = self.hub.answer(&node, request, Millis(self.now));
+        let answers = self.hub.answer(request, Millis(self.now));
         let problems = self.promises.answered(&self.hub, (device, &node), request, &answers);
         self.blame(problems);
         answers

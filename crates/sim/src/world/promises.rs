@@ -6,7 +6,7 @@ use super::log::changes;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use syncline_core::hub::{Change, Entry};
-use syncline_core::model::{CollectionName, Cursor, Lsn, NodeId, Page, Receipt, Seq, SnapshotHead, Verdict};
+use syncline_core::model::{CollectionName, Cursor, Lsn, NodeId, Page, Receipt, Rejection, Seq, SnapshotHead, Verdict};
 
 use syncline_core::session::{Answer, Failure, Request, RequestId, Status};
 
@@ -120,6 +120,10 @@ impl Promises {
 
     /// A repeat gets the first receipt again, or, when that is past its retention, hears that it is a repeat.
     fn receipted(&mut self, (device, node): (usize, &NodeId), receipt: &Receipt, place: String) -> Option<String> {
+        // Another op has the number; this one has none yet.
+        if receipt.rejection.as_ref().is_some_and(Rejection::is_for_its_number) {
+            return None;
+        }
         let key = (node.clone(), receipt.seq);
         let Some((first, _)) = self.given.get(&key) else {
             self.given.insert(key, (receipt.clone(), place));

@@ -183,6 +183,7 @@ impl Recorder {
                 loaded.receipts.clear();
                 loaded.nodes.values_mut().for_each(|node| node.forgotten = Seqs::default());
             }
+            Some(Bug::CopyNotSeen) => loaded.receipts.values_mut().for_each(|receipt| receipt.digest = None),
             Some(Bug::KnownByBatchOnly) if loaded.batches.is_empty() => loaded.receipts.clear(),
             Some(Bug::RestoredTwice) => loaded.ledger.values_mut().for_each(|row| row.restored = None),
             _ => {}

@@ -14,15 +14,22 @@ pub enum Kind {
     /// restored from a backup or forgets what is old, people who restore, retry and discard, crashes while something is
     /// stored, a clock far ahead.
     Troubles,
+    /// The same with a device whose database is copied to another one: two databases are one node.
+    Copies,
     /// Nodes that exchange packets, through the hub's real router, beside devices.
     Packets,
+    /// Models of WiseJSON clients with their habits, through the hub's real router.
+    Foreign,
+    /// Models of NebulaDB's plugin with their habits, through the hub's real router, beside a WiseJSON client.
+    Live,
     /// Databases of the client library that exchange packets, beside devices and other nodes.
     Databases,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 4] = [Kind::Devices, Kind::Troubles, Kind::Packets, Kind::Databases];
+    pub const ALL: [Kind; 7] =
+        [Kind::Devices, Kind::Troubles, Kind::Copies, Kind::Foreign, Kind::Live, Kind::Packets, Kind::Databases];
 
     /// Its name on the command line.
     #[must_use]
@@ -30,6 +37,9 @@ impl Kind {
         match self {
             Kind::Devices => "devices",
             Kind::Troubles => "troubles",
+            Kind::Copies => "copies",
+            Kind::Foreign => "foreign",
+            Kind::Live => "live",
             Kind::Packets => "packets",
             Kind::Databases => "databases",
         }
@@ -77,6 +87,9 @@ impl Run {
         match kind {
             Kind::Devices => self.live(World::of_devices(seed, bug), TROUBLE_MS),
             Kind::Troubles => self.live(World::of_troubles(seed, bug), trouble::TROUBLE_MS),
+            Kind::Copies => self.live(World::of_copies(seed, bug), trouble::TROUBLE_MS),
+            Kind::Foreign => self.live(World::of_foreign(seed, bug), TROUBLE_MS),
+            Kind::Live => self.live(World::of_live(seed, bug), TROUBLE_MS),
             Kind::Packets => self.live(World::of_packets(seed, bug), TROUBLE_MS),
             Kind::Databases => self.live(World::of_databases(seed, bug), TROUBLE_MS),
         }
@@ -94,6 +107,13 @@ impl Run {
             let written = world.nodes.iter().map(|node| node.written().collect());
             problems.extend(check::nothing_lost(&world.hub, "node", written));
             problems.extend(watch::at_rest(&world.hub, &world.nodes));
+        }
+        if !world.clients.is_empty() {
+            problems.extend(world.clients_at_rest());
+        }
+        if !world.seats.is_empty() {
+            problems.extend(world.seats_at_rest());
+            problems.append(&mut world.problems);
         }
         if problems.is_empty() {
             return Ok(check::report(&world.hub, &world.devices));

@@ -12,6 +12,7 @@ use syncline_core::hub::{Mended, Reply};
 use syncline_core::model::{CollectionName, DocId, Intake, Lsn, Mend, MendAct, Millis};
 use syncline_core::session::{Event as Told, RequestId, Write};
 use syncline_core::wire::aside;
+use tempfile::TempDir;
 
 /// How long all that goes on.
 pub(super) const TROUBLE_MS: u64 = 180_000;
@@ -40,6 +41,8 @@ pub(super) enum Event {
     Sleep(usize, u64),
     /// The operator looks after the ledger or the quarantine.
     Operator,
+    /// The database of the first device is copied to a new one.
+    Copy,
     /// A user looks after what was set aside, or was lost, or waits.
     User(usize),
 }
@@ -47,6 +50,8 @@ pub(super) enum Event {
 /// The dice of all that.
 pub(super) struct Troubles {
     pub dice: Rng,
+    /// Where databases are that can be copied.
+    files: Option<TempDir>,
 }
 
 impl World {
@@ -65,14 +70,50 @@ impl World {
             devices[0].ahead(FAR_AHEAD_MS);
         }
         let mut world = World::with(bug, dice, faults, devices);
-        world.troubles = Some(Troubles { dice: other });
+        world.troubles = Some(Troubles { dice: other, files: None });
         world.plan();
         world.plan_troubles();
         world
     }
 
+    /// A world of troubles in which the database of a device is copied to a second one, once or twice.
+    pub(super) fn of_copies(seed: u64, bug: Option<Bug>) -> World {
+        let (mut dice, mut other) = (Rng::with_seed(seed), Rng::with_seed(seed ^ OTHER_DICE));
+        let faults = Faults::roll(&mut dice);
+        let files = TempDir::new().expect("a directory for the world");
+        let first = Device::on_file(&files.path().join("0.db"), 0, dice.u64(..));
+        let devices = vec![first, Device::new(1, &IDS, dice.u64(..))];
+        let mut world = World::with(bug, dice, faults, devices);
+        let copies: Vec<u64> = (0..other.u32(1..=2)).map(|_| other.u64(5_000..TROUBLE_MS / 2)).collect();
+        world.troubles = Some(Troubles { dice: other, files: Some(files) });
+        world.plan();
+        world.plan_troubles();
+        for at in copies {
+            world.schedule(at, Happening::Trouble(Event::Copy));
+        }
+        world
+    }
+
+    /// Both go on from here as the same node.
+    fn copy(&mut self) {
+        let Some(Troubles { dice, files: Some(files) }) = &mut self.troubles else { return };
+        let number = self.devices.len();
+        let (path, jitter) = (files.path().join(format!("{number}.db")), dice.u64(..));
+        let edits: Vec<u64> = (0..dice.u32(2..8)).map(|_| dice.u64(0..TROUBLE_MS / 2)).collect();
+        self.devices[0].copy_file(&path);
+        let mut copy = Device::on_file(&path, number, jitter);
+        copy.plant(self.bug);
+        self.devices.push(copy);
+        self.note(format!("(fault) the database of device 0 is copied to device {number}"));
+        self.start(0);
+        self.start(number);
+        for at in edits {
+            self.schedule(at, Happening::Act(number));
+        }
+    }
+
     fn plan_troubles(&mut self) {
-        let Some(Troubles { mut dice }) = self.troubles.take() else { return };
+        let Some(Troubles { mut dice, files }) = self.troubles.take() else { return };
         let mut plan = |at: u64, event: Event| self.schedule(at, Happening::Trouble(event));
         plan(0, Event::Look);
         for _ in 0..dice.u32(0..6) {
@@ -92,7 +133,7 @@ impl World {
         for device in 0..self.devices.len() {
             self.plan_troubles_of(device, &mut dice);
         }
-        self.troubles = Some(Troubles { dice });
+        self.troubles = Some(Troubles { dice, files });
     }
 
     fn plan_troubles_of(&mut self, device: usize, dice: &mut Rng) {
@@ -134,6 +175,7 @@ impl World {
                 self.note(format!("(fault) device {device} hears and says nothing for {ms} ms"));
             }
             Event::Operator => self.operator(),
+            Event::Copy => self.copy(),
             Event::User(device) => self.user(device),
         }
     }
@@ -158,8 +200,10 @@ impl World {
     }
 
     fn trim(&mut self) {
-        let Some(Troubles { dice }) = &mut self.troubles else { return };
+        let Some(Troubles { dice, files }) = &mut self.troubles else { return };
+        // Copies are told apart for as long as receipts are kept.
         let (back, age_ms) = (dice.u64(0..6), dice.u64(10_000..90_000));
+        let age_ms = if files.is_some() { self.now } else { age_ms };
         let horizon = Lsn(self.hub.head().last_change.0.saturating_sub(back));
         self.hub.trim(horizon, Millis(self.now - age_ms));
         self.note(format!(
@@ -168,7 +212,7 @@ impl World {
     }
 
     fn restore(&mut self) {
-        let Some(Troubles { dice }) = &mut self.troubles else { return };
+        let Some(Troubles { dice, .. }) = &mut self.troubles else { return };
         let commits = dice.usize(1..6);
         let head = self.hub.store().restore(self.hub.space(), commits);
         self.promises.void();
@@ -179,7 +223,7 @@ impl World {
     /// One row of the ledger is restored, or one of the quarantine is tried again or dropped; sometimes somebody does
     /// the same once more.
     fn operator(&mut self) {
-        let Some(Troubles { dice }) = &mut self.troubles else { return };
+        let Some(Troubles { dice, .. }) = &mut self.troubles else { return };
         let (conflicts, aside) = (self.hub.conflicts(), self.hub.quarantine());
         let (first, twice, discard) = (dice.bool(), dice.bool(), dice.u32(0..4) == 0);
         let mend = if let (Some(row), true) = (conflicts.get(dice.usize(..conflicts.len().max(1))), first) {
@@ -225,7 +269,7 @@ impl World {
     }
 
     fn user(&mut self, device: usize) {
-        let Some(Troubles { dice }) = &mut self.troubles else { return };
+        let Some(Troubles { dice, .. }) = &mut self.troubles else { return };
         if self.devices[device].full {
             return;
         }
