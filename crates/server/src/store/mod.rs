@@ -172,13 +172,14 @@ pub trait Store: Send + Sync + 'static {
         docs: Vec<DocKey>,
     ) -> BoxFuture<'a, Result<Vec<(DocKey, Version)>, StoreError>>;
 
-    /// For each of these values at most `most` documents that have it, whoever had it first before the others. Of keys
-    /// that no commit has kept yet (see [`Store::commit`]), nobody has any.
+    /// For each of these values at most `most` documents that have it and whose own time is not over at `at`, whoever had
+    /// it first before the others. Of keys that no commit has kept yet (see [`Store::commit`]), nobody has any.
     fn holders<'a>(
         &'a self,
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
+        at: Millis,
     ) -> BoxFuture<'a, Result<Holders, StoreError>>;
 
     /// Nodes and tokens that have pushed to or read from the space.
@@ -326,6 +327,9 @@ pub enum StoreError {
         /// How long the scan waited.
         waited_s: u64,
     },
+    /// A group of pushes whose unique values depend on each other too much to be decided together.
+    #[error("the pushes of a group depend on each other too much; nothing was written, send them again")]
+    Entangled,
     /// The engine said no.
     #[error("{action}: {source}")]
     Engine {
@@ -381,6 +385,7 @@ impl StoreError {
             | StoreError::Gone { .. }
             | StoreError::TooManyOpen { .. }
             | StoreError::SlowReader { .. }
+            | StoreError::Entangled
             | StoreError::Engine { .. }
             | StoreError::File { .. }
             | StoreError::Database { .. }
@@ -395,7 +400,7 @@ impl StoreError {
             StoreError::UnknownSpace(_) => "unknown_space",
             StoreError::CodeTaken { .. } => "code_taken",
             StoreError::BehindHorizon { .. } => "resync",
-            StoreError::TooManyOpen { .. } => "overloaded",
+            StoreError::TooManyOpen { .. } | StoreError::Entangled => "overloaded",
             StoreError::Closed => "shutting_down",
             StoreError::NoRoom { .. } => "no_room",
             StoreError::Gone { .. } => "data_gone",
