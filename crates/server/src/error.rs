@@ -33,7 +33,7 @@ pub enum ServerError {
         reason: String,
     },
     /// No valid token.
-    #[error("{reason}; send `Authorization: Bearer <token>` with a token of this hub")]
+    #[error("{reason}; send `Authorization: Bearer <token>` with a token that this hub takes")]
     Unauthorized {
         /// What is wrong with the token, without telling whether it was close.
         reason: &'static str,

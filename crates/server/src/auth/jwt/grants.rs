@@ -5,11 +5,14 @@ use crate::auth::rows::RowRules;
 use crate::auth::spec::{NAME_BYTES_MAX, SIGNED, TokenSpec};
 use crate::error::{Denied, ServerError};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 use syncline_core::filter::{Filter, FilterError, bind_claims};
 use syncline_core::model::{Millis, NodeId, SpaceName};
 
 /// A claim that names a space is not looked at beyond this.
 const SPACE_BYTES_MAX: usize = 4 << 10;
+/// Bytes of a `sub`: as many as OpenID Connect allows.
+const SUBJECT_BYTES_MAX: usize = 255;
 
 /// The grants of a configuration, read.
 pub(super) struct Grants(Vec<(Filter, JwtGrant)>);
@@ -72,13 +75,30 @@ pub(super) fn unbound(name: &NodeId, why: &ServerError) -> ServerError {
     ServerError::Forbidden { token: name.to_string(), missing: why.to_string(), part: Denied::Request }
 }
 
+/// A `sub` is any text; the name has what may stand in a name as it is, and the rest as bytes of UTF-8 (`%c3%b6`). A
+/// longer one is cut, with a digest of all of it behind `%~`, which stands in no other name.
 fn name(claims: &Map<String, Value>) -> Result<NodeId, ServerError> {
     let subject = claims.get("sub").and_then(Value::as_str).unwrap_or_default();
-    let name = Some(format!("{SIGNED}{subject}")).filter(|name| !subject.is_empty() && name.len() <= NAME_BYTES_MAX);
-    let name = name.and_then(|name| NodeId::new(name).ok());
-    let reason =
-        "the token has no `sub` of 1 to 116 visible ASCII characters, by which the hub knows whose edits are whose";
-    name.ok_or(ServerError::Unauthorized { reason })
+    let refusal = || ServerError::Unauthorized {
+        reason: "the token has no `sub` of 1 to 255 bytes of text, by which the hub knows whose edits are whose",
+    };
+    if !(1..=SUBJECT_BYTES_MAX).contains(&subject.len()) {
+        return Err(refusal());
+    }
+    let mut name = String::from(SIGNED);
+    for byte in subject.bytes() {
+        match byte {
+            b'!'..=b'~' if byte != b'%' => name.push(char::from(byte)),
+            _ => name.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    if name.len() > NAME_BYTES_MAX {
+        let digest = Sha256::digest(subject.as_bytes());
+        let digest: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        name.truncate(NAME_BYTES_MAX - digest.len() - 2);
+        name = format!("{name}%~{digest}");
+    }
+    NodeId::new(name).map_err(|_| refusal())
 }
 
 fn space(claim: &str, claims: &Map<String, Value>) -> Result<SpaceName, String> {

@@ -1,13 +1,10 @@
 //! Signed tokens of an identity provider (JWT) as grants. In reading order: `options`, `token` (the form, the signature, the
 //! times), `keys` (what a signature is checked with), `source` (where keys come from, and when they are read again),
-//! `grants` (what claims open), `memory` (tokens that were accepted). Never keeps a token, only the hash that an accepted one is found by.
+//! `grants` (what claims open). Never keeps a token, only the hash that an accepted one is found by.
 
-#[cfg(test)]
-mod damaged;
 mod der;
 mod grants;
 mod keys;
-mod memory;
 mod options;
 mod source;
 #[cfg(test)]
@@ -19,23 +16,26 @@ pub use options::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};
 use super::grant::{Grant, Proof};
 use crate::error::ServerError;
 use grants::Grants;
-use memory::Accepted;
 use source::{Source, may_come};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::model::Millis;
 use token::{Signed, is_signed};
+
+/// Accepted tokens that are remembered, so that each is checked once.
+const REMEMBERED: usize = 10_000;
 
 /// The tokens of one identity provider.
 pub(super) struct Jwt {
     options: JwtOptions,
     grants: Grants,
     source: Arc<Source>,
-    accepted: Mutex<Accepted>,
+    accepted: Mutex<HashMap<[u8; 32], Grant>>,
 }
 
 impl Jwt {
-    /// Reads the keys for the first time. A key set that cannot be read now is no error: it is tried again, and until then
-    /// its tokens are asked to come back.
+    /// Reads the keys for the first time. A key set at an address that cannot be read now is no error: it is tried again, and
+    /// until then its tokens are asked to come back.
     pub(super) async fn open(options: JwtOptions) -> Result<Jwt, ServerError> {
         let grants = Grants::read(&options)?;
         let source = Source::open(&options).await?;
@@ -67,7 +67,11 @@ impl Jwt {
         let spec = self.grants.spec(claims, ends)?;
         let name = spec.name.clone();
         let grant = Grant::new(Proof::Signed { key }, spec).map_err(|why| grants::unbound(&name, &why))?;
-        self.accepted().put(hash, grant.clone());
+        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+        if accepted.len() >= REMEMBERED {
+            accepted.clear();
+        }
+        accepted.insert(hash, grant.clone());
         Ok(grant)
     }
 
@@ -84,10 +88,6 @@ impl Jwt {
     }
 
     fn remembered(&self, hash: &[u8; 32]) -> Option<Grant> {
-        self.accepted().get(hash)
-    }
-
-    fn accepted(&self) -> MutexGuard<'_, Accepted> {
-        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
     }
 }

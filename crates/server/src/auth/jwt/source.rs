@@ -70,8 +70,11 @@ impl Source {
         let (readings, _) = watch::channel(0);
         let (refresh, keep, ask_every) = (options.refresh.max(Duration::from_secs(1)), options.keep, options.ask_every);
         let source = Arc::new(Source { place, refresh, keep, ask_every, state, asked: Notify::new(), readings });
-        if source.place.is_some() {
-            source.read().await;
+        if let Some(place) = &source.place {
+            let read = source.read().await;
+            if let (Place::File(_), Err(why)) = (place, read) {
+                return Err(ServerError::Config(format!("`auth.jwt.jwks_file` {}: {why}", place.name())));
+            }
             tokio::spawn(follow(Arc::downgrade(&source)));
         }
         Ok(source)
@@ -138,9 +141,9 @@ impl Source {
         state.pending
     }
 
-    /// Reads the keys; what cannot be read leaves the old ones.
-    async fn read(&self) {
-        let Some(place) = &self.place else { return };
+    /// Reads the keys; what cannot be read leaves the old ones, and says why.
+    async fn read(&self) -> Result<(), String> {
+        let Some(place) = &self.place else { return Ok(()) };
         self.state.write().unwrap_or_else(PoisonError::into_inner).pending = true;
         let read = match timeout(READ_TIMEOUT, place.text()).await {
             Ok(text) => text.and_then(|text| key_set(&text)),
@@ -148,22 +151,27 @@ impl Source {
         };
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         (state.tried_at, state.pending) = (Some(Instant::now()), false);
-        match read {
-            Ok(keys) => (state.keys, state.read_at) = (keys, state.tried_at),
-            Err(why) => {
-                let (place, keep_s) = (place.name(), self.keep.as_secs());
-                let old = state.read_at.map(|at| at.elapsed().as_secs());
-                tracing::warn!(
+        let read = read.map(|keys| (state.keys, state.read_at) = (keys, state.tried_at));
+        if let Err(why) = &read {
+            let (place, keep_s) = (place.name(), self.keep.as_secs());
+            match state.read_at.map(|at| at.elapsed().as_secs()) {
+                Some(age_s) => tracing::warn!(
                     place,
                     why,
-                    age_s = old,
+                    age_s,
                     keep_s,
-                    "the keys of signed tokens cannot be read; the old ones count on"
-                );
+                    "the keys of signed tokens cannot be read; the old ones count on until they are `jwks_keep` old"
+                ),
+                None => tracing::warn!(
+                    place,
+                    why,
+                    "the keys of signed tokens cannot be read, and there are none: such tokens are answered 503 until they can"
+                ),
             }
         }
         drop(state);
         self.readings.send_modify(|readings| *readings += 1);
+        read
     }
 
     /// How long to the next reading that nobody asks for.
@@ -185,7 +193,8 @@ async fn follow(source: Weak<Source>) {
             () = here.asked.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
-        here.read().await;
+        // It has logged what is in the way, and is tried again.
+        let _logged = here.read().await;
     }
 }
 

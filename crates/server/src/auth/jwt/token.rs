@@ -78,15 +78,17 @@ impl<'a> Signed<'a> {
             return refuse("the token's claims cannot be read");
         };
         let leeway = millis(options.leeway);
-        let Some(ends) = claims.get("exp").and_then(time) else {
-            return refuse("the token has no end (`exp`); the hub takes none that would hold for ever");
+        let ends = match claims.get("exp").map(time) {
+            Some(Some(ends)) => ends,
+            None => return refuse("the token has no end (`exp`); the hub takes none that would hold for ever"),
+            Some(None) => return refuse("the token's `exp` is no time: a number of seconds since 1970, not a text"),
         };
         let ends = Millis(ends.0.saturating_add(leeway));
         if ends <= now {
             return refuse("the token has expired");
         }
         match claims.get("nbf").map(time) {
-            Some(None) => return refuse("the token's `nbf` is no time"),
+            Some(None) => return refuse("the token's `nbf` is no time: a number of seconds since 1970, not a text"),
             Some(Some(begins)) if begins.0 > now.0.saturating_add(leeway) => {
                 return refuse("the token is not valid yet (`nbf`)");
             }
