@@ -49,7 +49,7 @@ impl Kind {
             Kind::Bytes => "a number of bytes, e.g. 1048576 or \"1 MiB\"".into(),
             Kind::Millis => "a number of milliseconds, e.g. 15000 or \"15s\"".into(),
             Kind::Duration => "a duration in quotes with its unit (ms, s, m, h, d, w), e.g. \"15s\" or \"90d\"".into(),
-            Kind::List => "a list of texts, e.g. [\"a\", \"b\"]".into(),
+            Kind::List => "a list of texts, e.g. [\"a\", \"b\"], in variables and flags also a,b".into(),
             Kind::Choice(words) => format!("one of {}", words.join(", ")),
         }
     }

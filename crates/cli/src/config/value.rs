@@ -59,10 +59,20 @@ pub fn read(kind: Kind, text: &str) -> Option<Value> {
         Kind::Bytes => read_bytes(text).map(Value::Number),
         Kind::Millis => read_unit(text, DURATIONS, 1).filter(|n| *n > 0).map(Value::Number),
         Kind::Duration => read_millis(text).map(Value::Number),
-        Kind::List => Some(Value::List(
-            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect(),
-        )),
+        Kind::List => list(text).map(Value::List),
     }
+}
+
+/// `a,b`, or a list as the file has it: `["a", "b"]`. What has one bracket or a quote only is neither.
+fn list(text: &str) -> Option<Vec<String>> {
+    if text.starts_with('[') && text.ends_with(']') {
+        let table: toml::Table = format!("list = {text}").parse().ok()?;
+        let items = table.get("list")?.as_array()?;
+        return items.iter().map(|item| item.as_str().map(str::to_owned)).collect();
+    }
+    let items: Vec<&str> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+    let odd = |item: &&str| item.starts_with(['[', '"', '\'']) || item.ends_with(['"', '\'']);
+    if items.iter().any(odd) { None } else { Some(items.into_iter().map(str::to_owned).collect()) }
 }
 
 /// A depth within what every reader can follow.
@@ -146,6 +156,18 @@ mod tests {
             assert_eq!(read(kind, wrong), None, "{wrong}");
         }
         assert_eq!(read_millis("30"), None, "an expiry needs its unit");
+    }
+
+    #[test]
+    fn a_list_is_read_with_commas_or_as_in_the_file() {
+        let of = |items: &[&str]| Some(Value::List(items.iter().map(ToString::to_string).collect()));
+        for text in ["a, b", r#"["a", "b"]"#, "['a','b']"] {
+            assert_eq!(read(Kind::List, text), of(&["a", "b"]), "{text}");
+        }
+        assert_eq!(read(Kind::List, "[]"), of(&[]));
+        for wrong in ["[a, b]", r#""a","b""#, r#"["a","#, "[1]", "'a'"] {
+            assert_eq!(read(Kind::List, wrong), None, "{wrong}");
+        }
     }
 
     #[test]

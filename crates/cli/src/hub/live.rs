@@ -1,6 +1,6 @@
 //! The part of the options that concerns live connections, rooms for pages and the Redis between workers.
 
-use crate::config::{Config, Entry};
+use crate::config::{Config, Entry, nearest};
 use crate::error::CliError;
 use std::path::Path;
 use std::time::Duration;
@@ -36,6 +36,38 @@ pub fn rooms(config: &Config) -> Result<RoomsOptions, CliError> {
         options.rooms.insert(name, rule);
     }
     Ok(options)
+}
+
+/// Whoever names a room that the hub does not have waits for events that never come.
+pub fn check_rooms(config: &Config, known: &RoomsOptions) -> Result<(), CliError> {
+    let names = || known.rooms.keys().map(RoomName::as_str);
+    let near = |name: &str| nearest(name, names()).map(|near| format!("; the nearest is `{near}`")).unwrap_or_default();
+    for entry in config.tokens.iter().chain(&config.grants) {
+        let strange = entry.list("rooms").unwrap_or_default().iter().find(|name| !names().any(|known| known == *name));
+        if let Some(name) = strange {
+            let place = &entry.place;
+            return Err(CliError::Usage(format!(
+                "{place}: `rooms` names `{name}`, and the hub has no such room{}; a `[[rooms.room]]` entry makes one",
+                near(name)
+            )));
+        }
+    }
+    for entry in &config.rooms {
+        for event in entry.list("refresh_on").unwrap_or_default() {
+            let Some(name) = event.strip_suffix(":changed").filter(|name| !names().any(|known| known == *name)) else {
+                continue;
+            };
+            // Back ends tell events of their own; what is almost a room's is a slip.
+            if nearest(name, names()).is_some() {
+                let place = &entry.place;
+                return Err(CliError::Usage(format!(
+                    "{place}: `refresh_on` names `{event}`, and the hub has no room `{name}`{}",
+                    near(name)
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What the entry leaves out stays as it was.

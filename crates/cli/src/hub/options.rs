@@ -2,7 +2,7 @@
 //! table of keys alone cannot check. Opens no store and no socket.
 
 use super::jwt::jwt;
-use super::live::{live, redis, rooms};
+use super::live::{check_rooms, live, redis, rooms};
 use super::rules::rule_of;
 use super::wish::TokenWish;
 use crate::config::{Config, Entry};
@@ -42,12 +42,35 @@ pub fn options(config: &Config) -> Result<Options, CliError> {
         live: live(config),
         gate: None,
         event_storage: None,
-        rooms: rooms(config)?,
+        rooms: rooms(config).and_then(|rooms| check_rooms(config, &rooms).map(|()| rooms))?,
         redis: redis(config)?,
-        cors_origins: config.list("cors.origins").to_vec(),
+        cors_origins: origins(config)?,
         open_metrics: config.text("metrics.access") == Some("open"),
         tls: tls(config)?,
     })
+}
+
+/// The origins whose pages may call the hub. One that is written in another way than browsers do would never match.
+fn origins(config: &Config) -> Result<Vec<String>, CliError> {
+    let origins = config.list("cors.origins").to_vec();
+    for origin in &origins {
+        let is_one = origin == "*" && origins.len() == 1
+            || origin == "null"
+            || reqwest::Url::parse(origin).is_ok_and(|url| url.has_host() && url.path().len() <= 1)
+                && !origin.ends_with('/')
+                && !origin.contains(['?', '#', '@', ' ']);
+        if !is_one {
+            return Err(CliError::WrongValue {
+                place: config.entry("cors.origins").1.to_string(),
+                key: "cors.origins".into(),
+                found: format!("`{origin}`"),
+                expected:
+                    "origins as browsers send them, e.g. https://app.example.com (no slash at the end), or * alone"
+                        .into(),
+            });
+        }
+    }
+    Ok(origins)
 }
 
 /// The space of requests that name none.

@@ -76,6 +76,46 @@ fn a_token_without_a_secret_and_half_a_certificate_are_refused() {
 }
 
 #[test]
+fn lists_on_the_command_line_are_read_as_in_the_file_and_odd_origins_are_refused() {
+    let shell = Shell::new();
+    for list in [
+        r#"cors.origins=["https://a.example", "https://b.example:8443"]"#,
+        "cors.origins=https://a.example,https://b.example:8443",
+    ] {
+        let shown = shell.json(&["config", "--set", list]);
+        let origins = serde_json::json!(["https://a.example", "https://b.example:8443"]);
+        assert_eq!(shown["values"]["cors.origins"]["value"], origins);
+    }
+    for (odd, says) in [
+        ("[https://a.example]", "a list of texts"),
+        ("https://a.example/", "no slash at the end"),
+        ("a.example", "no slash at the end"),
+        ("*,https://a.example", "* alone"),
+    ] {
+        let said = shell.fails(2, &["serve", "--listen", "127.0.0.1:0", "--set", &format!("cors.origins={odd}")]);
+        assert!(said.contains("cors.origins") && said.contains(says), "{said}");
+    }
+}
+
+#[test]
+fn rooms_that_the_hub_does_not_have_are_named() {
+    let token = "[[tokens]]\nname = \"a\"\nsecret = \"a-secret-of-16-characters\"\n";
+    let room = "[[rooms.room]]\nname = \"orders\"\n";
+    for (text, says) in [
+        (
+            format!("{room}{token}rooms = [\"ordres\"]\n"),
+            "`ordres`, and the hub has no such room; the nearest is `orders`",
+        ),
+        (format!("{room}refresh_on = [\"flies:changed\"]\n"), "no room `flies`; the nearest is `files`"),
+    ] {
+        let shell = Shell::new();
+        shell.write("syncline.toml", &text);
+        let said = shell.fails(2, &["serve", "--listen", "127.0.0.1:0"]);
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[test]
 fn wrong_usage_is_exit_code_2() {
     let shell = Shell::new();
     shell.fails(2, &["serv"]);
