@@ -76,7 +76,7 @@ pub(crate) fn patched(
     rules: Rules<'_>,
 ) -> Result<Option<Edited>> {
     let patch = patch.as_object().ok_or(Error::NotAnObject { found: kind(patch) })?;
-    let mut fields = Body::trusted(old).fields();
+    let mut fields = stored((collection, id), old)?;
     let (mut set, mut unset) = (Fields::default(), BTreeSet::new());
     for (name, value) in patch {
         if name == "_id" && value.as_str() != Some(id.as_str()) {
@@ -99,8 +99,13 @@ pub(crate) fn patched(
 
 /// The document `old` with some of its top-level fields set to these very values, null among them, and
 /// others taken away. `None`: no field differs.
-pub(crate) fn assigned(old: &str, new: &Fields, gone: &BTreeSet<String>, rules: Rules<'_>) -> Result<Option<Edited>> {
-    let mut fields = Body::trusted(old).fields();
+pub(crate) fn assigned(
+    collection: &CollectionName,
+    (id, old): (&DocId, &str),
+    (new, gone): (&Fields, &BTreeSet<String>),
+    rules: Rules<'_>,
+) -> Result<Option<Edited>> {
+    let mut fields = stored((collection, id), old)?;
     let (mut set, mut unset) = (Fields::default(), BTreeSet::new());
     for (name, value) in new.iter().filter(|(name, _)| *name != "_id") {
         if fields.get(name).map(RawValue::get) != Some(value.get()) {
@@ -114,6 +119,11 @@ pub(crate) fn assigned(old: &str, new: &Fields, gone: &BTreeSet<String>, rules: 
         }
     }
     edited(fields, set, unset, new.get("updatedAt").is_some(), rules)
+}
+
+/// The fields of a document as it stands in the file.
+fn stored((collection, id): (&CollectionName, &DocId), text: &str) -> Result<Fields> {
+    Body::stored(text).map(|body| body.fields()).map_err(|why| Error::damaged(Some(collection), id, why))
 }
 
 /// What setting and taking away has made of the fields; `dated`: the edit brings its own `updatedAt`.
@@ -153,7 +163,8 @@ pub(crate) fn replaced(
         Some(_) => {}
         None => drop(new.shift_insert(0, "_id".to_owned(), Value::String(id.as_str().to_owned()))),
     }
-    let before = Body::trusted(old).fields();
+    // Nothing of a damaged text stands in the way of a whole document.
+    let before = stored((collection, id), old).unwrap_or_default();
     if rules.timestamps {
         if let (false, Some(created)) = (new.contains_key("createdAt"), before.get("createdAt")) {
             new.insert("createdAt".to_owned(), parsed(created));

@@ -172,6 +172,21 @@ pub enum Error {
     /// Sync cannot start.
     #[error(transparent)]
     Sync(#[from] SyncError),
+    /// What the file holds of one document is not what this library wrote.
+    #[error(
+        "document `{id}`{} of database `{}` is damaged: {reason}; `syncline verify {} --repair` pulls it from the hub again",
+        .collection.as_ref().map(|name| format!(" in `{name}`")).unwrap_or_default(), .database.display(), .database.display()
+    )]
+    DamagedDocument {
+        /// The file.
+        database: PathBuf,
+        /// Where, if that is known.
+        collection: Option<CollectionName>,
+        /// Which document.
+        id: DocId,
+        /// What is wrong.
+        reason: String,
+    },
     /// What the file holds is not what this library wrote.
     #[error("the database file is damaged: {0}; restore it from a backup, or start a new one and let it sync")]
     Damaged(String),
@@ -196,8 +211,19 @@ impl Error {
         }
     }
 
-    /// The same with the file's name, where what SQLite says is no fault of what is in it.
+    /// The stored text of a document cannot be read.
+    pub(crate) fn damaged(collection: Option<&CollectionName>, id: &DocId, reason: impl ToString) -> Error {
+        let (database, collection) = (PathBuf::from(":memory:"), collection.cloned());
+        Error::DamagedDocument { database, collection, id: id.clone(), reason: reason.to_string() }
+    }
+
+    /// The same with the file's name, where it concerns a document, or where what SQLite says is no fault of what is in
+    /// the file.
     pub(crate) fn on(self, path: Option<&Path>) -> Error {
+        if let (Error::DamagedDocument { collection, id, reason, .. }, Some(path)) = (&self, path) {
+            let (collection, id, reason) = (collection.clone(), id.clone(), reason.clone());
+            return Error::DamagedDocument { database: path.to_owned(), collection, id, reason };
+        }
         let (Error::Sqlite(why), Some(path)) = (&self, path) else { return self };
         match why.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Error::NoRoom(path.to_owned()),
@@ -216,7 +242,7 @@ impl Error {
             | Error::NoRoom(_)
             | Error::ReadOnly(_)
             | Error::Sqlite(_) => Kind::Retry,
-            Error::Damaged(_) => Kind::Bug,
+            Error::Damaged(_) | Error::DamagedDocument { .. } => Kind::Bug,
             _ => Kind::Reject,
         }
     }

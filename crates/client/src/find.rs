@@ -3,7 +3,7 @@
 //! What has expired is never seen. Runs on whatever transaction it is given, so a transaction reads
 //! its own writes.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::filter::{Filter, Node, Test};
 use crate::query::{self, CANDIDATES_MAX, Candidates, Glance, Query};
 use crate::store::{Named, Row, Unit, View, rows};
@@ -27,7 +27,8 @@ pub(crate) fn get(view: &mut View<'_>, collection: &CollectionName, id: &str) ->
     let Ok(id) = DocId::new(id) else { return Ok(None) };
     let Some(named) = view.find(collection)? else { return Ok(None) };
     let row = rows::by_id(view.conn, named.cid, &id)?.filter(|row| row.is_visible(view.now));
-    row.and_then(|row| row.body).map(|text| Ok(text::read(&text)?)).transpose()
+    let Some((id, text)) = row.and_then(|row| Some((row.id, row.body?))) else { return Ok(None) };
+    text::read(&text).map(Some).map_err(|why| Error::damaged(Some(collection), &id, why))
 }
 
 /// The row of a document that the app sees.
@@ -47,7 +48,22 @@ pub(crate) fn run(view: &mut View<'_>, collection: &CollectionName, query: &Quer
         }
         Ok(offered.unwrap_or(ControlFlow::Continue(())))
     })?;
-    Ok(Answer { documents: reading.finish()?, stands_until })
+    let documents = reading.finish().or_else(|why| Err(blamed(view, &named, why)?))?;
+    Ok(Answer { documents, stands_until })
+}
+
+/// The document that could not be read in the end, by name.
+fn blamed(view: &View<'_>, named: &Named, why: serde_json::Error) -> Result<Error> {
+    let mut statement =
+        view.conn.prepare("SELECT id, body FROM docs WHERE cid = ?1 AND body IS NOT NULL ORDER BY doc")?;
+    let mut rows = statement.query([named.cid])?;
+    while let Some(row) = rows.next()? {
+        let text = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+        if let Err(why) = text::read::<Value>(text) {
+            return Ok(Error::damaged(Some(&named.name), &DocId::new(row.get::<_, String>(0)?)?, why));
+        }
+    }
+    Ok(why.into())
 }
 
 /// How many documents a filter means.
@@ -87,16 +103,16 @@ fn walk(
     };
     match candidates {
         Candidates::All => {
-            let sql = "SELECT body, expires FROM docs WHERE cid = ?1 AND body IS NOT NULL AND (expires IS NULL OR expires > ?2)
+            let sql = "SELECT body, expires, id FROM docs WHERE cid = ?1 AND body IS NOT NULL AND (expires IS NULL OR expires > ?2)
                        ORDER BY doc";
             let mut statement = conn.prepare_cached(sql)?;
-            show(statement.query(params![named.cid, now])?, &mut see).map(drop)
+            show(&named.name, statement.query(params![named.cid, now])?, &mut see).map(drop)
         }
         Candidates::Rows(docs) => {
-            let sql = "SELECT body, expires FROM docs WHERE doc = ?1 AND body IS NOT NULL AND (expires IS NULL OR expires > ?2)";
+            let sql = "SELECT body, expires, id FROM docs WHERE doc = ?1 AND body IS NOT NULL AND (expires IS NULL OR expires > ?2)";
             let mut statement = conn.prepare_cached(sql)?;
             for doc in docs {
-                if show(statement.query(params![doc, now])?, &mut see)?.is_break() {
+                if show(&named.name, statement.query(params![doc, now])?, &mut see)?.is_break() {
                     break;
                 }
             }
@@ -106,13 +122,19 @@ fn walk(
 }
 
 fn show(
+    collection: &CollectionName,
     mut rows: Rows<'_>,
     see: &mut impl FnMut(&str, Option<Millis>) -> serde_json::Result<ControlFlow<()>>,
 ) -> Result<ControlFlow<()>> {
     while let Some(row) = rows.next()? {
         let text = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
         let expires = row.get::<_, Option<u64>>(1)?.map(Millis);
-        if text::read_with(text, |text| see(text, expires))?.is_break() {
+        let seen = text::read_with(text, |text| see(text, expires));
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(why) => return Err(Error::damaged(Some(collection), &DocId::new(row.get::<_, String>(2)?)?, why)),
+        };
+        if seen.is_break() {
             return Ok(ControlFlow::Break(()));
         }
     }

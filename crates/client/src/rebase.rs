@@ -5,7 +5,7 @@
 //! same document. An application's own resolver decides instead where only ops that no hub has seen
 //! are concerned. Never moves a cursor.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::outbox::{self, OpKind, OpRow, OpState, Payload};
 use crate::store::{Named, Row, Unit, rows};
 use crate::text;
@@ -148,12 +148,13 @@ fn settle(unit: &mut Unit<'_>, named: &Named, mut row: Row, folded: Folded) -> R
 /// Lets the application decide. Returns whether it did.
 fn resolve(unit: &mut Unit<'_>, named: &Named, row: &mut Row, base: Option<&str>, resolver: &Resolver) -> Result<bool> {
     let remote = row.version()?.filter(|version| version.meta.is_live());
+    let read = |text: &str| text::read(text).map_err(|why| Error::damaged(Some(&named.name), &row.id, why));
     let conflict = Conflict {
         collection: named.name.clone(),
         id: row.id.clone(),
-        base: base.map(text::read).transpose()?,
-        local: row.body.as_deref().map(text::read).transpose()?,
-        remote: remote.as_ref().map(|version| text::read(version.body.text())).transpose()?,
+        base: base.map(read).transpose()?,
+        local: row.body.as_deref().map(read).transpose()?,
+        remote: remote.as_ref().map(|version| read(version.body.text())).transpose()?,
     };
     let resolution = catch_unwind(AssertUnwindSafe(|| resolver(&conflict)));
     let chosen = match resolution {
@@ -206,7 +207,7 @@ fn with_id(mut value: Value, id: &DocId) -> Option<Value> {
 /// When a stored text expires. Only texts that name a time are looked at closely.
 pub(crate) fn expiry(text: &str) -> Option<syncline_core::model::Millis> {
     let may = text.contains("\"ttl\"") || text.contains("\"expireAt\"") || text.contains("\\u");
-    if may { Body::trusted(text).facts().expires } else { None }
+    if may { Body::stored(text).ok()?.facts().expires } else { None }
 }
 
 /// Takes ops of one document out of the outbox and brings the document in line.

@@ -42,6 +42,18 @@ pub fn write(
     Ok(())
 }
 
+/// Forgets the entries of a document whose content nobody can read any more.
+///
+/// # Errors
+/// [`IndexError::Sqlite`].
+pub fn forget(conn: &Connection, defs: &[IndexDef], doc: i64) -> Result<(), IndexError> {
+    for def in defs {
+        conn.prepare_cached("DELETE FROM index_entries WHERE index_id = ?1 AND doc = ?2")?
+            .execute(params![def.id.0, doc])?;
+    }
+    Ok(())
+}
+
 /// The first unique index in which another row than `doc` holds one of the values of `new`. `doc` is
 /// the document's own row, or `None` before it has one. Null and absent values never conflict; the
 /// elements of an array do, one by one, and the array as a whole does not.

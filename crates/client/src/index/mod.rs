@@ -24,7 +24,7 @@ mod tests;
 
 pub use definition::{Created, IndexDef, IndexId, create, drop, list};
 pub(crate) use entries::key_bytes_max;
-pub use entries::{UniqueConflict, unique_conflict, write};
+pub use entries::{UniqueConflict, forget, unique_conflict, write};
 pub use error::IndexError;
 pub use limits::{ENTRIES_MAX, INDEXES_MAX, KEY_BYTES_MAX, NAME_BYTES_MAX};
 

@@ -53,8 +53,9 @@ impl Payload {
 pub(crate) fn edit_of(op: &OpRow, inserted: Option<&str>) -> Result<Edit> {
     match op.kind {
         OpKind::Insert => {
-            let text = op.payload.as_deref().or(inserted);
-            Ok(Edit::Insert(Body::trusted(text.ok_or_else(|| damaged(op.seq, "has lost its document"))?)))
+            let text = op.payload.as_deref().or(inserted).ok_or_else(|| damaged(op.seq, "has lost its document"))?;
+            let body = Body::stored(text).map_err(|why| damaged(op.seq, &format!("has a damaged document: {why}")))?;
+            Ok(Edit::Insert(body))
         }
         OpKind::Update => {
             let Payload { set, unset, .. } = Payload::of(op)?;
@@ -63,7 +64,9 @@ pub(crate) fn edit_of(op: &OpRow, inserted: Option<&str>) -> Result<Edit> {
         OpKind::Replace => {
             let Payload { doc, changed, .. } = Payload::of(op)?;
             let doc = doc.ok_or_else(|| damaged(op.seq, "has lost its document"))?;
-            Ok(Edit::Replace { body: Body::trusted(doc.get()), changed })
+            let body = Body::stored(doc.get());
+            let body = body.map_err(|why| damaged(op.seq, &format!("has a damaged document: {why}")))?;
+            Ok(Edit::Replace { body, changed })
         }
         OpKind::Remove | OpKind::Clear => Ok(Edit::Remove),
     }

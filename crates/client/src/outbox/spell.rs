@@ -64,8 +64,9 @@ fn start_anew(unit: &Unit<'_>, clear: &OpRow, row: &Row) -> Result<()> {
     let Some(insert) = chain.iter().find(|op| op.seq > clear.seq && op.kind == OpKind::Insert) else { return Ok(()) };
     let text = insert.payload.as_deref().or(row.body.as_deref());
     let text = text.ok_or_else(|| damaged(insert.seq, "has lost its document"))?;
-    let names = Body::trusted(text).fields().iter().map(|(name, _): (&str, &RawValue)| name.to_owned()).collect();
-    let payload = Some(Payload::replacement(text, names).to_text());
+    let body = Body::stored(text).map_err(|why| damaged(insert.seq, &format!("has a damaged document: {why}")))?;
+    let names = body.fields().iter().map(|(name, _): (&str, &RawValue)| name.to_owned()).collect();
+    let payload = Some(Payload::replacement(body.text(), names).to_text());
     save(unit.conn, &OpRow { kind: OpKind::Replace, payload, ..insert.clone() })
 }
 

@@ -360,7 +360,7 @@ fn store(unit: &mut Unit<'_>, applying: &mut Applying, names: &Scope, page: &Pag
 fn verdict(before: Option<&Body>, after: Option<&Body>, returned: &PageOp) -> Option<Verdict> {
     let fields = |body: Option<&Body>| body.map(Body::fields);
     let (before, after) = (fields(before).unwrap_or_default(), fields(after));
-    let stands = returned.doc.as_ref().map(|doc| Body::trusted(doc.get()).fields());
+    let stands = returned.doc.as_ref().and_then(|doc| Body::stored(doc.get()).ok()).map(|body| body.fields());
     if after == stands {
         return None;
     }

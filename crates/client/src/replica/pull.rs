@@ -226,7 +226,7 @@ fn over(
     (mut row, text): (Row, Option<&str>),
 ) -> Result<()> {
     let named = &target.named;
-    let known = row.version()?.map(|version| version.body.text().to_owned());
+    let known = row.hub_text().map(str::to_owned);
     if let Some(text) = text {
         report_not_unique(unit, applying, target, op, (row.doc, text))?;
     }

@@ -41,7 +41,7 @@ impl Replica {
         self.store.read(|unit| {
             let Some(named) = unit.find(collection)? else { return Ok(None) };
             let Some(row) = rows::by_id(unit.conn, named.cid, id)? else { return Ok(None) };
-            Ok(row.version()?.map(|version| (version.lsn, version.body.text().to_owned())))
+            Ok(row.hub_text().map(|text| (row.lsn(), text.to_owned())))
         })
     }
 
@@ -67,7 +67,7 @@ impl Replica {
                 let text = row.get_ref(2)?.as_str_or_null().map_err(rusqlite::Error::from)?.unwrap_or_default();
                 let expires = match row.get::<_, bool>(4)? {
                     true => row.get::<_, Option<u64>>(3)?.map(Millis),
-                    false => Body::trusted(text).facts().expires,
+                    false => Body::stored(text).ok().and_then(|body| body.facts().expires),
                 };
                 if expires.is_none_or(|at| at > until) {
                     show(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?, Lsn(row.get(1)?), text);

@@ -186,14 +186,14 @@ impl Store {
         };
         self.check()?;
         let mut reader = locked(reader);
-        reader.view(self.now(), work)
+        reader.view(self.now(), work).map_err(|error| error.on(self.path()))
     }
 
     /// Reads one consistent state and what is kept in memory of it, when no writer is at work.
     pub(crate) fn read<T>(&self, work: impl FnOnce(&mut Unit<'_>) -> Result<T>) -> Result<T> {
         let mut held = self.hold()?;
         let Core { conn, memory } = &mut *held.core;
-        work(&mut Unit::new(conn, memory, self.now()))
+        work(&mut Unit::new(conn, memory, self.now())).map_err(|error| error.on(self.path()))
     }
 
     /// The time.

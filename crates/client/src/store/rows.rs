@@ -69,22 +69,29 @@ impl Row {
         self.hub.as_ref().map_or(Lsn::ZERO, |hub| hub.lsn)
     }
 
+    /// The text of the hub's version as it stands in the file, whole or damaged.
+    pub(crate) fn hub_text(&self) -> Option<&str> {
+        self.hub.as_ref().and_then(|hub| hub.shadow.as_deref().or(self.body.as_deref()))
+    }
+
     /// The hub's version with its text.
     pub(crate) fn version(&self) -> Result<Option<Version>> {
         let Some(hub) = &self.hub else { return Ok(None) };
-        let text = hub.shadow.as_deref().or(self.body.as_deref());
-        let text = text.ok_or_else(|| Error::Damaged(format!("document `{}` has lost the hub's text", self.id)))?;
-        Ok(Some(Version { lsn: hub.lsn, author: hub.author, body: Body::trusted(text), meta: hub.meta()? }))
+        let damaged = |reason: String| Error::damaged(None, &self.id, reason);
+        let text = self.hub_text().ok_or_else(|| damaged("the hub's text is lost".into()))?;
+        let body = Body::stored(text).map_err(|why| damaged(why.to_string()))?;
+        let meta = hub.meta().map_err(|why| damaged(format!("who wrote what cannot be read ({why})")))?;
+        Ok(Some(Version { lsn: hub.lsn, author: hub.author, body, meta }))
     }
 }
 
 impl HubVersion {
     /// Who wrote what when.
-    pub(crate) fn meta(&self) -> Result<Meta> {
+    fn meta(&self) -> serde_json::Result<Meta> {
         let whole = Mark { stamp: self.stamp, lsn: self.lsn, author: self.author };
         match &self.meta {
             None => Ok(Meta::inserted(whole)),
-            Some(text) => serde_json::from_str(text).map_err(|e| Error::Damaged(format!("meta of a document: {e}"))),
+            Some(text) => serde_json::from_str(text),
         }
     }
 }

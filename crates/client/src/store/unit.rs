@@ -222,7 +222,11 @@ impl<'s> Unit<'s> {
         if old == new || !self.is_observed(named) {
             return Ok(());
         }
-        let (old, new) = (old.map(text::read).transpose()?, new.map(text::read).transpose()?);
+        let (known, new) = (old.map(text::read).transpose(), new.map(text::read).transpose()?);
+        if known.is_err() {
+            index::forget(self.conn, &named.indexes, doc)?;
+        }
+        let old: Option<serde_json::Value> = known.unwrap_or_default();
         index::write(self.conn, &named.indexes, doc, old.as_ref(), new.as_ref())?;
         self.memory.watchers.note(&named.name, old.as_ref(), new.as_ref());
         Ok(())

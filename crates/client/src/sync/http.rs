@@ -147,8 +147,10 @@ fn cut(error: &reqwest::Error) -> ApiError {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    let hub = error.url().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
-    ApiError::new(format!("{hub}: {cause}"))
+    ApiError::new(match error.url() {
+        Some(url) => format!("{}: {cause}", url.origin().ascii_serialization()),
+        None => cause.to_string(),
+    })
 }
 
 /// An error with its causes.

@@ -54,7 +54,7 @@ impl<'w, 's> Writer<'w, 's> {
     pub(crate) fn assign(&mut self, id: &str, set: &Fields, unset: &BTreeSet<String>) -> Result<Value> {
         let row = self.existing(id)?;
         let old = text(&row);
-        match document::assigned(old, set, unset, self.rules())? {
+        match document::assigned(&self.named.name, (&row.id, old), (set, unset), self.rules())? {
             None => Ok(text::read(old)?),
             Some(edited) => self.edit(OpKind::Update, &row, edited),
         }

@@ -76,10 +76,24 @@ impl Body {
         check_size(text, id, limits)
     }
 
-    /// Takes over text that a store or an earlier check vouches for.
+    /// Takes over text that an earlier check vouches for.
     #[must_use]
     pub fn trusted(text: impl Into<Arc<str>>) -> Body {
         Body { text: text.into(), facts: OnceLock::new() }
+    }
+
+    /// Takes over text that was stored, which a disk or another program may have damaged.
+    ///
+    /// # Errors
+    /// [`Malformed`]: the text is no JSON object any more.
+    pub fn stored(text: impl Into<Arc<str>>) -> Result<Body, Malformed> {
+        let text = text.into();
+        let what = "its stored text";
+        if !text.trim_ascii_start().starts_with('{') {
+            return Err(Malformed::json(what, "it must be an object"));
+        }
+        let facts = Facts::read(&text).map_err(|e| Malformed::json(what, e))?;
+        Ok(Body { text, facts: OnceLock::from(facts) })
     }
 
     /// A document of an id and fields, none of which is `_id`.

@@ -190,7 +190,8 @@ fn named_by_string<'a>(doc: &NetDoc<'a>) -> Cow<'a, str> {
     if !numeric {
         return Cow::Borrowed(doc.body);
     }
-    let mut fields = Body::trusted(doc.body).fields();
+    // A damaged text goes out as it is, as those of other documents do.
+    let Ok(mut fields) = Body::stored(doc.body).map(|body| body.fields()) else { return Cow::Borrowed(doc.body) };
     if fields.get("_id").is_some_and(|raw| raw.get().starts_with('"')) {
         return Cow::Borrowed(doc.body);
     }
