@@ -197,6 +197,15 @@ pub enum CliError {
     /// A sync that did not get through.
     #[error("the sync did not get through: {0}")]
     Sync(String),
+    /// A database that was loaded with a token that sees other documents.
+    #[error("the database was loaded with a token that sees other documents of `{collection}` than this one")]
+    OtherView {
+        /// The collection.
+        collection: String,
+    },
+    /// An answer of the hub that ended too early.
+    #[error("the connection to the hub was cut: {0}")]
+    Cut(String),
     /// A sync that the hub did not allow.
     #[error("the sync did not get through: {0}")]
     SyncRefused(String),
@@ -240,23 +249,13 @@ pub enum CliError {
     Diverged(String),
     /// Documents that break the rules of their collection.
     #[error(
-        "documents of `{collection}` that break its rules: {documents}; change them, or the rules (`syncline rules set {collection}`)"
+        "documents break the rules of `{collection}`: {documents}; change them, or the rules (`syncline rules set {collection}`)"
     )]
     RulesBroken {
         /// The collection.
         collection: String,
         /// How many documents.
         documents: u64,
-    },
-    /// The hub went away while rules were being set.
-    #[error("the hub at {url} went away while the rules of `{collection}` were being set ({reason}); they may stand")]
-    RulesInDoubt {
-        /// The collection.
-        collection: String,
-        /// The hub's URL.
-        url: String,
-        /// What happened.
-        reason: String,
     },
     /// The program cannot start its threads.
     #[error("cannot start: {0}")]
@@ -332,9 +331,7 @@ impl CliError {
                  trusts its certificate (docs/configuration.md, HTTPS)"
                     .into(),
             ),
-            CliError::SyncRefused(_) => {
-                Some("add another --token (or SYNCLINE_TOKEN); `syncline token list` shows what each may do".into())
-            }
+            CliError::OtherView { .. } | CliError::Cut(_) | CliError::SyncRefused(_) => self.after_syncing(),
             CliError::Server(ServerError::Io { source, .. }) => listening(source),
             CliError::File { action, source, .. } => Some(after_file(action, source)),
             CliError::Input(source) => Some(after_file("read", source)),
@@ -361,28 +358,31 @@ impl CliError {
             CliError::Database(syncline::Error::InUse(_)) => {
                 Some("a `db watch` or `db sync --watch` holds it, or the app itself; one process at a time".into())
             }
-            CliError::Refused { .. } | CliError::RulesInDoubt { .. } => self.after_asking(),
+            CliError::Refused { status: 401, .. } => {
+                let rotate = "`syncline token rotate NAME` makes a new one for an old name";
+                let lost = "with no admin token left, stop the hub first and add `--data DIR`";
+                Some(format!("check the token; {rotate}; {lost}"))
+            }
+            CliError::Refused { status: 403, .. } => {
+                Some("use a token with more rights; `syncline token list` shows what each may do".into())
+            }
             _ => None,
         }
     }
 
-    /// After a request of administration.
-    fn after_asking(&self) -> Option<String> {
-        let lost = "with no admin token left, stop the hub first and add `--data DIR`";
+    fn after_syncing(&self) -> Option<String> {
         let step = match self {
-            CliError::RulesInDoubt { collection, .. } => format!(
-                "once the hub runs again, `syncline rules show {collection}` tells whether they stand, and `syncline rules \
-                 check {collection}` what breaks them"
-            ),
-            CliError::Refused { status: 401, .. } => {
-                format!("check the token; `syncline token rotate NAME` makes a new one for an old name; {lost}")
+            CliError::OtherView { .. } => {
+                "compare with the token that the database syncs with; to go on with this one, `syncline db sync FILE \
+                 --token TOKEN` loads the collection anew, and keeps what waits"
             }
-            CliError::Refused { status: 403, .. } => {
-                "use a token with more rights; `syncline token list` shows what each may do".into()
+            CliError::Cut(_) => "run the same command again; where it happens again, look at the hub's log",
+            CliError::SyncRefused(_) => {
+                "add another --token (or SYNCLINE_TOKEN); `syncline token list` shows what each may do"
             }
             _ => return None,
         };
-        Some(step)
+        Some(step.into())
     }
 
     fn after_attaching(&self) -> Option<String> {

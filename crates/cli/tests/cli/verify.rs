@@ -139,3 +139,67 @@ fn of_many_documents_only_those_beside_a_difference_are_sent() {
     assert!(repaired["sent"].as_u64().unwrap() < 100, "{repaired}");
     assert_eq!(shell.json(&["db", "get", "a.db", "notes", "n7"])["v"], 1);
 }
+
+#[test]
+fn a_database_of_another_token_is_told_and_not_repaired() {
+    let shell = Shell::new();
+    let hub = start(&shell);
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1","owner":"anna"}"#, r#"{"_id":"n2","owner":"ben"}"#]);
+    sync(&shell, &hub, "a.db");
+    let rows = r#"{"notes": {"owner": "$sub"}}"#;
+    let added = ["token", "add", "anna", "--collections", "notes", "--rows", rows, "--hub", &hub.url, "--token", TOKEN];
+    let anna = shell.json(&added)["token"].as_str().unwrap().to_owned();
+    let as_anna = |args: &[&str]| {
+        let link = ["--hub", &hub.url, "--token", &anna, "--collections", "notes"];
+        shell.run(&[args, &link[..]].concat())
+    };
+    assert_eq!(as_anna(&["db", "sync", "anna.db"]).code, 0);
+    for (file, token) in [("a.db", anna.as_str()), ("anna.db", TOKEN)] {
+        for repair in [&[][..], &["--repair"]] {
+            let link = ["verify", file, "--hub", &hub.url, "--token", token, "--collections", "notes"];
+            let said = shell.fails(1, &[&link[..], repair].concat());
+            assert!(said.contains("loaded with a token that sees other documents of `notes`"), "{said}");
+            assert!(said.contains("next: compare with the token"), "{said}");
+        }
+    }
+    assert_eq!(shell.json(&["db", "find", "a.db", "notes"]).as_array().unwrap().len(), 2, "nothing was dropped");
+    assert_eq!(shell.json(&["db", "find", "anna.db", "notes"]).as_array().unwrap().len(), 1, "nor brought in");
+    assert_eq!(as_anna(&["verify", "anna.db"]).code, 0);
+}
+
+#[test]
+fn nothing_is_made_a_database_and_what_a_repair_sets_aside_is_said() {
+    let shell = Shell::new();
+    shell.write("empty.db", "");
+    for command in
+        [&["verify", "empty.db", "--hub", "http://127.0.0.1:1", "--token", TOKEN][..], &["db", "status", "empty.db"]]
+    {
+        assert!(shell.fails(1, command).contains("there is no database at empty.db"));
+    }
+    assert_eq!(std::fs::metadata(shell.path("empty.db")).unwrap().len(), 0);
+
+    let hub = diverged(&shell);
+    shell.ok(&["rules", "set", "notes", "--max-bytes", "200", "--hub", &hub.url, "--token", TOKEN]);
+    let long = format!(r#"{{"_id":"long","text":"{}"}}"#, "x".repeat(300));
+    shell.ok(&["db", "insert", "a.db", "notes", &long]);
+    let said = shell.ok(&link(&hub, &["verify", "a.db", "--repair"]));
+    assert!(said.contains("1 edit that waited was sent and not taken"), "{said}");
+    assert!(said.contains("syncline db quarantine a.db"), "{said}");
+}
+
+#[test]
+fn a_damaged_text_is_named_and_repaired() {
+    let shell = Shell::new();
+    let hub = start(&shell);
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1","v":1}"#, r#"{"_id":"n2","v":1}"#]);
+    shell.ok(&["db", "index", "add", "a.db", "notes", "v"]);
+    sync(&shell, &hub, "a.db");
+    let script = "import sqlite3; d = sqlite3.connect('a.db'); d.execute(\"UPDATE docs SET body = '{broken' WHERE id = 'n1'\"); d.commit()";
+    assert!(shell.command("python3").args(["-c", script]).status().unwrap().success());
+
+    let said = shell.fails(1, &["db", "update", "a.db", "notes", "n1", r#"{"v":2}"#]);
+    assert!(said.contains("document `n1` in `notes`") && said.contains("syncline verify a.db --repair"), "{said}");
+    let repaired = shell.json(&link(&hub, &["verify", "a.db", "--repair"]));
+    assert_eq!((&repaired["repaired"], &repaired["differing"]), (&json!(1), &json!(0)), "{repaired}");
+    assert_eq!(shell.json(&["db", "get", "a.db", "notes", "n1"])["v"], 1);
+}

@@ -13,7 +13,7 @@ mod sync;
 mod transfer;
 mod watch;
 
-pub use sync::LinkArgs;
+pub use sync::{LinkArgs, send};
 
 use crate::error::CliError;
 use crate::output::Output;
@@ -99,8 +99,13 @@ impl Place {
     }
 }
 
-fn must_exist(file: &Path) -> Result<(), CliError> {
-    if file.exists() { Ok(()) } else { Err(CliError::NoDatabase { file: file.to_owned() }) }
+/// For commands that make no database: an empty file is none either, and opening it would make one of it.
+///
+/// # Errors
+/// [`CliError::NoDatabase`].
+pub fn must_exist(file: &Path) -> Result<(), CliError> {
+    let holds_something = std::fs::metadata(file).is_ok_and(|found| found.len() > 0);
+    if holds_something { Ok(()) } else { Err(CliError::NoDatabase { file: file.to_owned() }) }
 }
 
 /// Uses an embedded database.

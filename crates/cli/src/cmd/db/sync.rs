@@ -180,6 +180,14 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     output.result(&round, || describe(&round, &args.file, output))
 }
 
+/// One full round. Returns how many ops were set aside in it.
+///
+/// # Errors
+/// The hub refuses or cannot be reached.
+pub async fn send(sync: &DatabaseSync, output: Output) -> Result<u64, CliError> {
+    Ok(once(sync, output).await?.quarantined)
+}
+
 /// One full round.
 async fn once(sync: &DatabaseSync, output: Output) -> Result<Round, CliError> {
     let bar = progress::counter(output, "documents");

@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline::sync::{Cursor, HttpApiClient};
 use syncline::{Correction, Database, Replica};
-use syncline_core::model::{Body, CollectionName, DocId, Lsn, Millis};
+use syncline_core::model::{Body, CollectionName, DocId, Lsn, Millis, Views};
 use syncline_core::wire::own::PageOp;
 use syncline_core::wire::ranges::{Range, Tallies, Tally, place};
 
@@ -45,7 +45,9 @@ impl Comparison<'_> {
         let scope: BTreeSet<CollectionName> = names.iter().map(CollectionName::new).collect::<Result<_, _>>()?;
         let replica = self.database.replica();
         let mut by_place: BTreeMap<(Lsn, String), (Cursor, BTreeSet<CollectionName>)> = BTreeMap::new();
-        for (name, cursor) in replica.positions(&scope)?.cursors {
+        let positions = replica.positions(&scope)?;
+        let views = positions.views;
+        for (name, cursor) in positions.cursors {
             let cursor = cursor.ok_or_else(|| unread(&name))?;
             let key = (cursor.lsn, cursor.epoch.as_str().to_owned());
             by_place.entry(key).or_insert((cursor, BTreeSet::new())).1.insert(name);
@@ -56,7 +58,8 @@ impl Comparison<'_> {
         for (at, scope) in by_place.values() {
             let source = Source { hub: self.hub, node: &node, scope };
             let until = Millis(now().0.saturating_add(EXPIRY_SLACK_MS));
-            let part = Part { of: self, source, replica: &replica, at, until, known: at.lsn, changed: BTreeSet::new() };
+            let (known, changed) = (at.lsn, BTreeSet::new());
+            let part = Part { of: self, source, replica: &replica, at, views: &views, until, known, changed };
             part.run(&mut found).await.map_err(|error| match error {
                 CliError::SyncRefused(said) if said.contains("(410)") => {
                     scope.first().map_or(CliError::Sync(said), unread)
@@ -74,6 +77,8 @@ struct Part<'a> {
     source: Source<'a>,
     replica: &'a Replica,
     at: &'a Cursor,
+    /// What the database was loaded with: the documents of which token.
+    views: &'a Views,
     until: Millis,
     /// Up to here it is known what changed after `at`.
     known: Lsn,
@@ -88,6 +93,7 @@ impl Part<'_> {
             let bar = self.of.bar;
             let (head, theirs) =
                 self.source.digests(self.at, self.until, &ranges, |scanned| bar.set_position(scanned)).await?;
+            self.check_views(&head.views)?;
             self.catch_up(head.server_lsn).await?;
             if std::mem::take(&mut first) {
                 found.documents += theirs.values().map(|tally| tally.documents).sum::<u64>();
@@ -100,6 +106,14 @@ impl Part<'_> {
             open.extend(steps.deeper);
         }
         Ok(())
+    }
+
+    /// Under another view everything outside of it would look like a difference.
+    fn check_views(&self, theirs: &Views) -> Result<(), CliError> {
+        match self.source.scope.iter().find(|name| self.views.get(*name) != theirs.get(*name)) {
+            None => Ok(()),
+            Some(collection) => Err(CliError::OtherView { collection: collection.to_string() }),
+        }
     }
 
     /// What changed since the database has read is no difference.
@@ -168,6 +182,7 @@ impl Part<'_> {
             Ok(())
         });
         let head = head.await?;
+        self.check_views(&head.views)?;
         found.sent += sent;
         self.catch_up(head.server_lsn).await?;
         for ((collection, id), lsn) in left {

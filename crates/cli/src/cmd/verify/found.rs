@@ -55,6 +55,8 @@ pub struct Compared {
     pub sent: u64,
     /// Documents that differed and were put right.
     pub repaired: u64,
+    /// Edits that waited, were sent after a repair, and were set aside.
+    pub set_aside: u64,
     /// Documents that differ.
     pub differing: u64,
     /// Which they are: at most 10,000.

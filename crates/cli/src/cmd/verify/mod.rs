@@ -5,12 +5,12 @@ mod compare;
 mod found;
 mod reading;
 
-use crate::cmd::db::{LinkArgs, progress};
+use crate::cmd::db::{LinkArgs, must_exist, progress, send};
 use crate::error::CliError;
 use crate::output::{Output, Style, Table};
 use compare::Comparison;
 use found::Compared;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use syncline::Database;
 
 /// Differences that are shown; `--json` has more.
@@ -45,9 +45,7 @@ pub struct Args {
 /// # Errors
 /// Something differs; the database is in use or has not read the hub; the hub refuses or cannot be reached.
 pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
-    if !args.file.exists() {
-        return Err(CliError::NoDatabase { file: args.file.clone() });
-    }
+    must_exist(&args.file)?;
     let database = Database::open(&args.file)?;
     let (hub, collections) = args.link.reading(&database)?;
     let bar = progress::counter(output, "documents");
@@ -57,26 +55,39 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         let before = found;
         found = comparison(false).run(&collections).await?;
         (found.repaired, found.sent) = (before.repaired, before.sent);
-        let outcome = args.link.connect(&database, false, None)?.sync_now().await;
-        if !outcome.success {
-            return Err(CliError::Sync(outcome.error.unwrap_or_else(|| "the round was not complete".into())));
-        }
+        found.set_aside = send(&args.link.connect(&database, false, None)?, output).await?;
     }
     bar.finish_and_clear();
-    output.result(&found, || describe(&found, output))?;
+    output.result(&found, || describe(&found, &args.file, output))?;
     match found.differing {
         0 => Ok(()),
-        n => Err(CliError::Diverged(format!("{n} documents differ from the hub's; `--repair` pulls them"))),
+        n => {
+            let documents = counted(n, "document differs", "documents differ");
+            Err(CliError::Diverged(format!("{documents} from the hub's; `--repair` pulls what differs")))
+        }
     }
 }
 
-fn describe(found: &Compared, output: Output) -> String {
+fn counted(n: u64, one: &str, more: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {more}") }
+}
+
+fn describe(found: &Compared, file: &Path, output: Output) -> String {
     let mut lines = Vec::new();
     if found.repaired > 0 {
-        lines.push(format!("{} documents differed, and were put right", found.repaired));
+        lines.push(format!(
+            "{}, and put right",
+            counted(found.repaired, "document was different", "documents were different")
+        ));
+    }
+    if found.set_aside > 0 {
+        let ops = counted(found.set_aside, "edit that waited was", "edits that waited were");
+        let text = format!("{ops} sent and not taken, and set aside: syncline db quarantine {}", file.display());
+        lines.push(output.paint(Style::Attention, &text));
     }
     if found.differences.is_empty() {
-        let text = format!("{} documents are the hub's, as of LSN {}", found.documents, found.lsn);
+        let documents = counted(found.documents, "document is", "documents are");
+        let text = format!("{documents} the hub's, as of LSN {}", found.lsn);
         lines.push(output.paint(Style::Good, &text));
         return lines.join("\n");
     }

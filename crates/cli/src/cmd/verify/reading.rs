@@ -94,7 +94,7 @@ impl Source<'_> {
         let mut answer = self.hub.stream(path).await.map_err(unreached)?;
         let (mut buffer, mut head, mut ended) = (Vec::new(), None, false);
         while let Some(piece) = answer.pieces.next().await {
-            buffer.extend_from_slice(&piece.map_err(unreached)?);
+            buffer.extend_from_slice(&piece.map_err(|error| CliError::Cut(error.to_string()))?);
             if answer.status != 200 {
                 continue;
             }
@@ -113,7 +113,7 @@ impl Source<'_> {
         if answer.status != 200 {
             return Err(refused(answer.status, &buffer));
         }
-        head.filter(|_| ended).ok_or_else(|| CliError::Sync("the hub's answer was cut; compare again".into()))
+        head.filter(|_| ended).ok_or_else(|| CliError::Cut("its answer has no end".into()))
     }
 }
 

@@ -2,7 +2,7 @@
 //! those of a snapshot; their text is hashed as it is stored, and nothing is kept but a count and a sum for each range.
 
 use super::super::Asked;
-use super::encode::put;
+use super::encode::{put, put_views};
 use super::reader::{Reader, position, ranges};
 use super::snapshot::LINES;
 use crate::answer;
@@ -13,7 +13,7 @@ use crate::store::{Encoder, Head, Row, Scan, Scanned};
 use axum::body::Body;
 use axum::response::Response;
 use std::sync::Arc;
-use syncline_core::model::{Lsn, Millis, RowFilters};
+use syncline_core::model::{Lsn, Millis, RowFilters, Views};
 use syncline_core::wire::ranges::{Range, Tallies, TallyLine};
 
 /// A reader hears from a long count each time that so much was read, so that it knows that the hub is at work.
@@ -30,8 +30,8 @@ pub(in super::super) async fn digests(asked: Asked) -> Result<Response, ServerEr
     if ranges.is_empty() {
         ranges.push(Range::ALL);
     }
-    let (rows, tallies) = (reader.rows, Tallies::of(ranges)?);
-    let count = Count { at, rows, tallies, scanned: 0, untold_bytes: 0, due: false };
+    let (rows, views, tallies) = (reader.rows, reader.views, Tallies::of(ranges)?);
+    let count = Count { at, rows, views, tallies, scanned: 0, untold_bytes: 0, due: false };
     let scan = Scan::Snapshot {
         collections: reader.collections,
         after: Lsn::ZERO,
@@ -50,6 +50,7 @@ struct Count {
     at: Lsn,
     /// Others are not counted: how many there are is nobody's business either.
     rows: Arc<RowFilters>,
+    views: Views,
     tallies: Tallies,
     scanned: u64,
     untold_bytes: usize,
@@ -62,6 +63,7 @@ impl Encoder for Count {
         put(out, &head.last_change);
         out.extend_from_slice(b",\"epoch\":");
         put(out, &head.epoch);
+        put_views(&self.views, out);
         out.extend_from_slice(b"}\n");
     }
 

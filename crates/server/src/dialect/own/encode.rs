@@ -179,7 +179,7 @@ fn put_gone(row: &Row<'_>, out: &mut Vec<u8>) {
     put_row(&Row { live: false, meta: &meta, ..*row }, out);
 }
 
-fn put_views(views: &Views, out: &mut Vec<u8>) {
+pub(super) fn put_views(views: &Views, out: &mut Vec<u8>) {
     if !views.is_empty() {
         out.extend_from_slice(b",\"views\":");
         put(out, views);
