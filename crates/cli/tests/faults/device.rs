@@ -115,6 +115,33 @@ impl Device {
         [&self.file, &beside].into_iter().filter_map(|file| Some(file.metadata().ok()?.len())).sum()
     }
 
+    /// Its name in the notes.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Its collection.
+    pub fn collection(&self) -> &str {
+        &self.collection
+    }
+
+    /// Notes a write that returned.
+    pub fn note(&mut self, deed: Deed, id: &str, mark: &str) {
+        let mut answer = Answer::None;
+        if deed == Deed::Remove {
+            for op in self.notes.iter_mut().filter(|op| op.id == id && op.answer == Answer::None) {
+                (op.answer, answer) = (Answer::Cancelled, Answer::Cancelled);
+            }
+        }
+        let (collection, id, mark) = (self.collection.clone(), id.to_owned(), mark.to_owned());
+        self.notes.push(Sent { collection, id, mark, deed, answer });
+    }
+
     /// What was written so far.
     pub fn notes(&self) -> &[Sent] {
         &self.notes
@@ -141,14 +168,7 @@ impl Open<'_> {
             Deed::Update => drop(collection.update(id, &Value::Object(fields)).unwrap()),
             Deed::Remove => assert!(collection.remove(id).unwrap()),
         }
-        let (collection, id) = (device.collection.clone(), id.to_owned());
-        let mut answer = Answer::None;
-        if deed == Deed::Remove {
-            for op in device.notes.iter_mut().filter(|op| op.id == id && op.answer == Answer::None) {
-                (op.answer, answer) = (Answer::Cancelled, Answer::Cancelled);
-            }
-        }
-        device.notes.push(Sent { collection, id, mark, deed, answer });
+        device.note(deed, id, &mark);
     }
 
     /// Takes a field away, without a note for the judge.

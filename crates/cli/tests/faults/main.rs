@@ -39,3 +39,4 @@ mod second_hub;
 mod shutdown;
 mod strict_node;
 mod together;
+mod writer;

@@ -15,6 +15,7 @@ use crate::load::{Load, NOTES, Pace, Patience};
 use crate::node::Node;
 use crate::proxy::{Proxy, Weather};
 use crate::together::work_as_foreign;
+use crate::writer;
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::panic;
@@ -149,6 +150,10 @@ pub struct World {
     reader: Log,
     founded: Vec<Sent>,
     tally: Tally,
+    /// Of its own, so that a seed goes on meaning the same plan.
+    writers: Rng,
+    /// How large the space's file was when somebody last looked.
+    copied: u64,
 }
 
 impl World {
@@ -177,7 +182,35 @@ impl World {
         proxy.lead_to(&hub.address);
         proxy.weather(Weather { cut_within_bytes: 3_000, ..Weather::STORM });
         let (rng, founded) = (Rng::with_seed(!seed), founder.notes().to_vec());
-        World { home, hub, proxy, clock, disk, rng, plan, data, devices, reader, founded, tally: Tally::default() }
+        let (writers, mut tally) = (Rng::with_seed(seed.rotate_left(32)), Tally::default());
+        tally.note("rounds of large documents", usize::from(plan.ballast > 0));
+        let mut world = World {
+            home,
+            hub,
+            proxy,
+            clock,
+            disk,
+            rng,
+            plan,
+            data,
+            devices,
+            reader,
+            founded,
+            tally,
+            writers,
+            copied: 0,
+        };
+        world.look_at_the_log();
+        world
+    }
+
+    /// The space's file grows only when the hub brings its write-ahead log home. One that is killed does not, nor does one
+    /// that starts.
+    fn look_at_the_log(&mut self) {
+        let bytes = self.data.join("spaces/main.db").metadata().unwrap().len();
+        if std::mem::replace(&mut self.copied, bytes) < bytes {
+            self.tally.note("looks after the log was copied", 1);
+        }
     }
 
     /// Devices edit offline and sync all at once; meanwhile a blow falls.
@@ -185,6 +218,10 @@ impl World {
         let address = self.proxy.address.clone();
         for device in &mut self.devices {
             edit(&mut device.open(&address), &mut self.rng);
+        }
+        if let Some(device) = self.devices.get_mut(self.writers.usize(..6)) {
+            self.tally.note("apps killed while they wrote", 1);
+            self.tally.note("writes of theirs", writer::strike(device, &mut self.writers));
         }
         let mut processes: Vec<SyncProcess> = self.devices.iter().map(|device| device.sync_process(&address)).collect();
         let (enough, so_many) = (load.receipts() + self.rng.usize(1..40), self.proxy.pushes() + self.rng.usize(1..6));
@@ -202,6 +239,7 @@ impl World {
             process.strike();
             self.tally.note("syncs given up", 1);
         }
+        self.look_at_the_log();
         // A hub that is busy or away is asked again in the next round.
         let _ = self.reader.read_on(&self.hub.address);
     }
