@@ -8,7 +8,6 @@ use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeSet;
 use syncline_core::hub::{Mended, Reply};
 use syncline_core::model::{CollectionName, DocId, Fields, Lsn, Mend, MendAct, SpaceName, Version};
-use syncline_core::wire::aside;
 
 /// A conflict, beside what stands today.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,11 +82,30 @@ pub async fn restore(hub: &Hub, space: &SpaceName, n: u64) -> Result<MendReceipt
     }
 }
 
-/// One row of the quarantine.
+/// One row of the quarantine. Of one that has left it, the refusal says how.
 ///
 /// # Errors
 /// [`ServerError::NotFound`]; those of the store.
 pub async fn quarantined(hub: &Hub, space: &SpaceName, n: u64) -> Result<QuarantineRow, ServerError> {
+    match aside(hub, space, n).await {
+        Err(ServerError::NotFound(_)) if has_mended(hub, space).await? => {
+            Err(ServerError::NotFound(match mend(hub, space, n, MendAct::Ask).await? {
+                Mended::Done { lsn, .. } => {
+                    format!("op {n} is not in the quarantine any more: it was retried, as change {lsn}")
+                }
+                Mended::Discarded { .. } => format!("op {n} is not in the quarantine any more: it was discarded"),
+                Mended::Settled => {
+                    let since = "so long ago that its receipt is gone (`retention.receipts`)";
+                    format!("op {n} is not in the quarantine any more: it was retried or discarded {since}")
+                }
+                Mended::Unknown | Mended::Refused(_) => return Err(not_aside(space, n)),
+            }))
+        }
+        found => found,
+    }
+}
+
+async fn aside(hub: &Hub, space: &SpaceName, n: u64) -> Result<QuarantineRow, ServerError> {
     let row = hub.store().quarantine(space, only(n)).await?.pop().filter(|row| row.n == n);
     row.ok_or_else(|| not_aside(space, n))
 }
@@ -99,12 +117,13 @@ pub async fn quarantined(hub: &Hub, space: &SpaceName, n: u64) -> Result<Quarant
 /// [`ServerError::NotFound`]; [`ServerError::Taken`] for one that was discarded; [`ServerError::Unfit`] where it still
 /// cannot be applied; those of a push.
 pub async fn retry(hub: &Hub, space: &SpaceName, n: u64, mended: Option<&str>) -> Result<MendReceipt, ServerError> {
-    let act = match quarantined(hub, space, n).await {
+    let act = match aside(hub, space, n).await {
         Ok(row) => {
             let collection = row.collection.as_deref().map(CollectionName::new).transpose()?;
             let id = row.id.as_deref().map(DocId::new).transpose()?;
             let text = mended.unwrap_or(&row.op);
-            let read = aside::read(text, (collection.as_ref(), id.as_ref()), &hub.settings().limits);
+            let read =
+                syncline_core::wire::aside::read(text, (collection.as_ref(), id.as_ref()), &hub.settings().limits);
             let op = read.map_err(|why| still_refused(n, &why.reason))?;
             MendAct::Retry { collection: op.collection, id: op.id, edit: op.edit }
         }
@@ -128,7 +147,7 @@ pub async fn retry(hub: &Hub, space: &SpaceName, n: u64, mended: Option<&str>) -
 /// # Errors
 /// [`ServerError::NotFound`]; [`ServerError::Taken`] for one that was retried; those of a push.
 pub async fn discard(hub: &Hub, space: &SpaceName, n: u64) -> Result<MendReceipt, ServerError> {
-    match quarantined(hub, space, n).await {
+    match aside(hub, space, n).await {
         Err(error @ ServerError::NotFound(_)) if !has_mended(hub, space).await? => return Err(error),
         Ok(_) | Err(_) => {}
     }

@@ -39,6 +39,8 @@ pub struct Meters {
     pub requests_in_work: Gauge,
     /// Polls that wait right now.
     pub waiting_polls: Gauge,
+    /// Spaces that take no commits.
+    pub failed_spaces: Gauge,
     /// Documents that were not told to registered nodes, because their ids are no UUIDs.
     pub unsendable: Counter,
     /// Bytes of request bodies, after decompression.
@@ -99,6 +101,7 @@ impl Default for Meters {
             snapshots: counter("syncline_snapshots_total"),
             requests_in_work: gauge("syncline_requests_in_work"),
             waiting_polls: gauge("syncline_waiting_polls"),
+            failed_spaces: gauge("syncline_failed_spaces"),
             unsendable: counter("syncline_exchange_unsendable_total"),
             body_bytes: counter("syncline_body_bytes_total"),
             room_events: counter("syncline_room_events_total"),
@@ -197,7 +200,7 @@ impl Meters {
             |space| space.furthest_behind,
         );
         gauge("syncline_space_stalled_readers", "Readers that are there and do not get on.", |space| space.stalled);
-        gauge("syncline_space_failed", "1: a failed write has stopped the space.", |space| u64::from(space.failed));
+        gauge("syncline_space_failed", "1: the space takes no commits.", |space| u64::from(space.failed));
         text
     }
 }
@@ -216,7 +219,7 @@ pub struct SpaceGauges {
     pub conflicts: u64,
     /// Ops in quarantine.
     pub quarantined: u64,
-    /// Whether a failed write has stopped it.
+    /// Whether it takes no commits.
     pub failed: bool,
     /// Readers that are there and do not get on.
     pub stalled: u64,
@@ -254,6 +257,10 @@ fn describe(recorder: &PrometheusRecorder) {
     let gauges = [
         ("syncline_requests_in_work", "Pushes, pages and snapshots in work."),
         ("syncline_waiting_polls", "Pulls that wait for a change."),
+        (
+            "syncline_failed_spaces",
+            "Spaces that take no commits: after a failed write, or with a file that is damaged or gone.",
+        ),
         ("syncline_room_members", "Connections in rooms; one in two rooms counts twice."),
         ("syncline_redis_up", "1: Redis is there."),
         ("syncline_live_connections", "Live connections that are open."),

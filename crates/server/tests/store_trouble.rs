@@ -1,13 +1,15 @@
-//! What clients see when the store below is slow or broken.
+//! What clients see when the store below is slow or broken, and what the hub spares it.
 #![allow(clippy::unwrap_used)] // a failed step is a failed test
 
 mod support;
 
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use support::faulty::FaultyStore;
-use support::{Hub, insert};
+use support::{Hub, insert, stamp};
+use syncline_core::model::{Lsn, NodeId, SpaceName};
 use syncline_server::store::{SqliteOptions, SqliteStore, StoreError};
 
 fn push(n: u64) -> serde_json::Value {
@@ -185,4 +187,96 @@ async fn a_space_that_cannot_be_read_hides_nothing_of_the_others() {
     assert!(lost.contains("lost.db"), "{lost}");
     assert_eq!((&status["spaces"][1]["space"], &status["spaces"][1]["failure"]), (&json!("main"), &json!(null)));
     assert_eq!(hub.get("/s/lost/sync/pull?node=n").await.refusal(503), "data_gone");
+}
+
+/// A store that commits at once.
+fn quick() -> Arc<FaultyStore> {
+    let store = FaultyStore::held();
+    store.passes.add_permits(100_000);
+    store
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_of_who_has_heard_all_do_not_look_into_the_ledger() {
+    let store = quick();
+    let hub = Hub::on(store.clone(), |_| {}).await;
+    let edit = |seq: u64, at: u64| json!([{ "seq": seq, "op": "update", "collection": "notes", "id": "d", "base": 1, "stamp": stamp(at), "set": { "v": at } }]);
+    hub.push("a", "1", &json!([insert(1, "notes", "d")])).await;
+    hub.push("b", "1", &edit(1, 10)).await;
+    hub.push("a", "2", &edit(2, 20)).await;
+    let pull = |node: &str, after: u64| {
+        let path = format!("/sync/pull?node={node}&since_lsn=0&conflicts_after={after}");
+        let hub = &hub;
+        async move { hub.get(&path).await.json()["conflicts"].clone() }
+    };
+
+    assert_eq!(pull("b", 0).await["rows"][0]["id"], "d", "its edit had been accepted");
+    let told = pull("a", 0).await["upto"].as_u64().unwrap();
+    let reads = store.reads_of_late_conflicts.load(Ordering::SeqCst);
+    for node in ["a", "b"] {
+        assert!(pull(node, told).await.is_null());
+    }
+    assert_eq!(
+        store.reads_of_late_conflicts.load(Ordering::SeqCst),
+        reads,
+        "there is nothing newer, and that is known"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_under_way_does_not_bring_back_the_node_that_was_let_go() {
+    let store = quick();
+    let options = syncline_server::Options { listen: "127.0.0.1:0".to_owned(), ..Default::default() };
+    let app = syncline_server::open(store.clone(), options).await.unwrap();
+    let (name, node) = (SpaceName::new("main").unwrap(), NodeId::new("n1").unwrap());
+    let space = app.hub.space(&name).await.unwrap();
+    space.note_cursor(&node, Lsn(0));
+    space.write_cursors().await.unwrap();
+    space.note_cursor(&node, Lsn(7));
+
+    store.holds_cursors.store(true, Ordering::SeqCst);
+    let writing = tokio::spawn({
+        let space = Arc::clone(&space);
+        async move { space.write_cursors().await }
+    });
+    store.begun_cursors.acquire().await.unwrap().forget();
+    let mut letting_go = tokio::spawn({
+        let (space, node) = (Arc::clone(&space), node.clone());
+        async move { space.expire_node(&node).await }
+    });
+    // As much time as it needs where it does not wait for the note.
+    let _early = tokio::time::timeout(Duration::from_millis(200), &mut letting_go).await.map(drop);
+    store.late_cursors.add_permits(1);
+    writing.await.unwrap().unwrap();
+    if !letting_go.is_finished() {
+        letting_go.await.unwrap().unwrap();
+    }
+
+    let nodes = app.hub.store().nodes(&name).await.unwrap();
+    let row = nodes.iter().find(|row| row.node == "n1").unwrap();
+    assert_eq!(row.cursor, Lsn::ZERO, "nothing is kept for it any more");
+    app.hub.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_for_documents_that_nobody_changes_goes_on_where_the_last_one_ended() {
+    let store = quick();
+    let hub = Hub::on(store.clone(), |_| {}).await;
+    hub.push("n1", "b1", &json!((1..=5).map(|n| insert(n, "notes", &format!("n{n}"))).collect::<Vec<_>>())).await;
+    hub.push("n1", "b2", &json!([insert(6, "goods", "g1"), insert(7, "goods", "g2")])).await;
+    let rule = json!({ "retention_ms": 86_400_000 });
+    let path = "/admin/spaces/main/collections/goods";
+    let auth = format!("Bearer {}", support::ADMIN);
+    assert_eq!(hub.send("PUT", path, &[("authorization", &auth)], rule.to_string().as_bytes()).await.status, 200);
+    store.snapshots.lock().unwrap().clear();
+
+    for _ in 0..3 {
+        assert_eq!(hub.post("/admin/spaces/main/trim", &serde_json::Value::Null).await.json()["expired"], 0);
+    }
+
+    assert_eq!(
+        *store.snapshots.lock().unwrap(),
+        [Lsn(0), Lsn(5), Lsn(5)],
+        "what stands before is not walked along again"
+    );
 }

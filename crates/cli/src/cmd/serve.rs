@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use syncline_core::model::NodeId;
 use syncline_server::Server;
 use syncline_server::auth::{TokenSpec, TokenView, Tokens};
-use syncline_server::store::StoreError;
+use syncline_server::store::{self, StoreError};
 
 /// Arguments of `syncline serve`.
 #[derive(Debug, clap::Args)]
@@ -60,6 +60,10 @@ pub struct Args {
     /// Write {"url", "pid", "version"} to this file once connections are accepted
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Take up files of spaces that belong to no space of hub.db, and begin a hub.db where it was lost; tokens and
+    /// rules are then gone
+    #[arg(long)]
+    adopt: bool,
 }
 
 /// What a started hub tells.
@@ -84,7 +88,17 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         tracing::warn!(variable = %name, "a variable begins with SYNCLINE_ and sets no key");
     }
     let place = StorePlace::of(&config)?;
+    if let Some(data) = place.directory().filter(|_| args.adopt) {
+        for space in store::adopt(data).map_err(|error| in_use(error.into(), data))? {
+            tracing::warn!(%space, "a file that no space owned is taken up");
+        }
+    }
     let store = place.open(&config).await.map_err(|error| in_use(error, &config.data_dir()))?;
+    if let Some(data) = place.directory() {
+        for file in store::strays(data)? {
+            tracing::warn!(%file, "no space owns this file in `spaces`: `syncline serve --adopt` takes it up, or move it away");
+        }
+    }
     // Before anybody can see that the hub is there: a signal from then on ends it in order.
     let mut stop = Stop::new()?;
     let server = Server::bind(store, options).await?;

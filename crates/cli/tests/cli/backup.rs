@@ -186,3 +186,39 @@ fn a_backup_that_is_cut_or_changed_on_its_way_is_none() {
     assert!(took(&changed).unwrap_err().contains("not what the hub's manifest says"));
     took(&whole).unwrap();
 }
+
+#[test]
+fn after_a_restoration_devices_hear_of_edits_that_lose_from_then_on() {
+    let shell = Shell::new();
+    let token = "correct-horse-battery-staple";
+    let start = |data| Hub::start_with(&shell, &[("SYNCLINE_ADMIN_TOKEN", token)], &["--data", data]);
+    let hub = start("before");
+    let sync = |hub: &Hub, file: &str| {
+        shell.json(&["db", "sync", file, "--hub", &hub.url, "--token", token, "--collections", "notes"])
+    };
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1"}"#, r#"{"_id":"n2"}"#]);
+    sync(&hub, "a.db");
+    sync(&hub, "b.db");
+    shell.ok(&["backup", "saved", "--data", "before"]);
+    // The second edit was made later and without knowing the first one, which had been accepted.
+    let lose = |hub: &Hub, id: &str| {
+        shell.ok(&["db", "update", "a.db", "notes", id, r#"{"v":"a"}"#]);
+        shell.ok(&["db", "update", "b.db", "notes", id, r#"{"v":"b"}"#]);
+        sync(hub, "a.db");
+        sync(hub, "b.db");
+        sync(hub, "a.db")["conflicts"].clone()
+    };
+    assert_eq!(lose(&hub, "n1"), 1);
+    hub.stop("-TERM");
+
+    shell.ok(&["restore", "saved", "--data", "after"]);
+    let hub = start("after");
+    for file in ["a.db", "b.db", "a.db", "b.db"] {
+        sync(&hub, file);
+    }
+    let known = shell.json(&["db", "conflicts", "a.db"]).as_array().unwrap().len();
+    lose(&hub, "n2");
+    let heard = shell.json(&["db", "conflicts", "a.db"]);
+    let heard: Vec<_> = heard.as_array().unwrap()[known..].iter().map(|edit| edit["id"].clone()).collect();
+    assert_eq!(heard, ["n2"]);
+}

@@ -64,7 +64,7 @@ fn a_damaged_file_and_a_lost_one_are_named() {
 
     fs::remove_file(&file).unwrap();
     let lost = shell.run(&["doctor"]);
-    assert!(lost.code == 1 && lost.stdout.contains("main.db is gone"), "{}", lost.stdout);
+    assert!(lost.code == 1 && lost.stdout.contains("main.db is missing"), "{}", lost.stdout);
     assert_eq!(shell.run(&["doctor", "--data", "nowhere"]).code, 1);
 
     fs::remove_file(shell.path("syncline-data/hub.db")).unwrap();

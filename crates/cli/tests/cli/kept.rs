@@ -59,7 +59,14 @@ fn an_op_in_quarantine_is_shown_mended_dropped_and_exported() {
     let mended = r#"{"op":"insert","id":"one","doc":{"_id":"one","n":1.50}}"#;
     let done = shell.json(&with(&admin, &["quarantine", "retry", "1", "--op", mended]));
     assert_eq!((&done["result"], &done["repeated"]), (&json!("applied"), &json!(false)));
+    let other = r#"{"op":"insert","id":"one","doc":{"_id":"one","n":2}}"#;
+    let again = shell.ok(&with(&admin, &["quarantine", "retry", "1", "--op", other]));
+    assert!(again.contains("was already applied") && again.contains("was not applied"), "{again}");
+    let gone = shell.fails(1, &with(&admin, &["quarantine", "show", "1"]));
+    assert!(gone.contains("it was retried, as change"), "{gone}");
     assert!(shell.ok(&with(&admin, &["quarantine", "discard", "2"])).contains("op 2 is discarded"));
+    assert!(shell.fails(1, &with(&admin, &["quarantine", "show", "2"])).contains("it was discarded"));
+    assert!(shell.fails(1, &with(&admin, &["quarantine", "show", "77"])).contains("there never was one"));
     let discarded = shell.fails(1, &with(&admin, &["quarantine", "retry", "2"]));
     assert!(discarded.contains("was discarded"), "{discarded}");
     assert!(shell.fails(2, &with(&admin, &["quarantine", "retry", "3", "--op", "[1]"])).contains("it is a list"));
@@ -83,7 +90,7 @@ fn a_device_lists_its_edits_that_lost_and_makes_one_again() {
     sync("b.db");
     sync("a.db");
 
-    assert!(shell.ok(&["db", "status", "a.db"]).contains("1 edit lost"));
+    assert!(shell.ok(&["db", "status", "a.db"]).contains("1 edits lost"));
     let lost = shell.json(&["db", "conflicts", "a.db", "--collection", "notes"]);
     assert_eq!((&lost[0]["id"], &lost[0]["operation"]["set"]["title"]), (&json!("n1"), &json!("Oat milk")));
     let number = lost[0]["number"].to_string();

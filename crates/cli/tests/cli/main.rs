@@ -5,6 +5,7 @@ mod admin;
 mod attach;
 mod backup;
 mod config;
+mod damaged;
 mod db;
 mod demo;
 mod docs_commands;

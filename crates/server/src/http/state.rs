@@ -77,12 +77,17 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> 
     if shown || !app.options.open_metrics {
         app.authenticate(&headers).await?.check_admin()?;
     }
-    let spaces = if shown { app.hub.open_spaces().iter().map(|space| gauges(space)).collect() } else { Vec::new() };
+    let open = app.hub.open_spaces();
+    // What is in the way of the hub is in the way of each.
+    let failed = app.hub.check().await.ok();
+    let is_failed = |space: &Space| failed.as_ref().is_none_or(|failed| failed.contains_key(space.name()));
+    app.meters.failed_spaces.set(failed.as_ref().map_or(open.len(), BTreeMap::len) as f64);
+    let spaces = if shown { open.iter().map(|space| gauges(space, is_failed(space))).collect() } else { Vec::new() };
     app.meters.requests_in_work.set(u32::try_from(app.in_work()).map_or(f64::MAX, f64::from));
     Ok(answer::with_type(Body::from(app.meters.render(&spaces)), "text/plain; version=0.0.4"))
 }
 
-fn gauges(space: &Space) -> SpaceGauges {
+fn gauges(space: &Space, failed: bool) -> SpaceGauges {
     let (head, kept, lag) = (space.head(), space.kept(), space.lag());
     SpaceGauges {
         name: space.name().to_string(),
@@ -91,7 +96,7 @@ fn gauges(space: &Space) -> SpaceGauges {
         queued_pushes: space.queued() as u64,
         conflicts: kept.conflicts,
         quarantined: kept.quarantined,
-        failed: space.failure().is_some(),
+        failed,
         stalled: lag.stalled.len() as u64,
         furthest_behind: lag.furthest,
     }

@@ -27,6 +27,10 @@ pub struct Space {
     opened_at: Lsn,
     pub(super) log: Arc<LogState>,
     cursors: Mutex<Cursors>,
+    /// Held from taking notes of cursors to writing them, so that older ones do not overwrite what was decided meanwhile.
+    writing_cursors: tokio::sync::Mutex<()>,
+    /// Of collections with a retention: nothing that stands is older than this.
+    pub(super) unchanged: Mutex<BTreeMap<CollectionName, Lsn>>,
 }
 
 /// How far nodes have read, until it is written.
@@ -60,7 +64,8 @@ impl Space {
             committer.run(jobs, closing).await;
             drained_tx.send_replace(true);
         });
-        Arc::new(Space { name, store, settings, queue, drained, opened_at, log, cursors: Mutex::default() })
+        let (cursors, writing_cursors, unchanged) = Default::default();
+        Arc::new(Space { name, store, settings, queue, drained, opened_at, log, cursors, writing_cursors, unchanged })
     }
 
     /// The space's name.
@@ -304,6 +309,7 @@ impl Space {
     pub async fn expire_node(&self, node: &NodeId) -> Result<bool, ServerError> {
         let known = self.store.nodes(&self.name).await?.into_iter().find(|row| row.node == node.as_str());
         let Some(row) = known else { return Ok(false) };
+        let _alone = self.writing_cursors.lock().await;
         {
             let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
             cursors.noted.remove(node);
@@ -338,6 +344,7 @@ impl Space {
     /// # Errors
     /// Those of the store; the notes are then lost, which is harmless.
     pub async fn write_cursors(&self) -> Result<(), ServerError> {
+        let _alone = self.writing_cursors.lock().await;
         let noted = std::mem::take(&mut self.cursors.lock().unwrap_or_else(PoisonError::into_inner).noted);
         if noted.is_empty() {
             return Ok(());

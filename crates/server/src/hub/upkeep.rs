@@ -87,28 +87,39 @@ impl Space {
         Ok(removed)
     }
 
+    /// Goes on from where it has come: changes only move documents to the log's end.
     async fn remove_unchanged(&self, collection: &CollectionName, keep_ms: u64) -> Result<u64, ServerError> {
         let cutoff = Millis(self.settings.clock.now().0.saturating_sub(keep_ms));
-        let (mut after, mut removed) = (Lsn::ZERO, 0);
+        let places = || self.unchanged.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut after, mut removed) = (places().get(collection).copied().unwrap_or(Lsn::ZERO), 0);
+        let mut most = 1;
         loop {
-            let old = Arc::new(Mutex::new(Vec::new()));
+            let looked = Arc::new(Mutex::new(Looked::default()));
             let scan = Scan::Snapshot {
                 collections: Some([collection.clone()].into()),
                 after,
                 expired_by: None,
-                max_rows: EXPIRED_PER_COMMIT,
+                max_rows: most,
                 max_bytes: usize::MAX,
             };
-            let places = Places { cutoff, old: Arc::clone(&old), met_newer: false };
-            let scanned = self.read(scan, Box::new(places)).await?.scanned().await?;
-            let found = std::mem::take(&mut *old.lock().unwrap_or_else(PoisonError::into_inner));
-            let Some((last, _)) = found.last() else { return Ok(removed) };
-            after = *last;
-            let docs = found.into_iter().map(|(_, id)| (collection.clone(), id)).collect();
-            removed += self.remove(Expiry { docs, unchanged_since: Some(after) }).await?;
-            if !scanned.more {
+            let places_of = Places { cutoff, looked: Arc::clone(&looked) };
+            let scanned = self.read(scan, Box::new(places_of)).await?.scanned().await?;
+            let Looked { old, newer } = std::mem::take(&mut *looked.lock().unwrap_or_else(PoisonError::into_inner));
+            let last = old.last().map(|(lsn, _)| *lsn);
+            if let Some(last) = last {
+                let docs = old.into_iter().map(|(_, id)| (collection.clone(), id)).collect();
+                removed += self.remove(Expiry { docs, unchanged_since: Some(last) }).await?;
+            }
+            after = match newer {
+                Some(newer) => Lsn(newer.0.saturating_sub(1)),
+                None => last.unwrap_or(after).max(scanned.upto),
+            };
+            places().insert(collection.clone(), after);
+            if newer.is_some() || !scanned.more {
                 return Ok(removed);
             }
+            // Most rounds find the first one young enough; where not, there may be many.
+            most = EXPIRED_PER_COMMIT;
         }
     }
 
@@ -216,20 +227,31 @@ impl Encoder for Look {
     fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
 }
 
+/// What a look at a collection's documents has found, in the order of their newest changes.
+#[derive(Default)]
+struct Looked {
+    /// Documents whose newest change is old.
+    old: Vec<(Lsn, DocId)>,
+    /// The first one whose newest change is not; no later one is looked at.
+    newer: Option<Lsn>,
+}
+
 /// Keeps the places of documents whose newest change is old: those before the first one that is not.
 struct Places {
     cutoff: Millis,
-    old: Arc<Mutex<Vec<(Lsn, DocId)>>>,
-    met_newer: bool,
+    looked: Arc<Mutex<Looked>>,
 }
 
 impl Encoder for Places {
     fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
 
     fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {
-        self.met_newer |= row.at >= self.cutoff;
-        if let (false, Ok(id)) = (self.met_newer, DocId::new(row.id)) {
-            self.old.lock().unwrap_or_else(PoisonError::into_inner).push((row.lsn, id));
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        if row.at >= self.cutoff && looked.newer.is_none() {
+            looked.newer = Some(row.lsn);
+        }
+        if let (None, Ok(id)) = (looked.newer, DocId::new(row.id)) {
+            looked.old.push((row.lsn, id));
         }
         true
     }

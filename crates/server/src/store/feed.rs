@@ -1,9 +1,9 @@
 //! Carries rows from an engine through the encoder into chunks for the reader (step 8 of the life of
 //! a change), and knows when a page is full. Decides nothing about which rows there are.
 
-use super::{Encoder, Head, Row, Scan, Scanned};
+use super::{Encoder, Head, Row, Scan, Scanned, StoreError};
 use bytes::Bytes;
-use syncline_core::model::Lsn;
+use syncline_core::model::{Body, Lsn, Malformed};
 
 /// Chunks are handed on as soon as they hold this many bytes: each costs a switch between threads.
 const CHUNK_BYTES: usize = 128 << 10;
@@ -24,6 +24,8 @@ pub(super) struct Feed {
     left_out_max: (usize, usize),
     max_rows: usize,
     max_bytes: usize,
+    /// A text that nobody can take apart.
+    damaged: Option<StoreError>,
 }
 
 impl Feed {
@@ -40,7 +42,7 @@ impl Feed {
             _ => (usize::MAX, usize::MAX),
         };
         let (chunk, scanned, left_out) = (Vec::new(), Scanned::default(), (0, 0));
-        Feed { encoder, chunk, scanned, row_bytes: 0, left_out, left_out_max, max_rows, max_bytes }
+        Feed { encoder, chunk, scanned, row_bytes: 0, left_out, left_out_max, max_rows, max_bytes, damaged: None }
     }
 
     /// Tells the encoder where the rows come from.
@@ -55,6 +57,13 @@ impl Feed {
         let looked = self.left_out.0 >= self.left_out_max.0 || self.left_out.1 >= self.left_out_max.1;
         if taken >= self.max_rows || (taken > 0 && self.row_bytes >= self.max_bytes) || looked {
             self.scanned.more = true;
+            return false;
+        }
+        if self.encoder.takes_apart()
+            && !row.body.is_empty()
+            && let Err(why) = Body::stored(row.body)
+        {
+            self.damaged = Some(damaged((row.collection, row.id), &why));
             return false;
         }
         let bytes = row.body.len() + row.id.len() + row.meta.len();
@@ -87,16 +96,30 @@ impl Feed {
     }
 
     /// Ends the scan and returns the last chunk. Without `more`, everything up to `complete` was offered.
-    pub fn end(mut self, complete: Lsn) -> (Scanned, Option<Bytes>) {
+    ///
+    /// # Errors
+    /// A document was met whose text is damaged.
+    pub fn end(mut self, complete: Lsn) -> Result<(Scanned, Option<Bytes>), StoreError> {
+        if let Some(error) = self.damaged {
+            return Err(error);
+        }
         if !self.scanned.more {
             self.scanned.upto = self.scanned.upto.max(complete);
         }
         self.encoder.end(&self.scanned, &mut self.chunk);
-        (self.scanned, (!self.chunk.is_empty()).then(|| self.chunk.into()))
+        Ok((self.scanned, (!self.chunk.is_empty()).then(|| self.chunk.into())))
     }
 
     /// Ends the scan because nobody listens any more.
     pub fn abandon(self) -> Scanned {
         Scanned { more: true, ..self.scanned }
     }
+}
+
+/// A document whose stored text is none any more.
+pub(super) fn damaged((collection, id): (&str, &str), why: &Malformed) -> StoreError {
+    StoreError::engine("reading a document")(format!(
+        "document `{id}` in `{collection}` is damaged: {why}; `syncline doctor` looks at the files, and the newest good backup has it \
+         (`syncline restore`)"
+    ))
 }

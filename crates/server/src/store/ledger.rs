@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::fmt;
 use syncline_core::merge::Values;
+use syncline_core::model::{Body, Malformed};
 
 /// JSON as it was written: numbers and spelling stay.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,12 +55,16 @@ pub(super) fn side(values: &Values) -> (&'static str, Option<&str>) {
 }
 
 /// Back again.
-pub(super) fn values(kind: &str, text: Option<&str>) -> Values {
-    match (kind, text) {
-        ("fields", Some(text)) => Values::Fields(text.to_owned()),
-        ("document", Some(text)) => Values::Document(text.to_owned()),
+///
+/// # Errors
+/// The text is no JSON object any more.
+pub(super) fn values(kind: &str, text: Option<&str>) -> Result<Values, Malformed> {
+    let checked = |text: &str| Body::stored(text).map(|body| body.text().to_owned());
+    Ok(match (kind, text) {
+        ("fields", Some(text)) => Values::Fields(checked(text)?),
+        ("document", Some(text)) => Values::Document(checked(text)?),
         _ => Values::Removal,
-    }
+    })
 }
 
 /// Stored values as JSON; text that is none (which no writer produces) is shown as a string.

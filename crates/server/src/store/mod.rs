@@ -5,6 +5,7 @@
 //! the space's lock. No method assumes that the engine is embedded.
 
 mod columns;
+mod error;
 mod feed;
 mod ledger;
 mod memory;
@@ -14,6 +15,7 @@ mod rows;
 mod rules;
 mod sqlite;
 
+pub use error::StoreError;
 pub use ledger::Json;
 pub use memory::MemoryStore;
 pub use moving::{Moved, Place as MovePlace, migrate};
@@ -24,18 +26,17 @@ pub use rows::{
 };
 
 pub use sqlite::{
-    Arriving, Copied, Examined, Manifest, Options as SqliteOptions, SavedFile, SavedSpace, Schemas, SqliteStore,
-    backup, examine, restore,
+    Arriving, Copied, Examined, Manifest, Options as SqliteOptions, SavedFile, SavedSpace, Schemas, SqliteStore, Stage,
+    adopt, backup, examine, restore, strays,
 };
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::collections::BTreeMap;
-use std::path::Path;
 use syncline_core::hub::{DocKey, Loaded, Return, Touch, WriteSet};
 pub use syncline_core::model::CollectionRule;
 use syncline_core::model::{
-    Author, DocId, Holding, Kind, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
+    Author, DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
 };
 use tokio::sync::mpsc;
 
@@ -68,6 +69,10 @@ pub trait Encoder: Send {
     /// Whether rows of a [`Scan::Log`] come with what stood in their place before ([`Row::before`]): costs a look-up
     /// for each.
     fn compares(&self) -> bool {
+        false
+    }
+    /// Whether it takes the texts of documents apart: one that is no JSON object any more then ends the scan with an error.
+    fn takes_apart(&self) -> bool {
         false
     }
     /// Before a row that returns to its node: the fields (a JSON list of names) that the node sent and that the
@@ -172,14 +177,13 @@ pub trait Store: Send + Sync + 'static {
         docs: Vec<DocKey>,
     ) -> BoxFuture<'a, Result<Vec<(DocKey, Version)>, StoreError>>;
 
-    /// For each of these values at most `most` documents that have it and whose own time is not over at `at`, whoever had
-    /// it first before the others. Of keys that no commit has kept yet (see [`Store::commit`]), nobody has any.
+    /// For each of these values at most `most` documents that have it, whoever had it first before the others. Of keys
+    /// that no commit has kept yet (see [`Store::commit`]), nobody has any.
     fn holders<'a>(
         &'a self,
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
-        at: Millis,
     ) -> BoxFuture<'a, Result<Holders, StoreError>>;
 
     /// Nodes and tokens that have pushed to or read from the space.
@@ -229,7 +233,8 @@ pub trait Store: Send + Sync + 'static {
     -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Whether what is committed from now on would last. Answers with the spaces that take no more commits
-    /// while others do, each with what is in its way: [`StoreError::Gone`], [`StoreError::Poisoned`].
+    /// while others do, each with what is in its way: [`StoreError::Gone`], [`StoreError::Missing`],
+    /// [`StoreError::Poisoned`], [`StoreError::Damaged`], or why it cannot be opened.
     ///
     /// # Errors
     /// What is in the way of all: [`StoreError::Gone`], [`StoreError::NoRoom`].
@@ -256,182 +261,6 @@ pub trait Store: Send + Sync + 'static {
 
     /// Ends background work and flushes. Later calls fail with [`StoreError::Closed`].
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
-}
-
-/// What goes wrong below the hub.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// No such space.
-    #[error(
-        "space `{0}` does not exist; create it with a token or a collection in it (`syncline token add --space {0}`)"
-    )]
-    UnknownSpace(SpaceName),
-    /// The reader's position is behind the horizon.
-    #[error("the log is kept from {horizon} on and the reader is at {asked}: start from a snapshot")]
-    BehindHorizon {
-        /// Oldest position that can still be read from.
-        horizon: Lsn,
-        /// The position asked for.
-        asked: Lsn,
-    },
-    /// Data written by a newer program.
-    #[error("{place} has schema {found}, this program knows up to {known}: use a newer syncline")]
-    NewerSchema {
-        /// The file or database.
-        place: String,
-        /// Its schema.
-        found: i64,
-        /// The newest schema known here.
-        known: i64,
-    },
-    /// A durable write failed earlier; nothing is guessed after that.
-    #[error("the store stopped after a failed write ({cause}); check the disk and restart the hub")]
-    Poisoned {
-        /// The first failure.
-        cause: String,
-    },
-    /// The disk is full. Nothing was written; it goes on as soon as there is room.
-    #[error("the disk has no room for more ({cause}); make room, the hub goes on by itself")]
-    NoRoom {
-        /// What the engine said.
-        cause: String,
-    },
-    /// The data was taken away under the hub: what is written there now, nobody would ever find.
-    #[error(
-        "the data file {path} is gone or another one is in its place; put it back, e.g. from a backup; another file is taken when the hub starts anew"
-    )]
-    Gone {
-        /// The file.
-        path: String,
-    },
-    /// As many spaces are in use as may be open.
-    #[error("{most} spaces are in use at this moment and no more may be (`limits.open_spaces`); try again")]
-    TooManyOpen {
-        /// The limit.
-        most: usize,
-    },
-    /// Another process has it open.
-    #[error("{0} is in use by another process; stop it, or talk to the running hub with `--hub URL`")]
-    InUse(String),
-    /// Two nodes of a space cannot have one code.
-    #[error("the code `{code}` belongs to node {id} already; choose another one, or remove that node first")]
-    CodeTaken {
-        /// The code.
-        code: String,
-        /// Who has it.
-        id: NodeId,
-    },
-    /// A reader held a scan open without taking anything.
-    #[error("the reader took nothing for {waited_s} s and was cut off; go on from the last row that arrived")]
-    SlowReader {
-        /// How long the scan waited.
-        waited_s: u64,
-    },
-    /// A group of pushes whose unique values depend on each other too much to be decided together.
-    #[error("the pushes of a group depend on each other too much; nothing was written, send them again")]
-    Entangled,
-    /// The engine said no.
-    #[error("{action}: {source}")]
-    Engine {
-        /// What was being done.
-        action: &'static str,
-        /// The engine's own error.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A data file cannot be opened or read.
-    #[error("{place}: {action}: {source}; put the right file in its place, e.g. from a backup, and try again")]
-    File {
-        /// The file.
-        place: String,
-        /// What was being done.
-        action: &'static str,
-        /// The engine's own error.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// A backup that cannot be made there, or be used.
-    #[error("{place}: {reason}")]
-    Backup {
-        /// The directory or file.
-        place: String,
-        /// What is in the way, and what to do.
-        reason: String,
-    },
-    /// The database cannot be used as it is, or not now.
-    #[error("{place}: {reason}")]
-    Database {
-        /// Where it is, without a password.
-        place: String,
-        /// What it said, and what to do.
-        reason: String,
-    },
-    /// The store is shut down.
-    #[error("the store is closed")]
-    Closed,
-}
-
-impl StoreError {
-    /// What the one who asked should do about it.
-    #[must_use]
-    pub fn kind(&self) -> Kind {
-        match self {
-            StoreError::UnknownSpace(_)
-            | StoreError::NewerSchema { .. }
-            | StoreError::InUse(_)
-            | StoreError::Backup { .. }
-            | StoreError::CodeTaken { .. } => Kind::Reject,
-            StoreError::BehindHorizon { .. } => Kind::Resync,
-            StoreError::Poisoned { .. }
-            | StoreError::NoRoom { .. }
-            | StoreError::Gone { .. }
-            | StoreError::TooManyOpen { .. }
-            | StoreError::SlowReader { .. }
-            | StoreError::Entangled
-            | StoreError::Engine { .. }
-            | StoreError::File { .. }
-            | StoreError::Database { .. }
-            | StoreError::Closed => Kind::Retry,
-        }
-    }
-
-    /// A short, stable word for wire replies and metrics.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            StoreError::UnknownSpace(_) => "unknown_space",
-            StoreError::CodeTaken { .. } => "code_taken",
-            StoreError::BehindHorizon { .. } => "resync",
-            StoreError::TooManyOpen { .. } | StoreError::Entangled => "overloaded",
-            StoreError::Closed => "shutting_down",
-            StoreError::NoRoom { .. } => "no_room",
-            StoreError::Gone { .. } => "data_gone",
-            StoreError::NewerSchema { .. }
-            | StoreError::InUse(_)
-            | StoreError::Backup { .. }
-            | StoreError::Poisoned { .. }
-            | StoreError::SlowReader { .. }
-            | StoreError::Engine { .. }
-            | StoreError::Database { .. }
-            | StoreError::File { .. } => "store_failed",
-        }
-    }
-
-    /// Names the file, where the engine's own error does not.
-    pub(crate) fn of_file(self, path: &Path) -> StoreError {
-        match self {
-            StoreError::Engine { action, source } => {
-                StoreError::File { place: path.display().to_string(), action, source }
-            }
-            other => other,
-        }
-    }
-
-    /// Wraps an engine's own error.
-    pub(crate) fn engine<E>(action: &'static str) -> impl FnOnce(E) -> StoreError
-    where
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        move |source| StoreError::Engine { action, source: source.into() }
-    }
 }
 
 /// What a return says of fields that its node is to give up: a JSON list of names, or nothing.

@@ -279,6 +279,8 @@ pub struct Kept {
     pub conflicts: u64,
     /// Rows of the quarantine.
     pub quarantined: u64,
+    /// Number of the newest row that the conflict ledger ever had; 0: it never had one.
+    pub last_conflict: u64,
 }
 
 /// A row of the quarantine.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use syncline_core::hub::{DocKey, Touch};
 use syncline_core::model::{
     Author, DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
@@ -28,6 +28,14 @@ pub struct FaultyStore {
     /// Set where the next record is written only with a permit of `late_record`.
     holds_record: AtomicBool,
     pub late_record: Semaphore,
+    /// How often the ledger was asked for what was lost later.
+    pub reads_of_late_conflicts: AtomicUsize,
+    /// Behind which LSN each snapshot of one collection began.
+    pub snapshots: Mutex<Vec<Lsn>>,
+    /// Set where the next cursors are written only with a permit of `late_cursors`; one of `begun_cursors` says that they wait.
+    pub holds_cursors: AtomicBool,
+    pub late_cursors: Semaphore,
+    pub begun_cursors: Semaphore,
 }
 
 impl FaultyStore {
@@ -41,6 +49,11 @@ impl FaultyStore {
             reads_of_records: AtomicUsize::new(0),
             holds_record: AtomicBool::new(false),
             late_record: Semaphore::new(0),
+            reads_of_late_conflicts: AtomicUsize::new(0),
+            snapshots: Mutex::default(),
+            holds_cursors: AtomicBool::new(false),
+            late_cursors: Semaphore::new(0),
+            begun_cursors: Semaphore::new(0),
         })
     }
 
@@ -97,6 +110,11 @@ impl Store for FaultyStore {
         encoder: Box<dyn Encoder>,
         out: mpsc::Sender<Bytes>,
     ) -> Answer<'a, Scanned> {
+        if let Scan::Snapshot { collections: Some(names), after, .. } = &scan
+            && names.len() == 1
+        {
+            self.snapshots.lock().unwrap().push(*after);
+        }
         self.inner.scan(space, scan, encoder, out)
     }
 
@@ -125,6 +143,7 @@ impl Store for FaultyStore {
         after: u64,
         limit: usize,
     ) -> Answer<'a, LateRows> {
+        self.reads_of_late_conflicts.fetch_add(1, Ordering::SeqCst);
         self.inner.late_conflicts(space, author, after, limit)
     }
 
@@ -141,9 +160,8 @@ impl Store for FaultyStore {
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
-        at: Millis,
     ) -> Answer<'a, Vec<(UniqueValue, Vec<DocId>)>> {
-        self.inner.holders(space, values, most, at)
+        self.inner.holders(space, values, most)
     }
 
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Vec<NodeRow>> {
@@ -171,7 +189,14 @@ impl Store for FaultyStore {
     }
 
     fn note_cursors<'a>(&'a self, space: &'a SpaceName, cursors: Vec<(NodeId, Lsn, Millis)>) -> Answer<'a, ()> {
-        self.inner.note_cursors(space, cursors)
+        let late = self.holds_cursors.swap(false, Ordering::SeqCst);
+        Box::pin(async move {
+            if late {
+                self.begun_cursors.add_permits(1);
+                self.late_cursors.acquire().await.unwrap().forget();
+            }
+            self.inner.note_cursors(space, cursors).await
+        })
     }
 
     fn records(&self, kind: RecordKind) -> Answer<'_, Vec<Record>> {

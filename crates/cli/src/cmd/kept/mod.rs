@@ -69,6 +69,17 @@ struct OneRow {
     space: SpaceArgs,
 }
 
+/// What became of a row that an op was given for.
+fn told_of(given: bool, done: &MendReceipt) -> String {
+    let told = told("op", done);
+    match given && done.repeated {
+        true => {
+            format!("{told}; what `--op` gives now was not applied: if it is something else, write it as a new edit")
+        }
+        false => told,
+    }
+}
+
 /// What became of a row, in words.
 fn told(what: &str, done: &MendReceipt) -> String {
     let before = if done.repeated { "was already" } else { "is" };

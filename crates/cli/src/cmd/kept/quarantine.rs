@@ -1,6 +1,6 @@
 //! `syncline quarantine`: ops that a hub could not apply, and what is to become of them.
 
-use super::{OneRow, RowArgs, in_short, told};
+use super::{OneRow, RowArgs, in_short, told, told_of};
 use crate::cmd::db::input;
 use crate::error::CliError;
 use crate::groups::SpaceArgs;
@@ -18,9 +18,9 @@ const ROWS_AT_ONCE: usize = 1_000;
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "An op that cannot be applied holds up nothing behind it: it waits here with the reason. Once its
-cause is gone it can be retried, as it is or mended; then it is a change like any other. Of our own
-clients, the device that sent it has it in its own quarantine too (`syncline db quarantine FILE`).
+    after_help = "An op that cannot be applied holds up nothing behind it: it waits here with the reason. Once its cause is gone
+it can be retried, as it is or mended; then it is a change like any other. Of our own clients, the device that sent it
+has it in its own quarantine too (`syncline db quarantine FILE`).
 
 Examples:
   syncline quarantine
@@ -85,9 +85,10 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
             output.result(&shown, || aside(&shown, &shown.op, output))
         }
         Some(Command::Retry(RetryArgs { row, op })) => {
+            let given = op.is_some();
             let op = op.as_deref().map(|text| input::object_text("the op", text)).transpose()?;
             let done = row.space.with(async |admin, space| admin.retry(space, row.n, op).await).await?;
-            output.result(&done, || told("op", &done))
+            output.result(&done, || told_of(given, &done))
         }
         Some(Command::Discard(row)) => {
             let done = row.space.with(async |admin, space| admin.discard(space, row.n).await).await?;

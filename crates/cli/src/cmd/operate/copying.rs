@@ -3,7 +3,7 @@
 use crate::error::CliError;
 use crate::output::{Output, Table};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use syncline_server::store::{Copied, Manifest, StoreError};
+use syncline_server::store::{Copied, Manifest, Stage, StoreError};
 
 /// Runs `work` and shows how far it is: a bar at a terminal, a line for each file elsewhere.
 ///
@@ -42,8 +42,9 @@ impl Progress {
     pub fn show(&self, copied: Copied<'_>) {
         self.bar.set_length(copied.of);
         self.bar.set_position(copied.bytes);
-        self.bar.set_message(copied.file.to_owned());
-        if self.bar.is_hidden() && copied.bytes == copied.of {
+        let (checking, file) = (copied.stage == Stage::Checking, copied.file);
+        self.bar.set_message(if checking { format!("checking {file}") } else { file.to_owned() });
+        if self.bar.is_hidden() && !checking && copied.bytes == copied.of {
             self.output.remark(&format!("{}  {}", copied.file, HumanBytes(copied.of)));
         }
     }

@@ -41,6 +41,10 @@ pub(super) struct Net {
 }
 
 impl Encoder for Net {
+    fn takes_apart(&self) -> bool {
+        true
+    }
+
     fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
 
     fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {

@@ -33,6 +33,10 @@ impl Change {
 pub(super) struct Collect(pub Arc<Mutex<Vec<Change>>>);
 
 impl Encoder for Collect {
+    fn takes_apart(&self) -> bool {
+        true
+    }
+
     fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
 
     fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {

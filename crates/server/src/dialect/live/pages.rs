@@ -77,6 +77,10 @@ struct Search {
 }
 
 impl Encoder for Search {
+    fn takes_apart(&self) -> bool {
+        true
+    }
+
     fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
 
     fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {

@@ -42,7 +42,7 @@ impl Space {
                 break;
             }
         }
-        let (scanned, last) = feed.end(complete(scan, &self.head));
+        let (scanned, last) = feed.end(complete(scan, &self.head))?;
         chunks.extend(last);
         Ok((scanned, chunks))
     }

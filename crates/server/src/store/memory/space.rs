@@ -114,7 +114,8 @@ impl Space {
             }
         }
         for row in self.ledger.iter().filter(|row| touch.ledger.contains(&row.n)) {
-            let side = |kind: &str, json: &Json| values(kind, Some(json.text()));
+            let side =
+                |kind: &str, json: &Json| values(kind, Some(json.text())).expect("memory keeps what was decided");
             let (losing, winning) = (side(&row.losing_kind, &row.losing), side(&row.winning_kind, &row.winning));
             loaded.ledger.insert(row.n, KeptLoss { losing, winning, restored: row.restored });
         }
@@ -181,7 +182,8 @@ impl Space {
     }
 
     pub fn count_kept(&mut self) {
-        self.head.kept = Kept { conflicts: self.ledger.len() as u64, quarantined: self.quarantine.len() as u64 };
+        let (conflicts, quarantined) = (self.ledger.len() as u64, self.quarantine.len() as u64);
+        self.head.kept = Kept { conflicts, quarantined, last_conflict: self.last_listed.0 };
     }
 
     fn add_conflict(&mut self, at: Millis, conflict: Conflict) {

@@ -62,7 +62,8 @@ async fn in_turn(
     let (mut head, counts) = pen.write(&mut pipeline, &state);
     let counted = session.commit(pipeline).await?.take(Some(counts));
     let counted = counted.first().ok_or_else(|| StoreError::UnknownSpace(space.clone()))?;
-    head.kept = Kept { conflicts: nat(counted.try_get(0)?), quarantined: nat(counted.try_get(1)?) };
+    let last_conflict = nat(state.last.conflict) + writes.conflicts.len() as u64;
+    head.kept = Kept { conflicts: nat(counted.try_get(0)?), quarantined: nat(counted.try_get(1)?), last_conflict };
     Ok(head)
 }
 
@@ -75,12 +76,12 @@ async fn decided(
 ) -> Result<WriteSet, Failure> {
     let mut dialogue = Dialogue::new(loaded);
     loop {
-        let (asked, at) = match dialogue.turn(decide)? {
+        let asked = match dialogue.turn(decide)? {
             Said::Decided(writes) => return Ok(writes),
-            Said::Asked(values, at) => (values.into_iter().collect::<Vec<_>>(), at),
+            Said::Asked(values) => values.into_iter().collect::<Vec<_>>(),
         };
         let mut pipeline = session.pipeline();
-        let place = pipeline.send(unique::HOLDERS, unique::asking(space, &asked, (dialogue.most(), at)));
+        let place = pipeline.send(unique::HOLDERS, unique::asking(space, &asked, dialogue.most()));
         let rows = pipeline.answers().await?.take(Some(place));
         for (value, ids) in unique::found(asked, &rows)? {
             dialogue.answer(value, ids);

@@ -121,14 +121,14 @@ fn conflict_of(row: &Row) -> Result<ConflictRow, Failure> {
     })
 }
 
-/// Who has these values at a time, and no more than so many.
+/// Who has these values.
 pub(super) async fn holders(
     pools: &Pools,
     space: &SpaceName,
     values: &[UniqueValue],
-    (most, at): (usize, Millis),
+    most: usize,
 ) -> Result<Holders, Failure> {
-    let found = rows(pools, space, unique::HOLDERS, unique::asking(space, values, (most, at))).await?;
+    let found = rows(pools, space, unique::HOLDERS, unique::asking(space, values, most)).await?;
     unique::found(values.to_vec(), &found)
 }
 

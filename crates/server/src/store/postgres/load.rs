@@ -162,7 +162,7 @@ pub(super) fn loaded(
         loaded.traffic.insert(registration.id, traffic);
     }
     for row in answers.take(asked.ledger) {
-        let side = |kind: usize| Ok::<_, Failure>(values(row.try_get(kind)?, row.try_get(kind + 1)?));
+        let side = |kind: usize| values(row.try_get(kind)?, row.try_get(kind + 1)?).map_err(damaged);
         let restored = row.try_get::<_, Option<i64>>(5)?.map(|lsn| Lsn(nat(lsn)));
         let kept = KeptLoss { losing: side(1)?, winning: side(3)?, restored };
         loaded.ledger.insert(nat(row.try_get(0)?), kept);

@@ -289,11 +289,10 @@ impl Store for PostgresStore {
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
-        at: Millis,
     ) -> BoxFuture<'a, Result<Holders, StoreError>> {
         async move {
             let pools = &self.shared.pools;
-            patiently!(self.shared, "reading unique values", list::holders(pools, space, &values, (most, at)))
+            patiently!(self.shared, "reading unique values", list::holders(pools, space, &values, most))
         }
         .boxed()
     }

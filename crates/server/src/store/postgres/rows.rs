@@ -29,7 +29,8 @@ pub(super) fn version_of(row: &Row, from: usize) -> Result<Version, Failure> {
         Some(text) => serde_json::from_str(text).map_err(damaged)?,
         None => Meta::inserted(Mark { stamp: Stamp(nat(row.try_get(from + 3)?)), lsn, author }),
     };
-    Ok(Version { lsn, author, body: Body::trusted(row.try_get::<_, &str>(from + 5)?), meta })
+    let body = Body::stored(row.try_get::<_, &str>(from + 5)?).map_err(damaged)?;
+    Ok(Version { lsn, author, body, meta })
 }
 
 /// A node's id in a column.

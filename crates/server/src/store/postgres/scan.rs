@@ -189,7 +189,7 @@ impl Pass<'_> {
             Some(Gone::Slow(error)) => return Err(error.into()),
             None => {}
         }
-        let (scanned, last) = self.feed.end(complete(self.scan, head));
+        let (scanned, last) = self.feed.end(complete(self.scan, head))?;
         let Some(last) = last else { return Ok(scanned) };
         match Reader::send(&self.out, self.stall, last).await {
             Ok(()) => Ok(scanned),

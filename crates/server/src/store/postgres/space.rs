@@ -53,7 +53,7 @@ pub(super) fn state_of(row: &Row) -> Result<State, Failure> {
     let position = |column: usize| row.try_get(column).map(|n| Lsn(nat(n)));
     let count = |column: usize| row.try_get(column).map(nat);
     let epoch = Epoch::new(row.try_get::<_, String>(0)?).map_err(StoreError::engine("reading an epoch"))?;
-    let kept = Kept { conflicts: count(4)?, quarantined: count(5)? };
+    let kept = Kept { conflicts: count(4)?, quarantined: count(5)?, last_conflict: count(9)? };
     let head = Head { epoch, lsn: position(1)?, last_change: position(2)?, horizon: position(3)?, kept };
     let last = Numbers {
         author: row.try_get(7)?,

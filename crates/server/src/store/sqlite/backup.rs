@@ -3,8 +3,9 @@
 //! name only once it is complete and on disk, so what bears a backup's name is one.
 
 use super::building::{Building, sync};
-use super::home::file_name;
-use super::manifest::{FORMAT, HUB_FILE, Manifest, SavedFile, SavedSpace, Schemas, digest};
+use super::home::{HUB_FILE, file_name};
+use super::manifest::{FORMAT, Manifest, SavedFile, SavedSpace, Schemas, digest, refuse_backup};
+use super::sound::{self, Content};
 use super::{columns, schema};
 use crate::clock;
 use crate::store::StoreError;
@@ -21,22 +22,34 @@ const STEP_PAGES: i32 = 1 << 10;
 /// Before a locked page is tried again.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
+/// What is being done with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is copied.
+    Copying,
+    /// The copy is looked at, page by page.
+    Checking,
+}
+
 /// How far a backup or a restoration is.
 #[derive(Clone, Copy, Debug)]
 pub struct Copied<'a> {
+    /// What is being done.
+    pub stage: Stage,
     /// The file, as the manifest names it.
     pub file: &'a str,
-    /// Its bytes that are copied.
+    /// Its bytes that are done.
     pub bytes: u64,
     /// Its bytes.
     pub of: u64,
 }
 
 /// Copies the data of a hub, running or not, to a new directory. Each space is as it was at one moment of its own,
-/// and all were made before the copy began. Blocks.
+/// and all were made before the copy began. Every page of the copy is looked at: what is damaged makes no backup.
+/// Blocks.
 ///
 /// # Errors
-/// There is no hub's data, some of it is gone or newer than this program, or the target is taken.
+/// There is no hub's data, some of it is gone, damaged or newer than this program, or the target is taken.
 pub fn backup(data: &Path, target: &Path, report: &mut dyn FnMut(Copied<'_>)) -> Result<Manifest, StoreError> {
     let building = Building::begin(target)?;
     fs::create_dir(building.part().join("spaces")).map_err(building.failed("making a directory"))?;
@@ -70,10 +83,11 @@ impl<'a> Saver<'a> {
         part: &'a Path,
         report: &mut dyn FnMut(Copied<'_>),
     ) -> Result<(Saver<'a>, Vec<SpaceName>), StoreError> {
+        refuse_backup(data)?;
         let (bytes, spaces) = copy(
-            &data.join(HUB_FILE),
-            &part.join(HUB_FILE),
-            schema::HUB,
+            (&data.join(HUB_FILE), &part.join(HUB_FILE)),
+            Content::Hub,
+            "the hub's own file",
             |snapshot| {
                 let mut find = snapshot.prepare("SELECT name FROM spaces ORDER BY name")?;
                 let names = find.query_map([], |row| {
@@ -81,7 +95,7 @@ impl<'a> Saver<'a> {
                 })?;
                 names.collect::<rusqlite::Result<Vec<_>>>()
             },
-            &mut |bytes, of| report(Copied { file: HUB_FILE, bytes, of }),
+            &mut |stage, bytes, of| report(Copied { stage, file: HUB_FILE, bytes, of }),
         )?;
         let hub = SavedFile { bytes, sha256: digest(&part.join(HUB_FILE))? };
         Ok((Saver { data, part, hub, saved: Vec::with_capacity(spaces.len()) }, spaces))
@@ -92,8 +106,9 @@ impl<'a> Saver<'a> {
         let name = space_path(&space);
         let (from, to) = (self.data.join(&name), self.part.join(&name));
         super::home::look_for(&from)?;
-        let mut tell = |bytes, of| report(Copied { file: &name, bytes, of });
-        let (bytes, head) = copy(&from, &to, schema::SPACE, |snapshot| columns::head(snapshot), &mut tell)?;
+        let mut tell = |stage, bytes, of| report(Copied { stage, file: &name, bytes, of });
+        let whose = format!("space `{space}`");
+        let (bytes, head) = copy((&from, &to), Content::Space, &whose, |snapshot| columns::head(snapshot), &mut tell)?;
         self.saved.push(SavedSpace {
             space,
             epoch: head.epoch,
@@ -123,31 +138,52 @@ pub(super) fn space_path(space: &SpaceName) -> String {
     format!("spaces/{}", file_name(space))
 }
 
-/// Copies one file from one snapshot of it, and reads from the same; its size and what was read.
+/// Hears how far a file is.
+type Tell<'a> = dyn FnMut(Stage, u64, u64) + 'a;
+
+/// Copies one file from one snapshot of it, reads from the same, and looks whether the copy is sound; its size and what
+/// was read.
 fn copy<T>(
-    from: &Path,
-    to: &Path,
-    steps: &[&str],
+    (from, to): (&Path, &Path),
+    content: Content,
+    whose: &str,
     read: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    tell: &mut dyn FnMut(u64, u64),
+    tell: &mut Tell<'_>,
 ) -> Result<(u64, T), StoreError> {
+    let action = "copying a data file";
+    let damaged = |cause: String| {
+        let reason = format!(
+            "{whose} is damaged ({cause}), so this is no backup. Keep the backups that there are; `syncline doctor` looks \
+             at every file; stop the hub, keep a copy of this file, and bring the newest good backup back (`syncline restore`)"
+        );
+        StoreError::Backup { place: from.display().to_string(), reason }
+    };
+    let failed = |error: rusqlite::Error| {
+        let error = StoreError::engine(action)(error);
+        sound::damage_in(&error).map_or_else(|| error.of_file(from), damaged)
+    };
     let source = schema::open_to_read(from)?;
-    let version = schema::version_of(&source).map_err(|error| error.of_file(from))?;
-    let known = schema::newest_version(steps);
+    let version = schema::version_of(&source).map_err(|error| match sound::damage_in(&error) {
+        Some(cause) => damaged(cause),
+        None => error.of_file(from),
+    })?;
+    let known = schema::newest_version(content.schema());
     if version > known {
         return Err(StoreError::NewerSchema { place: from.display().to_string(), found: version, known });
     }
-    let action = "copying a data file";
-    let failed = |error: rusqlite::Error| StoreError::engine(action)(error).of_file(from);
     // The copy below reads in this transaction too, so commits meanwhile neither mix in nor make it begin anew.
     let snapshot = source.unchecked_transaction().map_err(failed)?;
     let found = read(&snapshot).map_err(failed)?;
     let mut target = Connection::open(to).map_err(failed)?;
-    copy_pages(&snapshot, &mut target, tell).map_err(failed)?;
+    copy_pages(&snapshot, &mut target, &mut |bytes, of| tell(Stage::Copying, bytes, of)).map_err(failed)?;
     target.close().map_err(|(_, error)| failed(error))?;
+    drop(snapshot);
     sync(to)?;
     let bytes = fs::metadata(to).map_err(StoreError::engine(action)).map_err(|error| error.of_file(to))?.len();
-    Ok((bytes, found))
+    match sound::damage(to, content, &mut |looked| tell(Stage::Checking, looked.min(bytes), bytes))? {
+        Some(cause) => Err(damaged(cause)),
+        None => Ok((bytes, found)),
+    }
 }
 
 fn copy_pages(from: &Connection, to: &mut Connection, tell: &mut dyn FnMut(u64, u64)) -> rusqlite::Result<()> {

@@ -2,6 +2,7 @@
 //! built so far goes away at once: its disk may be full. What a kill leaves behind is called `.part`; the next attempt
 //! clears it away. Never replaces a directory that holds anything.
 
+use super::home::HUB_FILE;
 use super::lock::{self, DirLock};
 use crate::store::StoreError;
 use rusqlite::{ErrorCode, ffi};
@@ -32,6 +33,10 @@ impl Building {
                 "there is something already, and nothing is overwritten; name a new or an empty directory",
             ));
         }
+        if let Some(hub) = holds_hub(&target) {
+            let reason = format!("it lies in {hub}, which holds a hub's data or a backup; name a directory outside it");
+            return Err(refuse(&reason));
+        }
         let mut part = name.to_owned();
         part.push(".part");
         let part = target.with_file_name(part);
@@ -41,7 +46,12 @@ impl Building {
             ));
         }
         fs::create_dir_all(&part).map_err(at(&part, "making a directory"))?;
-        let lock = DirLock::take(&part)?;
+        let lock = DirLock::take(&part).map_err(|error| match error {
+            StoreError::InUse(_) => {
+                refuse("somebody else is making this directory right now; wait for that, or name another directory")
+            }
+            other => other,
+        })?;
         clear(&part).map_err(at(&part, "clearing away what was left behind"))?;
         Ok(Building { target, part, lock: Some(lock) })
     }
@@ -117,6 +127,14 @@ pub(super) fn sync(path: &Path) -> Result<(), StoreError> {
 pub(super) fn at(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> StoreError {
     let place = path.display().to_string();
     move |error| StoreError::Backup { place, reason: format!("{action}: {error}") }
+}
+
+/// The directory of a hub or of a backup in which `target` would lie.
+fn holds_hub(target: &Path) -> Option<String> {
+    let found = std::path::absolute(target).ok()?;
+    let there = found.ancestors().skip(1).find_map(|dir| dir.canonicalize().ok())?;
+    let hub = there.ancestors().find(|dir| dir.join(HUB_FILE).exists())?;
+    Some(hub.display().to_string())
 }
 
 fn is_vacant(path: &Path) -> io::Result<bool> {

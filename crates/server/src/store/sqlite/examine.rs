@@ -2,9 +2,10 @@
 //! have all that they name. Changes nothing, and reads every page.
 
 use super::columns::nat;
-use super::home::{file_name, look_for};
-use super::manifest::HUB_FILE;
+use super::home::{HUB_FILE, file_name, look_for};
+use super::manifest::is_backup;
 use super::schema;
+use super::sound::{self, Content};
 use crate::store::StoreError;
 use rusqlite::{Connection, OptionalExtension};
 use std::fs;
@@ -22,24 +23,25 @@ pub struct Examined {
     pub found: Result<Millis, StoreError>,
 }
 
-/// Looks at every file of a data directory. Blocks for as long as it takes to read them.
+/// Looks at every file of a data directory, or of a backup, which then stays as it is. Blocks for as long as it takes to
+/// read them.
 ///
 /// # Errors
 /// The list of spaces cannot be read.
 pub fn examine(data: &Path) -> Result<Vec<Examined>, StoreError> {
-    let hub = data.join(HUB_FILE);
+    let (hub, still) = (data.join(HUB_FILE), is_backup(data));
     look_for(&hub)?;
-    let conn = open(&hub, schema::HUB)?;
+    let conn = open(&hub, Content::Hub, still)?;
     let names = || -> rusqlite::Result<Vec<String>> {
         conn.prepare("SELECT name FROM spaces ORDER BY name")?.query_map([], |row| row.get(0))?.collect()
     };
     let names =
-        names().map_err(StoreError::engine("reading the list of spaces")).map_err(|error| error.of_file(&hub))?;
-    let mut examined = vec![file(hub, |path| whole(&conn, path).map(|()| Millis(0)))];
+        names().map_err(StoreError::engine("reading the list of spaces")).map_err(|error| named(error, &hub))?;
+    let mut examined = vec![file(hub, |path| whole(&conn, Content::Hub, path).map(|()| Millis(0)))];
     for name in names {
         let space =
             syncline_core::model::SpaceName::new(&name).map_err(StoreError::engine("reading a space's name"))?;
-        examined.push(file(data.join("spaces").join(file_name(&space)), look));
+        examined.push(file(data.join("spaces").join(file_name(&space)), |path| look(path, still)));
     }
     Ok(examined)
 }
@@ -52,51 +54,37 @@ fn file(path: PathBuf, look: impl FnOnce(&Path) -> Result<Millis, StoreError>) -
     Examined { bytes: bytes(&path) + bytes(Path::new(&log)), path, found }
 }
 
-fn look(path: &Path) -> Result<Millis, StoreError> {
+fn look(path: &Path, still: bool) -> Result<Millis, StoreError> {
     look_for(path)?;
-    let conn = open(path, schema::SPACE)?;
-    whole(&conn, path)?;
-    complete(&conn, path)?;
+    let conn = open(path, Content::Space, still)?;
+    whole(&conn, Content::Space, path)?;
     let newest = conn.query_row("SELECT at FROM log ORDER BY lsn DESC LIMIT 1", [], |row| row.get(0)).optional();
     Ok(Millis(nat(newest
         .map_err(StoreError::engine("reading a log"))
-        .map_err(|error| error.of_file(path))?
+        .map_err(|error| named(error, path))?
         .unwrap_or(0))))
 }
 
-fn open(path: &Path, steps: &[&str]) -> Result<Connection, StoreError> {
-    let conn = schema::open_to_read(path)?;
-    let (found, known) =
-        (schema::version_of(&conn).map_err(|error| error.of_file(path))?, schema::newest_version(steps));
+fn open(path: &Path, content: Content, still: bool) -> Result<Connection, StoreError> {
+    let conn = if still { schema::open_still(path)? } else { schema::open_to_read(path)? };
+    let found = schema::version_of(&conn).map_err(|error| named(error, path))?;
+    let known = schema::newest_version(content.schema());
     if found > known {
         return Err(StoreError::NewerSchema { place: path.display().to_string(), found, known });
     }
     Ok(conn)
 }
 
-/// SQLite's own look at every page.
-fn whole(conn: &Connection, path: &Path) -> Result<(), StoreError> {
-    let action = "looking at every page";
-    let said: Result<String, _> = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0));
-    match said.map_err(StoreError::engine(action)).map_err(|error| error.of_file(path))? {
-        fine if fine == "ok" => Ok(()),
-        damage => Err(StoreError::engine(action)(damage).of_file(path)),
+fn whole(conn: &Connection, content: Content, path: &Path) -> Result<(), StoreError> {
+    match sound::damage_by(conn, content).map_err(|error| error.of_file(path))? {
+        Some(cause) => Err(StoreError::Damaged { place: path.display().to_string(), cause }),
+        None => Ok(()),
     }
 }
 
-/// Every document has its text, and the log ends where the space says.
-fn complete(conn: &Connection, path: &Path) -> Result<(), StoreError> {
-    let action = "looking whether it is complete";
-    let count = |sql: &str| -> Result<i64, StoreError> {
-        conn.query_row(sql, [], |row| row.get(0))
-            .map_err(StoreError::engine(action))
-            .map_err(|error| error.of_file(path))
-    };
-    let lost = count("SELECT count(*) FROM heads h LEFT JOIN log l ON l.lsn = h.lsn WHERE l.lsn IS NULL")?;
-    let beyond = count("SELECT count(*) FROM log WHERE lsn > (SELECT lsn FROM state)")?;
-    match (lost, beyond) {
-        (0, 0) => Ok(()),
-        (0, n) => Err(StoreError::engine(action)(format!("{n} changes lie behind the end of its log")).of_file(path)),
-        (n, _) => Err(StoreError::engine(action)(format!("{n} documents have no text")).of_file(path)),
+fn named(error: StoreError, path: &Path) -> StoreError {
+    match sound::damage_in(&error) {
+        Some(cause) => StoreError::Damaged { place: path.display().to_string(), cause },
+        None => error.of_file(path),
     }
 }

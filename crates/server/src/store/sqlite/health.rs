@@ -23,6 +23,8 @@ pub(super) enum Trouble {
     NoRoom,
     /// Nobody knows what reached the disk: nothing is written any more.
     Poisoned(String),
+    /// The file is not what was written: nothing is written any more, and what can be read is.
+    Damaged(String),
 }
 
 /// A writer's trouble, seen from elsewhere.
@@ -36,6 +38,25 @@ impl SharedTrouble {
 
     pub fn set(&self, trouble: Trouble) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// There is room again. What else a reader has met meanwhile stays.
+    pub fn has_room(&self) {
+        let mut trouble = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *trouble == Trouble::NoRoom {
+            *trouble = Trouble::None;
+        }
+    }
+}
+
+impl Trouble {
+    /// Whether nothing is written to `file` any more, and why.
+    pub fn stops(self, file: &Path) -> Result<(), StoreError> {
+        match self {
+            Trouble::None | Trouble::NoRoom => Ok(()),
+            Trouble::Poisoned(cause) => Err(StoreError::Poisoned { cause }),
+            Trouble::Damaged(cause) => Err(StoreError::Damaged { place: file.display().to_string(), cause }),
+        }
     }
 }
 
@@ -60,13 +81,10 @@ pub(super) fn check(
     let (mut full, mut failed) = (false, FailedSpaces::new());
     for name in names {
         let found = match open.get(&name) {
-            Some(file) => file.place.check().and_then(|()| match file.trouble.get() {
-                Trouble::None => Ok(()),
-                Trouble::NoRoom => {
-                    full = true;
-                    Ok(())
-                }
-                Trouble::Poisoned(cause) => Err(StoreError::Poisoned { cause }),
+            Some(file) => file.place.check().and_then(|()| {
+                let trouble = file.trouble.get();
+                full |= trouble == Trouble::NoRoom;
+                trouble.stops(file.place.path())
             }),
             None => look_for(&dir.join("spaces").join(file_name(&name))),
         };

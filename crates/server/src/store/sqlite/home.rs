@@ -1,4 +1,4 @@
-//! What the files of spaces are called, and whether they are still where they were opened. A directory that is taken away under an open file
+//! What the files are called, and whether they are still where they were opened. A directory that is taken away under an open file
 //! leaves a file that takes every write and that nobody ever finds again.
 
 use crate::store::StoreError;
@@ -6,6 +6,9 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use syncline_core::model::SpaceName;
+
+/// The hub's own file, in a backup as in a data directory.
+pub(super) const HUB_FILE: &str = "hub.db";
 
 /// A file that must stay where it is.
 #[derive(Debug)]
@@ -19,6 +22,11 @@ impl Place {
     pub fn of(path: &Path) -> Result<Place, StoreError> {
         let found = fs::metadata(path).map_err(StoreError::engine("looking at a data file"))?;
         Ok(Place { path: path.to_path_buf(), identity: identity(&found) })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Looks whether it still is.
@@ -46,7 +54,7 @@ pub(super) fn file_name(space: &SpaceName) -> String {
 /// A file that must be there. That it is not is another matter than that it cannot be read.
 pub(super) fn look_for(path: &Path) -> Result<(), StoreError> {
     fs::metadata(path).map(drop).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => StoreError::Gone { path: path.display().to_string() },
+        ErrorKind::NotFound => StoreError::Missing { path: path.display().to_string() },
         _ => StoreError::engine("opening a space")(error).of_file(path),
     })
 }

@@ -1,6 +1,6 @@
 //! Lists for people: the conflict ledger, the quarantine, the nodes of a space.
 
-use super::columns::{int, lsn, nat, wrong_text};
+use super::columns::{int, lsn, nat, of_document, wrong_text};
 use super::load::version_of;
 use crate::store::ledger::json;
 use crate::store::{ConflictRow, ExpiredRow, LateRows, ListQuery, NodeRow, QuarantineRow};
@@ -112,7 +112,8 @@ pub(super) fn documents(conn: &Connection, docs: Vec<DocKey>) -> rusqlite::Resul
     )?;
     let mut found = Vec::with_capacity(docs.len());
     for key in docs {
-        let version = find.query_row([key.0.as_str(), key.1.as_str()], version_of).optional()?;
+        let version = find.query_row([key.0.as_str(), key.1.as_str()], version_of);
+        let version = version.map_err(|error| of_document(error, &key)).optional()?;
         found.extend(version.map(|version| (key, version)));
     }
     Ok(found)

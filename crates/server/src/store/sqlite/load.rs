@@ -1,7 +1,7 @@
 //! What a group of pushes needs to know, read inside its transaction (steps 4 and 5 of the life of a
 //! change). Prepared point lookups in key order: for an embedded engine this is one round trip.
 
-use super::columns::{LIVE, int, lsn, nat, wrong_text};
+use super::columns::{LIVE, int, lsn, nat, of_document, wrong_text};
 use super::exchange;
 use super::known::Known;
 use crate::store::ledger::values;
@@ -39,7 +39,8 @@ fn load_kept(conn: &Connection, touch: &Touch, loaded: &mut Loaded) -> rusqlite:
     for n in &touch.ledger {
         let kept = conn.prepare_cached(sql)?.query_row([int(*n)], |row| {
             let side = |kind: usize| {
-                Ok::<_, rusqlite::Error>(values(row.get_ref(kind)?.as_str()?, row.get_ref(kind + 1)?.as_str_or_null()?))
+                let (word, text) = (row.get_ref(kind)?.as_str()?, row.get_ref(kind + 1)?.as_str_or_null()?);
+                values(word, text).map_err(|e| wrong_text(kind + 1, e))
             };
             let restored = row.get::<_, Option<i64>>(4)?.map(|lsn| Lsn(nat(lsn)));
             Ok(KeptLoss { losing: side(0)?, winning: side(2)?, restored })
@@ -126,7 +127,8 @@ fn load_docs(conn: &Connection, known: &Known, touch: &Touch, loaded: &mut Loade
     )?;
     for key in &touch.docs {
         let Some(cid) = known.collection(&key.0) else { continue };
-        let version = match find.query_row(params![cid, key.1.as_str()], version_of).optional()? {
+        let found = find.query_row(params![cid, key.1.as_str()], version_of).map_err(|error| of_document(error, key));
+        let version = match found.optional()? {
             None if known.buried => exchange::buried(conn, cid, &key.1)?,
             version => version,
         };
@@ -145,7 +147,9 @@ fn load_whole(conn: &Connection, known: &Known, touch: &Touch, loaded: &mut Load
         let mut rows = find.query(params![cid, LIVE])?;
         while let Some(row) = rows.next()? {
             let id = DocId::new(row.get_ref(5)?.as_str()?).map_err(|e| wrong_text(5, e))?;
-            loaded.docs.insert((CollectionName::clone(name), id), version_of(row)?);
+            let key = (CollectionName::clone(name), id);
+            let version = version_of(row).map_err(|error| of_document(error, &key))?;
+            loaded.docs.insert(key, version);
         }
     }
     Ok(())
@@ -158,5 +162,6 @@ pub(super) fn version_of(row: &Row<'_>) -> rusqlite::Result<Version> {
         Some(text) => serde_json::from_str(text).map_err(|e| wrong_text(3, e))?,
         None => Meta::inserted(Mark { stamp, lsn, author }),
     };
-    Ok(Version { lsn, author, body: Body::trusted(row.get_ref(4)?.as_str()?), meta })
+    let body = Body::stored(row.get_ref(4)?.as_str()?).map_err(|e| wrong_text(4, e))?;
+    Ok(Version { lsn, author, body, meta })
 }

@@ -15,8 +15,6 @@ use syncline_core::model::{Epoch, Lsn, SpaceName};
 pub(super) const FORMAT: u32 = 1;
 /// The manifest's file in a backup.
 pub(super) const FILE: &str = "manifest.json";
-/// The hub's own file, in a backup as in a data directory.
-pub(super) const HUB_FILE: &str = "hub.db";
 
 /// What a backup holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -90,7 +88,9 @@ impl Manifest {
             io::ErrorKind::NotFound if backup.is_dir() => refuse(format!(
                 "there is no {FILE} in it: this is no backup, or one that was interrupted; take another one"
             )),
-            _ => refuse(format!("{FILE} cannot be read: {error}")),
+            io::ErrorKind::NotFound => refuse("there is no such directory; check the path of the backup".into()),
+            io::ErrorKind::NotADirectory => refuse("this is a file; name the directory of the backup".into()),
+            _ => refuse(format!("{FILE} cannot be read: {error}; check who may read the backup, and its disk")),
         })?;
         let damaged = |error| refuse(format!("{FILE} is cut or changed ({error}); take another backup"));
         let format: Format = serde_json::from_slice(&bytes).map_err(damaged)?;
@@ -121,6 +121,22 @@ impl Manifest {
         fs::write(&path, text + "\n").map_err(at(&path, "writing the manifest"))?;
         sync(&path)
     }
+}
+
+/// Whether a directory is a backup.
+pub(super) fn is_backup(dir: &Path) -> bool {
+    dir.join(FILE).exists()
+}
+
+/// Refuses to go on with a backup as with a hub's data: its history would part from what devices know, without a sign.
+pub(super) fn refuse_backup(dir: &Path) -> Result<(), StoreError> {
+    if !is_backup(dir) {
+        return Ok(());
+    }
+    let place = dir.display().to_string();
+    let reason =
+        format!("this is a backup; make a data directory of it: syncline restore {place} --data NEW_DIRECTORY");
+    Err(StoreError::Backup { place, reason })
 }
 
 /// All that is read of a manifest that may be newer.

@@ -23,7 +23,9 @@ mod registry;
 mod restore;
 mod scan;
 mod schema;
+mod sound;
 mod space;
+mod strays;
 
 #[cfg(test)]
 mod tests;
@@ -34,10 +36,11 @@ mod whole;
 mod write;
 mod writer;
 
-pub use backup::{Copied, backup};
+pub use backup::{Copied, Stage, backup};
 pub use examine::{Examined, examine};
 pub use manifest::{Manifest, SavedFile, SavedSpace, Schemas};
 pub use restore::restore;
+pub use strays::{adopt, strays};
 pub use transfer::Arriving;
 pub(in crate::store) use whole::{Directory, NewDirectory, NewFile, SpacePlace};
 
@@ -49,16 +52,15 @@ use super::{
 use bytes::Bytes;
 use checkpoint::Checkpointer;
 use futures_util::future::{BoxFuture, FutureExt};
-use home::Place;
+use home::{HUB_FILE, Place};
 use lock::DirLock;
-use manifest::HUB_FILE;
 use open::OpenSpaces;
 use registry::Registry;
 use scan::Gone;
 use space::SpaceFile;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 use syncline_core::hub::{DocKey, Touch};
 use syncline_core::model::{
@@ -66,7 +68,7 @@ use syncline_core::model::{
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use trim::Stage;
+use trim::Stage as TrimStage;
 
 /// What can be chosen about the embedded store.
 #[derive(Clone, Copy, Debug)]
@@ -113,9 +115,12 @@ impl SqliteStore {
     /// Opens the directory, which is made when it is missing. Blocks shortly.
     ///
     /// # Errors
-    /// [`StoreError::InUse`], [`StoreError::NewerSchema`], or the engine's own.
+    /// [`StoreError::InUse`], [`StoreError::NewerSchema`], [`StoreError::NoHubFile`], or the engine's own. A backup is not
+    /// opened: it would go on with an old history under its old name.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<SqliteStore, StoreError> {
         let dir = dir.as_ref().to_path_buf();
+        manifest::refuse_backup(&dir)?;
+        strays::refuse_without_hub(&dir)?;
         fs::create_dir_all(dir.join("spaces"))
             .map_err(|error| format!("{}: {error}; choose a directory that can be written", dir.display()))
             .map_err(StoreError::engine("making the data directory"))?;
@@ -149,8 +154,8 @@ impl SqliteStore {
 
     async fn trim_space(&self, space: &SpaceName, trim: Trim) -> Result<Trimmed, StoreError> {
         let space = self.space(space).await?;
-        let (mut stage, mut trimmed) = (Stage::Horizon, Trimmed::default());
-        while !matches!(stage, Stage::Done) {
+        let (mut stage, mut trimmed) = (TrimStage::Horizon, Trimmed::default());
+        while !matches!(stage, TrimStage::Done) {
             let mut counted = trimmed;
             (stage, trimmed) = space
                 .write(move |writer| writer.trim_step(stage, trim, &mut counted).map(|next| (next, counted)))
@@ -300,12 +305,10 @@ impl Store for SqliteStore {
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
-        at: Millis,
     ) -> BoxFuture<'a, Result<Holders, StoreError>> {
         let read = move |reader: &mut reader::Reader| {
             let conn = reader.connection();
-            let found = values.into_iter().map(|value| Ok((unique::holders(conn, &value, (most, at))?, value)));
-            let found = found.map(|found| found.map(|(ids, value)| (value, ids)));
+            let found = values.into_iter().map(|value| unique::holders(conn, &value, most).map(|ids| (value, ids)));
             found.collect::<rusqlite::Result<_>>().map_err(StoreError::engine("reading unique values"))
         };
         async move { self.space(space).await?.read(read).await }.boxed()
@@ -383,7 +386,14 @@ impl Store for SqliteStore {
             self.spaces.check_open()?;
             let (names, open) = (self.registry.spaces(), self.spaces.vitals());
             let (home, dir) = (Arc::clone(&self.home), self.dir.clone());
-            blocking(move || health::check(&home, &dir, names, &open)).await
+            let mut failed = blocking(move || health::check(&home, &dir, names, &open)).await?;
+            for name in self.spaces.unopened() {
+                match self.space(&name).await {
+                    Ok(_) | Err(StoreError::TooManyOpen { .. }) => {}
+                    Err(error) => drop(failed.insert(name, error)),
+                }
+            }
+            Ok(failed)
         }
         .boxed()
     }
@@ -391,9 +401,14 @@ impl Store for SqliteStore {
     fn hand_out(&self, out: mpsc::Sender<Bytes>) -> BoxFuture<'_, Result<(), StoreError>> {
         let (dir, outgoing, stall) = (self.dir.clone(), Arc::clone(&self.outgoing), self.options.reader_stall);
         blocking(move || {
-            let Ok(_alone) = outgoing.try_lock() else {
-                let reason = "another backup is on its way; take this one when that is over".into();
-                return Err(StoreError::Backup { place: "the hub".into(), reason });
+            let _alone = match outgoing.try_lock() {
+                Err(TryLockError::WouldBlock) => {
+                    let reason = "another backup is on its way; take this one when that is over".into();
+                    return Err(StoreError::Backup { place: "the hub".into(), reason });
+                }
+                // One that broke down has left nothing that the next one would not clear away.
+                Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
+                Ok(alone) => alone,
             };
             let mut send = sender(out, stall);
             transfer::hand_out(&dir, &mut |piece| send(piece).is_ok())

@@ -6,10 +6,11 @@ use super::checkpoint::Checkpointer;
 use super::health::Vitals;
 use super::home::{Place, file_name, look_for};
 use super::lock::DirLock;
+use super::schema;
 use super::space::SpaceFile;
 use crate::store::StoreError;
-use std::collections::HashMap;
-use std::path::PathBuf;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use syncline_core::model::SpaceName;
@@ -27,6 +28,8 @@ pub(super) struct OpenSpaces {
 struct State {
     lock: Option<Arc<DirLock>>,
     spaces: HashMap<SpaceName, Slot>,
+    /// Those that could not be opened when somebody last tried.
+    unopened: BTreeSet<SpaceName>,
 }
 
 /// Handles are cloned only under the lock of the state, so a count of one there stays one.
@@ -37,7 +40,7 @@ struct Slot {
 
 impl OpenSpaces {
     pub fn new(dir: PathBuf, options: Options, checkpointer: Checkpointer, lock: DirLock) -> OpenSpaces {
-        let state = State { lock: Some(Arc::new(lock)), spaces: HashMap::new() };
+        let state = State { lock: Some(Arc::new(lock)), spaces: HashMap::new(), unopened: BTreeSet::new() };
         OpenSpaces { dir, options, checkpointer, state: Mutex::new(state) }
     }
 
@@ -71,12 +74,24 @@ impl OpenSpaces {
             let open = move || {
                 if !new {
                     look_for(&path)?;
+                    refuse_empty(&path)?;
                 }
                 SpaceFile::open(path, &options, &checkpointer, lock).map(Arc::new)
             };
             super::blocking(open).await
         };
-        cell.get_or_try_init(opening).await.cloned()
+        let opened = cell.get_or_try_init(opening).await.cloned();
+        let mut state = self.state();
+        match &opened {
+            Err(_) if !new => drop(state.unopened.insert(name.clone())),
+            _ => drop(state.unopened.remove(name)),
+        }
+        opened
+    }
+
+    /// Those that could not be opened when somebody last tried.
+    pub fn unopened(&self) -> BTreeSet<SpaceName> {
+        self.state().unopened.clone()
     }
 
     /// How those do that are open now.
@@ -141,7 +156,16 @@ impl Slot {
     }
 
     fn is_unused(&self) -> bool {
-        let file_is_unused = |file: &Arc<SpaceFile>| Arc::strong_count(file) == 1 && !file.is_poisoned();
+        let file_is_unused = |file: &Arc<SpaceFile>| Arc::strong_count(file) == 1 && !file.has_stopped();
         Arc::strong_count(&self.file) == 1 && self.file.get().is_none_or(file_is_unused)
+    }
+}
+
+/// A file that was emptied or cut to nothing is as bad as one that got lost: it must not be begun anew either.
+fn refuse_empty(path: &Path) -> Result<(), StoreError> {
+    let conn = schema::open_to_read(path)?;
+    match schema::version_of(&conn).map_err(|error| error.of_file(path))? {
+        0 => Err(StoreError::Damaged { place: path.display().to_string(), cause: "it is empty".into() }),
+        _ => Ok(()),
     }
 }

@@ -1,11 +1,13 @@
 //! A data directory from a backup. Checks every file before anything gets the directory's name. Each space begins a new
 //! history: whoever has read on after the backup would else take other changes for those that it knows.
 
-use super::backup::{Copied, space_path};
+use super::backup::{Copied, Stage, space_path};
 use super::building::{Building, at, sync};
 use super::exchange::{registered, write_traffic};
+use super::home::HUB_FILE;
 use super::known::Known;
-use super::manifest::{HUB_FILE, Manifest, SavedFile, SavedSpace, digest};
+use super::manifest::{Manifest, SavedFile, SavedSpace, digest};
+use super::sound::{self, Content};
 use super::{columns, schema};
 use crate::store::StoreError;
 use rusqlite::{Connection, params};
@@ -15,6 +17,10 @@ use std::path::Path;
 
 /// SQLite's cache while a file is looked over.
 const CACHE_BYTES: u64 = 4 << 20;
+
+/// Rows that the ledger may have got between a backup and its restoration. Devices know up to which number they were told;
+/// new rows under numbers that were told already would never reach them.
+const LEDGER_GAP: i64 = 1_000_000;
 
 /// Makes a data directory of a backup; the hub that is started on it goes on from there. Blocks.
 ///
@@ -35,28 +41,32 @@ fn bring_all(
     manifest: &Manifest,
     report: &mut dyn FnMut(Copied<'_>),
 ) -> Result<(), StoreError> {
-    bring(backup, part, HUB_FILE, &manifest.hub, report)?;
+    bring(backup, part, (HUB_FILE, Content::Hub), &manifest.hub, report)?;
     check_spaces(&part.join(HUB_FILE), manifest, backup)?;
     manifest.spaces.iter().try_for_each(|saved| {
         let name = space_path(&saved.space);
-        bring(backup, part, &name, &saved.file, report)?;
+        bring(backup, part, (&name, Content::Space), &saved.file, report)?;
         begin_history(&part.join(&name), saved, &backup.join(&name))
     })
 }
 
-/// Copies a file that is what the manifest says.
+/// Copies a file that is what the manifest says, and sound.
 fn bring(
     backup: &Path,
     part: &Path,
-    name: &str,
+    (name, content): (&str, Content),
     saved: &SavedFile,
     report: &mut dyn FnMut(Copied<'_>),
 ) -> Result<(), StoreError> {
     let (from, to) = (backup.join(name), part.join(name));
-    report(Copied { file: name, bytes: 0, of: saved.bytes });
-    let bytes = fs::copy(&from, &to).map_err(|error| {
-        let blamed = if error.kind() == ErrorKind::StorageFull { &to } else { &from };
-        at(blamed, "copying a file of the backup")(error)
+    report(Copied { stage: Stage::Copying, file: name, bytes: 0, of: saved.bytes });
+    let bytes = fs::copy(&from, &to).map_err(|error| match error.kind() {
+        ErrorKind::StorageFull => at(&to, "copying a file of the backup")(error),
+        ErrorKind::NotFound => {
+            let reason = "the manifest names it and it is not there: files were taken away; take another backup";
+            StoreError::Backup { place: from.display().to_string(), reason: reason.into() }
+        }
+        _ => at(&from, "copying a file of the backup")(error),
     })?;
     if bytes != saved.bytes {
         let reason =
@@ -67,8 +77,16 @@ fn bring(
     if digest(&to)? != saved.sha256 {
         return Err(changed(&from, "its SHA-256 is not the manifest's"));
     }
-    report(Copied { file: name, bytes, of: saved.bytes });
-    Ok(())
+    report(Copied { stage: Stage::Copying, file: name, bytes, of: saved.bytes });
+    let mut tell =
+        |looked: u64| report(Copied { stage: Stage::Checking, file: name, bytes: looked.min(bytes), of: bytes });
+    match sound::damage(&to, content, &mut tell)? {
+        Some(cause) => {
+            let reason = format!("it was damaged already when the backup was made ({cause}); take an earlier backup");
+            Err(StoreError::Backup { place: from.display().to_string(), reason })
+        }
+        None => Ok(()),
+    }
 }
 
 fn changed(file: &Path, how: &str) -> StoreError {
@@ -104,6 +122,9 @@ fn begin_history(file: &Path, saved: &SavedSpace, from: &Path) -> Result<(), Sto
         let transaction = conn.unchecked_transaction()?;
         transaction.execute("UPDATE state SET epoch = ?1", params![uuid::Uuid::new_v4().to_string()])?;
         transaction.execute("UPDATE authors SET cursor = 0", [])?;
+        if transaction.execute("UPDATE sqlite_sequence SET seq = seq + ?1 WHERE name = 'ledger'", [LEDGER_GAP])? == 0 {
+            transaction.execute("INSERT INTO sqlite_sequence VALUES ('ledger', ?1)", [LEDGER_GAP])?;
+        }
         let mut known = Known::read(&transaction)?;
         for (node, mut traffic) in registered(&transaction, None)? {
             traffic.fill_again(head.lsn);

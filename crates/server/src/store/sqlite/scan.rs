@@ -82,7 +82,7 @@ pub(super) fn run(
         Some(Gone::Slow(error)) => return Err(error),
         None => {}
     }
-    let (scanned, last) = feed.end(complete(scan, &head));
+    let (scanned, last) = feed.end(complete(scan, &head))?;
     match last.map_or(Ok(()), send) {
         Ok(()) => Ok(scanned),
         Err(Gone::Away) => Ok(Scanned { more: true, ..scanned }),

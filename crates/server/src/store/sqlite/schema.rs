@@ -40,7 +40,6 @@ pub(super) const SPACE: &[&str] = &["
     CREATE TABLE unique_values (
         n INTEGER NOT NULL, value TEXT NOT NULL, since INTEGER NOT NULL, id TEXT NOT NULL,
         PRIMARY KEY (n, value, since, id)) WITHOUT ROWID;
-    CREATE INDEX unique_by_id ON unique_values (n, id);
     CREATE TABLE collections (cid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
     CREATE TABLE authors (
         author INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL UNIQUE, last_seq INTEGER NOT NULL,
@@ -160,6 +159,26 @@ fn reading(path: &Path) -> Result<Connection, StoreError> {
     conn.busy_timeout(BUSY_TIMEOUT).map_err(StoreError::engine(action))?;
     conn.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
     Ok(conn)
+}
+
+/// Opens a file that nobody writes and that has no log beside it, and leaves nothing beside it either. Errors name
+/// the file.
+pub(super) fn open_still(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+    let open = Connection::open_with_flags(still_uri(path), flags);
+    open.map_err(StoreError::engine("opening a data file to read")).map_err(|error| error.of_file(path))
+}
+
+fn still_uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/._-".contains(byte) {
+            uri.push(char::from(*byte));
+        } else {
+            uri.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    uri + "?immutable=1"
 }
 
 /// The schema of a file.

@@ -6,7 +6,7 @@ use super::home::Place;
 use super::lock::DirLock;
 use super::reader::{Reader, Readers};
 use super::writer::{Job, SharedHead, Writer};
-use super::{Options, schema};
+use super::{Options, schema, sound};
 use crate::store::{Head, StoreError};
 use rusqlite::params;
 use std::path::PathBuf;
@@ -68,8 +68,8 @@ impl SpaceFile {
     }
 
     /// Whether the writer has stopped. Opening the file again would hide that.
-    pub fn is_poisoned(&self) -> bool {
-        matches!(self.vitals.trouble.get(), Trouble::Poisoned(_))
+    pub fn has_stopped(&self) -> bool {
+        matches!(self.vitals.trouble.get(), Trouble::Poisoned(_) | Trouble::Damaged(_))
     }
 
     /// Where the log stands as of the last commit.
@@ -94,17 +94,28 @@ impl SpaceFile {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Runs `work` with a connection for reading, on a thread that may block.
+    /// Runs `work` with a connection for reading, on a thread that may block. A file that turns out to be damaged takes
+    /// no more writes: they would be receipted, and go when a backup takes its place.
     pub async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let space = Arc::clone(self);
-        super::blocking(move || space.readers.with(&space.path, work)).await
+        let done = super::blocking(move || space.readers.with(&space.path, work)).await;
+        done.map_err(|error| match sound::damage_in(&error) {
+            Some(cause) => {
+                tracing::error!(path = %self.path.display(), cause, "a data file is damaged");
+                self.vitals.trouble.set(Trouble::Damaged(cause.clone()));
+                StoreError::Damaged { place: self.path.display().to_string(), cause }
+            }
+            None => error,
+        })
     }
 
     /// Lets the writer finish its queue and end, and closes the file.
     pub async fn close(self: Arc<Self>) {
+        // The writer's connection is to be the last one: a reader cannot bring home what the log beside the file holds.
+        self.readers.clear();
         // A send that fails means that the writer has ended already.
         let _ended = self.jobs.send(Job::Stop).await;
         let space = Arc::clone(&self);

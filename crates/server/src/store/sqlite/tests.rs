@@ -254,6 +254,64 @@ async fn a_document_that_was_prolonged_is_looked_at_once() {
     assert_eq!(listed().await.unwrap(), None, "it has no time to live any more");
 }
 
+/// Reads texts apart, as dialects do that tell documents in another form.
+struct Apart;
+
+impl Encoder for Apart {
+    fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
+    fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
+        out.extend_from_slice(Body::trusted(row.body).fields().to_body().text().as_bytes());
+        true
+    }
+    fn takes_apart(&self) -> bool {
+        true
+    }
+    fn end(&mut self, _scanned: &Scanned, _out: &mut Vec<u8>) {}
+}
+
+#[tokio::test]
+async fn a_damaged_text_is_an_error_that_names_its_document_and_stops_no_other_one() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path()).await;
+    write(&store, 10).await.unwrap();
+    write(&store, 10).await.unwrap();
+    for text in ["{broken", "[1]", "7"] {
+        let other = Connection::open(dir.path().join("spaces/main.db")).unwrap();
+        other.execute("UPDATE log SET body = ?1 WHERE lsn = 1", [text]).unwrap();
+
+        let key = |id: &str| (CollectionName::new("a").unwrap(), DocId::new(id).unwrap());
+        let said = store.documents(&main_space(), vec![key("d1")]).await.unwrap_err().to_string();
+        assert!(said.contains("`d1` in `a`"), "{said}");
+        let touch = Touch { docs: [key("d1")].into(), ..Touch::default() };
+        let said = store.commit(&main_space(), touch, Box::new(|_| WriteSet::default())).await.unwrap_err().to_string();
+        assert!(said.contains("`d1` in `a`"), "{said}");
+        let (out, _chunks) = mpsc::channel(8);
+        let said = store.scan(&main_space(), snapshot(), Box::new(Apart), out).await.unwrap_err().to_string();
+        assert!(said.contains("`d1` in `a`") && said.contains("syncline restore"), "{said}");
+
+        assert_eq!(store.documents(&main_space(), vec![key("d2")]).await.unwrap().len(), 1);
+        write(&store, 10).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_backup_that_broke_down_does_not_stand_in_the_way_of_the_next() {
+    let dir = tempdir().unwrap();
+    let store = open(dir.path()).await;
+    let outgoing = std::sync::Arc::clone(&store.outgoing);
+    let broken = std::thread::spawn(move || {
+        let _alone = outgoing.lock();
+        panic!("in the middle of a backup");
+    });
+    assert!(broken.join().is_err());
+
+    let (out, mut pieces) = mpsc::channel(1);
+    let taken = async { while pieces.recv().await.is_some() {} };
+    let (handed, ()) = tokio::join!(store.hand_out(out), taken);
+
+    handed.unwrap();
+}
+
 #[test]
 fn copying_the_log_of_a_lost_file_makes_no_file() {
     let dir = tempdir().unwrap();
@@ -389,7 +447,7 @@ async fn a_space_whose_file_got_lost_is_not_begun_anew() {
     }
     assert!(!file.exists());
     let failed = store.check().await.unwrap();
-    assert!(matches!(failed.get(&main_space()), Some(StoreError::Gone { .. })), "{failed:?}");
+    assert!(matches!(failed.get(&main_space()), Some(StoreError::Missing { .. })), "{failed:?}");
 
     fs::rename(&away, &file).unwrap();
     assert!(store.check().await.unwrap().is_empty());

@@ -2,9 +2,10 @@
 //! is copied beside the data, so that the disk needs room for the largest one alone. What arrives gets a backup's name
 //! only when the manifest has come and every file is what it says.
 
-use super::backup::{Copied, Saver, space_path};
+use super::backup::{Copied, Saver, Stage, space_path};
 use super::building::{Building, at, sync};
-use super::manifest::{HUB_FILE, Manifest, SavedFile, digest};
+use super::home::HUB_FILE;
+use super::manifest::{Manifest, SavedFile, digest};
 use crate::store::StoreError;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,10 @@ const LINE_BYTES_MAX: usize = 64 << 20;
 enum Frame {
     /// A file is being copied at the hub; nothing follows.
     Copying { file: String, bytes: u64, of: u64 },
+    /// The copy is being looked at there; nothing follows.
+    Checking { file: String, bytes: u64, of: u64 },
+    /// There will be no backup.
+    Failed { reason: String },
     /// The bytes of a file follow.
     File { file: String, bytes: u64 },
     /// All files have come.
@@ -39,6 +44,9 @@ pub(super) fn hand_out(data: &Path, send: &mut dyn FnMut(Bytes) -> bool) -> Resu
     clear(data)?;
     fs::create_dir_all(part.join("spaces")).map_err(at(&part, "making a directory"))?;
     let done = pieces(data, &part, send);
+    if let Err(error) = &done {
+        send(line(&Frame::Failed { reason: error.to_string() }));
+    }
     clear(data)?;
     done.map(drop)
 }
@@ -53,20 +61,21 @@ pub(super) fn clear(data: &Path) -> Result<(), StoreError> {
 }
 
 fn pieces(data: &Path, part: &Path, send: &mut dyn FnMut(Bytes) -> bool) -> Result<bool, StoreError> {
-    let mut tell = |copied: Copied<'_>| {
-        let Copied { file, bytes, of } = copied;
-        // Who has gone is noticed with the file's own bytes.
-        send(line(&Frame::Copying { file: file.to_owned(), bytes, of }));
+    // Who has gone is noticed with the files' own bytes.
+    let tell = |send: &mut dyn FnMut(Bytes) -> bool, copied: Copied<'_>| {
+        let Copied { stage, file, bytes, of } = copied;
+        let file = file.to_owned();
+        send(line(&match stage {
+            Stage::Copying => Frame::Copying { file, bytes, of },
+            Stage::Checking => Frame::Checking { file, bytes, of },
+        }));
     };
-    let (mut saver, spaces) = Saver::begin(data, part, &mut tell)?;
+    let (mut saver, spaces) = Saver::begin(data, part, &mut |copied| tell(send, copied))?;
     if !send_file(part, HUB_FILE, send)? {
         return Ok(false);
     }
     for space in spaces {
-        let mut tell = |copied: Copied<'_>| {
-            send(line(&Frame::Copying { file: copied.file.to_owned(), bytes: copied.bytes, of: copied.of }));
-        };
-        let name = saver.space(space, &mut tell)?;
+        let name = saver.space(space, &mut |copied| tell(send, copied))?;
         if !send_file(part, &name, send)? {
             return Ok(false);
         }
@@ -133,7 +142,7 @@ impl Arriving {
                 if *left == 0 {
                     sync(path)?;
                     let bytes = fs::metadata(&*path).map_err(at(path, "reading a file"))?.len();
-                    report(Copied { file: name, bytes, of: bytes });
+                    report(Copied { stage: Stage::Copying, file: name, bytes, of: bytes });
                     self.file = None;
                 }
                 continue;
@@ -155,8 +164,12 @@ impl Arriving {
     fn frame(&mut self, line: &[u8], report: &mut dyn FnMut(Copied<'_>)) -> Result<(), StoreError> {
         match serde_json::from_slice(line).map_err(|error| self.strange(&error.to_string()))? {
             Frame::Copying { file, bytes, of } => {
-                report(Copied { file: &file, bytes: bytes.min(of.saturating_sub(1)), of })
+                report(Copied { stage: Stage::Copying, file: &file, bytes: bytes.min(of.saturating_sub(1)), of });
             }
+            Frame::Checking { file, bytes, of } => {
+                report(Copied { stage: Stage::Checking, file: &file, bytes, of });
+            }
+            Frame::Failed { reason } => return Err(StoreError::Backup { place: "the hub".into(), reason }),
             Frame::File { file: name, bytes } => {
                 let known =
                     name == HUB_FILE || name.strip_prefix("spaces/").is_some_and(|file| !file.contains(['/', '\\']));

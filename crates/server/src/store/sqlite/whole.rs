@@ -2,9 +2,9 @@
 //! is being made.
 
 use super::building::{Building, sync};
-use super::home::file_name;
+use super::home::{HUB_FILE, file_name};
 use super::lock::DirLock;
-use super::manifest::HUB_FILE;
+use super::manifest::refuse_backup;
 use super::{SqliteStore, schema};
 use crate::store::StoreError;
 use rusqlite::Connection;
@@ -30,6 +30,7 @@ pub(in crate::store) struct SpacePlace {
 impl Directory {
     /// Takes it for this process.
     pub fn take(dir: &Path) -> Result<Directory, StoreError> {
+        refuse_backup(dir)?;
         if !SqliteStore::is_in(dir) {
             let reason = "there is no hub data in it; name the hub's directory".to_owned();
             return Err(StoreError::Backup { place: dir.display().to_string(), reason });
@@ -45,7 +46,7 @@ impl Directory {
     /// A space's file, brought to the newest schema.
     pub fn open(&self, file: &Path) -> Result<Connection, StoreError> {
         if !file.exists() {
-            return Err(StoreError::Gone { path: file.display().to_string() });
+            return Err(StoreError::Missing { path: file.display().to_string() });
         }
         schema::open_to_write(file, schema::SPACE, CACHE_BYTES)
     }

@@ -1,6 +1,6 @@
 //! The rows of a decided group, written inside its transaction (step 6 of the life of a change).
 
-use super::columns::{LIVE, REMOVED, RETURN, TICKET, flags, int};
+use super::columns::{LIVE, REMOVED, RETURN, TICKET, flags, int, nat};
 use super::known::Known;
 use super::{exchange, unique};
 use crate::store::ledger::side;
@@ -32,8 +32,9 @@ pub(super) fn write(conn: &Connection, known: &mut Known, writes: &WriteSet) -> 
 
 /// Rows of the ledger and of the quarantine: new ones, and what a person decided about old ones.
 fn write_kept(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqlite::Result<()> {
+    let Kept { conflicts, quarantined, mut last_conflict } = known.head.kept;
     for conflict in &writes.conflicts {
-        write_conflict(conn, known, conflict, writes.at)?;
+        last_conflict = write_conflict(conn, known, conflict, writes.at)?;
     }
     for op in &writes.quarantine {
         write_quarantined(conn, op, writes.at)?;
@@ -45,10 +46,9 @@ fn write_kept(conn: &Connection, known: &mut Known, writes: &WriteSet) -> rusqli
     for n in &writes.released {
         released += conn.prepare_cached("DELETE FROM quarantine WHERE n = ?1")?.execute([int(*n)])? as u64;
     }
-    let Kept { conflicts, quarantined } = known.head.kept;
     let conflicts = conflicts + writes.conflicts.len() as u64;
     let quarantined = (quarantined + writes.quarantine.len() as u64).saturating_sub(released);
-    known.keep(conn, Kept { conflicts, quarantined })
+    known.keep(conn, Kept { conflicts, quarantined, last_conflict })
 }
 
 struct Statements<'c> {
@@ -225,7 +225,8 @@ fn write_receipts(
     Ok(())
 }
 
-fn write_conflict(conn: &Connection, known: &mut Known, conflict: &Conflict, at: Millis) -> rusqlite::Result<()> {
+/// Returns the row's number.
+fn write_conflict(conn: &Connection, known: &mut Known, conflict: &Conflict, at: Millis) -> rusqlite::Result<u64> {
     let cid = known.collection_or_new(conn, &conflict.collection)?;
     let (losing_kind, losing) = side(&conflict.losing);
     let (winning_kind, winning) = side(&conflict.winning);
@@ -247,7 +248,7 @@ fn write_conflict(conn: &Connection, known: &mut Known, conflict: &Conflict, at:
         winning,
         conflict.late,
     ])?;
-    Ok(())
+    Ok(nat(conn.last_insert_rowid()))
 }
 
 fn write_quarantined(conn: &Connection, op: &Quarantined, at: Millis) -> rusqlite::Result<()> {

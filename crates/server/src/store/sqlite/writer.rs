@@ -6,7 +6,7 @@ use super::checkpoint::WalWatch;
 use super::health::{SharedTrouble, Trouble};
 use super::home::Place;
 use super::known::Known;
-use super::{load, unique, write};
+use super::{load, sound, unique, write};
 use crate::store::rules::decided;
 use crate::store::{Decide, Head, StoreError, check_order};
 use rusqlite::{Connection, ErrorCode};
@@ -78,8 +78,8 @@ impl Writer {
                 load::load(conn, known, touch).map_err(StoreError::engine("loading what a push touches"))?;
             loaded.rules = rules;
             let head = loaded.head;
-            let writes = decided(loaded, decide, |value, most, at| {
-                unique::holders(conn, value, (most, at)).map_err(StoreError::engine("looking for a unique value"))
+            let writes = decided(loaded, decide, |value, most| {
+                unique::holders(conn, value, most).map_err(StoreError::engine("looking for a unique value"))
             })?;
             check_order(head, &writes)?;
             write::write(conn, known, &writes).map_err(StoreError::engine("writing a group of pushes"))
@@ -105,19 +105,14 @@ impl Writer {
         action: &'static str,
         work: impl FnOnce(&Connection, &mut Known) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let trouble = self.trouble.get();
-        if let Trouble::Poisoned(cause) = trouble {
-            return Err(StoreError::Poisoned { cause });
-        }
+        self.trouble.get().stops(self.place.path())?;
         self.place.check()?;
         let done = execute(&self.conn, "BEGIN IMMEDIATE", action).and_then(|()| work(&self.conn, &mut self.known));
         let committed = done.and_then(|value| execute(&self.conn, "COMMIT", action).map(|()| value));
         match committed {
             Ok(value) => {
                 self.head.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&self.known.head);
-                if trouble != Trouble::None {
-                    self.trouble.set(Trouble::None);
-                }
+                self.trouble.has_room();
                 Ok(value)
             }
             Err(error) => Err(self.undo(error)),
@@ -129,6 +124,10 @@ impl Writer {
     fn undo(&mut self, error: StoreError) -> StoreError {
         let rolled_back = self.conn.is_autocommit() || self.conn.execute_batch("ROLLBACK").is_ok();
         let again = Known::read(&self.conn);
+        if let Some(cause) = sound::damage_in(&error) {
+            self.trouble.set(Trouble::Damaged(cause.clone()));
+            return StoreError::Damaged { place: self.place.path().display().to_string(), cause };
+        }
         match (rolled_back && is_harmless(&error), again) {
             (true, Ok(known)) => {
                 self.known = known;

@@ -7,7 +7,7 @@ use indicatif::HumanBytes;
 use std::path::Path;
 use std::process::Command;
 use syncline_core::model::Millis;
-use syncline_server::store::{Examined, SqliteStore, examine};
+use syncline_server::store::{Examined, SqliteStore, StoreError, examine, strays};
 
 /// With less a hub may stop within minutes.
 const ROOM_MIN_BYTES: u64 = 64 << 20;
@@ -18,8 +18,19 @@ const CLOCK_MIN: Millis = Millis(1_704_067_200_000);
 
 /// Looks at all of it. Blocks.
 pub fn look(data: &Path, drift_ms: u64) -> Vec<Finding> {
+    let strays = match strays(data) {
+        Ok(strays) => strays,
+        Err(error) => return vec![Finding::failed("store", &error.into())],
+    };
     if !SqliteStore::is_in(data) {
-        return vec![Finding::failed("store", &CliError::NoHubData { data: data.to_owned() })];
+        let (dir, files) = (data.display().to_string(), strays.join(", "));
+        return vec![Finding::failed(
+            "store",
+            &match strays.is_empty() {
+                true => CliError::NoHubData { data: data.to_owned() },
+                false => StoreError::NoHubFile { dir, files }.into(),
+            },
+        )];
     }
     let files = match examine(data) {
         Ok(files) => files,
@@ -28,18 +39,33 @@ pub fn look(data: &Path, drift_ms: u64) -> Vec<Finding> {
     let bytes = files.iter().map(|file| file.bytes).sum();
     let newest = files.iter().filter_map(|file| file.found.as_ref().ok().copied()).max_by_key(|at| at.0);
     let mut findings = store(&files, bytes);
+    findings.extend(strays.into_iter().map(stray));
     findings.extend(room_at(data).map(|room| disk(room, bytes)));
     findings.push(clock(now(), newest.unwrap_or(Millis(0)), drift_ms));
     findings
 }
 
+fn stray(file: String) -> Finding {
+    let says = format!("the file spaces/{file} belongs to no space of hub.db");
+    let next =
+        "if it is a space of this hub, `syncline serve --adopt` takes it up when the hub starts; else move it away";
+    Finding::look("store", says, next.into())
+}
+
 fn store(files: &[Examined], bytes: u64) -> Vec<Finding> {
     let damaged = files.iter().filter_map(|file| {
         let error = file.found.as_ref().err()?;
-        let next = format!(
-            "stop the hub, keep a copy of {}, and bring the newest backup back (`syncline restore`)",
-            file.path.display()
-        );
+        let next = match error {
+            StoreError::Missing { .. } => {
+                "without a backup: docs/operations.md, \"Without a backup\"; every device still has what it has read"
+                    .to_owned()
+            }
+            StoreError::NewerSchema { .. } => "install the newest syncline".to_owned(),
+            _ => format!(
+                "stop the hub, keep a copy of {}, and bring the newest good backup back (`syncline restore`)",
+                file.path.display()
+            ),
+        };
         Some(Finding::wrong("store", error.to_string(), next))
     });
     let findings: Vec<Finding> = damaged.collect();

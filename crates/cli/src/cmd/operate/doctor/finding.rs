@@ -44,8 +44,12 @@ impl Finding {
         Finding { check, level: Level::Wrong, says, next: Some(next) }
     }
 
-    /// It cannot be looked at.
+    /// It cannot be looked at. That may be the fault of the one who looks.
     pub fn failed(check: &'static str, error: &CliError) -> Finding {
-        Finding { check, level: Level::Wrong, says: error.to_string(), next: error.next_step() }
+        let level = match error {
+            CliError::Refused { status: 401 | 403, .. } => Level::Look,
+            _ => Level::Wrong,
+        };
+        Finding { check, level, says: error.to_string(), next: error.next_step() }
     }
 }

@@ -12,6 +12,8 @@ use crate::hub::{Admin, declared_tokens, options};
 use crate::output::{Output, Style};
 use finding::{Finding, Level};
 use serde_json::json;
+use std::path::Path;
+use syncline_server::store::Manifest;
 
 /// Arguments of `syncline doctor`.
 #[derive(Debug, clap::Args)]
@@ -57,6 +59,10 @@ async fn look(config: &Config) -> Vec<Finding> {
             Err(error) => findings.push(Finding::failed("store", &CliError::Runtime(error.into()))),
         }
     }
+    if let Some(backup) = files.then(|| Manifest::read(&config.data_dir()).ok()).flatten() {
+        findings.push(a_backup(&config.data_dir(), &backup));
+        return findings;
+    }
     match Admin::open(config).await {
         Ok(admin) => {
             findings.extend(readers::look(&admin, config).await);
@@ -66,14 +72,21 @@ async fn look(config: &Config) -> Vec<Finding> {
         }
         // The files have said so.
         Err(CliError::NoHubData { .. } | CliError::Store(_)) if files => {}
-        Err(CliError::HubRuns { .. }) => findings.push(Finding::look(
+        Err(CliError::HubRuns { .. } | CliError::NoToken { .. }) => findings.push(Finding::look(
             "hub",
-            "a hub runs on this data, and nobody asked it how it is".into(),
+            "a hub runs there, and nobody asked it how it is".into(),
             "add --token ADMIN_TOKEN, so that it can be asked".into(),
         )),
         Err(error) => findings.push(Finding::failed("hub", &error)),
     }
     findings
+}
+
+/// Its files were looked at; nobody opens it as a hub's data, which would leave something in it.
+fn a_backup(dir: &Path, manifest: &Manifest) -> Finding {
+    let says = format!("{} is a backup of {}, and no hub runs on a backup", dir.display(), manifest.made_at);
+    let next = format!("make a data directory of it: syncline restore {} --data NEW_DIRECTORY", dir.display());
+    Finding::look("hub", says, next)
 }
 
 fn configuration(config: &Config) -> Vec<Finding> {

@@ -10,14 +10,17 @@ use syncline_server::nodes::RegisteredNode;
 
 /// Looks at the hub and at every space.
 pub async fn look(admin: &Admin, config: &Config) -> Vec<Finding> {
-    let mut findings = match admin.ready().await {
-        Ok(trouble) if trouble.is_empty() => vec![Finding::fine("hub", whereabouts(admin).into())],
+    let mut findings: Vec<Finding> = match admin.ready().await {
         Ok(trouble) => trouble.into_iter().map(unready).collect(),
         Err(error) => return vec![Finding::failed("hub", &error)],
     };
     match look_at_spaces(admin, config).await {
         Ok(found) => findings.extend(found),
         Err(error) => findings.push(Finding::failed("hub", &error)),
+    }
+    // Nothing is fine and something else at once.
+    if !findings.iter().any(|finding| finding.check == "hub") {
+        findings.insert(0, Finding::fine("hub", whereabouts(admin).into()));
     }
     findings
 }
@@ -50,13 +53,20 @@ async fn look_at_spaces(admin: &Admin, config: &Config) -> Result<Vec<Finding>, 
         findings.extend(clock(&space, config.number("limits.clock_drift_ms")));
         findings.extend(quarantined(&space));
     }
+    if !findings.iter().any(|finding: &Finding| finding.check == "hub") {
+        all_is_fine(&mut horizon, &mut stalls);
+    }
+    Ok([findings, horizon, stalls].concat())
+}
+
+/// Of spaces that were all looked at.
+fn all_is_fine(horizon: &mut Vec<Finding>, stalls: &mut Vec<Finding>) {
     if horizon.is_empty() {
         horizon.push(Finding::fine("horizon", "no silent node holds it back".into()));
     }
     if stalls.is_empty() {
         stalls.push(Finding::fine("stalls", "everybody who is there gets on".into()));
     }
-    Ok([findings, horizon, stalls].concat())
 }
 
 fn holding_back(space: &SpaceStatus, holder: &Holder<'_>) -> Finding {
@@ -102,6 +112,6 @@ fn clock(space: &SpaceStatus, drift_ms: u64) -> Option<Finding> {
 
 fn quarantined(space: &SpaceStatus) -> Option<Finding> {
     let says = format!("space `{}`: {} ops in quarantine could not be applied", space.space, space.quarantined);
-    let next = format!("syncline quarantine list --space {}, then retry or discard each", space.space);
+    let next = format!("syncline quarantine --space {}, then retry or discard each", space.space);
     (space.quarantined > 0).then(|| Finding::look("kept", says, next))
 }
