@@ -20,7 +20,8 @@ use clap::{Parser, Subcommand};
   syncline db insert notes.db notes '{\"title\": \"hello\"}'
   syncline db sync notes.db --hub http://127.0.0.1:7460 --token TOKEN --collections notes
 
-Exit codes: 0 it worked, 1 it failed, 2 the command, its configuration or its input must be written differently."
+Exit codes: 0 it worked, 1 it failed, 2 the command, its configuration or its input must be written
+differently."
 )]
 pub struct Cli {
     /// Print one JSON document instead of text

@@ -249,13 +249,23 @@ pub enum CliError {
     Diverged(String),
     /// Documents that break the rules of their collection.
     #[error(
-        "documents break the rules of `{collection}`: {documents}; change them, or the rules (`syncline rules set {collection}`)"
+        "documents of `{collection}` that break its rules: {documents}; change them, or the rules (`syncline rules set {collection}`)"
     )]
     RulesBroken {
         /// The collection.
         collection: String,
         /// How many documents.
         documents: u64,
+    },
+    /// The hub went away while rules were being set.
+    #[error("the hub at {url} went away while the rules of `{collection}` were being set ({reason}); they may stand")]
+    RulesInDoubt {
+        /// The collection.
+        collection: String,
+        /// The hub's URL.
+        url: String,
+        /// What happened.
+        reason: String,
     },
     /// The program cannot start its threads.
     #[error("cannot start: {0}")]
@@ -358,14 +368,7 @@ impl CliError {
             CliError::Database(syncline::Error::InUse(_)) => {
                 Some("a `db watch` or `db sync --watch` holds it, or the app itself; one process at a time".into())
             }
-            CliError::Refused { status: 401, .. } => {
-                let rotate = "`syncline token rotate NAME` makes a new one for an old name";
-                let lost = "with no admin token left, stop the hub first and add `--data DIR`";
-                Some(format!("check the token; {rotate}; {lost}"))
-            }
-            CliError::Refused { status: 403, .. } => {
-                Some("use a token with more rights; `syncline token list` shows what each may do".into())
-            }
+            CliError::Refused { .. } | CliError::RulesInDoubt { .. } => self.after_asking(),
             _ => None,
         }
     }
@@ -383,6 +386,25 @@ impl CliError {
             _ => return None,
         };
         Some(step.into())
+    }
+
+    /// After a request of administration.
+    fn after_asking(&self) -> Option<String> {
+        let lost = "with no admin token left, stop the hub first and add `--data DIR`";
+        let step = match self {
+            CliError::RulesInDoubt { collection, .. } => format!(
+                "once the hub runs again, `syncline rules show {collection}` tells whether they stand, and `syncline rules \
+                 check {collection}` what breaks them"
+            ),
+            CliError::Refused { status: 401, .. } => {
+                format!("check the token; `syncline token rotate NAME` makes a new one for an old name; {lost}")
+            }
+            CliError::Refused { status: 403, .. } => {
+                "use a token with more rights; `syncline token list` shows what each may do".into()
+            }
+            _ => return None,
+        };
+        Some(step)
     }
 
     fn after_attaching(&self) -> Option<String> {

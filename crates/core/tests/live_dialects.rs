@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not take for tests
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use syncline_core::hub::{AuthorState, DocKey, Entry, Loaded, Rules, decide, touch};
+use syncline_core::hub::{AuthorState, DocKey, Entry, Loaded, Moment, decide, touch};
 use syncline_core::model::{
     Author, Body, CollectionName, DocId, ForeignBatch, ForeignEdit, ForeignOp, Intake, Limits, LiveBatch, Lsn, Mark,
     Meta, Millis, NodeId, Version,
@@ -28,8 +28,8 @@ impl Space {
             let author = Author(u32::try_from(self.state.nodes.len() + n + 1).unwrap());
             self.state.nodes.entry(name).or_insert(AuthorState { author, ..AuthorState::default() });
         }
-        let rules = Rules { now: Millis(9_000), limits: Limits::default() };
-        let decision = decide(self.state.clone(), &group, rules);
+        let moment = Moment { now: Millis(9_000), limits: Limits::default() };
+        let decision = decide(self.state.clone(), &group, moment);
         for entry in decision.writes.entries {
             self.state.head = entry.lsn();
             if let Entry::Change(change) = entry {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::hub::{DocKey, Touch, WriteSet, breaches, shared};
-use syncline_core::model::{Body, CollectionName, Demands, DocId, Lsn, SpaceName, UniqueValue};
+use syncline_core::model::{Body, CollectionName, Demands, DocId, Lsn, Millis, SpaceName, UniqueValue};
 use tokio::sync::mpsc;
 
 /// Documents that one page of a check holds in memory, and about how many bytes.
@@ -52,8 +52,16 @@ pub struct Checked {
     pub documents: u64,
     /// Those of them that break a rule.
     pub violating: u64,
+    /// Those of them that the next round of the retention removes, because nobody has changed them for so long.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub overdue: u64,
     /// Whether that is all.
     pub end: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // so it is called
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// One line of a check.
@@ -79,9 +87,9 @@ pub struct SetSummary {
     pub checked: Checked,
     /// The first rules that documents break.
     pub violations: Vec<Violation>,
-    /// A rule that no document keeps, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub warning: Option<String>,
+    /// What may not be meant so, in words: a rule that no document keeps, keywords of the schema that demand nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Reads a check to its end.
@@ -103,7 +111,7 @@ impl SetSummary {
     /// A rule that was just set.
     #[must_use]
     pub fn of(view: RuleView) -> SetSummary {
-        SetSummary { view, checked: Checked::default(), violations: Vec::new(), warning: None }
+        SetSummary { view, checked: Checked::default(), violations: Vec::new(), warnings: Vec::new() }
     }
 
     /// One more line of the check.
@@ -121,7 +129,8 @@ impl SetSummary {
         let Checked { documents, violating, .. } = self.checked;
         let hopeless = schema::hopeless(&self.view.rule).map(|why| format!("no document can keep the rule: {why}"));
         let none = || format!("none of the {documents} documents keeps the rule; look whether it says what you mean");
-        self.warning = hopeless.or_else(|| (documents > 0 && violating == documents).then(none));
+        self.warnings.extend(hopeless.or_else(|| (documents > 0 && violating == documents).then(none)));
+        self.warnings.extend(self.view.rule.schema.as_ref().map(schema::oddities).unwrap_or_default());
         self
     }
 }
@@ -179,6 +188,9 @@ pub(crate) async fn declare(hub: &Arc<Hub>, declared: &DeclaredRule) -> Result<(
     hub.create_space(space).await?;
     let before = rule_of(hub.store().as_ref(), space, collection).await?;
     put(hub, space, collection, rule).await?;
+    for oddity in rule.schema.as_ref().map(schema::oddities).unwrap_or_default() {
+        tracing::warn!(%space, %collection, oddity, "a schema may not say what it is meant to");
+    }
     if before.as_ref() != Some(rule) && rule.can_refuse() {
         tokio::spawn(tell(check(hub, space, collection).await?, space.clone(), collection.clone()));
     }
@@ -192,11 +204,14 @@ async fn put(
     rule: &CollectionRule,
 ) -> Result<(), ServerError> {
     let value = (!rule.is_empty()).then(|| serde_json::to_string(rule).expect("a rule serializes"));
-    let store = hub.store();
-    store.put_record(RecordKind::Collection, CollectionRule::key(space, collection), value).await?;
-    // An empty commit: what unique fields need is built now, and not by the next push.
+    hub.store().put_record(RecordKind::Collection, CollectionRule::key(space, collection), value).await?;
+    build(hub, space, collection).await
+}
+
+/// An empty commit: what unique fields need is built now, and not by the next push.
+async fn build(hub: &Hub, space: &SpaceName, collection: &CollectionName) -> Result<(), ServerError> {
     let touch = Touch { collections: [collection.clone()].into(), ..Touch::default() };
-    store.commit(space, touch, Box::new(|_| WriteSet::default())).await?;
+    hub.store().commit(space, touch, Box::new(|_| WriteSet::default())).await?;
     Ok(())
 }
 
@@ -228,8 +243,15 @@ pub async fn check(
     let demands =
         schema::demands(rule).map_err(|why| ServerError::Config(format!("the rule of `{collection}`: {why}")))?;
     hub.store().head(space).await?;
+    if !demands.rule.unique.is_empty() {
+        // Whoever set the rule may have died before its index was built.
+        hub.create_space(space).await?;
+        build(hub, space, collection).await?;
+    }
     let (out, lines) = mpsc::channel(LINES_AHEAD);
-    let checking = Checking { hub: Arc::clone(hub), space: space.clone(), collection: collection.clone(), demands };
+    let now = hub.settings().clock.now();
+    let checking =
+        Checking { hub: Arc::clone(hub), space: space.clone(), collection: collection.clone(), demands, now };
     tokio::spawn(async move {
         if let Err(error) = checking.run(&out).await {
             drop(out.send(Err(error)).await);
@@ -243,6 +265,16 @@ struct Checking {
     space: SpaceName,
     collection: CollectionName,
     demands: Demands,
+    /// When it began.
+    now: Millis,
+}
+
+/// A document of the page that is looked at.
+struct Found {
+    id: DocId,
+    body: Body,
+    /// When it was changed last.
+    at: Millis,
 }
 
 /// Nobody reads the lines any more.
@@ -255,6 +287,7 @@ impl Checking {
             let (page, scanned) = self.page(after).await?;
             let found = self.violations(&page).await?;
             checked.documents += page.len() as u64;
+            checked.overdue += page.iter().filter(|found| self.is_overdue(found)).count() as u64;
             let told = tell_page(out, &page, found, &mut checked).await;
             checked.end = !scanned.more;
             let line = Ok(CheckLine::Checked(checked));
@@ -265,12 +298,16 @@ impl Checking {
         }
     }
 
-    async fn page(&self, after: Lsn) -> Result<(Vec<(DocId, Body)>, Scanned), ServerError> {
+    fn is_overdue(&self, found: &Found) -> bool {
+        self.demands.rule.retention_ms.is_some_and(|keep_ms| found.at.0 < self.now.0.saturating_sub(keep_ms))
+    }
+
+    async fn page(&self, after: Lsn) -> Result<(Vec<Found>, Scanned), ServerError> {
         let page = Arc::new(Mutex::new(Vec::new()));
         let scan = Scan::Snapshot {
             collections: Some([self.collection.clone()].into()),
             after,
-            expired_by: None,
+            expired_by: Some(self.now),
             max_rows: PAGE_ROWS,
             max_bytes: PAGE_BYTES,
         };
@@ -282,29 +319,29 @@ impl Checking {
         Ok((rows, scanned))
     }
 
-    async fn violations(&self, page: &[(DocId, Body)]) -> Result<BTreeMap<DocId, Vec<Violation>>, ServerError> {
+    async fn violations(&self, page: &[Found]) -> Result<BTreeMap<DocId, Vec<Violation>>, ServerError> {
         let mut found = BTreeMap::<DocId, Vec<Violation>>::new();
-        let mut values = BTreeMap::<UniqueValue, Vec<DocId>>::new();
-        for (id, body) in page {
-            let key: DocKey = (self.collection.clone(), id.clone());
-            let broken = breaches(&self.demands, &key, body);
+        let mut values = BTreeMap::<UniqueValue, Vec<&Found>>::new();
+        for one in page {
+            let key: DocKey = (self.collection.clone(), one.id.clone());
+            let broken = breaches(&self.demands, &key, &one.body);
             if !broken.is_empty() {
-                found.entry(id.clone()).or_default().extend(broken.into_iter().map(|why| violation(id, why)));
+                found.entry(one.id.clone()).or_default().extend(broken.into_iter().map(|why| violation(&one.id, why)));
             }
-            for (unique, value) in self.demands.values(body) {
+            for (unique, value) in self.demands.values(&one.body) {
                 let value = UniqueValue { collection: key.0.clone(), key: unique, value };
-                values.entry(value).or_default().push(id.clone());
+                values.entry(value).or_default().push(one);
             }
         }
         let asked: Vec<UniqueValue> = values.keys().cloned().collect();
         if asked.is_empty() {
             return Ok(found);
         }
-        for (value, holders) in self.hub.store().holders(&self.space, asked, 1).await? {
+        for (value, holders) in self.hub.store().holders(&self.space, asked, 1, self.now).await? {
             let Some(first) = holders.first() else { continue };
-            for id in values.get(&value).into_iter().flatten().filter(|id| *id != first) {
-                let why = shared(&value.at(id), &value, first);
-                found.entry(id.clone()).or_default().push(violation(id, why));
+            for one in values.get(&value).into_iter().flatten().filter(|one| one.id != *first) {
+                let why = shared(&value.at(&one.id), (&value.key, &one.body.fields()), first);
+                found.entry(one.id.clone()).or_default().push(violation(&one.id, why));
             }
         }
         Ok(found)
@@ -313,12 +350,12 @@ impl Checking {
 
 async fn tell_page(
     out: &mpsc::Sender<Result<CheckLine, ServerError>>,
-    page: &[(DocId, Body)],
+    page: &[Found],
     mut found: BTreeMap<DocId, Vec<Violation>>,
     checked: &mut Checked,
 ) -> Result<(), Unheard> {
-    for (id, _) in page {
-        let Some(violations) = found.remove(id) else { continue };
+    for one in page {
+        let Some(violations) = found.remove(&one.id) else { continue };
         checked.violating += 1;
         for violation in violations {
             out.send(Ok(CheckLine::Violation(violation))).await.map_err(|_| Unheard)?;
@@ -332,7 +369,7 @@ fn violation(id: &DocId, why: syncline_core::model::Rejection) -> Violation {
 }
 
 /// Keeps a page of documents.
-struct Page(Arc<Mutex<Vec<(DocId, Body)>>>);
+struct Page(Arc<Mutex<Vec<Found>>>);
 
 impl Encoder for Page {
     fn takes_apart(&self) -> bool {
@@ -343,7 +380,11 @@ impl Encoder for Page {
 
     fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {
         let Ok(id) = DocId::new(row.id) else { return false };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push((id, Body::trusted(row.body)));
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Found {
+            id,
+            body: Body::trusted(row.body),
+            at: row.at,
+        });
         true
     }
 
@@ -356,7 +397,7 @@ async fn tell(mut lines: mpsc::Receiver<Result<CheckLine, ServerError>>, space: 
     while let Some(line) = lines.recv().await {
         match line {
             Ok(CheckLine::Violation(violation)) => drop(first.get_or_insert(violation)),
-            Ok(CheckLine::Checked(Checked { end: true, violating, documents })) if violating > 0 => {
+            Ok(CheckLine::Checked(Checked { end: true, violating, documents, .. })) if violating > 0 => {
                 let first = first.as_ref().map_or("", |violation| violation.reason.as_str());
                 let next = format!("`syncline rules check {collection}` names them all");
                 tracing::warn!(%space, %collection, violating, documents, first, next, "documents break the rules of their collection");

@@ -2,7 +2,13 @@
 //! and no schema can make the hub work without end: references stay inside the schema, patterns are matched in time that
 //! grows with the text alone.
 
-use jsonschema::{Draft, PatternOptions, Validator};
+mod oddities;
+mod own_fields;
+
+pub use oddities::oddities;
+
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::thread;
@@ -37,6 +43,10 @@ pub fn demands(rule: CollectionRule) -> Result<Demands, String> {
     if rule.max_bytes == Some(0) || rule.retention_ms == Some(0) {
         return Err("`max_bytes` and `retention_ms` are above zero; leave out what is not wanted".to_owned());
     }
+    if rule.unique.len() > CollectionRule::UNIQUE_MAX {
+        let (keys, most) = (rule.unique.len(), CollectionRule::UNIQUE_MAX);
+        return Err(format!("it has {keys} unique keys and may have {most}: each is looked up with every edit"));
+    }
     let shape = match &rule.schema {
         Some(schema) => Some(Arc::new(Schema::read(schema)?) as Arc<dyn Shape>),
         None => None,
@@ -66,7 +76,11 @@ pub fn hopeless(rule: &CollectionRule) -> Option<&'static str> {
 }
 
 #[derive(Debug)]
-struct Schema(Validator);
+struct Schema {
+    validator: Validator,
+    /// Fields of documents that it says nothing about.
+    exempt: Vec<&'static str>,
+}
 
 impl Schema {
     fn read(schema: &Value) -> Result<Schema, String> {
@@ -92,23 +106,42 @@ impl Schema {
         if schema.get("$schema").is_none() {
             options = options.with_draft(Draft::Draft202012);
         }
-        let built = options.build(schema);
-        let validator = built.map_err(|error| {
-            let place = error.instance_path().to_string();
-            let place = if place.is_empty() { "its top".to_owned() } else { format!("`{}`", cut(&place, PLACE_CHARS)) };
-            format!("the schema cannot be used, at {place}: {}", cut(&error.to_string(), WORDS_CHARS))
-        })?;
-        Ok(Schema(validator))
+        let validator = options.build(schema).map_err(|error| unusable(&error))?;
+        Ok(Schema { validator, exempt: own_fields::unnamed(schema) })
     }
+}
+
+/// Why the schema itself is none.
+fn unusable(error: &ValidationError<'_>) -> String {
+    let path = error.instance_path().to_string();
+    let place = if path.is_empty() { "its top".to_owned() } else { format!("`{}`", cut(&path, PLACE_CHARS)) };
+    let found = cut(&error.instance().to_string(), PLACE_CHARS);
+    let words = match (path.rsplit('/').next().unwrap_or_default(), error.kind()) {
+        ("type", _) => format!(
+            "`type` is `array`, `boolean`, `integer`, `null`, `number`, `object` or `string`, or a list of these, not {found}"
+        ),
+        ("pattern", _) | (_, ValidationErrorKind::Format { .. }) => format!(
+            "the pattern {found} cannot be used: it has a slip, is too large, or uses look-around or back-references, which \
+             are not supported because patterns are matched in time that grows with the text alone"
+        ),
+        (_, ValidationErrorKind::AnyOf { .. } | ValidationErrorKind::OneOfNotValid { .. }) => {
+            format!("{found} cannot stand there")
+        }
+        _ => cut(&error.to_string(), WORDS_CHARS),
+    };
+    format!("the schema cannot be used, at {place}: {words}")
 }
 
 impl Shape for Schema {
     fn breach(&self, document: &str) -> Option<String> {
-        let document: Value = match serde_json::from_str(document) {
+        let mut document: Value = match serde_json::from_str(document) {
             Ok(document) => document,
             Err(error) => return Some(format!("it cannot be checked: {error}")),
         };
-        let error = self.0.validate(&document).err()?;
+        if let Value::Object(fields) = &mut document {
+            fields.retain(|name, _| !self.exempt.contains(&name.as_str()));
+        }
+        let error = self.validator.validate(&document).err()?;
         let keyword = error.kind().keyword().to_owned();
         let place = error.instance_path().to_string();
         let words = cut(&error.masked_with("the value").to_string(), WORDS_CHARS);
@@ -233,13 +266,18 @@ mod tests {
             (json!({"name": "a", "kind": "none"}), "`/kind`", "enum"),
             (json!({"name": "a", "mail": "nobody"}), "`/mail`", "format"),
             (json!({"name": "a", "tags": ["a", "long"]}), "`/tags/1`", "maxLength"),
-            (json!({"name": "a", "_id": "x"}), "_id", "additionalProperties"),
+            (json!({"name": "a", "_id": "x", "other": 1}), "'other' was unexpected", "additionalProperties"),
         ] {
             let said = breach(&schema, &document).expect("it does not fit");
             assert!(said.contains(place) && said.ends_with(&format!("(`{keyword}`)")), "{said}");
             assert!(said.len() < 500 && !said.contains("xxxx"), "{said}");
         }
         assert!(breach(&json!({}), &json!({})).is_none());
+        let ours = json!({"_id": "x", "name": "a", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": 1, "ttl": 5, "expireAt": 7});
+        assert_eq!(breach(&schema, &ours), None, "fields of Syncline's own are no additional ones");
+        let named = json!({"properties": {"_id": {"pattern": "^u"}, "ttl": false}});
+        let said = |document| breach(&named, &document).expect("it does not fit");
+        assert!(said(json!({"_id": "x"})).contains("`/_id`") && said(json!({"_id": "u", "ttl": 5})).contains("/ttl"));
     }
 
     #[test]
@@ -263,7 +301,13 @@ mod tests {
             (json!({"properties": {"a": {"$dynamicRef": "#x"}}}), "$dynamicRef"),
             (json!({"properties": {"a": {"$id": "x"}}}), "$id"),
             (json!({"$ref": "#/$defs/d0", "$defs": chain}), "more than 16"),
-            (json!({"properties": {"a": {"pattern": "(a+)+(?=b)"}}}), "cannot be used"),
+            (
+                json!({"properties": {"a": {"pattern": "(a+)+(?=b)"}}}),
+                "at `/properties/a/pattern`: the pattern \"(a+)+(?=b)\"",
+            ),
+            (json!({"patternProperties": {"(?=a)b": {}}}), "look-around"),
+            (json!({"properties": {"a": {"type": "strin"}}}), "or a list of these, not \"strin\""),
+            (json!({"items": 7}), "at `/items`"),
             (json!({"properties": {"a": {"pattern": "((a{100}){100}){100}"}}}), "cannot be used"),
             (json!({"type": "objekt"}), "cannot be used, at `/type`"),
             ((0..40).fold(json!({}), |inner, _| json!({ "items": inner })), "deeper than 32"),
@@ -323,5 +367,8 @@ mod tests {
         for rule in [r#"{"max_bytes":0}"#, r#"{"retention_ms":0}"#] {
             assert!(demands(serde_json::from_str(rule).unwrap()).unwrap_err().contains("above zero"));
         }
+        let keys: Vec<String> = (0..17).map(|n| format!("field{n}")).collect();
+        let many = serde_json::from_value(json!({ "unique": keys })).unwrap();
+        assert!(demands(many).unwrap_err().contains("17 unique keys and may have 16"));
     }
 }

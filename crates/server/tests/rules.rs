@@ -10,7 +10,7 @@ use std::sync::Arc;
 use support::{ADMIN, Hub, Reply, insert, stamp};
 use syncline_core::model::{CollectionName, CollectionRule, SpaceName};
 use syncline_server::DeclaredRule;
-use syncline_server::store::{SqliteOptions, SqliteStore};
+use syncline_server::store::{MemoryStore, RecordKind, SqliteOptions, SqliteStore, Store};
 
 const USERS: &str = "/admin/spaces/main/collections/users";
 
@@ -107,7 +107,7 @@ async fn a_rule_on_existing_data_names_what_breaks_it_and_changes_nothing() {
         let first = &answer["violations"][0];
         assert_eq!((&first["id"], &first["code"]), (&json!("u1001"), &json!("unique_violation")));
         assert!(first["reason"].as_str().unwrap().contains("document `u1` has it"), "{first}");
-        assert_eq!(answer.get("warning"), None);
+        assert_eq!(answer.get("warnings"), None);
         let all = lines(&hub).await;
         assert_eq!(all.iter().filter(|line| line["code"] == "unique_violation").count(), 200);
         assert_eq!(all.iter().filter(|line| line["code"] == "schema_violation").count(), 10);
@@ -133,7 +133,7 @@ async fn a_rule_that_nothing_keeps_is_set_with_a_warning() {
         (json!({ "max_bytes": 3 }), "no document can keep the rule"),
     ] {
         let answer = set(&hub, &rule).await;
-        assert!(answer["warning"].as_str().unwrap().contains(words), "{answer}");
+        assert!(answer["warnings"][0].as_str().unwrap().contains(words), "{answer}");
         assert_eq!(answer["checked"]["violating"], 2, "{answer}");
     }
 }
@@ -151,7 +151,9 @@ async fn a_rule_that_cannot_be_used_is_refused_and_the_old_one_stays() {
         (json!({ "schema": { "$ref": "https://example.com/s" } }), "points outside"),
         (json!({ "schema": { "$ref": "#" } }), "refers to itself"),
         (json!({ "schema": "text" }), "object"),
-        (json!({ "schema": { "type": "objekt" } }), "`/type`"),
+        (json!({ "schema": { "type": "objekt" } }), "or a list of these, not"),
+        (json!({ "unique": [7] }), "the name of a field, or a list of names"),
+        (json!({ "unique": (0..17).map(|n| format!("f{n}")).collect::<Vec<_>>() }), "may have 16"),
     ] {
         let reply = put(&hub, USERS, &rule).await;
         reply.refusal(400);
@@ -163,6 +165,81 @@ async fn a_rule_that_cannot_be_used_is_refused_and_the_old_one_stays() {
     hub.get("/admin/spaces/none/collections/users/violations").await.refusal(404);
     set(&hub, &json!({})).await;
     assert_eq!(hub.get("/admin/spaces/main/collections").await.json(), json!({ "collections": [] }));
+}
+
+/// A hub that is killed between the two steps of setting a rule leaves it without its index.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_after_a_crash_in_the_middle_of_setting_a_rule_sees_what_breaks_it() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let stores: [Arc<dyn Store>; 2] =
+        [Arc::new(MemoryStore::default()), Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap())];
+    for store in stores {
+        let hub = Hub::on(Arc::clone(&store), |_| {}).await;
+        hub.push("n1", "b1", &json!([user(1, "ann", &json!({ "email": 1 })), user(2, "eve", &json!({ "email": 1 }))]))
+            .await;
+        let rule = Some(r#"{"unique":["email"]}"#.to_owned());
+        store.put_record(RecordKind::Collection, "main/users".to_owned(), rule).await.unwrap();
+
+        let found = lines(&hub).await;
+
+        assert_eq!((&found[0]["id"], &found[0]["code"]), (&json!("eve"), &json!("unique_violation")), "{found:?}");
+        assert_eq!(found.last().unwrap()["violating"], 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_whose_time_is_over_holds_no_value_and_takes_it_anew_when_it_is_prolonged() {
+    for hub in Hub::on_every_store().await {
+        set(&hub, &json!({ "unique": ["email"] })).await;
+        let past = json!({ "email": "a@x", "expireAt": "2020-01-01T00:00:00Z" });
+        assert_eq!(write(&hub, 1, "old", &past).await["result"], "applied");
+        assert_eq!(write(&hub, 2, "new", &json!({ "email": "a@x" })).await["result"], "applied");
+        assert_eq!(write(&hub, 3, "third", &json!({ "email": "a@x" })).await["code"], "unique_violation");
+        assert_eq!(lines(&hub).await, [json!({ "documents": 1, "violating": 0, "end": true })]);
+
+        let prolong = |seq: u64| json!([{ "seq": seq, "op": "update", "collection": "users", "id": "old", "base": 9_000, "stamp": stamp(seq), "set": { "expireAt": null } }]);
+        let refused = hub.push("n1", "b4", &prolong(4)).await["receipts"][0].clone();
+        assert_eq!(refused["code"], "unique_violation", "{refused}");
+        assert!(refused["reason"].as_str().unwrap().contains("document `new` has it"), "{refused}");
+        let removal =
+            json!([{ "seq": 5, "op": "remove", "collection": "users", "id": "new", "base": 9_000, "stamp": stamp(5) }]);
+        hub.push("n1", "b5", &removal).await;
+        assert_eq!(hub.push("n1", "b6", &prolong(6)).await["receipts"][0]["result"], "applied");
+        assert_eq!(write(&hub, 7, "third", &json!({ "email": "a@x" })).await["code"], "unique_violation");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unique_field_may_be_inside_another_and_reasons_show_values_as_they_were_written() {
+    for hub in Hub::on_every_store().await {
+        set(&hub, &json!({ "unique": ["address.zip"] })).await;
+        assert_eq!(write(&hub, 1, "ann", &json!({ "address": { "zip": 20 } })).await["result"], "applied");
+        let refused = write(&hub, 2, "eve", &json!({ "address": { "zip": 20 } })).await;
+        assert!(refused["reason"].as_str().unwrap().contains("cannot have 20 in `address.zip`"), "{refused}");
+        assert_eq!(write(&hub, 3, "eve", &json!({ "address": { "zip": 21 } })).await["result"], "applied");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retention_says_what_it_would_remove_and_a_schema_what_it_does_not_know() {
+    let hub = Hub::start().await;
+    hub.push(
+        "n1",
+        "b1",
+        &json!([user(1, "ann", &json!({})), user(2, "bob", &json!({ "createdAt": 1, "updatedAt": 2 }))]),
+    )
+    .await;
+    let answer = set(&hub, &json!({ "retention_ms": 86_400_000 })).await;
+    assert_eq!(answer["checked"], json!({ "documents": 2, "violating": 0, "end": true }));
+    let schema = json!({ "additionalProperties": false, "requird": ["x"] });
+    let rule = json!({ "retention_ms": 1, "schema": schema });
+    let mut answer = set(&hub, &rule).await;
+    while answer["checked"].get("overdue") != Some(&json!(2)) {
+        answer = set(&hub, &rule).await;
+    }
+    assert_eq!(answer["checked"], json!({ "documents": 2, "violating": 0, "overdue": 2, "end": true }));
+    assert!(answer["warnings"][0].as_str().unwrap().contains("`requird`"), "{answer}");
+    assert_eq!(write(&hub, 3, "eve", &json!({ "other": 1 })).await["code"], "schema_violation");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,7 +7,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
-use syncline_core::hub::{Decision, Reply, Rules, decide, touch};
+use syncline_core::hub::{Decision, Moment, Reply, decide, touch};
 use syncline_core::model::{
     Body, CollectionName, Dispatch, DocId, Entity, EntityEdit, Intake, Limits, Lsn, Millis, NodeId, Packet, Plan,
     Registration, Settled, SpaceName,
@@ -208,11 +208,11 @@ impl World {
     }
 
     fn commit(&self, intake: Intake) -> Reply {
-        let (group, rules) = ([intake], Rules { now: Millis(self.now), limits: Limits::default() });
+        let (group, moment) = ([intake], Moment { now: Millis(self.now), limits: Limits::default() });
         let (touch, reply) = (touch(&group), Arc::new(Mutex::new(None)));
         let seen = Arc::clone(&reply);
         let decide = move |loaded| {
-            let Decision { writes, replies } = decide(loaded, &group, rules);
+            let Decision { writes, replies } = decide(loaded, &group, moment);
             *seen.lock().unwrap() = replies.into_iter().next();
             writes
         };

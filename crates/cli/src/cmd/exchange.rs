@@ -21,8 +21,8 @@ pub struct Args {
 enum Action {
     /// Write the hub's next packet for a node
     #[command(
-        after_help = "The packet holds everything that the node has not confirmed, also what earlier packets held;
-one that gets lost is no loss. `has_more` in its header: export again once the node has confirmed it.
+        after_help = "The packet holds everything that the node has not confirmed, also what earlier packets held; one
+that gets lost is no loss. `has_more` in its header: export again once the node has confirmed it.
 
 Examples:
   syncline exchange export --node NORTH > packet.json

@@ -1,5 +1,6 @@
 //! The part of the options that concerns tokens of an identity provider.
 
+use super::plan::not_json;
 use super::wish::TokenWish;
 use crate::config::{Config, Entry};
 use crate::error::CliError;
@@ -7,6 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use syncline_core::model::SpaceName;
+use syncline_core::wire::object;
 use syncline_server::auth::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};
 
 /// How signed tokens are taken; `None`: they are not.
@@ -81,11 +83,9 @@ fn present(path: &Path) -> Result<(), CliError> {
 
 fn grant(entry: &Entry, space: &SpaceName) -> Result<JwtGrant, CliError> {
     let when = entry.text("when").unwrap_or("{}");
-    let when: Value = serde_json::from_str(when).map_err(|error| CliError::NotJson {
-        what: format!("{}: `when`", entry.place),
-        expected: "a filter over the claims, like {\"role\": \"editor\"}",
-        reason: error.to_string(),
-    })?;
+    let what = format!("{}: `when`", entry.place);
+    let expected = "a filter over the claims, like {\"role\": \"editor\"}";
+    let when: Value = object::read(&what, when.as_bytes()).map_err(|error| not_json(&what, expected, error))?;
     let mut wish = TokenWish::from_entry(entry);
     // Names of tokens have no spaces; this one is only for messages.
     wish.name = wish.name.replace(' ', "-");

@@ -87,15 +87,18 @@ pub(super) fn filters(what: &str, argument: &str) -> Result<BTreeMap<CollectionN
         Some(file) => std::fs::read_to_string(file).map_err(|source| CliError::file("read", file.as_ref(), source))?,
         None => argument.to_owned(),
     };
-    object::read(what, text.as_bytes()).map_err(|error| CliError::NotJson {
-        what: what.into(),
-        expected: "a JSON object with a filter for each collection, like {\"tasks\": {\"owner\": \"$sub\"}} (for a node: \
-                   {\"Order\": {\"branch\": \"$node.branch\"}})",
-        reason: match error {
-            Malformed::Json { reason, .. } => reason,
-            other => other.to_string(),
-        },
-    })
+    let expected = "a JSON object with a filter for each collection, like {\"tasks\": {\"owner\": \"$sub\"}} (for a node: \
+                    {\"Order\": {\"branch\": \"$node.branch\"}})";
+    object::read(what, text.as_bytes()).map_err(|error| not_json(what, expected, error))
+}
+
+/// Why a text is not the JSON object that is expected there.
+pub(super) fn not_json(what: &str, expected: &'static str, error: Malformed) -> CliError {
+    let reason = match error {
+        Malformed::Json { reason, .. } => reason,
+        other => other.to_string(),
+    };
+    CliError::NotJson { what: what.to_owned(), expected, reason }
 }
 
 /// `NAME=VALUE`. A value that is JSON is taken as JSON, anything else as text.

@@ -90,7 +90,7 @@ fn a_device_lists_its_edits_that_lost_and_makes_one_again() {
     sync("b.db");
     sync("a.db");
 
-    assert!(shell.ok(&["db", "status", "a.db"]).contains("1 edits lost"));
+    assert!(shell.ok(&["db", "status", "a.db"]).contains("1 edit lost"));
     let lost = shell.json(&["db", "conflicts", "a.db", "--collection", "notes"]);
     assert_eq!((&lost[0]["id"], &lost[0]["operation"]["set"]["title"]), (&json!("n1"), &json!("Oat milk")));
     let number = lost[0]["number"].to_string();

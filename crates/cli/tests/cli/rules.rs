@@ -18,13 +18,13 @@ fn a_rule_is_set_checked_and_met_by_a_device() {
 
     assert!(ok(&["rules"]).contains("no collection has rules"));
     let said = ok(&["rules", "set", "users", "--unique", "email", "--schema", "user.json", "--max-bytes", "1 KiB"]);
-    assert!(said.contains("1 of 2 documents break the rules") && said.contains("document `ann` has it"), "{said}");
+    assert!(said.contains("1 of 2 documents breaks the rules") && said.contains("document `ann` has it"), "{said}");
     assert!(ok(&["rules", "list"]).contains("unique email; schema"), "{}", ok(&["rules"]));
     let shown = ok(&["rules", "show", "users"]);
     assert!(shown.contains("max-bytes") && shown.contains("\"required\""), "{shown}");
 
     let broken = fails(1, &["rules", "check", "users"]);
-    assert!(broken.contains("break the rules of `users`: 1"), "{broken}");
+    assert!(broken.contains("documents of `users` that break its rules: 1"), "{broken}");
     let exported =
         shell.run(&with(&["rules", "check", "users", "--export"]).iter().map(String::as_str).collect::<Vec<_>>());
     let line: serde_json::Value = serde_json::from_str(exported.stdout.trim()).unwrap();
@@ -45,6 +45,7 @@ fn a_rule_is_set_checked_and_met_by_a_device() {
         (vec!["rules", "set", "users", "--retention", "90"], "90d"),
         (vec!["rules", "set", "users", "--schema", "none.json"], "none.json"),
         (vec!["rules", "set", "users", "--strategy", "mine"], "merge"),
+        (vec!["rules", "set", "users", "--strategy", "merge", "--drop", "strategy"], "leave out one of them"),
     ] {
         let code = if words == "none.json" { 1 } else { 2 };
         assert!(fails(code, &args).contains(words), "{args:?}");
@@ -57,6 +58,51 @@ fn a_rule_is_set_checked_and_met_by_a_device() {
         "in the data directory the same: {local}"
     );
     assert_eq!(shell.json(&["rules", "show", "users"])["unique"], json!([["country", "number"], "email"]));
+}
+
+#[test]
+fn what_a_rule_would_do_that_may_not_be_meant_is_told_when_it_is_set_and_checked() {
+    let shell = Shell::new();
+    let hub = Hub::start(&shell, &[]);
+    let admin = ["--hub", &hub.url, "--token", hub.admin()];
+    let ok = |args: &[&str]| shell.ok(&[args, &admin[..]].concat());
+    shell.ok(&["db", "insert", "a.db", "users", r#"{"_id":"ann","a":{"b":1}}"#, r#"{"_id":"eve","a":{"b":1.0}}"#]);
+    ok(&["db", "sync", "a.db", "--collections", "users"]);
+
+    let said = ok(&["rules", "set", "users", "--retention", "1ms"]);
+    assert!(said.contains("2 documents were changed last longer ago than `retention` (1ms)"), "{said}");
+    assert!(ok(&["rules", "check", "users"]).contains("removes them for every reader"));
+    ok(&["rules", "set", "users", "--drop", "retention"]);
+
+    shell.write(
+        "user.json",
+        r#"{"propertys": {}, "properties": {"mail": {"format": "emial"}}, "additionalProperties": true}"#,
+    );
+    let said = ok(&["rules", "set", "users", "--schema", "user.json"]);
+    assert!(said.contains("warning: `propertys` at the top") && said.contains("the format `emial`"), "{said}");
+
+    let said = ok(&["rules", "set", "users", "--drop", "schema", "--unique", "a.b"]);
+    assert!(said.contains("cannot have 1.0 in `a.b`") && said.contains("document `ann` has it"), "{said}");
+}
+
+#[test]
+fn a_hub_that_goes_away_while_rules_are_set_leaves_no_doubt_about_the_doubt() {
+    let shell = Shell::new();
+    let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", door.local_addr().unwrap());
+    let hub = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut asked, _) = door.accept().unwrap();
+        let _ = asked.read(&mut [0; 4096]).unwrap();
+        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 18\r\nconnection: close\r\n\r\n{\"collections\":[]}";
+        asked.write_all(answer.as_bytes()).unwrap();
+        drop(asked);
+        let (mut set, _) = door.accept().unwrap();
+        let _ = set.read(&mut [0; 4096]).unwrap();
+    });
+    let said = shell.fails(1, &["rules", "set", "users", "--unique", "email", "--hub", &url, "--token", "t"]);
+    hub.join().unwrap();
+    assert!(said.contains("they may stand") && said.contains("syncline rules show users"), "{said}");
 }
 
 #[test]
@@ -84,5 +130,5 @@ fn rules_of_the_configuration_are_read_and_win() {
     assert!(shell.fails(2, &["serve"]).contains("gives no rule"));
     shell.write("syncline.toml", "[[collections]]\nname = \"users\"\nschema = \"user.json\"\n");
     shell.write("user.json", r#"{"$ref": "https://example.com/user.json"}"#);
-    assert!(shell.fails(1, &["serve", "--listen", "127.0.0.1:0"]).contains("points outside"));
+    assert!(shell.fails(2, &["serve", "--listen", "127.0.0.1:0"]).contains("points outside"));
 }

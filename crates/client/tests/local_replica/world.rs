@@ -4,7 +4,7 @@ use serde_json::{Value, json, value::RawValue};
 use std::collections::BTreeSet;
 use syncline::query::Query;
 use syncline::{Collection, Database, Replica};
-use syncline_core::hub::{AuthorState, Entry, Loaded, Reply, Rules, decide};
+use syncline_core::hub::{AuthorState, Entry, Loaded, Moment, Reply, decide};
 use syncline_core::model::Strategy;
 use syncline_core::model::*;
 use syncline_core::session::{Stored, Write};
@@ -29,8 +29,8 @@ impl Hub {
         let fresh = AuthorState { author: next, ..AuthorState::default() };
         self.state.nodes.entry(push.node.clone()).or_insert(fresh);
         self.now += 1;
-        let rules = Rules { now: Millis(self.now), limits };
-        let mut decision = decide(self.state.clone(), &[Intake::Own(push)], rules);
+        let moment = Moment { now: Millis(self.now), limits };
+        let mut decision = decide(self.state.clone(), &[Intake::Own(push)], moment);
         for (node, receipts) in decision.writes.receipts {
             self.state.receipts.extend(receipts.into_iter().map(|r| ((node.clone(), r.seq), r)));
         }

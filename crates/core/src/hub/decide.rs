@@ -1,7 +1,7 @@
 //! From what was loaded to what is written and answered.
 
 use super::live::LiveTaken;
-use super::loaded::{Loaded, Rules};
+use super::loaded::{Loaded, Moment};
 use super::progress::Progress;
 use super::write_set::WriteSet;
 use crate::model::{Author, Intake, Lsn, NodeId, Reached, Receipt, Refused, Rejection};
@@ -104,10 +104,12 @@ pub enum Mended {
     Refused(Rejection),
 }
 
-/// Decides a group of pushes one after the other, as if each had come alone.
+/// Decides a group of pushes one after the other, as if each had come alone. Only a push that is alone is refused what
+/// can no longer be asked ([`Loaded::last_look`]): in a group it might have been another one that used the questions up.
 #[must_use]
-pub fn decide(loaded: Loaded, group: &[Intake], rules: Rules) -> Decision {
-    let mut progress = Progress::new(loaded, rules);
+pub fn decide(mut loaded: Loaded, group: &[Intake], moment: Moment) -> Decision {
+    loaded.last_look &= group.len() < 2;
+    let mut progress = Progress::new(loaded, moment);
     let replies = group
         .iter()
         .map(|intake| match intake {

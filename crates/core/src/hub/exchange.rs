@@ -20,7 +20,7 @@ impl Progress {
     /// Decides one packet: its acknowledgement, then its entities.
     pub(super) fn packet(&mut self, packet: &Packet) -> Reply {
         let Some(mut traffic) = self.loaded.traffic.get(&packet.node).cloned() else { return Reply::UnknownNode };
-        let (author, now) = (self.author(&packet.node), self.rules.now);
+        let (author, now) = (self.author(&packet.node), self.moment.now);
         let confirmed = traffic.confirmed;
         traffic.acknowledge(packet.ack, now);
         traffic.settle(packet.settled);
@@ -173,7 +173,7 @@ impl Progress {
             return Ok(Some(key));
         }
         let missing = before.is_none_or(|version| !version.meta.is_live());
-        let stamp = self.clamp(Stamp::at(entity.time.unwrap_or(self.rules.now)));
+        let stamp = self.clamp(Stamp::at(entity.time.unwrap_or(self.moment.now)));
         // An edit without a time is later than all that its sender knew, whatever clocks say of that.
         let seen = before.filter(|_| entity.time.is_none()).and_then(|version| newest(version, known));
         let stamp = seen.map_or(stamp, |seen| stamp.max(seen.next()));

@@ -32,6 +32,6 @@ impl Progress {
     }
 
     fn is_over(&self, expires: Millis) -> bool {
-        expires.0.saturating_add(self.rules.limits.clock_drift_ms) <= self.rules.now.0
+        expires.0.saturating_add(self.moment.limits.clock_drift_ms) <= self.moment.now.0
     }
 }

@@ -145,7 +145,7 @@ impl Progress {
     fn committed(&self, op: &ForeignOp) -> Millis {
         let (Some(_), Some(time)) = (op.txn, op.time) else { return Millis(0) };
         let sent = self.clamp(Stamp::at(time)).millis();
-        self.rules.now.max(Millis(sent.0 + COMMIT_DELAY.0))
+        self.moment.now.max(Millis(sent.0 + COMMIT_DELAY.0))
     }
 
     /// Logs what stands as a new change, so that the sender gets it although it may have been served it before.
@@ -161,7 +161,7 @@ impl Progress {
     /// unless the same push goes on with the document.
     fn foreign_remove(&mut self, push: &mut Push<'_>, op: &ForeignOp, id: &DocId) {
         let newest = self.version(push, id).map_or(Stamp::ZERO, |version| version.meta.stamp());
-        let now = self.rules.now;
+        let now = self.moment.now;
         let time =
             op.time.unwrap_or_else(|| push.next_time(id).map_or(now, |t| now.min(Millis(t.0.saturating_sub(1)))));
         let stamp = self.clamp(Stamp::at(time)).max(newest).max(push.after_last(id));
@@ -170,7 +170,7 @@ impl Progress {
 
     /// The op's time; later than this client's earlier ops on the document, whatever was done to their stamps.
     fn stamp_of(&self, push: &Push<'_>, op: &ForeignOp, id: &DocId) -> Stamp {
-        let stamp = self.clamp(Stamp::at(op.time.unwrap_or(self.rules.now))).max(push.after_last(id));
+        let stamp = self.clamp(Stamp::at(op.time.unwrap_or(self.moment.now))).max(push.after_last(id));
         let Some(version) = self.version(push, id) else { return stamp };
         let mine = version.meta.marks().filter(|mark| mark.author == push.author).map(|mark| mark.stamp);
         // Of a transaction that was cut, plain ops made after it may have come before.

@@ -141,7 +141,7 @@ impl Progress {
     }
 
     fn event_stamp(&self, event: &LiveEvent) -> Stamp {
-        self.clamp(Stamp::at(event.time.unwrap_or(self.rules.now)))
+        self.clamp(Stamp::at(event.time.unwrap_or(self.moment.now)))
     }
 
     /// The event goes to quarantine. The documents that it names and that stand go back: the client may have changed

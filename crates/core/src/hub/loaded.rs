@@ -79,7 +79,8 @@ pub struct Loaded {
     /// The rules that the hub sets for the touched collections.
     pub rules: BTreeMap<CollectionName, Arc<Demands>>,
     /// Who has the values that the decision asked for ([`WriteSet::asks`](super::WriteSet::asks)), whoever had one first
-    /// before the others: at least one document that was not loaded where there is such a one.
+    /// before the others: at least one document that was not loaded where there is such a one. Those whose own time is
+    /// over have none.
     pub holders: BTreeMap<UniqueValue, Vec<DocId>>,
     /// No further values are looked up: an edit that asks for one is refused.
     pub last_look: bool,
@@ -111,9 +112,9 @@ impl Loaded {
     }
 }
 
-/// The facts that a decision takes beside what was loaded.
+/// When a decision is taken, and under which limits: what it takes beside what was loaded. (Rules are those of collections.)
 #[derive(Clone, Copy, Debug)]
-pub struct Rules {
+pub struct Moment {
     /// The hub's time.
     pub now: Millis,
     /// The hub's limits.

@@ -119,7 +119,7 @@ impl Progress {
         if *edit == Edit::Remove && current.is_none_or(|version| !version.meta.is_live()) {
             return Ok(Lsn::ZERO);
         }
-        let now = Stamp::at(self.rules.now);
+        let now = Stamp::at(self.moment.now);
         let (base, stamp) =
             current.map_or((Lsn::ZERO, now), |version| (version.lsn, now.max(version.meta.stamp().next())));
         let author = self.author(&mend.act.author());
@@ -195,7 +195,7 @@ fn losing_edit(losing: &Values, winning: &Values) -> Edit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AuthorState, Decision, Entry, Loaded, Reply, Rules, decide};
+    use super::super::{AuthorState, Decision, Entry, Loaded, Moment, Reply, decide};
     use super::*;
     use crate::model::{Author, CollectionName, DocId, Intake, Limits, Mark, Meta};
 
@@ -236,7 +236,7 @@ mod tests {
     }
 
     fn run(loaded: Loaded, group: &[Intake]) -> (Vec<Mended>, Decision) {
-        let decision = decide(loaded, group, Rules { now: NOW, limits: Limits::default() });
+        let decision = decide(loaded, group, Moment { now: NOW, limits: Limits::default() });
         let said = decision.replies.iter().map(|reply| match reply {
             Reply::Mended(mended) => mended.clone(),
             other => panic!("{other:?}"),

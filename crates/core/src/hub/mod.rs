@@ -25,6 +25,6 @@ mod tests;
 
 pub use decide::{Decision, Mended, Reply, Taken, decide};
 pub use live::{Fate, LiveTaken};
-pub use loaded::{AuthorState, BatchKey, DocKey, KeptLoss, Loaded, Rules, StoredBatch, Touch, touch};
+pub use loaded::{AuthorState, BatchKey, DocKey, KeptLoss, Loaded, Moment, StoredBatch, Touch, touch};
 pub use rules::{breaches, is_rule_code, shared};
 pub use write_set::{Change, Claimed, Conflict, Entry, Quarantined, Return, Ticket, WriteSet};

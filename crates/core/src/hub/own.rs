@@ -1,9 +1,10 @@
 //! Pushes of our own client: numbered ops, receipts, transactions.
 
 use super::decide::Reply;
-use super::loaded::StoredBatch;
+use super::loaded::{DocKey, StoredBatch};
 use super::progress::{Attempt, Progress, unknown_document};
-use super::rules::unnamed;
+use super::rows::foreign_row;
+use super::rules::{retold, unnamed, unread};
 use super::write_set::{Quarantined, edit_text};
 use crate::model::{
     Author, Base, Claim, CollectionName, Edit, Lsn, Millis, NodeId, Op, Receipt, Rejection, Seq, Stamp, Verdict,
@@ -68,7 +69,8 @@ impl Progress {
         let first = receipts.len();
         let mut fresh = Vec::with_capacity(run.len());
         for (n, step) in run.iter().enumerate() {
-            let receipt = self.repeat(&batch.node, step.seq()).unwrap_or_else(|| {
+            let repeat = self.repeat(&batch.node, step.seq()).map(|receipt| told_again(batch, receipt));
+            let receipt = repeat.unwrap_or_else(|| {
                 fresh.push((first + n, step));
                 let receipt = self.step(batch, author, step);
                 let receipt = receipt.unwrap_or_else(|rejection| rejected(step.seq(), rejection));
@@ -124,8 +126,13 @@ impl Progress {
         let key = (op.collection.clone(), op.id.clone());
         let gone = self.may_touch(&batch.rows, &key, &op.edit)?;
         let unborn = self.loaded.docs.get(&key).is_none_or(|version| version.meta.born == Stamp::ZERO);
-        if unborn && matches!(op.edit, Edit::Update { .. }) {
-            return Err(unknown_document(&op.collection, &op.id));
+        match op.edit {
+            // Whether an id is taken is nobody's business who may write only some documents.
+            Edit::Update { .. } | Edit::Remove if unborn && batch.rows.limit(key.0.as_str()) => {
+                return Err(foreign_row(&key.0));
+            }
+            Edit::Update { .. } if unborn => return Err(unknown_document(&op.collection, &op.id)),
+            _ => {}
         }
         let (result, lsn) = self
             .apply(Attempt {
@@ -137,9 +144,21 @@ impl Progress {
                 strategy: batch.strategy,
                 committed: Millis(0),
             })
-            .map_err(|why| if batch.may_know_of(&op.collection) { why } else { unnamed(&key, why) })?;
+            .map_err(|why| self.told_to(batch, &key, why))?;
         self.may_leave(&batch.rows, &key, gone)?;
         Ok(Receipt { seq: op.seq(), result, lsn, rejection: None, digest: None })
+    }
+
+    /// Why an edit was refused, without what its sender may not know: who else has a value, and what the document holds
+    /// that stands.
+    fn told_to(&self, batch: &OwnBatch, key: &DocKey, why: Rejection) -> Rejection {
+        let why = if batch.may_know_of(&key.0) { why } else { unnamed(key, why) };
+        let standing = self.loaded.docs.get(key).filter(|version| version.meta.is_live());
+        let may_read = |text: &str| batch.readable.as_ref().is_some_and(|rows| rows.mean(key.0.as_str(), text));
+        match standing {
+            Some(version) if !may_read(version.body.text()) => unread(key, why),
+            _ => why,
+        }
     }
 
     /// Nobody has read further than the log goes: whoever says so read another history, and knows nothing
@@ -193,6 +212,13 @@ fn number_reused(node: &NodeId) -> Rejection {
              back to a backup; send the op as another node"
         ),
     }
+}
+
+/// A receipt that was decided before, for whoever asks now: a node may have come to another token meanwhile, which may
+/// know less.
+fn told_again(batch: &OwnBatch, receipt: Receipt) -> Receipt {
+    let knows_all = batch.rows.is_empty() && batch.readable.as_ref().is_some_and(|rows| rows.is_empty());
+    if knows_all { receipt } else { Receipt { rejection: receipt.rejection.map(retold), ..receipt } }
 }
 
 fn rejected(seq: Seq, rejection: Rejection) -> Receipt {

@@ -1,6 +1,6 @@
 //! The state of a group while it is decided: what was loaded, changed by what was decided so far.
 
-use super::loaded::{BatchKey, DocKey, Loaded, Rules, StoredBatch};
+use super::loaded::{BatchKey, DocKey, Loaded, Moment, StoredBatch};
 use super::unique::Index;
 use super::write_set::{Change, Conflict, Entry, Quarantined, WriteSet};
 use crate::merge::{self, Merged, Party};
@@ -12,7 +12,7 @@ use crate::model::{
 pub(super) struct Progress {
     pub loaded: Loaded,
     pub writes: WriteSet,
-    pub rules: Rules,
+    pub moment: Moment,
     /// Which documents have which values that must be unique.
     pub(super) index: Index,
     /// What to put back when a transaction is rejected; empty outside one.
@@ -42,10 +42,10 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Progress {
-    pub fn new(loaded: Loaded, rules: Rules) -> Progress {
-        let writes = WriteSet { at: rules.now, ..WriteSet::default() };
+    pub fn new(loaded: Loaded, moment: Moment) -> Progress {
+        let writes = WriteSet { at: moment.now, ..WriteSet::default() };
         let index = Index::of(&loaded);
-        Progress { loaded, writes, rules, index, undo: Vec::new() }
+        Progress { loaded, writes, moment, index, undo: Vec::new() }
     }
 
     pub fn into_writes(mut self) -> WriteSet {
@@ -69,7 +69,7 @@ impl Progress {
 
     /// A stamp from the future counts as made now, as far as the limit allows.
     pub fn clamp(&self, stamp: Stamp) -> Stamp {
-        stamp.min(Stamp::at(Millis(self.rules.now.0 + self.rules.limits.clock_drift_ms)))
+        stamp.min(Stamp::at(Millis(self.moment.now.0 + self.moment.limits.clock_drift_ms)))
     }
 
     /// Whether a batch was answered before, and if so with which content.
@@ -95,7 +95,7 @@ impl Progress {
         let current = self.loaded.docs.get(&key);
         let Merged { version, verdict, losses } = merge::apply(current, edit, party, rule);
         if let Some(version) = &version {
-            check_growth(&key, current, version, self.rules.limits.document_bytes)?;
+            check_growth(&key, current, version, self.moment.limits.document_bytes)?;
         }
         let standing = version.as_ref().or(current).map_or(Lsn::ZERO, |v| v.lsn);
         if let Some(version) = &version {

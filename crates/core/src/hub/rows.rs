@@ -59,12 +59,12 @@ impl Progress {
 }
 
 /// Says nothing of the document: whoever may not write it may not even know of it.
-fn foreign_row(collection: &CollectionName) -> Rejection {
+pub(super) fn foreign_row(collection: &CollectionName) -> Rejection {
     Rejection {
         code: ROW_FORBIDDEN.to_owned(),
         reason: format!(
-            "only some documents of `{collection}` may be written here, and this edit finds or leaves one that is not among \
-             them; ask for another rule (`rows.{collection}` of the token's grant or of the node's plan), or let somebody \
+            "only some documents of `{collection}` may be written here, and this edit finds none of them, or leaves one that is \
+             not among them; ask for another rule (`rows.{collection}` of the token's grant or of the node's plan), or let somebody \
              else write it"
         ),
     }

@@ -8,7 +8,7 @@
 
 use super::loaded::DocKey;
 use super::progress::Progress;
-use crate::model::{Body, Demands, DocId, Rejection, UniqueKey, UniqueValue, Version};
+use crate::model::{Body, Demands, DocId, Fields, Rejection, UniqueKey, UniqueValue, Version};
 
 /// Another document has the value.
 const UNIQUE: &str = "unique_violation";
@@ -16,6 +16,8 @@ const UNIQUE: &str = "unique_violation";
 const SCHEMA: &str = "schema_violation";
 /// The document is larger than its collection allows.
 const SIZE: &str = "size_violation";
+/// The document is larger than the hub allows.
+const TOO_LARGE: &str = "document_too_large";
 
 /// Of a value or a breach, what a sentence shows.
 const SHOWN_CHARS: usize = 80;
@@ -54,9 +56,11 @@ impl Progress {
         check_size(demands, key, before.as_ref(), &after.body)?;
         check_schema(demands, key, &after.body)?;
         let keys: Vec<UniqueKey> = demands.rule.unique.iter().cloned().collect();
-        if keys.is_empty() {
+        // What is over holds no value: it takes none, and whoever prolongs it takes them anew.
+        if keys.is_empty() || self.is_past(&after.body) {
             return Ok(());
         }
+        let before = before.filter(|body| !self.is_past(body));
         let (was, now) = (before.map(|body| body.fields()), after.body.fields());
         for unique in keys {
             let value = unique.value(&now).map_err(|long| too_long(key, &unique, long.bytes))?;
@@ -67,7 +71,7 @@ impl Progress {
             }
             let wanted = UniqueValue { collection: key.0.clone(), key: unique, value };
             if let Some(holder) = self.holder(&wanted, &key.1)? {
-                return Err(shared(key, &wanted, &holder));
+                return Err(shared(key, (&wanted.key, &now), &holder));
             }
         }
         Ok(())
@@ -75,7 +79,9 @@ impl Progress {
 
     /// Who other than this document has a value.
     fn holder(&mut self, wanted: &UniqueValue, me: &DocId) -> Result<Option<DocId>, Rejection> {
-        if let Some(holder) = self.index.holders(wanted).find(|id| *id != me) {
+        let stands =
+            |id: &&DocId| self.loaded.docs.get(&wanted.at(id)).is_some_and(|version| !self.is_past(&version.body));
+        if let Some(holder) = self.index.holders(wanted).filter(|id| *id != me).find(stands) {
             return Ok(Some(holder.clone()));
         }
         let Some(known) = self.loaded.holders.get(wanted) else {
@@ -87,6 +93,13 @@ impl Progress {
         };
         // Of those that were loaded, the index above knows what they have by now.
         Ok(known.iter().find(|id| !self.loaded.docs.contains_key(&wanted.at(id))).cloned())
+    }
+}
+
+impl Progress {
+    /// Whether a document's own time is over: nobody is shown it any more.
+    fn is_past(&self, body: &Body) -> bool {
+        body.facts().expires.is_some_and(|at| at <= self.moment.now)
     }
 }
 
@@ -122,15 +135,15 @@ fn check_schema(demands: &Demands, (collection, id): &DocKey, after: &Body) -> R
 
 /// What is wrong with a document that has, or would have, the value of another one.
 #[must_use]
-pub fn shared((collection, id): &DocKey, wanted: &UniqueValue, holder: &DocId) -> Rejection {
-    let mut shown: String = wanted.value.replace('\n', ", ").chars().take(SHOWN_CHARS).collect();
-    if shown.len() < wanted.value.len() {
+pub fn shared((collection, id): &DocKey, (key, fields): (&UniqueKey, &Fields), holder: &DocId) -> Rejection {
+    let value = key.shown(fields);
+    let mut shown: String = value.chars().take(SHOWN_CHARS).collect();
+    if shown.len() < value.len() {
         shown.push('…');
     }
     let reason = format!(
-        "document `{id}` cannot have {shown} in {}: it is unique in `{collection}` (rule `unique`), and document \
-         `{holder}` has it; choose another value, or change `{holder}` first",
-        wanted.key
+        "document `{id}` cannot have {shown} in {key}: it is unique in `{collection}` (rule `unique`), and document \
+         `{holder}` has it; choose another value, or change `{holder}` first"
     );
     Rejection { code: UNIQUE.to_owned(), reason }
 }
@@ -144,6 +157,35 @@ pub(super) fn unnamed((collection, id): &DocKey, why: Rejection) -> Rejection {
         "document `{id}` cannot have one of its values: it is unique in `{collection}` (rule `unique`), and another document \
          has it, or it is too long for that; choose another value"
     );
+    Rejection { reason, ..why }
+}
+
+/// The same for somebody who may not read the document that stands: what an edit would make of it tells of its other
+/// fields, and of its size.
+pub(super) fn unread((collection, id): &DocKey, why: Rejection) -> Rejection {
+    let rule = match why.code.as_str() {
+        SCHEMA => "would not fit the schema of its collection (rule `schema`)",
+        SIZE => "would be larger than its collection allows (rule `max_bytes`)",
+        TOO_LARGE => "would be larger than the hub allows (`limits.document_bytes`)",
+        _ => return why,
+    };
+    let reason = format!(
+        "with this edit document `{id}` in `{collection}` {rule}; the token may not read it, so no more is said; ask \
+         somebody who may"
+    );
+    Rejection { reason, ..why }
+}
+
+/// The reason of a refusal that came when its op was sent first, for somebody who may see less than whoever sent it then.
+pub(super) fn retold(why: Rejection) -> Rejection {
+    let reason = match why.code.as_str() {
+        UNIQUE | SCHEMA | SIZE | TOO_LARGE => format!(
+            "the op was refused when it came first, because of a rule of its collection or a limit (`{}`); change it, or \
+             ask whoever administers the hub for its quarantine",
+            why.code
+        ),
+        _ => return why,
+    };
     Rejection { reason, ..why }
 }
 

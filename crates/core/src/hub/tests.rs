@@ -1,6 +1,6 @@
 //! Hub decisions as stories: repeats, transactions, poison, clears, tickets.
 
-use super::{AuthorState, Entry, Loaded, Reply, Rules, decide, touch};
+use super::{AuthorState, Entry, Loaded, Moment, Reply, decide, touch};
 use crate::filter::Filter;
 use crate::model::{
     Author, Base, BatchId, Body, Claim, CollectionName, DocId, Edit, Expiry, ForeignBatch, ForeignEdit, ForeignOp,
@@ -52,7 +52,7 @@ fn push(batch: &str, steps: Vec<Step>) -> Intake {
         node: node("n1"),
         claim: Claim::Free,
         rows: Default::default(),
-        readable: None,
+        readable: Some(Arc::default()),
         batch: BatchId::new(batch).unwrap(),
         digest,
         strategy: None,
@@ -74,7 +74,7 @@ impl Space {
             let author = Author(self.state.nodes.len() as u32 + n as u32 + 1);
             self.state.nodes.entry(name).or_insert(AuthorState { author, ..AuthorState::default() });
         }
-        let decision = decide(self.state.clone(), group, Rules { now: Millis(1_000_000), limits: self.limits });
+        let decision = decide(self.state.clone(), group, Moment { now: Millis(1_000_000), limits: self.limits });
         for entry in &decision.writes.entries {
             assert_eq!(entry.lsn(), self.state.head.next(), "LSNs have no gap");
             self.state.head = entry.lsn();

@@ -30,6 +30,9 @@ pub fn read(
     (collection, id): (Option<&CollectionName>, Option<&DocId>),
     limits: &Limits,
 ) -> Result<Aside, Rejection> {
+    if text.trim_start().starts_with('[') {
+        return Err(unreadable("it is a list and must be an object"));
+    }
     let kind: Kind<'_> = serde_json::from_str(text).map_err(|e| unreadable(&e.to_string()))?;
     let known = || collection.ok_or_else(|| unreadable("nothing says which collection it belongs to"));
     if kind.uuid.is_some() || kind.operation.is_some() {
@@ -239,6 +242,7 @@ mod tests {
         for (text, why) in [
             ("garbage", "expected value"),
             ("{}", "neither `op` nor `type`"),
+            (r#"["remove", null, null, null]"#, "it is a list"),
             (r#"{"op":"clear"}"#, "whole collection"),
             (r#"{"op":"CLEAR"}"#, "whole collection"),
             (r#"{"op":"insert","id":"x"}"#, "`doc` is missing"),

@@ -46,6 +46,11 @@ impl Grant {
         Ok(Grant { spec: Arc::new(spec), rows, proof })
     }
 
+    /// Bytes of the texts that it holds: the token's claims, and the filters that they were filled into.
+    pub(super) fn text_bytes(&self) -> usize {
+        serde_json::to_string(self.spec.as_ref()).map_or(0, |text| text.len()) + self.rows.bytes
+    }
+
     /// The token's name.
     #[must_use]
     pub fn token_name(&self) -> &NodeId {

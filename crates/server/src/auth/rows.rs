@@ -35,6 +35,8 @@ pub struct RowAccess {
     pub(super) write: Arc<RowFilters>,
     /// What it sees of the collections that it does not see whole.
     pub(super) views: Views,
+    /// Bytes of all filters as text.
+    pub(super) bytes: usize,
 }
 
 impl RowAccess {
@@ -48,7 +50,7 @@ impl RowAccess {
         let (read, texts) = bind(token, token.read_rows, &mut bytes)?;
         let (write, _) = bind(token, token.write_rows, &mut bytes)?;
         let views = texts.into_iter().map(|(name, text)| (name, view(&text))).collect();
-        Ok(RowAccess { read: Arc::new(read), write: Arc::new(write), views })
+        Ok(RowAccess { read: Arc::new(read), write: Arc::new(write), views, bytes })
     }
 
     /// Whether only some rows of a collection may be read or written.

@@ -9,7 +9,7 @@ use crate::store::{Head, Store, StoreError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
-use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, WriteSet, decide, is_rule_code, touch};
+use syncline_core::hub::{Decision, Entry, Loaded, Moment, Reply, WriteSet, decide, is_rule_code, touch};
 use syncline_core::model::{Author, CollectionName, Intake, Lsn, NodeId, SpaceName};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
@@ -105,7 +105,9 @@ impl Committer {
             Ok(pushed) => return answer_all(answers, pushed),
             Err(error) => error,
         };
-        tracing::error!(space = %self.space, %error, pushes = intakes.len(), "a commit failed");
+        if !matches!(error, StoreError::Entangled) {
+            tracing::error!(space = %self.space, %error, pushes = intakes.len(), "a commit failed");
+        }
         let stopped = matches!(error, StoreError::Poisoned { .. } | StoreError::Damaged { .. } | StoreError::Closed);
         if let StoreError::Poisoned { cause } = &error {
             self.log.fail(cause.clone());
@@ -125,13 +127,13 @@ impl Committer {
     async fn commit(&self, group: Arc<[Intake]>) -> Result<Vec<Pushed>, StoreError> {
         let started = Instant::now();
         let outcome = Arc::new(Mutex::new(Outcome::default()));
-        let rules = Rules { now: self.settings.clock.now(), limits: self.settings.limits };
+        let moment = Moment { now: self.settings.clock.now(), limits: self.settings.limits };
         let touch = touch(&group);
         let seen = Arc::clone(&outcome);
         let decide = Box::new(move |loaded: Loaded| {
             let authors = loaded.nodes.iter().map(|(node, state)| (node.clone(), state.author)).collect();
             let before = loaded.head;
-            let Decision { writes, replies } = decide(loaded, &group, rules);
+            let Decision { writes, replies } = decide(loaded, &group, moment);
             let (touched, owners, rule_refusals) = (touched_by(&writes), writes.owners.clone(), rule_refusals(&writes));
             *seen.lock().unwrap_or_else(PoisonError::into_inner) =
                 Outcome { before, replies, authors, touched, owners, rule_refusals };

@@ -102,6 +102,9 @@ pub enum StoreError {
         /// How long the scan waited.
         waited_s: u64,
     },
+    /// A group of pushes whose unique values depend on each other too much to be decided together.
+    #[error("the pushes of a group depend on each other too much; nothing was written, send them again")]
+    Entangled,
     /// The engine said no.
     #[error("{action}: {source}")]
     Engine {
@@ -160,6 +163,7 @@ impl StoreError {
             | StoreError::Damaged { .. }
             | StoreError::TooManyOpen { .. }
             | StoreError::SlowReader { .. }
+            | StoreError::Entangled
             | StoreError::Engine { .. }
             | StoreError::File { .. }
             | StoreError::Database { .. }
@@ -174,7 +178,7 @@ impl StoreError {
             StoreError::UnknownSpace(_) => "unknown_space",
             StoreError::CodeTaken { .. } => "code_taken",
             StoreError::BehindHorizon { .. } => "resync",
-            StoreError::TooManyOpen { .. } => "overloaded",
+            StoreError::TooManyOpen { .. } | StoreError::Entangled => "overloaded",
             StoreError::Closed => "shutting_down",
             StoreError::NoRoom { .. } => "no_room",
             StoreError::Gone { .. } | StoreError::Missing { .. } => "data_gone",

@@ -177,13 +177,14 @@ pub trait Store: Send + Sync + 'static {
         docs: Vec<DocKey>,
     ) -> BoxFuture<'a, Result<Vec<(DocKey, Version)>, StoreError>>;
 
-    /// For each of these values at most `most` documents that have it, whoever had it first before the others. Of keys
-    /// that no commit has kept yet (see [`Store::commit`]), nobody has any.
+    /// For each of these values at most `most` documents that have it and whose own time is not over at `at`, whoever had
+    /// it first before the others. Of keys that no commit has kept yet (see [`Store::commit`]), nobody has any.
     fn holders<'a>(
         &'a self,
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
+        at: Millis,
     ) -> BoxFuture<'a, Result<Holders, StoreError>>;
 
     /// Nodes and tokens that have pushed to or read from the space.

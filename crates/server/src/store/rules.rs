@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use syncline_core::hub::{Loaded, Touch, WriteSet};
-use syncline_core::model::{CollectionName, Demands, DocId, SpaceName, UniqueValue};
+use syncline_core::model::{CollectionName, Demands, DocId, Millis, SpaceName, UniqueValue};
 
 /// How often a decision may ask who has values. An answer can lead to further questions only where refusals change
 /// the values of later edits in the same group, so that one question is the rule.
@@ -49,20 +49,20 @@ impl RuleBook {
     }
 }
 
-/// Takes the decision, again where it asks who has a value. `holders` finds at most so many documents that have one,
-/// whoever had it first before the others.
+/// Takes the decision, again where it asks who has a value. `holders` finds at most so many documents that have one and
+/// whose own time is not over by then, whoever had it first before the others.
 pub(super) fn decided(
     loaded: Loaded,
     decide: &mut Decide,
-    mut holders: impl FnMut(&UniqueValue, usize) -> Result<Vec<DocId>, StoreError>,
+    mut holders: impl FnMut(&UniqueValue, usize, Millis) -> Result<Vec<DocId>, StoreError>,
 ) -> Result<WriteSet, StoreError> {
     let mut dialogue = Dialogue::new(loaded);
     loop {
         match dialogue.turn(decide)? {
             Said::Decided(writes) => return Ok(writes),
-            Said::Asked(values) => {
+            Said::Asked(values, at) => {
                 for asked in values {
-                    let found = holders(&asked, dialogue.most())?;
+                    let found = holders(&asked, dialogue.most(), at)?;
                     dialogue.answer(asked, found);
                 }
             }
@@ -82,8 +82,8 @@ pub(super) struct Dialogue {
 pub(super) enum Said {
     /// What to write.
     Decided(WriteSet),
-    /// Who has these values?
-    Asked(BTreeSet<UniqueValue>),
+    /// Who has these values, at this time?
+    Asked(BTreeSet<UniqueValue>, Millis),
 }
 
 impl Dialogue {
@@ -104,15 +104,12 @@ impl Dialogue {
             return decide(std::mem::take(&mut self.known)).map(Said::Decided);
         }
         if self.looks > LOOKS_MAX {
-            return Err(StoreError::Engine {
-                action: "deciding a group of pushes",
-                source: "it asks for ever; nothing was written".into(),
-            });
+            return Err(StoreError::Entangled);
         }
         self.known.last_look = self.looks == LOOKS_MAX;
         self.looks += 1;
         let writes = decide(self.known.clone())?;
-        Ok(if writes.asks.is_empty() { Said::Decided(writes) } else { Said::Asked(writes.asks) })
+        Ok(if writes.asks.is_empty() { Said::Decided(writes) } else { Said::Asked(writes.asks, writes.at) })
     }
 
     /// Who has a value.

@@ -160,8 +160,9 @@ impl Store for FaultyStore {
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
+        at: Millis,
     ) -> Answer<'a, Vec<(UniqueValue, Vec<DocId>)>> {
-        self.inner.holders(space, values, most)
+        self.inner.holders(space, values, most, at)
     }
 
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Vec<NodeRow>> {

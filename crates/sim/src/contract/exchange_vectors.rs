@@ -8,7 +8,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
-use syncline_core::hub::{Decision, Reply, Rules, Taken, decide, touch};
+use syncline_core::hub::{Decision, Moment, Reply, Taken, decide, touch};
 use syncline_core::model::{
     Body, Dispatch, Entity, EntityEdit, Intake, Limits, Lsn, Millis, NodeId, Packet, Plan, Reached, Registration,
     Settled,
@@ -94,9 +94,9 @@ pub(super) async fn decided(store: &AnyStore, intake: Intake) -> Reply {
     let reply = Arc::new(Mutex::new(None));
     let (group, seen) = ([intake], Arc::clone(&reply));
     let touch = touch(&group);
-    let rules = Rules { now: Millis(1_800_000_000_000), limits: Limits::default() };
+    let moment = Moment { now: Millis(1_800_000_000_000), limits: Limits::default() };
     let decide = move |loaded| {
-        let Decision { writes, replies } = decide(loaded, &group, rules);
+        let Decision { writes, replies } = decide(loaded, &group, moment);
         *seen.lock().expect("no panic inside") = replies.into_iter().next();
         writes
     };

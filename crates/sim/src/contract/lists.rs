@@ -275,7 +275,7 @@ pub async fn expired_documents_are_listed_in_order(bench: &dyn Bench) {
     assert!(list(99, start, 10).await.is_empty());
 }
 
-fn entry(name: &str, lsn: u64, text: String, removed: bool) -> Entry {
+pub(super) fn entry(name: &str, lsn: u64, text: String, removed: bool) -> Entry {
     let mark = Mark { stamp: Stamp(lsn), lsn: Lsn(lsn), author: Author(1) };
     let meta = Meta { removed: removed.then_some(mark), ..Meta::inserted(mark) };
     let version = Version { lsn: Lsn(lsn), author: Author(1), body: Body::trusted(text), meta };

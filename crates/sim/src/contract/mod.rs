@@ -58,6 +58,7 @@ macro_rules! store_contract {
             rules_are_loaded_as_they_are_set,
             values_that_are_unique_are_known_from_the_moment_of_the_rule,
             who_has_a_value_is_answered_before_anything_is_written,
+            a_document_whose_time_is_over_has_no_unique_value,
             an_index_of_unique_values_survives_a_failed_commit,
             batches_are_known_by_node,
             foreign_ops_are_known_by_key,

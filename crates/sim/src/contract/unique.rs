@@ -1,10 +1,11 @@
 //! Which documents have which values that must be unique.
 
+use super::lists::entry;
 use super::pen::{Do, collection, id, load, log_after, open, scan, space, write};
 use super::{AnyStore, Bench};
 use std::sync::{Arc, Mutex};
 use syncline_core::hub::{Claimed, Loaded, Touch, WriteSet};
-use syncline_core::model::{CollectionRule, DocId, Lsn, UniqueKey, UniqueValue};
+use syncline_core::model::{CollectionRule, DocId, Lsn, Millis, UniqueKey, UniqueValue};
 use syncline_server::store::{RecordKind, StoreError};
 
 fn key(name: &str) -> UniqueKey {
@@ -15,6 +16,9 @@ fn key(name: &str) -> UniqueKey {
 fn value(n: u64) -> UniqueValue {
     UniqueValue { collection: collection("a"), key: key("n"), value: n.to_string() }
 }
+
+/// Before any document's own time is over.
+const AT: Millis = Millis(0);
 
 fn touch() -> Touch {
     Touch { collections: [collection("a")].into(), ..Touch::default() }
@@ -27,7 +31,7 @@ async fn rule(store: &AnyStore, rule: Option<&str>) {
 }
 
 async fn holders(store: &AnyStore, n: u64) -> Vec<DocId> {
-    let found = store.holders(&space(), vec![value(n)], 10).await.expect("an answer");
+    let found = store.holders(&space(), vec![value(n)], 10, AT).await.expect("an answer");
     assert_eq!(found[0].0, value(n));
     found[0].1.clone()
 }
@@ -52,7 +56,7 @@ pub async fn values_that_are_unique_are_known_from_the_moment_of_the_rule(bench:
 
     rule(&store, Some(r#"{"unique":["n"]}"#)).await;
     assert_eq!((holders(&store, 1).await, holders(&store, 2).await), (vec![id("y"), id("x")], vec![id("w")]));
-    assert_eq!(store.holders(&space(), vec![value(1)], 1).await.expect("an answer")[0].1, [id("y")]);
+    assert_eq!(store.holders(&space(), vec![value(1)], 1, AT).await.expect("an answer")[0].1, [id("y")]);
 
     claim(&store, 1, "y", None).await;
     claim(&store, 1, "v", Some(9)).await;
@@ -65,6 +69,32 @@ pub async fn values_that_are_unique_are_known_from_the_moment_of_the_rule(bench:
     assert_eq!(holders(&store, 1).await, [id("y"), id("x")], "and it is built from what is there then");
     rule(&store, None).await;
     assert!(holders(&store, 1).await.is_empty());
+}
+
+/// Nobody is shown a document whose own time is over, so it has no values either, long before it is removed.
+pub async fn a_document_whose_time_is_over_has_no_unique_value(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    let ends = |lsn, id: &str, at: u64| entry(id, lsn, format!(r#"{{"_id":"{id}","n":1,"expireAt":{at}}}"#), false);
+    let writes = WriteSet { entries: vec![ends(1, "old", 500), ends(2, "later", 900)], ..WriteSet::default() };
+    store.commit(&space(), touch(), Box::new(move |_| writes.clone())).await.expect("written");
+    rule(&store, Some(r#"{"unique":["n"]}"#)).await;
+
+    let at = async |at| store.holders(&space(), vec![value(1)], 1, Millis(at)).await.expect("an answer")[0].1.clone();
+    assert_eq!(at(499).await, [id("old")]);
+    assert_eq!(at(500).await, [id("later")]);
+    assert!(at(900).await.is_empty());
+
+    let seen = Arc::new(Mutex::new(None));
+    let answer = Arc::clone(&seen);
+    let decide = move |loaded: Loaded| {
+        let known = loaded.holders.get(&value(1)).cloned();
+        let asks = if known.is_none() { [value(1)].into() } else { [].into() };
+        *answer.lock().expect("no panic inside") = known;
+        WriteSet { asks, at: Millis(500), ..WriteSet::default() }
+    };
+    store.commit(&space(), touch(), Box::new(decide)).await.expect("it comes to an end");
+    assert_eq!(seen.lock().expect("no panic inside").take(), Some(vec![id("later")]), "as of the decision's own time");
 }
 
 /// A decision that asks is taken again with the answer, and only its last write set counts.
@@ -101,7 +131,7 @@ pub async fn who_has_a_value_is_answered_before_anything_is_written(bench: &dyn 
         WriteSet { asks: [value(told.len() as u64)].into(), ..WriteSet::default() }
     };
     let refused = store.commit(&space(), touch(), Box::new(asks_for_ever)).await;
-    assert!(matches!(refused, Err(StoreError::Engine { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(StoreError::Entangled)), "{refused:?}");
     let looks = looks.lock().expect("no panic inside");
     assert_eq!(looks.iter().filter(|last| **last).count(), 1, "it was told that this is the last time: {looks:?}");
 }

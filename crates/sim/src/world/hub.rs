@@ -6,7 +6,7 @@ use super::bug::Bug;
 use super::recorder::{Committed, Recorder};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use syncline_core::hub::{Decision, Entry, Loaded, Reply, Rules, decide, touch};
+use syncline_core::hub::{Decision, Entry, Loaded, Moment, Reply, decide, touch};
 use syncline_core::model::{
     Author, CollectionName, Cursor, Intake, Limits, Lsn, Millis, NodeId, Page, PageEdit, PageOp, PushReply, Receipt,
     SnapshotEnd, SnapshotHead, SpaceName, Verdict, Views,
@@ -204,10 +204,10 @@ impl Hub {
         }
         let group = [intake];
         let outcome: Arc<Mutex<Option<Decision>>> = Arc::default();
-        let (seen, rules) = (Arc::clone(&outcome), Rules { now, limits });
+        let (seen, moment) = (Arc::clone(&outcome), Moment { now, limits });
         let wanted = touch(&group);
         let deciding = move |loaded: Loaded| {
-            let decision = decide(loaded, &group, rules);
+            let decision = decide(loaded, &group, moment);
             let writes = decision.writes.clone();
             *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(decision);
             writes

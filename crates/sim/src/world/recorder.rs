@@ -386,9 +386,10 @@ impl Store for Recorder {
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
+        at: Millis,
     ) -> Answer<'a, Vec<(UniqueValue, Vec<DocId>)>> {
         let inner = self.inner();
-        async move { inner.holders(space, values, most).await }.boxed()
+        async move { inner.holders(space, values, most, at).await }.boxed()
     }
 
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> Answer<'a, Vec<NodeRow>> {

@@ -4,7 +4,7 @@ use super::Place;
 use crate::cmd::db::progress;
 use crate::error::CliError;
 use crate::groups::{ConfigArgs, HubArgs, way};
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, counted};
 use crate::stop::Stop;
 use serde_json::json;
 use std::time::Duration;
@@ -113,15 +113,18 @@ fn dry_run(attached: &Attachment, output: Output) -> Result<(), CliError> {
 fn describe(round: &Round, output: Output) -> String {
     let taken = &round.taken;
     let mut text = format!("in step: sent {}, stored {}, removed {}", round.sent, taken.stored, taken.removed);
-    let mut remark = |count: u64, words: &str| {
+    let mut remark = |count: u64, (one, many): (&str, &str), words: &str| {
         if count > 0 {
-            text.push_str(&output.paint(Style::Attention, &format!("\n{count} {words}")));
+            let line = format!("\n{} {words}", counted(count, one, many));
+            text.push_str(&output.paint(Style::Attention, &line));
         }
     };
-    remark(taken.conflicts, "edits lost against others; syncline attach status shows both sides");
-    remark(taken.aside + round.kept_back, "objects were set aside; syncline attach status says why");
+    remark(taken.conflicts, ("edit", "edits"), "lost against others; syncline attach status shows both sides");
+    let aside = taken.aside + round.kept_back;
+    remark(aside, ("object was", "objects were"), "set aside; syncline attach status says why");
     for (kind, count) in &taken.unmapped {
-        remark(*count, &format!("objects of type {kind} have no table in the mapping and were left at the hub"));
+        let words = format!("of type {kind} left at the hub, for want of a table in the mapping");
+        remark(*count, ("object", "objects"), &words);
     }
     text
 }

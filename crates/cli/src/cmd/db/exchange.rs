@@ -4,7 +4,7 @@
 use super::must_exist;
 use super::sync::PacketArgs;
 use crate::error::CliError;
-use crate::output::{Output, Style};
+use crate::output::{Output, Style, counted};
 use crate::packet_file::{self, Written};
 use std::path::{Path, PathBuf};
 use syncline::Database;
@@ -21,7 +21,8 @@ pub struct Args {
 enum Action {
     /// Write everything that the hub has not confirmed as one packet
     #[command(
-        after_help = "The packet also confirms what was imported. One that gets lost is no loss: the next one holds its edits too.
+        after_help = "The packet also confirms what was imported. One that gets lost is no loss: the next one holds its
+edits too.
 
 Examples:
   syncline db exchange export notes.db --output to-hub.json
@@ -107,8 +108,8 @@ fn describe(imported: &Imported, file: &Path, output: Output) -> String {
         format!("documents changed: {}; own edits that the hub now has: {}", imported.applied, imported.settled)
     };
     if imported.quarantined > 0 {
-        let remark =
-            format!("\n{} ops were set aside: syncline db quarantine {}", imported.quarantined, file.display());
+        let ops = counted(imported.quarantined, "op was", "ops were");
+        let remark = format!("\n{ops} set aside: syncline db quarantine {}", file.display());
         text.push_str(&output.paint(Style::Attention, &remark));
     }
     if imported.has_more {

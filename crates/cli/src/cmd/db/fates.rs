@@ -10,8 +10,8 @@ use syncline::{CollectionName, Database, LostEdit, Unsynced};
 /// Arguments of `db conflicts`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Own edits that met a concurrent one and did not stand whole. What the other side wrote, the hub knows
-(`syncline conflicts`).
+    after_help = "Own edits that met a concurrent one and did not stand whole. What the other side wrote, the hub
+knows (`syncline conflicts`).
 
 Examples:
   syncline db conflicts notes.db                    list them

@@ -2,7 +2,7 @@
 
 use super::{input, must_exist};
 use crate::error::CliError;
-use crate::output::{Output, Style, Table};
+use crate::output::{Output, Style, Table, counted};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -79,11 +79,13 @@ pub fn status(args: &StatusArgs, output: Output) -> Result<(), CliError> {
         }
         let mut text = format!("node {node}\n{}", table.render(output));
         if quarantined > 0 {
-            let remark = format!("\n{quarantined} ops were set aside: syncline db quarantine {}", args.file.display());
+            let ops = counted(quarantined as u64, "op was", "ops were");
+            let remark = format!("\n{ops} set aside: syncline db quarantine {}", args.file.display());
             text.push_str(&output.paint(Style::Attention, &remark));
         }
         if lost > 0 {
-            let remark = format!("\n{lost} edits lost against others: syncline db conflicts {}", args.file.display());
+            let edits = counted(lost as u64, "edit", "edits");
+            let remark = format!("\n{edits} lost against others: syncline db conflicts {}", args.file.display());
             text.push_str(&output.paint(Style::Attention, &remark));
         }
         text

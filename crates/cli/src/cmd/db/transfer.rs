@@ -20,7 +20,8 @@ const BATCH: usize = 500;
 /// Arguments of `db import`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Documents without _id get one. In CSV the first row names the fields; `address.city` is a field inside a field.
+    after_help = "Documents without _id get one. In CSV the first row names the fields; `address.city` is a field
+inside a field.
 
 Examples:
   syncline db import shop.db products products.csv

@@ -12,8 +12,8 @@ use syncline_server::store::{ConflictRow, Json};
 #[command(
     args_conflicts_with_subcommands = true,
     after_help = "When two devices edit the same document before they hear of each other, the collection's strategy
-decides. What lost is kept here until `retention.ledger` is over, and can be restored: the losing values then
-become a new change on top of what stands, and every device hears of it.
+decides. What lost is kept here until `retention.ledger` is over, and can be restored: the losing
+values then become a new change on top of what stands, and every device hears of it.
 
 Examples:
   syncline conflicts                                     the newest of the default space

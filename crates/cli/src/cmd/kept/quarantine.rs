@@ -18,9 +18,9 @@ const ROWS_AT_ONCE: usize = 1_000;
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "An op that cannot be applied holds up nothing behind it: it waits here with the reason. Once its cause is gone
-it can be retried, as it is or mended; then it is a change like any other. Of our own clients, the device that sent it
-has it in its own quarantine too (`syncline db quarantine FILE`).
+    after_help = "An op that cannot be applied holds up nothing behind it: it waits here with the reason. Once its
+cause is gone it can be retried, as it is or mended; then it is a change like any other. Of our own
+clients, the device that sent it has it in its own quarantine too (`syncline db quarantine FILE`).
 
 Examples:
   syncline quarantine

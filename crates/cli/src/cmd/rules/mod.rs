@@ -15,13 +15,14 @@ use syncline_server::rules::{CheckLine, RuleView, SetSummary};
 #[derive(Debug, clap::Args)]
 #[command(
     args_conflicts_with_subcommands = true,
-    after_help = "The hub refuses an edit whose result would break a rule of its collection: its device gets the reason, the op waits in
-quarantine, and nothing behind it waits. Documents that were there before a rule stay as they are; `set` and `check` name
-those that break it.
+    after_help = "The hub refuses an edit whose result would break a rule of its collection: its device gets
+the reason, the op waits in quarantine, and nothing behind it waits. Documents that were there
+before a rule stay as they are; `set` and `check` name those that break it.
 
 Examples:
   syncline rules
-  syncline rules set users --unique email --unique country,number --schema user.json --max-bytes '64 KiB'
+  syncline rules set users --unique email --unique address.country,number
+  syncline rules set users --schema user.json --max-bytes '64 KiB'
   syncline rules set readings --retention 30d
   syncline rules set users --drop schema
   syncline rules show users
@@ -190,12 +191,23 @@ fn told(summary: &SetSummary) -> String {
         (0, _) => vec![format!("`{name}` holds no document")],
         (1, 0) => vec!["1 document, and it keeps the rules".to_owned()],
         (all, 0) => vec![format!("{all} documents, and all keep the rules")],
+        (1, _) => vec!["the only document breaks the rules; it stays as it is:".to_owned()],
+        (all, 1) => vec![format!("1 of {all} documents breaks the rules; it stays as it is:")],
         (all, some) => vec![format!("{some} of {all} documents break the rules; they stay as they are:")],
     };
     lines.extend(summary.violations.iter().map(|violation| format!("  {}", violation.reason)));
     if checked.violating > summary.violations.len() as u64 {
         lines.push(format!("  … all of them: syncline rules check {name} --export"));
     }
-    lines.extend(summary.warning.clone());
+    if checked.overdue > 0 {
+        let keep = summary.view.rule.retention_ms.map(crate::config::show_millis).unwrap_or_default();
+        let (documents, them) = if checked.overdue == 1 { ("document was", "it") } else { ("documents were", "them") };
+        lines.push(format!(
+            "warning: {} {documents} changed last longer ago than `retention` ({keep}): the hub's next round \
+             (`retention.trim_every`) removes {them} for every reader; `syncline rules set {name} --drop retention` keeps {them}",
+            checked.overdue
+        ));
+    }
+    lines.extend(summary.warnings.iter().map(|warning| format!("warning: {warning}")));
     lines.join("\n")
 }

@@ -24,7 +24,8 @@ pub struct SetArgs {
     /// How concurrent edits are decided: last-write-wins, server-wins, client-wins or merge
     #[arg(long, value_name = "STRATEGY")]
     strategy: Option<String>,
-    /// A field whose values no two documents share, or several with commas between; all keys at once (repeatable)
+    /// A field whose values no two documents share (address.city for one inside another), or several with commas between;
+    /// all keys at once (repeatable)
     #[arg(long, value_name = "FIELDS")]
     unique: Vec<String>,
     /// A file with the JSON Schema of the documents; `-`: from standard input
@@ -57,11 +58,19 @@ pub async fn run(args: &SetArgs, output: Output) -> Result<(), CliError> {
             for change in &changes {
                 change(&mut view.rule);
             }
-            admin.set_rules(space, &view).await?;
+            admin.set_rules(space, &view).await.map_err(|error| in_doubt(&name, error))?;
             looked(admin, space, view, output, false).await
         })
         .await?;
     output.result(&summary, || format!("{}\n{}", describe(&summary.view, output), told(&summary)))
+}
+
+/// Where the hub went away in the middle, nobody knows here whether the rules stand.
+fn in_doubt(name: &CollectionName, error: CliError) -> CliError {
+    match error {
+        CliError::Unreachable { url, reason } => CliError::RulesInDoubt { collection: name.to_string(), url, reason },
+        other => other,
+    }
 }
 
 type Change = Box<dyn Fn(&mut CollectionRule)>;
@@ -70,6 +79,18 @@ impl SetArgs {
     fn changes(&self) -> Result<Vec<Change>, CliError> {
         let mut changes: Vec<Change> = Vec::new();
         for rule in &self.drop {
+            let also_set = match rule.as_str() {
+                "strategy" => self.strategy.is_some(),
+                "unique" => !self.unique.is_empty(),
+                "schema" => self.schema.is_some(),
+                "max-bytes" => self.max_bytes.is_some(),
+                _ => self.retention.is_some(),
+            };
+            if also_set {
+                return Err(CliError::Usage(format!(
+                    "--{rule} sets what --drop {rule} takes away; leave out one of them"
+                )));
+            }
             changes.push(dropping(rule));
         }
         if let Some(word) = &self.strategy {

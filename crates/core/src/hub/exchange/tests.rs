@@ -2,7 +2,7 @@
 
 mod rows;
 
-use crate::hub::{AuthorState, Entry, Loaded, Quarantined, Reply, Rules, Taken, decide, touch};
+use crate::hub::{AuthorState, Entry, Loaded, Moment, Quarantined, Reply, Taken, decide, touch};
 use crate::model::{
     Author, Body, CollectionName, CollectionRule, Demands, Dispatch, DocId, Entity, EntityEdit, Fill, Holding, Intake,
     Limits, Lsn, Mark, Meta, Millis, NodeId, Packet, Reached, Rejection, Settled, Stamp, Strategy, Traffic, Version,
@@ -95,8 +95,8 @@ impl Space {
         for wanted in touch(&group).docs {
             assert_eq!(wanted.0, reports());
         }
-        let rules = Rules { now: Millis(self.now), limits: Limits { document_bytes: 100, ..Limits::default() } };
-        let decision = decide(self.state.clone(), &group, rules);
+        let moment = Moment { now: Millis(self.now), limits: Limits { document_bytes: 100, ..Limits::default() } };
+        let decision = decide(self.state.clone(), &group, moment);
         for entry in &decision.writes.entries {
             assert_eq!(entry.lsn(), self.state.head.next(), "LSNs have no gap");
             self.state.head = entry.lsn();

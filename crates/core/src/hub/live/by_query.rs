@@ -64,7 +64,7 @@ impl Progress {
         if set.is_empty() && unset.is_empty() {
             return Ok(());
         }
-        Body::check(set.to_body().text(), key.1.as_str(), &self.rules.limits).map_err(|why| malformed(&why))?;
+        Body::check(set.to_body().text(), key.1.as_str(), &self.moment.limits).map_err(|why| malformed(&why))?;
         // What is computed from what stands loses nothing of it.
         let standing = self.standing(key).map_or(Lsn::ZERO, |version| version.lsn);
         let base = if update.overwrites() { client.served } else { standing };
@@ -85,7 +85,7 @@ impl Progress {
         stored.insert("_id".to_owned(), id);
         stored.extend(document);
         let text = Value::Object(stored).to_string();
-        let (body, _) = Body::parse(&text, &self.rules.limits).map_err(|why| malformed(&why))?;
+        let (body, _) = Body::parse(&text, &self.moment.limits).map_err(|why| malformed(&why))?;
         let to = (from.0.clone(), new_id.clone());
         self.live_change(client, event, from, &Edit::Remove, client.served)?;
         let edit = match self.standing(&to) {

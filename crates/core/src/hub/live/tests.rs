@@ -1,7 +1,7 @@
 //! What becomes of live clients' events, as stories.
 
 use super::{Fate, LiveTaken};
-use crate::hub::{AuthorState, Conflict, DocKey, Entry, Loaded, Quarantined, Reply, Rules, decide, touch};
+use crate::hub::{AuthorState, Conflict, DocKey, Entry, Loaded, Moment, Quarantined, Reply, decide, touch};
 use crate::live::{Query, Update};
 use crate::merge::Values;
 use crate::model::{
@@ -68,7 +68,7 @@ impl Space {
         let mut loaded = self.state.clone();
         loaded.docs.retain(|key, _| touch.docs.contains(key));
         loaded.seen.retain(|key| touch.keys.contains(key));
-        let mut decision = decide(loaded, &group, Rules { now: Millis(NOW), limits: self.limits });
+        let mut decision = decide(loaded, &group, Moment { now: Millis(NOW), limits: self.limits });
         for entry in &decision.writes.entries {
             assert_eq!(entry.lsn(), self.state.head.next(), "LSNs have no gap");
             self.state.head = entry.lsn();

@@ -34,6 +34,9 @@ pub struct CollectionRule {
 }
 
 impl CollectionRule {
+    /// Unique keys of one collection: each is looked up with every edit.
+    pub const UNIQUE_MAX: usize = 16;
+
     /// The key by which stores keep the rules of a collection.
     #[must_use]
     pub fn key(space: &SpaceName, collection: &CollectionName) -> String {

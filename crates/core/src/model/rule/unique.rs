@@ -3,22 +3,24 @@
 //! Texts are compared by their characters, after escapes: capitals, accents and their compositions count. Numbers are
 //! compared by what they are worth, whatever their digits: `1`, `1.0` and `10e-1` are one value, `9007199254740993` and
 //! `9007199254740992` are two. Lists are compared in order, objects whatever their order. A field that is absent or null
-//! is no value, nor is a combination in which one is.
+//! is no value, nor is a combination in which one is. Names are paths as in filters, through objects only: where a list
+//! stands in the way, there is no value.
 
 use crate::model::{CollectionName, DocId, Fields};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// Top-level fields whose values, taken together, no two documents of a collection share. In JSON a name, or a list of
-/// names.
+/// Fields whose values, taken together, no two documents of a collection share. In JSON a path (`email`, `address.city`),
+/// or a list of paths.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "Names", into = "Names")]
 pub struct UniqueKey(Vec<String>);
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a unique key is the name of a field, or a list of names")]
 enum Names {
     One(String),
     Several(Vec<String>),
@@ -102,6 +104,13 @@ impl UniqueKey {
         serde_json::to_string(&self.0).expect("names serialize")
     }
 
+    /// The value of a document as its text has it, for sentences.
+    #[must_use]
+    pub fn shown(&self, fields: &Fields) -> String {
+        let values: Vec<&str> = self.0.iter().filter_map(|name| Some(at(fields, name)?.get())).collect();
+        values.join(", ")
+    }
+
     /// The value of a document, written so that equal values are equal texts; `None`: it has none.
     ///
     /// # Errors
@@ -109,18 +118,32 @@ impl UniqueKey {
     pub fn value(&self, fields: &Fields) -> Result<Option<String>, TooLong> {
         let mut text = String::new();
         for name in &self.0 {
-            match fields.get(name) {
+            match at(fields, name) {
                 Some(value) if value.get().len() > UniqueKey::TEXT_BYTES_MAX => {
                     return Err(TooLong { bytes: value.get().len() });
                 }
-                Some(value) if value.get() != "null" => canonical(value, &mut text),
-                Some(_) | None => return Ok(None),
+                Some(value) => canonical(value, &mut text),
+                None => return Ok(None),
             }
             text.push('\n');
         }
         text.pop();
         if text.len() > UniqueKey::VALUE_BYTES_MAX { Err(TooLong { bytes: text.len() }) } else { Ok(Some(text)) }
     }
+}
+
+/// The value at a path; `None`: there is none, or null. A field with the whole path for its name comes first.
+fn at<'f>(fields: &'f Fields, path: &str) -> Option<&'f RawValue> {
+    let below = || {
+        let mut names = path.split('.');
+        let mut value = fields.get(names.next()?)?;
+        for name in names {
+            let inner: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(value.get()).ok()?;
+            value = inner.get(name)?;
+        }
+        Some(value)
+    };
+    fields.get(path).or_else(below).filter(|value| value.get() != "null")
 }
 
 /// One value of one key of one collection.
@@ -264,6 +287,19 @@ mod tests {
         assert_eq!(value(&["v"], r#"{"v":null}"#), None);
         assert_eq!(value(&["v", "w"], r#"{"v":1}"#), None);
         assert_ne!(value(&["v", "w"], r#"{"v":"a","w":"bc"}"#), value(&["v", "w"], r#"{"v":"ab","w":"c"}"#));
+    }
+
+    #[test]
+    fn a_name_with_dots_is_a_path_through_objects() {
+        let city = |document| value(&["address.city"], document);
+        assert_eq!(city(r#"{"address":{"zip":1,"city":"Ulm"}}"#), city(r#"{"address":{"city":"\u0055lm"}}"#));
+        assert_eq!(city(r#"{"address.city":"Ulm","address":{"city":"Bern"}}"#), Some("\"Ulm\"".to_owned()));
+        assert_eq!(value(&["a.b.c", "d"], r#"{"a":{"b":{"c":[1]}},"d":2.0}"#), Some("[1]\n2".to_owned()));
+        for none in [r#"{"address":[{"city":"Ulm"}]}"#, r#"{"address":"Ulm"}"#, r#"{"address":{"city":null}}"#, "{}"] {
+            assert_eq!(city(none), None, "{none}");
+        }
+        let shown = Body::trusted(r#"{"a":{"b":20},"d":"x"}"#).fields();
+        assert_eq!(key(&["a.b", "d"]).shown(&shown), r#"20, "x""#);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Signed tokens of an identity provider (JWT) as grants. In reading order: `options`, `token` (the form, the signature, the
 //! times), `keys` (what a signature is checked with), `source` (where keys come from, and when they are read again),
-//! `grants` (what claims open). Never keeps a token, only the hash that an accepted one is found by.
+//! `grants` (what claims open), `memory` (tokens that were accepted). Never keeps a token, only the hash that an accepted one is found by.
 
+#[cfg(test)]
+mod damaged;
 mod der;
 mod grants;
 mod keys;
+mod memory;
 mod options;
 mod source;
 #[cfg(test)]
@@ -16,21 +19,18 @@ pub use options::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};
 use super::grant::{Grant, Proof};
 use crate::error::ServerError;
 use grants::Grants;
+use memory::Accepted;
 use source::{Source, may_come};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use syncline_core::model::Millis;
 use token::{Signed, is_signed};
-
-/// Accepted tokens that are remembered, so that each is checked once.
-const REMEMBERED: usize = 10_000;
 
 /// The tokens of one identity provider.
 pub(super) struct Jwt {
     options: JwtOptions,
     grants: Grants,
     source: Arc<Source>,
-    accepted: Mutex<HashMap<[u8; 32], Grant>>,
+    accepted: Mutex<Accepted>,
 }
 
 impl Jwt {
@@ -67,11 +67,7 @@ impl Jwt {
         let spec = self.grants.spec(claims, ends)?;
         let name = spec.name.clone();
         let grant = Grant::new(Proof::Signed { key }, spec).map_err(|why| grants::unbound(&name, &why))?;
-        let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
-        if accepted.len() >= REMEMBERED {
-            accepted.clear();
-        }
-        accepted.insert(hash, grant.clone());
+        self.accepted().put(hash, grant.clone());
         Ok(grant)
     }
 
@@ -88,6 +84,10 @@ impl Jwt {
     }
 
     fn remembered(&self, hash: &[u8; 32]) -> Option<Grant> {
-        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).get(hash).cloned()
+        self.accepted().get(hash)
+    }
+
+    fn accepted(&self) -> MutexGuard<'_, Accepted> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

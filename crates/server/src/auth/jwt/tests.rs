@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use syncline_core::model::NodeId;
 
 /// Signed with a key that was thrown away: `{"sub":"anna","exp":4102444800}`.
-const RSA_TOKEN: &str = concat!(
+pub(super) const RSA_TOKEN: &str = concat!(
     "eyJhbGciOiJSUzI1NiIsImtpZCI6InJzYS0xIn0.eyJzdWIiOiAiYW5uYSIsICJleHAiOiA0MTAyNDQ0ODAwfQ.AXbFZ8zY1fntP",
     "2haC4o01yBgaRM3tABj5wUS0UE1yn9H_DBZSiWt4bFjPPYtuBVulOujKqRuD4h6qRbb_RCKY2-",
     "Nu5bkNl0TXtMoT8ToU7tCIPngj-BPeX4cEAOZ6q_HE3QDhRpMTggxV3k5DT5BhZU6-",
@@ -21,14 +21,14 @@ const RSA_TOKEN: &str = concat!(
     "v4uavHUeQIH4IkI8P9eLjWW89qi-HuWC4xywG12L_N_VfyoOC1WnLl3azHPwX8ISIsA9N9m5xbN7PTxJfdobm3L5Q",
 );
 /// Of its key.
-const RSA_MODULUS: &str = concat!(
+pub(super) const RSA_MODULUS: &str = concat!(
     "tCWWWLkV5fG5MirW5JAl_meaoXtVVr00FLb-fBBp9tcFCFb3zA-_zUqg5Kdkf-NWaG4V7qXJ-",
     "WLnYU9XZiS4bwLIwlIY4Lrbau1xbiJclq_q079AT2HHHx86OTrubtjDjZXS_Z7ANqP5kEvTusqW-rCO-mkjJitK85IRPzi_WlbDT",
     "DPkxCte283ixWxjoRV0ye9lYABeQONj10gD0deG0jd7sKIrybekjDMbR16lXQRcWRi4AGPPkDBysXQQ9iaRFKPCWgtCDrHzmFGEB",
     "S_ISNnU7jGR6Q4A0nb2ONs0k5QhqcGZxbvUQqLtce0WH-4SLw3E8114XHvUfu7xt-pm4w",
 );
 /// The same key.
-const RSA_PEM: &str = "-----BEGIN PUBLIC KEY-----\n\
+pub(super) const RSA_PEM: &str = "-----BEGIN PUBLIC KEY-----\n\
 MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAtCWWWLkV5fG5MirW5JAl\n\
 /meaoXtVVr00FLb+fBBp9tcFCFb3zA+/zUqg5Kdkf+NWaG4V7qXJ+WLnYU9XZiS4\n\
 bwLIwlIY4Lrbau1xbiJclq/q079AT2HHHx86OTrubtjDjZXS/Z7ANqP5kEvTusqW\n\
@@ -38,10 +38,10 @@ SNnU7jGR6Q4A0nb2ONs0k5QhqcGZxbvUQqLtce0WH+4SLw3E8114XHvUfu7xt+pm\n\
 4wIDAQAB\n\
 -----END PUBLIC KEY-----\n";
 
-const SECRET: &[u8] = b"a-secret-of-at-least-thirty-two-bytes";
-const NOW: Millis = Millis(1_700_000_000_000);
+pub(super) const SECRET: &[u8] = b"a-secret-of-at-least-thirty-two-bytes";
+pub(super) const NOW: Millis = Millis(1_700_000_000_000);
 
-fn part(bytes: impl AsRef<[u8]>) -> String {
+pub(super) fn part(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
@@ -55,7 +55,7 @@ fn by_secret(secret: &[u8], header: &Value, claims: &Value) -> String {
     format!("{message}.{}", part(made))
 }
 
-fn hs256(claims: &Value) -> String {
+pub(super) fn hs256(claims: &Value) -> String {
     by_secret(SECRET, &json!({"alg": "HS256"}), claims)
 }
 
@@ -71,7 +71,7 @@ fn grant(when: Value, rows: Value) -> JwtGrant {
     JwtGrant { when, space_claim: None, spec: TokenSpec { rows: serde_json::from_value(rows).unwrap(), ..spec } }
 }
 
-fn options() -> JwtOptions {
+pub(super) fn options() -> JwtOptions {
     JwtOptions {
         issuer: Some("login".into()),
         audience: Some("hub".into()),

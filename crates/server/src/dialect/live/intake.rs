@@ -17,7 +17,7 @@ use crate::hub::Pushed;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use syncline_core::hub::{DocKey, Fate, LiveTaken, Reply};
+use syncline_core::hub::{DocKey, Fate, LiveTaken, Reply, is_rule_code};
 use syncline_core::live::PATTERNS_MAX;
 use syncline_core::model::{LiveBatch, LiveEdit, LiveEvent, Lsn, Rejection};
 use syncline_core::wire::live::{Place, Received};
@@ -58,6 +58,8 @@ struct Intake {
     served: Lsn,
     sifted: Sifted,
     causes: Causes,
+    /// Whether the client may know of the documents that are there.
+    reads: bool,
 }
 
 /// Why events were set aside.
@@ -71,6 +73,15 @@ impl Causes {
     fn add(&mut self, cause: String) {
         if self.told.len() < CAUSES_TOLD { self.told.push(cause) } else { self.untold += 1 }
     }
+}
+
+/// Why an event was set aside, for somebody who may read nothing: who else has a value, and what else a document holds, is
+/// not told.
+fn without_facts(why: &Rejection) -> String {
+    if !is_rule_code(&why.code) {
+        return why.reason.clone();
+    }
+    format!("an event was set aside because its document would break a rule of its collection (`{}`)", why.code)
 }
 
 /// Why a list was not taken in.
@@ -92,7 +103,8 @@ impl Client {
             return self.dismiss(&error);
         }
         let served = self.reading.as_ref().map_or(Lsn::ZERO, super::due::Reading::served);
-        let (mut intake, mut good, mut outcome) = (Intake { served, ..Intake::default() }, Vec::new(), Ok(()));
+        let reads = grant.check_access(Access::Read).is_ok();
+        let (mut intake, mut good, mut outcome) = (Intake { served, reads, ..Intake::default() }, Vec::new(), Ok(()));
         for list in lists {
             if outcome.is_ok() {
                 match self.take(&list.text, &grant, &mut intake).await {
@@ -269,7 +281,7 @@ impl Client {
         keys.into_iter().for_each(|key| self.echoes.note(key));
         for fate in fates {
             match fate {
-                Fate::SetAside(why) => intake.causes.add(why.reason),
+                Fate::SetAside(why) => intake.causes.add(if intake.reads { why.reason } else { without_facts(&why) }),
                 Fate::Applied { .. }
                 | Fate::Unchanged
                 | Fate::Superseded
@@ -332,4 +344,17 @@ fn set_aside(event: &mut LiveEvent, why: Rejection) {
 fn no_value() -> Rejection {
     let reason = "the application's storage takes only numbers and text that every reader of JSON can read";
     Rejection { code: "malformed_element".to_owned(), reason: reason.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_read_nothing_is_told_the_rule_and_no_document() {
+        let why = |code: &str| Rejection { code: code.to_owned(), reason: "document `ann` has it".to_owned() };
+        assert!(!without_facts(&why("unique_violation")).contains("ann"));
+        assert!(without_facts(&why("unique_violation")).contains("unique_violation"));
+        assert!(without_facts(&why("malformed_json")).contains("ann"), "its own words");
+    }
 }

@@ -69,7 +69,7 @@ impl State {
         let space = self.space(name)?;
         space.keep_unique(touch, &rules);
         let loaded = space.load(touch, rules);
-        let writes = decided(loaded, &mut decide, |value, most| Ok(space.holders(value, most)))?;
+        let writes = decided(loaded, &mut decide, |value, most, at| Ok(space.holders(value, most, at)))?;
         super::check_order(space.head.lsn, &writes)?;
         space.write(touch, writes);
         Ok(space.head.clone())
@@ -172,9 +172,10 @@ impl Store for MemoryStore {
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
+        at: Millis,
     ) -> BoxFuture<'a, Result<Holders, StoreError>> {
         let found = self.with(space, |space| {
-            let holders = |value: UniqueValue| (space.holders(&value, most), value);
+            let holders = |value: UniqueValue| (space.holders(&value, most, at), value);
             Ok(values.into_iter().map(holders).map(|(ids, value)| (value, ids)).collect())
         });
         ready(found).boxed()

@@ -3,8 +3,8 @@
 use super::space::Space;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use syncline_core::hub::{Claimed, Touch};
-use syncline_core::model::{CollectionName, Demands, DocId, Lsn, UniqueKey, UniqueValue};
+use syncline_core::hub::{Claimed, DocKey, Touch};
+use syncline_core::model::{CollectionName, Demands, DocId, Lsn, Millis, UniqueKey, UniqueValue};
 
 impl Space {
     /// Builds what the rules of the touched collections ask for, and drops what they no longer do.
@@ -33,11 +33,16 @@ impl Space {
         built
     }
 
-    /// Who has a value, whoever had it first before the others.
-    pub fn holders(&self, value: &UniqueValue, most: usize) -> Vec<DocId> {
+    /// Who has a value at a time, whoever had it first before the others.
+    pub fn holders(&self, value: &UniqueValue, most: usize, at: Millis) -> Vec<DocId> {
         let kept = self.unique.get(&(value.collection.clone(), value.key.clone()));
-        let holders = kept.and_then(|values| values.get(&value.value)).into_iter().flatten();
-        holders.take(most).map(|(_, id)| id.clone()).collect()
+        let holders = kept.and_then(|values| values.get(&value.value)).into_iter().flatten().map(|(_, id)| id);
+        holders.filter(|id| !self.is_past(&value.at(id), at)).take(most).cloned().collect()
+    }
+
+    fn is_past(&self, key: &DocKey, at: Millis) -> bool {
+        let change = self.heads.get(key).and_then(|lsn| self.change(*lsn));
+        change.is_some_and(|change| change.version.body.facts().expires.is_some_and(|end| end <= at))
     }
 
     /// Writes what changed.

@@ -76,12 +76,12 @@ async fn decided(
 ) -> Result<WriteSet, Failure> {
     let mut dialogue = Dialogue::new(loaded);
     loop {
-        let asked = match dialogue.turn(decide)? {
+        let (asked, at) = match dialogue.turn(decide)? {
             Said::Decided(writes) => return Ok(writes),
-            Said::Asked(values) => values.into_iter().collect::<Vec<_>>(),
+            Said::Asked(values, at) => (values.into_iter().collect::<Vec<_>>(), at),
         };
         let mut pipeline = session.pipeline();
-        let place = pipeline.send(unique::HOLDERS, unique::asking(space, &asked, dialogue.most()));
+        let place = pipeline.send(unique::HOLDERS, unique::asking(space, &asked, (dialogue.most(), at)));
         let rows = pipeline.answers().await?.take(Some(place));
         for (value, ids) in unique::found(asked, &rows)? {
             dialogue.answer(value, ids);

@@ -121,14 +121,14 @@ fn conflict_of(row: &Row) -> Result<ConflictRow, Failure> {
     })
 }
 
-/// Who has these values.
+/// Who has these values at a time, and no more than so many.
 pub(super) async fn holders(
     pools: &Pools,
     space: &SpaceName,
     values: &[UniqueValue],
-    most: usize,
+    (most, at): (usize, Millis),
 ) -> Result<Holders, Failure> {
-    let found = rows(pools, space, unique::HOLDERS, unique::asking(space, values, most)).await?;
+    let found = rows(pools, space, unique::HOLDERS, unique::asking(space, values, (most, at))).await?;
     unique::found(values.to_vec(), &found)
 }
 

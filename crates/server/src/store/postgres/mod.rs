@@ -289,10 +289,11 @@ impl Store for PostgresStore {
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
+        at: Millis,
     ) -> BoxFuture<'a, Result<Holders, StoreError>> {
         async move {
             let pools = &self.shared.pools;
-            patiently!(self.shared, "reading unique values", list::holders(pools, space, &values, most))
+            patiently!(self.shared, "reading unique values", list::holders(pools, space, &values, (most, at)))
         }
         .boxed()
     }

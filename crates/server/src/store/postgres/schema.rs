@@ -47,6 +47,7 @@ pub(super) const STEPS: &[&str] = &[r#"
         space TEXT COLLATE "C" NOT NULL, n BIGINT NOT NULL, value TEXT COLLATE "C" NOT NULL, since BIGINT NOT NULL,
         id TEXT COLLATE "C" NOT NULL,
         PRIMARY KEY (space, n, value, since, id));
+    CREATE INDEX unique_by_id ON syncline.unique_values (space, n, id);
     CREATE TABLE syncline.authors (
         space TEXT COLLATE "C" NOT NULL, node TEXT COLLATE "C" NOT NULL, author BIGINT NOT NULL,
         last_seq BIGINT NOT NULL DEFAULT 0, forgotten TEXT, cursor BIGINT NOT NULL DEFAULT 0,

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use syncline_core::hub::{Claimed, Touch};
-use syncline_core::model::{Body, CollectionName, Demands, DocId, SpaceName, UniqueKey, UniqueValue};
+use syncline_core::model::{Body, CollectionName, Demands, DocId, Millis, SpaceName, UniqueKey, UniqueValue};
 use tokio_postgres::Row;
 
 /// The keys whose values are kept, with their numbers.
@@ -191,23 +191,30 @@ impl Values {
     }
 }
 
-/// Asks who has values, whoever had one first before the others.
+/// Asks who has values at a time, whoever had one first before the others.
 pub(super) const HOLDERS: &str = "SELECT t.place, h.id
     FROM unnest($2::TEXT[], $3::TEXT[], $4::TEXT[]) WITH ORDINALITY AS t (collection, fields, value, place)
         JOIN syncline.unique_keys k ON k.space = $1 AND k.collection = t.collection AND k.fields = t.fields
         CROSS JOIN LATERAL (
             SELECT v.id, v.since FROM syncline.unique_values v
-            WHERE v.space = $1 AND v.n = k.n AND v.value = t.value ORDER BY v.since, v.id LIMIT $5) h
+                LEFT JOIN syncline.heads d ON d.space = $1 AND d.collection = k.collection AND d.id = v.id
+            WHERE v.space = $1 AND v.n = k.n AND v.value = t.value AND (d.expires IS NULL OR d.expires > $6)
+            ORDER BY v.since, v.id LIMIT $5) h
     ORDER BY t.place, h.since, h.id";
 
 /// The values of [`HOLDERS`].
-pub(super) fn asking<'a>(space: &'a SpaceName, values: &'a [UniqueValue], most: usize) -> Vec<Param<'a>> {
+pub(super) fn asking<'a>(
+    space: &'a SpaceName,
+    values: &'a [UniqueValue],
+    (most, at): (usize, Millis),
+) -> Vec<Param<'a>> {
     vec![
         text(space.as_str()),
         texts(values.iter().map(|value| value.collection.as_str())),
         texts(values.iter().map(|value| value.key.text())),
         texts(values.iter().map(|value| value.value.as_str())),
         long(int(most as u64)),
+        long(int(at.0)),
     ]
 }
 

@@ -305,10 +305,12 @@ impl Store for SqliteStore {
         space: &'a SpaceName,
         values: Vec<UniqueValue>,
         most: usize,
+        at: Millis,
     ) -> BoxFuture<'a, Result<Holders, StoreError>> {
         let read = move |reader: &mut reader::Reader| {
             let conn = reader.connection();
-            let found = values.into_iter().map(|value| unique::holders(conn, &value, most).map(|ids| (value, ids)));
+            let found = values.into_iter().map(|value| Ok((unique::holders(conn, &value, (most, at))?, value)));
+            let found = found.map(|found| found.map(|(ids, value)| (value, ids)));
             found.collect::<rusqlite::Result<_>>().map_err(StoreError::engine("reading unique values"))
         };
         async move { self.space(space).await?.read(read).await }.boxed()

@@ -40,6 +40,7 @@ pub(super) const SPACE: &[&str] = &["
     CREATE TABLE unique_values (
         n INTEGER NOT NULL, value TEXT NOT NULL, since INTEGER NOT NULL, id TEXT NOT NULL,
         PRIMARY KEY (n, value, since, id)) WITHOUT ROWID;
+    CREATE INDEX unique_by_id ON unique_values (n, id);
     CREATE TABLE collections (cid INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
     CREATE TABLE authors (
         author INTEGER PRIMARY KEY AUTOINCREMENT, node TEXT NOT NULL UNIQUE, last_seq INTEGER NOT NULL,

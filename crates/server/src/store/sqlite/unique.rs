@@ -10,7 +10,10 @@ use rusqlite::{Connection, params};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use syncline_core::hub::{Claimed, Touch};
-use syncline_core::model::{Body, CollectionName, Demands, DocId, UniqueKey, UniqueValue};
+use syncline_core::model::{Body, CollectionName, Demands, DocId, Millis, UniqueKey, UniqueValue};
+
+/// By document: of one value there may be very many holders.
+const GIVEN_UP: &str = "DELETE FROM unique_values WHERE n = ?1 AND value = ?2 AND id = ?3";
 
 type Rules = BTreeMap<CollectionName, Arc<Demands>>;
 
@@ -63,14 +66,21 @@ fn build(conn: &Connection, known: &mut Known, name: &CollectionName, keys: Vec<
     Ok(())
 }
 
-/// Who has a value, whoever had it first before the others.
-pub(super) fn holders(conn: &Connection, value: &UniqueValue, most: usize) -> rusqlite::Result<Vec<DocId>> {
+/// Who has a value at a time, whoever had it first before the others, and no more than so many.
+pub(super) fn holders(
+    conn: &Connection,
+    value: &UniqueValue,
+    (most, at): (usize, Millis),
+) -> rusqlite::Result<Vec<DocId>> {
     let mut find = conn.prepare_cached(
         "SELECT v.id FROM collections c CROSS JOIN unique_keys k ON k.cid = c.cid CROSS JOIN unique_values v ON v.n = k.n
-         WHERE c.name = ?1 AND k.fields = ?2 AND v.value = ?3 ORDER BY v.since, v.id LIMIT ?4",
+             LEFT JOIN heads h ON h.cid = c.cid AND h.id = v.id LEFT JOIN log l ON l.lsn = h.lsn
+         WHERE c.name = ?1 AND k.fields = ?2 AND v.value = ?3 AND (l.expires IS NULL OR l.expires > ?5)
+         ORDER BY v.since, v.id LIMIT ?4",
     )?;
     let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let ids = find.query_map(params![value.collection.as_str(), value.key.text(), value.value, most], |row| {
+    let (name, fields) = (value.collection.as_str(), value.key.text());
+    let ids = find.query_map(params![name, fields, value.value, most, int(at.0)], |row| {
         DocId::new(row.get_ref(0)?.as_str()?).map_err(|e| wrong_text(0, e))
     })?;
     ids.collect()
@@ -84,10 +94,25 @@ pub(super) fn write(conn: &Connection, known: &Known, claims: &[Claimed]) -> rus
             Some(lsn) => conn
                 .prepare_cached("INSERT INTO unique_values VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?
                 .execute(params![n, value.value, int(lsn.0), id.as_str()])?,
-            None => conn
-                .prepare_cached("DELETE FROM unique_values WHERE n = ?1 AND value = ?2 AND id = ?3")?
-                .execute(params![n, value.value, id.as_str()])?,
+            None => conn.prepare_cached(GIVEN_UP)?.execute(params![n, value.value, id.as_str()])?,
         };
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::SPACE;
+    use super::GIVEN_UP;
+    use rusqlite::Connection;
+
+    #[test]
+    fn whoever_gives_up_a_value_is_found_without_a_walk_along_all_its_holders() {
+        let conn = Connection::open_in_memory().unwrap();
+        SPACE.iter().for_each(|step| conn.execute_batch(step).unwrap());
+        let plan: String = conn
+            .query_row(&format!("EXPLAIN QUERY PLAN {GIVEN_UP}"), rusqlite::params![1, "v", "x"], |row| row.get(3))
+            .unwrap();
+        assert!(plan.contains("unique_by_id") && plan.contains("id=?"), "{plan}");
+    }
 }

@@ -78,8 +78,8 @@ impl Writer {
                 load::load(conn, known, touch).map_err(StoreError::engine("loading what a push touches"))?;
             loaded.rules = rules;
             let head = loaded.head;
-            let writes = decided(loaded, decide, |value, most| {
-                unique::holders(conn, value, most).map_err(StoreError::engine("looking for a unique value"))
+            let writes = decided(loaded, decide, |value, most, at| {
+                unique::holders(conn, value, (most, at)).map_err(StoreError::engine("looking for a unique value"))
             })?;
             check_order(head, &writes)?;
             write::write(conn, known, &writes).map_err(StoreError::engine("writing a group of pushes"))
