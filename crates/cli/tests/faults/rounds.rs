@@ -57,9 +57,9 @@ fn rounds_of_random_blows_end_in_a_faultless_history() {
     println!("{rounds} rounds from seed {first}: {tally}");
 }
 
-/// What happened in rounds.
+/// What happened in rounds, and how long the longest sync of a device took.
 #[derive(Default)]
-struct Tally(BTreeMap<&'static str, usize>);
+struct Tally(BTreeMap<&'static str, usize>, Duration);
 
 impl Tally {
     fn note(&mut self, what: &'static str, times: usize) {
@@ -68,13 +68,18 @@ impl Tally {
 
     fn add(&mut self, other: &Tally) {
         other.0.iter().for_each(|(what, times)| self.note(what, *times));
+        self.took(other.1);
+    }
+
+    fn took(&mut self, sync: Duration) {
+        self.1 = self.1.max(sync);
     }
 }
 
 impl std::fmt::Display for Tally {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let told: Vec<String> = self.0.iter().map(|(what, times)| format!("{times} {what}")).collect();
-        f.write_str(&told.join(", "))
+        write!(f, "{}, the longest sync took {:?}", told.join(", "), self.1)
     }
 }
 
@@ -208,9 +213,8 @@ impl World {
     /// that starts.
     fn look_at_the_log(&mut self) {
         let bytes = self.data.join("spaces/main.db").metadata().unwrap().len();
-        if std::mem::replace(&mut self.copied, bytes) < bytes {
-            self.tally.note("looks after the log was copied", 1);
-        }
+        let before = std::mem::replace(&mut self.copied, bytes);
+        self.tally.note("looks after the log was copied", usize::from((1..bytes).contains(&before)));
     }
 
     /// Devices edit offline and sync all at once; meanwhile a blow falls.
@@ -231,10 +235,11 @@ impl World {
         blow.fall(self, &mut processes);
         // Whoever syncs ends by itself, with success or without. On a machine that is busy with other things a storm can
         // take long: then the device is struck as well, and goes on in the next round.
-        let until = Instant::now() + LONG_SYNC;
+        let (began, until) = (Instant::now(), Instant::now() + LONG_SYNC);
         while Instant::now() < until && processes.iter_mut().any(|process| !process.has_ended()) {
             thread::sleep(Duration::from_millis(2)); // sleep: the pause between two looks at the processes
         }
+        self.tally.took(began.elapsed());
         for process in processes.iter_mut().filter_map(SyncProcess::at_work) {
             process.strike();
             self.tally.note("syncs given up", 1);
