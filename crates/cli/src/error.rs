@@ -300,9 +300,11 @@ impl CliError {
             | CliError::NoMapping { .. }
             | CliError::Mapping { .. }
             | CliError::Refused { status: 400, .. }
-            | CliError::Server(ServerError::BadRequest { .. } | ServerError::Malformed(_) | ServerError::Config(_)) => {
-                2
-            }
+            | CliError::Server(
+                ServerError::BadRequest { .. }
+                | ServerError::Malformed(Malformed::Json { .. } | Malformed::Id { .. })
+                | ServerError::Config(_),
+            ) => 2,
             _ => 1,
         }
     }

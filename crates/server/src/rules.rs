@@ -129,7 +129,7 @@ impl SetSummary {
         let Checked { documents, violating, .. } = self.checked;
         let hopeless = schema::hopeless(&self.view.rule).map(|why| format!("no document can keep the rule: {why}"));
         let none = || format!("none of the {documents} documents keeps the rule; look whether it says what you mean");
-        self.warnings.extend(hopeless.or_else(|| (documents > 0 && violating == documents).then(none)));
+        self.warnings.extend(hopeless.or_else(|| (documents > 1 && violating == documents).then(none)));
         self.warnings.extend(self.view.rule.schema.as_ref().map(schema::oddities).unwrap_or_default());
         self
     }

@@ -144,7 +144,14 @@ impl Shape for Schema {
         let error = self.validator.validate(&document).err()?;
         let keyword = error.kind().keyword().to_owned();
         let place = error.instance_path().to_string();
-        let words = cut(&error.masked_with("the value").to_string(), WORDS_CHARS);
+        let words = match error.kind() {
+            // Said where nothing else is named that could be there.
+            ValidationErrorKind::FalseSchema if error.schema_path().to_string().ends_with("additionalProperties") => {
+                "no field is allowed that the schema does not name".to_owned()
+            }
+            ValidationErrorKind::FalseSchema => "nothing is allowed there".to_owned(),
+            _ => cut(&error.masked_with("the value").to_string(), WORDS_CHARS),
+        };
         let at = if place.is_empty() { String::new() } else { format!("at `{}` ", cut(&place, PLACE_CHARS)) };
         Some(format!("{at}{words} (`{keyword}`)"))
     }
@@ -275,6 +282,9 @@ mod tests {
         assert!(breach(&json!({}), &json!({})).is_none());
         let ours = json!({"_id": "x", "name": "a", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": 1, "ttl": 5, "expireAt": 7});
         assert_eq!(breach(&schema, &ours), None, "fields of Syncline's own are no additional ones");
+        let closed =
+            breach(&json!({"additionalProperties": false}), &json!({"_id": "x", "owner": 1})).expect("it has more");
+        assert!(closed.contains("no field is allowed that the schema does not name"), "{closed}");
         let named = json!({"properties": {"_id": {"pattern": "^u"}, "ttl": false}});
         let said = |document| breach(&named, &document).expect("it does not fit");
         assert!(said(json!({"_id": "x"})).contains("`/_id`") && said(json!({"_id": "u", "ttl": 5})).contains("/ttl"));

