@@ -29,8 +29,8 @@ enum Action {
     /// Register a node that exchanges packets, and show its token once
     #[command(
         after_help = "Rows of a type are filtered by conditions as in `db find`; a text \"$node.NAME\" in them stands for an
-attribute of the node, so that one filter serves all nodes. What the node sends of other rows, or would make into one, is
-set aside.
+attribute of the node, so that one filter serves all nodes. What the node sends of other rows, or
+would make into one, is set aside.
 
 Examples:
   syncline node add --code NORTH --name \"Branch north\"

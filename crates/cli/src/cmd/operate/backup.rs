@@ -11,9 +11,11 @@ use syncline_server::store::{self, Arriving, Manifest, SqliteStore};
 /// Arguments of `syncline backup`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Runs on the hub's machine, as a user who may write to its data directory, or with --hub anywhere, with an admin token;
-the hub's disk then needs room for a copy of its largest space. Disturbs nobody: the hub may run and take writes. Each space is copied as it is at one moment. The backup gets its name only once it is complete
-and on disk; what an interrupted one leaves behind is called DIR.part and cleared away by the next.
+    after_help = "Runs on the hub's machine, as a user who may write to its data directory, or with --hub anywhere,
+with an admin token; the hub's disk then needs room for a copy of its largest space. Disturbs
+nobody: the hub may run and take writes. Each space is copied as it is at one moment. The backup
+gets its name only once it is complete and on disk; what an interrupted one leaves behind is called
+DIR.part and cleared away by the next.
 
 Examples:
   syncline backup backups/monday

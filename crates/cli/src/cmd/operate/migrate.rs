@@ -9,9 +9,9 @@ use syncline_server::store::{self, MovePlace, Moved, PostgresUrl};
 /// Arguments of `syncline migrate`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Moves everything: documents, logs with their positions, tokens, nodes, receipts, conflicts. Devices notice nothing but
-the time it takes. Stop the hubs first: neither side may be in use. The source stays as it is; the target must be new or
-empty, and has all of it or nothing.
+    after_help = "Moves everything: documents, logs with their positions, tokens, nodes, receipts, conflicts. Devices
+notice nothing but the time it takes. Stop the hubs first: neither side may be in use. The source
+stays as it is; the target must be new or empty, and has all of it or nothing.
 
 Examples:
   syncline migrate --from sqlite:/var/lib/syncline --to postgres://hub@db.example/hub --password-file db-password

@@ -9,15 +9,13 @@ use syncline_server::store;
 
 /// Arguments of `syncline restore`.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "The data directory must be new or empty: move the old one away, the hub stopped. Every file is checked against
-the backup's manifest first. Each space gets a new epoch: devices start from a snapshot and keep what they have
-not sent yet. What the hub accepted after the backup is gone.
+#[command(after_help = "The data directory must be new or empty: move the old one away, the hub stopped. Every file is
+checked against the backup's manifest first. Each space gets a new epoch: devices start from a
+snapshot and keep what they have not sent yet. What the hub accepted after the backup is gone.
 
 Examples:
   syncline restore backups/monday
-  syncline restore backups/monday --data /var/lib/syncline"
-)]
+  syncline restore backups/monday --data /var/lib/syncline")]
 pub struct Args {
     /// The backup
     backup: PathBuf,

@@ -19,10 +19,11 @@ const SHOWN_MAX: usize = 50;
 /// Arguments of `syncline verify`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Compares what the database has from the hub with what the hub shows to the token, at one LSN: what the database
-has read so far. Both count digests of ranges of documents; only documents of ranges that differ are sent. Changes that the
-database has not read yet, and edits that wait in it, are no differences.
---repair pulls the documents that differ and compares again; edits that wait are kept and sent.
+    after_help = "Compares what the database has from the hub with what the hub shows to the token, at one LSN: what
+the database has read so far. Both count digests of ranges of documents; only documents of ranges
+that differ are sent. Changes that the database has not read yet, and edits that wait in it, are no
+differences. --repair pulls the documents that differ and compares again; edits that wait are kept
+and sent.
 
 Exit codes: 0 nothing differs (any more), 1 something does.
 

@@ -3,6 +3,7 @@
 use super::finding::Finding;
 use crate::error::CliError;
 use crate::hub::now;
+use crate::output::counted;
 use indicatif::HumanBytes;
 use std::path::Path;
 use std::process::Command;
@@ -72,7 +73,8 @@ fn store(files: &[Examined], bytes: u64) -> Vec<Finding> {
     if !findings.is_empty() {
         return findings;
     }
-    let says = format!("{} files, {}: readable and complete", files.len(), HumanBytes(bytes));
+    let counted = counted(files.len() as u64, "file", "files");
+    let says = format!("{counted}, {}: readable and complete", HumanBytes(bytes));
     vec![Finding::fine("store", says)]
 }
 

@@ -18,8 +18,8 @@ use syncline_server::store::Manifest;
 /// Arguments of `syncline doctor`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Looks at the files of the data directory unless --hub names a hub elsewhere, and at the running hub where it has
-a token for it. Reads every page of the files: a minute for some gigabytes.
+    after_help = "Looks at the files of the data directory unless --hub names a hub elsewhere, and at the running hub
+where it has a token for it. Reads every page of the files: a minute for some gigabytes.
 
 Exit codes: 0 nothing is wrong (there may be something to look at), 1 something is wrong.
 
