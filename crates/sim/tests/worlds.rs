@@ -40,6 +40,11 @@ fn worlds_of_foreign_clients_keep_every_promise() {
 }
 
 #[test]
+fn worlds_of_rules_and_rows_keep_every_promise() {
+    survive(COPY_SEEDS, Kind::Rows);
+}
+
+#[test]
 fn worlds_of_event_sync_keep_every_promise() {
     survive(COPY_SEEDS, Kind::Live);
 }

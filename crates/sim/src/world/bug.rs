@@ -60,11 +60,15 @@ pub enum Bug {
     ForeignOpForgotten,
     /// A row of the ledger is restored as often as somebody asks for it.
     RestoredTwice,
+    /// The hub does not look at the rules of a collection.
+    RuleIgnored,
+    /// The hub does not look at the rows that a token opens.
+    RowsIgnored,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Bug; 27] = [
+    pub const ALL: [Bug; 29] = [
         Bug::ReceiptForgotten,
         Bug::KnownByBatchOnly,
         Bug::FailureSwallowed,
@@ -92,6 +96,8 @@ impl Bug {
         Bug::TicketIgnored,
         Bug::ForeignOpForgotten,
         Bug::RestoredTwice,
+        Bug::RuleIgnored,
+        Bug::RowsIgnored,
     ];
 
     /// Its name on the command line: the words of the variant with hyphens.

@@ -74,7 +74,8 @@ impl World {
             Err(cause) => return Some(session::Event::Failed(id, Failure::Storage(cause))),
         };
         let fate = self.faults.fate(&mut self.dice);
-        self.promises.sent(Moment { now: self.now, device, life }, id);
+        let problem = self.promises.sent(Moment { now: self.now, device, life }, id);
+        self.blame(problem);
         self.note(format!("device {device} sends {id:?} {} {fate:?}", packet.text()));
         let gives_up = session::Event::Failed(id, Failure::Network("timed out".to_owned()));
         self.schedule(TIME_OUT_MS, super::Happening::Report { device, life, event: gives_up });

@@ -52,6 +52,8 @@ pub struct Device {
     bug: Option<Bug>,
     /// The head of the last snapshot that was answered.
     snapshot: Option<SnapshotHead>,
+    /// A field whose values the devices of the world share.
+    shared: Option<&'static str>,
     /// Where its database is, when it is in a file.
     file: Option<PathBuf>,
 }
@@ -98,8 +100,14 @@ impl Device {
             full: false,
             bug: None,
             snapshot: None,
+            shared: None,
             file: None,
         }
+    }
+
+    /// The same, but others write the same values to a field as it does.
+    pub fn shared(self, field: &'static str) -> Device {
+        Device { shared: Some(field), ..self }
     }
 
     /// Closes its database, copies the file, and opens it again.
@@ -218,14 +226,14 @@ impl Device {
 
     /// Where a planted bug puts the cursor after this write: a page without changes.
     fn misplaced(&self, write: &Write) -> Option<Page> {
-        let (server_lsn, epoch) = match (self.bug?, write) {
-            (Bug::CursorByPush, Write::Receipts { reply, .. }) => (reply.server_lsn, reply.epoch.clone()),
+        let (server_lsn, epoch, views) = match (self.bug?, write) {
+            (Bug::CursorByPush, Write::Receipts { reply, .. }) => (reply.server_lsn, reply.epoch.clone(), Views::new()),
             (Bug::ResumedFromLast, Write::SnapshotFinish) => {
-                self.snapshot.as_ref().map(|head| (head.server_lsn, head.epoch.clone()))?
+                self.snapshot.as_ref().map(|head| (head.server_lsn, head.epoch.clone(), head.views.clone()))?
             }
             _ => return None,
         };
-        let (views, ops) = (Views::new(), Vec::new());
+        let ops = Vec::new();
         Some(Page { server_lsn, epoch, has_more: false, views, ops, conflicts: None, receipt: None })
     }
 
@@ -287,14 +295,17 @@ impl Device {
         }
     }
 
-    /// A value that nobody else writes.
-    fn value(&mut self) -> String {
+    /// A value that nobody else writes, but for shared fields.
+    fn value(&mut self, field: &str) -> String {
         self.edits += 1;
+        if self.shared == Some(field) {
+            return format!("shared-{}", self.edits % 3);
+        }
         format!("d{}e{}.", self.number, self.edits)
     }
 
     fn set(&mut self, name: &str, id: &str, field: &str) -> String {
-        let (collection, value) = (self.collection(name), self.value());
+        let (collection, value) = (self.collection(name), self.value(field));
         let exists = collection.get(id).expect("the database is whole").is_some();
         let done = if exists {
             collection.update(id, &json!({ field: value }))
@@ -307,7 +318,7 @@ impl Device {
     }
 
     fn replace(&mut self, name: &str, id: &str, field: &str) -> String {
-        let (collection, value) = (self.collection(name), self.value());
+        let (collection, value) = (self.collection(name), self.value(field));
         if collection.get(id).expect("the database is whole").is_none() {
             return format!("finds no {name}/{id} to replace");
         }
@@ -331,7 +342,7 @@ impl Device {
 
     /// One edit in each collection, together.
     fn transact(&mut self, id: &str, field: &str) -> String {
-        let value = self.value();
+        let value = self.value(field);
         let document = json!({ "_id": id, field: value });
         let names = self.part().types();
         let done = self.database.transaction(|tx| {
@@ -341,7 +352,7 @@ impl Device {
             Ok(())
         });
         done.expect("the transaction is valid");
-        if names.len() > 1 {
+        if names.len() > 1 && self.shared != Some(field) {
             self.together.push((value.clone(), id.to_owned()));
         }
         for name in names {
@@ -387,6 +398,8 @@ impl Device {
 
     /// An edit was made once more: what stood in its place meanwhile was given up for that.
     fn overwritten(&mut self, op: &Value) {
+        let text = op.to_string();
+        self.together.retain(|(value, _)| !text.contains(value.as_str()));
         let (name, id) = (op["collection"].as_str().unwrap_or_default(), op["id"].as_str());
         if op["op"] != "update" {
             return self.forget(name, id);
@@ -397,6 +410,9 @@ impl Device {
     }
 
     fn note(&mut self, name: &str, id: &str, field: &str, value: &str) {
+        if self.shared == Some(field) {
+            return;
+        }
         self.written.insert((name.to_owned(), id.to_owned(), field.to_owned()), value.to_owned());
     }
 

@@ -6,7 +6,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::Request;
 use axum::http::request::Builder;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -15,10 +15,10 @@ use std::task::Poll;
 use std::time::Duration;
 use syncline_core::model::{Limits, Millis, NodeId, Plan, Registration, SpaceName};
 use syncline_server::app::App;
-use syncline_server::auth::TokenSpec;
+use syncline_server::auth::{TokenChange, TokenSpec};
 use syncline_server::clock::Clock;
 use syncline_server::nodes::NodeChange;
-use syncline_server::{Options, Retention, Settings, open, router};
+use syncline_server::{DeclaredRule, Options, Retention, Settings, open, router};
 use tokio::runtime::Runtime;
 use tokio::task::{JoinError, JoinHandle};
 use tower::ServiceExt;
@@ -47,12 +47,21 @@ pub struct Door {
 }
 
 impl Door {
-    pub fn new((store, space, limits): (Arc<Recorder>, SpaceName, Limits)) -> Door {
+    pub fn new(parts: (Arc<Recorder>, SpaceName, Limits)) -> Door {
+        Door::with_rules(parts, |_| Vec::new())
+    }
+
+    /// The same for a space whose collections have rules.
+    pub fn with_rules(
+        (store, space, limits): (Arc<Recorder>, SpaceName, Limits),
+        rules: impl Fn(&SpaceName) -> Vec<DeclaredRule>,
+    ) -> Door {
         let runtime = runtime();
         let retention = Retention { log: KEPT, ..Retention::default() };
         let clock = Clock::of(|| Millis(NOW.get()));
         let settings = Settings { limits, retention, clock, ..Settings::default() };
-        let options = Options { default_space: space, settings, ..Options::default() };
+        let collections = rules(&space);
+        let options = Options { default_space: space, settings, collections, ..Options::default() };
         let (app, router) = opened(&runtime, &store, &options);
         Door { runtime, app, router, store, options }
     }
@@ -90,9 +99,22 @@ impl Door {
 
     /// Makes a token for foreign clients: it opens the notes.
     pub fn admit(&self, name: &str, secret: String) {
-        let names = json!({ "name": name, "space": self.options.default_space, "collections": ["notes"] });
-        let spec: TokenSpec = serde_json::from_value(names).expect("a valid token");
+        self.admit_with(name, secret, &["notes"], json!({}));
+    }
+
+    /// Makes a token for some collections, and for some of their rows.
+    pub fn admit_with(&self, name: &str, secret: String, collections: &[&str], rows: Value) {
+        let mut words = json!({ "name": name, "space": self.options.default_space, "collections": collections });
+        words.as_object_mut().expect("an object").extend(rows.as_object().cloned().unwrap_or_default());
+        let spec: TokenSpec = serde_json::from_value(words).expect("a valid token");
         self.runtime.block_on(self.app.tokens.add_with(spec, Some(secret))).expect("a memory store keeps tokens");
+    }
+
+    /// Changes what a token opens.
+    pub fn regrant(&self, name: &str, change: Value) {
+        let change: TokenChange = serde_json::from_value(change).expect("a valid change");
+        let name = NodeId::new(name).expect("a valid name");
+        self.runtime.block_on(self.app.tokens.change(&name, &change)).expect("the token is there");
     }
 
     /// Gets what stands at a path.

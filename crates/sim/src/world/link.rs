@@ -22,8 +22,8 @@ pub enum Heard {
     Welcome,
     /// An event with its first argument.
     Event(String, Value),
-    /// The answer to a message.
-    Answer(Value),
+    /// The answer to the message with this number.
+    Answer(u64, Value),
     /// The connection is over.
     End,
 }
@@ -44,10 +44,11 @@ impl Link {
         door.post_to(&self.path, "", &format!("42{}", json!([event, payload]))).0 == 200
     }
 
-    /// Sends an event that is to be answered.
-    pub fn ask(&mut self, door: &Door, event: &str, payload: &Value) -> bool {
+    /// Sends an event that is to be answered under the number that is returned; `None`: it is not taken.
+    pub fn ask(&mut self, door: &Door, event: &str, payload: &Value) -> Option<u64> {
         self.sent += 1;
-        door.post_to(&self.path, "", &format!("42{}{}", self.sent, json!([event, payload]))).0 == 200
+        let (status, _) = door.post_to(&self.path, "", &format!("42{}{}", self.sent, json!([event, payload])));
+        (status == 200).then_some(self.sent)
     }
 
     /// What has come since somebody looked.
@@ -71,7 +72,7 @@ impl Link {
                 (_, Some("43")) => {
                     let from = packet.find('[').unwrap_or(packet.len());
                     let words: Value = serde_json::from_str(&packet[from..]).unwrap_or_default();
-                    heard.push(Heard::Answer(words[0].clone()));
+                    heard.push(Heard::Answer(packet[2..from].parse().unwrap_or_default(), words[0].clone()));
                 }
                 (_, Some("41" | "44")) | (Some("1"), _) => heard.push(Heard::End),
                 _ => {}

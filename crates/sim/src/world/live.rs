@@ -44,6 +44,8 @@ pub(super) enum Event {
 pub(super) struct Seat {
     client: Nebula,
     link: Option<Link>,
+    /// Whether the hub has taken the connection in: before that the client sends nothing.
+    welcome: bool,
 }
 
 impl World {
@@ -53,8 +55,9 @@ impl World {
         let faults = Faults::roll(&mut dice);
         let (count, others) = (dice.usize(2..=3), dice.usize(0..=1));
         let token = |n: usize| format!("secret-of-client-{n}");
-        let seats: Vec<Seat> =
-            (0..count).map(|n| Seat { client: Nebula::new(n, token(n), &mut dice), link: None }).collect();
+        let seats: Vec<Seat> = (0..count)
+            .map(|n| Seat { client: Nebula::new(n, token(n), &mut dice), link: None, welcome: false })
+            .collect();
         let clients: Vec<Wise> = (0..others).map(|n| Wise::new(n, token(count + n), &mut dice)).collect();
         let mut world = World::with(bug, dice, faults, Vec::new());
         let door = Door::new(world.hub.parts());
@@ -116,7 +119,7 @@ impl World {
         let token = self.seats[n].client.token.clone();
         let link = Link::open(self.door(), &token);
         self.note(format!("client {n} connects: {}", if link.is_some() { "heard" } else { "not heard" }));
-        self.seats[n].link = link;
+        (self.seats[n].link, self.seats[n].welcome) = (link, false);
     }
 
     fn cut(&mut self, n: usize, politely: bool) {
@@ -140,12 +143,14 @@ impl World {
     fn send_lists(&mut self, n: usize) -> bool {
         let mut sent = false;
         for list in std::mem::take(&mut self.seats[n].client.sends) {
-            let Some(mut link) = self.seats[n].link.take() else { break };
+            let seat = &mut self.seats[n];
+            let Some(mut link) = seat.link.take_if(|_| seat.welcome) else { break };
             let fate = self.faults.fate(&mut self.dice);
             sent = true;
             if !fate.lost {
                 let taken = link.ask(self.door(), "client:sync", &list);
-                self.note(format!("client {n} sends {list}{}", if taken { "" } else { " in vain" }));
+                self.note(format!("client {n} sends {list}{}", if taken.is_some() { "" } else { " in vain" }));
+                taken.into_iter().for_each(|number| self.seats[n].client.asks(number, &list));
             }
             self.seats[n].link = Some(link);
             if fate.lost || fate.cut {
@@ -164,14 +169,15 @@ impl World {
             let now = Millis(self.now);
             let died = match heard {
                 Heard::Welcome => {
+                    self.seats[n].welcome = true;
                     let info = self.seats[n].client.connected();
                     let link = self.seats[n].link.take();
                     self.seats[n].link = link.filter(|link| link.emit(self.door(), "client:info", &info));
                     Ok(())
                 }
-                Heard::Answer(answer) => {
+                Heard::Answer(number, answer) => {
                     self.note(format!("client {n} is answered {answer}"));
-                    self.seats[n].client.answered(&answer)
+                    self.seats[n].client.answered(number, &answer)
                 }
                 Heard::Event(name, payload) => {
                     self.note(format!("client {n} hears {name} {payload}"));

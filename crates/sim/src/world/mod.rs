@@ -22,6 +22,7 @@ mod node;
 mod part;
 mod promises;
 mod recorder;
+mod rows;
 mod run;
 mod story;
 mod trouble;
@@ -81,6 +82,8 @@ enum Happening {
     Foreign(foreign::Event),
     /// Something happens to a client of event sync.
     Live(live::Event),
+    /// Something happens to rules or tokens.
+    Rows(rows::Event),
 }
 
 /// A pull that waits at the hub.
@@ -110,6 +113,7 @@ pub struct World {
     watches: Vec<Watch>,
     clients: Vec<Wise>,
     seats: Vec<live::Seat>,
+    tickets: Vec<rows::Ticket>,
     problems: Vec<String>,
     history: Vec<String>,
     bug: Option<Bug>,
@@ -181,6 +185,7 @@ impl World {
             watches: Vec::new(),
             clients: Vec::new(),
             seats: Vec::new(),
+            tickets: Vec::new(),
             problems: Vec::new(),
             history: Vec::new(),
             bug,
@@ -249,6 +254,7 @@ impl World {
             Happening::Trouble(event) => self.trouble(event),
             Happening::Foreign(event) => self.happen_to_clients(event),
             Happening::Live(event) => self.happen_to_seats(event),
+            Happening::Rows(event) => self.happen_to_rows(event),
         }
     }
 
@@ -286,8 +292,8 @@ impl World {
         }
         let at = Moment { now, device, life };
         match event {
-            Event::Failed(id, _) if self.devices[device].life == life => {
-                let problem = self.promises.failed(at, id);
+            Event::Failed(id, ref failure) if self.devices[device].life == life => {
+                let problem = self.promises.failed(at, id, failure);
                 self.blame(problem);
             }
             Event::Answered(id, ref answer) if self.devices[device].life == life => {
@@ -346,7 +352,12 @@ impl World {
     fn send(&mut self, device: usize, life: u32, id: RequestId, request: Request) {
         let mut fate = self.faults.fate(&mut self.dice);
         fate.lost |= self.devices[device].asleep_until > self.now;
-        self.promises.sent(Moment { now: self.now, device, life }, id);
+        // Where tokens change, snapshots are what it is about.
+        if !self.tickets.is_empty() && !self.healed && matches!(request, Request::Snapshot { .. }) {
+            fate.cut |= self.dice.bool();
+        }
+        let problem = self.promises.sent(Moment { now: self.now, device, life }, id);
+        self.blame(problem);
         self.note(format!("device {device} sends {id:?} {request:?} {fate:?}"));
         let wait_ms = if let Request::Pull { wait_s, .. } = &request { wait_s * 1_000 } else { 0 };
         let gives_up = Event::Failed(id, Failure::Network("timed out".to_owned()));
@@ -388,6 +399,9 @@ impl World {
 
     /// The hub answers, and the answer is looked at.
     fn ask(&mut self, device: usize, request: &Request) -> Result<Vec<Answer>, Failure> {
+        if !self.tickets.is_empty() {
+            return self.ask_router(device, request);
+        }
         // What was on its way when the device took another name bears the old one.
         let node = hub::pushed_by(request).unwrap_or_else(|| self.devices[device].node().clone());
         self.promises.asked(&node, request);

@@ -22,6 +22,8 @@ pub struct Nebula {
     docs: Vec<Doc>,
     /// What is not acknowledged.
     pending: Vec<Value>,
+    /// Lists that wait for an answer, by the numbers of their messages.
+    asked: BTreeMap<u64, String>,
     /// Lists that it sends now, in order.
     pub sends: Vec<Value>,
     /// Whether its application has mended updates.
@@ -45,6 +47,7 @@ impl Nebula {
             client: String::new(),
             docs: Vec::new(),
             pending: Vec::new(),
+            asked: BTreeMap::new(),
             sends: Vec::new(),
             updates: dice.u32(0..3) == 0,
             skew_ms: dice.i64(-5_000..5_000),
@@ -96,22 +99,31 @@ impl Nebula {
     /// It has a connection: what it says first, and what is pending.
     pub fn connected(&mut self) -> Value {
         self.sends.clear();
+        self.asked.clear();
         if !self.pending.is_empty() {
             self.sends.push(json!(self.pending));
         }
         json!({ "clientId": self.client, "collections": [COLLECTION] })
     }
 
+    /// A list was sent.
+    pub fn asks(&mut self, number: u64, list: &Value) {
+        self.asked.insert(number, list.to_string());
+    }
+
     /// Takes the answer to a list.
     ///
     /// # Errors
     /// Why it dies of it.
-    pub fn answered(&mut self, answer: &Value) -> Result<(), String> {
+    pub fn answered(&mut self, number: u64, answer: &Value) -> Result<(), String> {
+        let list = self.asked.remove(&number).unwrap_or_default();
         let success = answer.as_object().ok_or("an acknowledgement that is no object")?.get("success");
         if success == Some(&json!(true)) {
-            // Whatever came to the list meanwhile goes as well.
+            // Whatever came to the list meanwhile goes as well, although nobody has said yes to it.
             self.pending.clear();
-            self.written.values_mut().for_each(|(_, acknowledged)| *acknowledged = true);
+            for (value, acknowledged) in self.written.values_mut() {
+                *acknowledged |= list.contains(value.as_str());
+            }
         }
         Ok(())
     }

@@ -13,6 +13,8 @@ use syncline_core::session::{Answer, Failure, Request, RequestId, Status};
 /// Failed requests of one device within [`WINDOW_MS`]: retries back off.
 const FAILED_MAX: usize = 14;
 const WINDOW_MS: u64 = 30_000;
+/// How often something else may happen to a device at the moment of a failure.
+const AT_ONCE_MAX: usize = 2;
 /// How long an answer makes a hub reachable.
 const RECENT_MS: u64 = 120_000;
 /// After this long without progress, work that pends is stuck.
@@ -37,6 +39,9 @@ struct Seen {
     /// Requests that have no answer yet.
     open: BTreeSet<RequestId>,
     failed: VecDeque<u64>,
+    /// When a request last failed in a way that only time can mend, and how often the next one left at that moment.
+    failed_at: Option<u64>,
+    at_once: usize,
     heard_at: Option<u64>,
     /// When an op last left, and when none waited.
     moved_at: u64,
@@ -165,16 +170,28 @@ impl Promises {
         gone.map(tell).collect()
     }
 
-    /// Notes a request.
-    pub fn sent(&mut self, at: Moment, id: RequestId) {
-        self.of(at).open.insert(id);
+    /// Notes a request; says so where a device does not wait before it repeats what has failed.
+    pub fn sent(&mut self, at: Moment, id: RequestId) -> Option<String> {
+        let seen = self.of(at);
+        seen.open.insert(id);
+        seen.at_once += usize::from(seen.failed_at.take() == Some(at.now));
+        (seen.at_once > AT_ONCE_MAX).then(|| {
+            seen.at_once = 0;
+            let device = at.device;
+            format!(
+                "bounded: device {device} must wait after a failure, and sent the next request at once, again and again"
+            )
+        })
     }
 
     /// Notes that a request has failed; says so where a device does not back off.
-    pub fn failed(&mut self, at: Moment, id: RequestId) -> Option<String> {
+    pub fn failed(&mut self, at: Moment, id: RequestId, failure: &Failure) -> Option<String> {
         let seen = self.of(at);
         if !seen.open.remove(&id) {
             return None;
+        }
+        if matches!(failure, Failure::Network(_) | Failure::Server(_) | Failure::Overloaded { .. }) {
+            seen.failed_at = Some(at.now);
         }
         let failed = &mut seen.failed;
         failed.push_back(at.now);

@@ -185,6 +185,7 @@ impl Recorder {
             }
             Some(Bug::CopyNotSeen) => loaded.receipts.values_mut().for_each(|receipt| receipt.digest = None),
             Some(Bug::KnownByBatchOnly) if loaded.batches.is_empty() => loaded.receipts.clear(),
+            Some(Bug::RuleIgnored) => loaded.rules.clear(),
             Some(Bug::RestoredTwice) => loaded.ledger.values_mut().for_each(|row| row.restored = None),
             _ => {}
         }

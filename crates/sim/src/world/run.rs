@@ -22,14 +22,24 @@ pub enum Kind {
     Foreign,
     /// Models of NebulaDB's plugin with their habits, through the hub's real router, beside a WiseJSON client.
     Live,
+    /// Devices through the hub's real router, where collections have rules and tokens open some rows only.
+    Rows,
     /// Databases of the client library that exchange packets, beside devices and other nodes.
     Databases,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 7] =
-        [Kind::Devices, Kind::Troubles, Kind::Copies, Kind::Foreign, Kind::Live, Kind::Packets, Kind::Databases];
+    pub const ALL: [Kind; 8] = [
+        Kind::Devices,
+        Kind::Troubles,
+        Kind::Copies,
+        Kind::Rows,
+        Kind::Foreign,
+        Kind::Live,
+        Kind::Packets,
+        Kind::Databases,
+    ];
 
     /// Its name on the command line.
     #[must_use]
@@ -40,6 +50,7 @@ impl Kind {
             Kind::Copies => "copies",
             Kind::Foreign => "foreign",
             Kind::Live => "live",
+            Kind::Rows => "rows",
             Kind::Packets => "packets",
             Kind::Databases => "databases",
         }
@@ -89,6 +100,7 @@ impl Run {
             Kind::Troubles => self.live(World::of_troubles(seed, bug), trouble::TROUBLE_MS),
             Kind::Copies => self.live(World::of_copies(seed, bug), trouble::TROUBLE_MS),
             Kind::Foreign => self.live(World::of_foreign(seed, bug), TROUBLE_MS),
+            Kind::Rows => self.live(World::of_rows(seed, bug), TROUBLE_MS),
             Kind::Live => self.live(World::of_live(seed, bug), TROUBLE_MS),
             Kind::Packets => self.live(World::of_packets(seed, bug), TROUBLE_MS),
             Kind::Databases => self.live(World::of_databases(seed, bug), TROUBLE_MS),
@@ -100,7 +112,12 @@ impl Run {
         world.heal();
         world.live(BEGINNING + trouble_ms + REST_MS);
         let mut problems = std::mem::take(&mut world.problems);
-        problems.extend(check::all(&world.hub, &mut world.devices));
+        problems.extend(check::all(&world.hub, &world.devices));
+        if world.tickets.is_empty() {
+            problems.extend(check::convergence(&world.hub, &mut world.devices));
+        } else {
+            problems.extend(world.rows_at_rest());
+        }
         problems.extend(world.promises.durable(&world.hub));
         problems.extend(world.promises.effects(&world.hub));
         if !world.nodes.is_empty() {
