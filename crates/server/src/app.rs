@@ -3,12 +3,13 @@
 use crate::auth::{Access, Grant, Tokens};
 use crate::error::ServerError;
 use crate::hub::{Hub, Space};
+use crate::io::Io;
 use crate::meters::Meters;
 use crate::nodes::Nodes;
 use crate::options::Options;
 use crate::redis::Link;
 use crate::rooms::{self, Rooms};
-use crate::socket::{Door, House, Listener};
+use crate::socket::{Door, House, Listener, Rules};
 use crate::workers;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -39,6 +40,8 @@ pub struct App {
     pub meters: Arc<Meters>,
     /// What pages are told.
     pub rooms: Arc<Rooms>,
+    /// Events of an application's own.
+    pub io: Arc<Io>,
     /// Where live connections come in.
     pub door: Door,
     /// Clients of event sync that are connected and have said who they are.
@@ -89,17 +92,34 @@ impl App {
             gate: options.gate.clone(),
             default_space: options.default_space.clone(),
             anonymous: options.rooms.anonymous,
-            events_per_second: options.live.events_per_second,
-            message_bytes: options.live.message_bytes,
-            body_bytes: Arc::clone(&body_bytes),
+        };
+        let rules = Rules {
+            live: options.live,
             bounds: options.settings.bounds,
+            body_bytes: Arc::clone(&body_bytes),
             meters: Arc::clone(&meters),
         };
+        let io = Arc::<Io>::default();
         Arc::new_cyclic(|app| {
-            let listeners = Arc::new([event_sync(app.clone()), Arc::clone(&rooms) as Arc<dyn Listener>]);
-            let door = Door::new(house, listeners, &options.live);
+            let listeners: Vec<Arc<dyn Listener>> =
+                vec![event_sync(app.clone()), Arc::clone(&rooms) as _, Arc::clone(&io) as _];
+            let door = Door::new(house, listeners, rules);
             let live_clients = AtomicUsize::new(0);
-            App { hub, tokens, nodes, options, meters, rooms, door, live_clients, requests, waiting, woken, body_bytes }
+            App {
+                hub,
+                tokens,
+                nodes,
+                options,
+                meters,
+                rooms,
+                io,
+                door,
+                live_clients,
+                requests,
+                waiting,
+                woken,
+                body_bytes,
+            }
         })
     }
 

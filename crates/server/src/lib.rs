@@ -29,6 +29,7 @@ mod error;
 mod events;
 pub mod http;
 pub mod hub;
+mod io;
 pub mod kept;
 pub mod meters;
 pub mod nodes;

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use support::socket::{Client, Packet};
 use syncline_server::ServerError;
 use syncline_server::store::{SqliteOptions, SqliteStore};
-use syncline_server::sync_server::{EventKind, Http, SyncEvent, SyncServer, SyncStorage};
+use syncline_server::sync_server::{EventKind, Http, Sid, SyncEvent, SyncServer, SyncStorage, Unsent};
 use tower::ServiceExt;
 
 /// A storage that an application might bring.
@@ -212,5 +212,51 @@ async fn the_built_in_storage_answers_for_a_time_and_for_a_client() {
     assert_eq!(all.len(), 3);
     assert!(storage.get_events_after(all[2].timestamp).await.unwrap().is_empty());
     assert_eq!(storage.clear_events_before(all[2].timestamp + 1).await.unwrap(), 0, "all of it stands");
+    sync.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_has_events_and_rooms_of_its_own() {
+    let sync = SyncServer::builder().http(Http::Listen("127.0.0.1:0".to_owned())).build().await.unwrap();
+    sync.start().await.unwrap();
+    let io = Arc::clone(sync.io());
+    let rooms = Arc::downgrade(&io);
+    io.on("enter", move |line, incoming| {
+        let room: String = serde_json::from_str(incoming.payload.get()).unwrap_or_default();
+        let entered = rooms.upgrade().is_some_and(|io| io.join(line.sid, room));
+        line.answer(incoming.ack, &json!({ "entered": entered, "sid": line.sid.to_string() })).unwrap();
+    });
+    let addr = sync.addr().unwrap().to_string();
+    let (mut a, mut b, mut c) =
+        (Client::connect(&addr, "a").await, Client::connect(&addr, "b").await, Client::connect(&addr, "c").await);
+    let sid = async |client: &mut Client, room: &str| {
+        let said = client.call("enter", &json!(room)).await;
+        assert_eq!(said["entered"], true);
+        Sid::parse(said["sid"].as_str().unwrap()).unwrap()
+    };
+    let (of_a, of_b) = (sid(&mut a, "chat").await, sid(&mut b, "chat").await);
+    sid(&mut b, "muted").await;
+
+    assert_eq!(io.to("chat").except("muted").emit("said", &json!(1)).unwrap(), 1);
+    assert_eq!(io.to("chat").to("muted").emit("said", &json!([2])).unwrap(), 2);
+    assert!(io.leave(of_b, "muted") && !io.leave(of_b, "muted"));
+    assert_eq!(io.except("chat").emit("said", &json!(3)).unwrap(), 1);
+    io.emit_to(of_a, "said", &json!(4)).unwrap();
+    assert_eq!(io.emit("said", &json!(5)).unwrap(), 3);
+
+    for (client, heard) in
+        [(&mut a, vec![json!(1), json!([2]), json!(4), json!(5)]), (&mut b, vec![json!([2]), json!(5)])]
+    {
+        for said in heard {
+            assert_eq!(client.event().await, ("said".to_owned(), said));
+        }
+    }
+    assert_eq!((c.event().await.1, c.event().await.1), (json!(3), json!(5)));
+    assert!(io.disconnect(of_a));
+    assert_eq!(a.packet().await, Packet::Disconnect);
+    assert_eq!(a.packet().await, Packet::Closed);
+    assert!(!io.join(of_a, "chat") && !io.disconnect(of_a));
+    assert_eq!(io.emit_to(of_a, "said", &json!(6)), Err(Unsent::Gone));
+    assert_eq!(io.to("chat").emit("said", &json!(7)).unwrap(), 1);
     sync.stop().await.unwrap();
 }

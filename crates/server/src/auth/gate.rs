@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// How a client came.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Handshake {
     /// Headers of the request that opened the connection.
     pub headers: HeaderMap,

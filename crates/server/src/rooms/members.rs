@@ -1,8 +1,7 @@
 //! Who is in which room of which space, and the delivery to them. An event reaches each member once, in the
 //! order in which events are handed in.
 
-use crate::socket::Line;
-use socketioxide::socket::Sid;
+use crate::socket::{Line, Sid};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use syncline_core::model::{RoomName, SpaceName};
@@ -154,7 +153,7 @@ mod tests {
     async fn who_has_left_joins_nothing_any_more() {
         let app = open(Arc::new(MemoryStore::default()), Options::default()).await.unwrap();
         let space = app.hub.space(&app.options.default_space).await.unwrap();
-        let line = Arc::new(Line::ended(Caller { grant: None, space }, Arc::clone(&app.meters)));
+        let line = Arc::new(Line::ended(Caller { grant: None, space }));
         let (members, files) = (&app.rooms.members, RoomName::new("files").unwrap());
 
         app.rooms.enter(&line);

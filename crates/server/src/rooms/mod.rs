@@ -28,12 +28,12 @@ use crate::meters::Meters;
 use crate::options::RoomsOptions;
 use crate::redis::{Channel, Link};
 use crate::socket::Message;
-use delivery::{Args, Delivery};
+use delivery::Delivery;
 use envelope::SeqClock;
 use members::{Audience, Members};
 use outlet::{Outlet, Slot};
 use presence::Elsewhere;
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use soft::{Cause, Refreshed, Refreshes};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -146,15 +146,15 @@ impl Rooms {
         let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
         let seq = clock.next(clock::now());
         let envelope = Envelope { reason, seq, worker: self.worker, scope: scope.to_string(), id, data };
-        let envelope: Arc<RawValue> = to_raw_value(&envelope).expect("an envelope serializes").into();
+        let envelope = to_raw_value(&envelope).expect("an envelope serializes");
         if let Some(link) = &self.link {
             let notice = told::Notice::of(&name, &scope, &envelope, &space, epoch.as_ref(), link.origin());
             link.publish(Channel::Rooms, notice.to_bytes());
         }
         let rooms = scope.room().cloned().into_iter().collect();
         let to = Audience { space, rooms, except: Vec::new() };
-        let message = Message::new(name.as_str(), Args::Told(envelope)).expect("an envelope is JSON");
-        place.put(Delivery { to, event: name, message: Arc::new(message) });
+        let message = Message::new(name.as_str(), &(envelope,)).expect("an envelope is JSON");
+        place.put(Delivery { to, event: name, message });
         self.meters.room_events.increment(1);
         seq
     }

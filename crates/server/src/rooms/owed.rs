@@ -2,9 +2,8 @@
 //! takes anything again, and fetches what it shows once; one that takes nothing at all is cut off below
 //! (`limits.reader_stall`) and refreshes when it comes back.
 
-use super::delivery::{Args, Delivery};
-use crate::socket::{Line, Message, Unsent};
-use socketioxide::socket::Sid;
+use super::delivery::Delivery;
+use crate::socket::{Line, Message, Sid, Unsent};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -16,7 +15,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(250);
 const KINDS_MAX: usize = 256;
 
 type Kind = (EventName, Option<RoomName>);
-type Notice = (Kind, Arc<Message<Args>>);
+type Notice = (Kind, Message);
 
 /// What each connection has missed, in the order in which it was told.
 type Debts = HashMap<Sid, (Arc<Line>, Vec<Notice>)>;
@@ -50,7 +49,7 @@ impl Open<'_> {
         let kind = (delivery.event.clone(), delivery.to.rooms.first().cloned());
         missed.retain(|(noted, _)| *noted != kind);
         if missed.len() < KINDS_MAX {
-            missed.push((kind, Arc::clone(&delivery.message)));
+            missed.push((kind, delivery.message.clone()));
         }
     }
 }

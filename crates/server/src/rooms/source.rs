@@ -113,7 +113,7 @@ impl Reader {
         }
         let found = Arc::new(Mutex::new(Vec::new()));
         let scan = Scan::Log { after, collections: Some(all.clone()), max_rows: ROWS, max_bytes: BYTES };
-        let encoder = Box::new(Collect(Arc::clone(&found)));
+        let encoder = Box::new(ItemChanges(Arc::clone(&found)));
         let scanned = self.space.read(scan, encoder).await?.scanned().await?;
         let found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
         let mut by_room: BTreeMap<&RoomName, Vec<&ItemChange>> = BTreeMap::new();
@@ -172,9 +172,9 @@ impl Reader {
 }
 
 /// Keeps what is told and writes nothing.
-struct Collect(Arc<Mutex<Vec<ItemChange>>>);
+struct ItemChanges(Arc<Mutex<Vec<ItemChange>>>);
 
-impl Encoder for Collect {
+impl Encoder for ItemChanges {
     fn begin(&mut self, _head: &Head, _out: &mut Vec<u8>) {}
 
     fn row(&mut self, row: &Row<'_>, _out: &mut Vec<u8>) -> bool {

@@ -1,6 +1,6 @@
 //! What other workers and other programs have to tell, as it comes from Redis: checked, and passed on unchanged.
 
-use super::delivery::{Args, Delivery};
+use super::delivery::{Delivery, passed};
 use super::envelope::{Item, Reason, Scope};
 use super::members::Audience;
 use super::{Rooms, RoomsOptions};
@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use std::sync::Arc;
 use syncline_core::model::{Epoch, EventName, RoomName, SpaceName};
 
 /// An event between workers. Other programs may publish such ones, too; they leave out what they do not know.
@@ -91,9 +90,9 @@ impl Rooms {
         check(notice.envelope, &scope).map_err(malformed)?;
         fits(&self.options, notice.envelope.get().len())?;
         let to = Audience { space, rooms: scope.room().cloned().into_iter().collect(), except: Vec::new() };
-        let args = Args::Told(Arc::from(notice.envelope.to_owned()));
-        let message = Message::new(event.as_str(), args).map_err(|error| malformed(error.to_string()))?;
-        self.pass(Delivery { to, event, message: Arc::new(message) })
+        let message =
+            Message::new(event.as_str(), &(notice.envelope,)).map_err(|error| malformed(error.to_string()))?;
+        self.pass(Delivery { to, event, message })
     }
 
     /// Passes on what an emitter of another back end asks for, to the default space.
@@ -114,9 +113,9 @@ impl Rooms {
             let shown: String = rooms[0].chars().take(64).collect();
             return Err(unknown(&shown));
         }
-        let message = Message::new(event.as_str(), Args::Passed(args));
+        let message = passed(&event, args);
         let message = message.map_err(|error| Refused::new("emission_malformed", error.to_string()))?;
-        self.pass(Delivery { to, event, message: Arc::new(message) })
+        self.pass(Delivery { to, event, message })
     }
 
     fn pass(&self, delivery: Delivery) -> Result<(), Refused> {

@@ -2,7 +2,9 @@
 
 use crate::meters::Meters;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// The places for live connections (`live.connections`).
 pub(super) struct Admission {
@@ -11,8 +13,7 @@ pub(super) struct Admission {
     meters: Arc<Meters>,
 }
 
-/// A connection's place. The engine keeps it with the request that opened the connection, and so for as long as
-/// that lives.
+/// A connection's place, for as long as it is held.
 pub(crate) struct Admitted {
     meters: Arc<Meters>,
     _permit: OwnedSemaphorePermit,
@@ -20,18 +21,24 @@ pub(crate) struct Admitted {
 
 impl Admission {
     pub(super) fn new(all: usize, meters: Arc<Meters>) -> Admission {
-        let all = all.min(Semaphore::MAX_PERMITS);
+        let all = all.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         Admission { free: Arc::new(Semaphore::new(all)), all, meters }
     }
 
-    pub(super) fn take(&self) -> Option<Arc<Admitted>> {
+    pub(super) fn take(&self) -> Option<Admitted> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
         self.meters.live_connections.increment(1.0);
-        Some(Arc::new(Admitted { meters: Arc::clone(&self.meters), _permit: permit }))
+        Some(Admitted { meters: Arc::clone(&self.meters), _permit: permit })
     }
 
     pub(super) fn taken(&self) -> usize {
         self.all - self.free.available_permits()
+    }
+
+    /// Waits until all places are free; `false`: not within `patience`.
+    pub(super) async fn empty(&self, patience: Duration) -> bool {
+        let all = u32::try_from(self.all).unwrap_or(u32::MAX);
+        timeout(patience, self.free.acquire_many(all)).await.is_ok()
     }
 }
 

@@ -1,23 +1,20 @@
-//! Why the door ends a WebSocket, as its client is told: WebSocket's goodbye with a code and a reason (RFC 6455,
-//! section 7.4).
-
-use bytes::Bytes;
+//! Why the door ends a connection, as its client is told: over a WebSocket by its goodbye with a code and a reason
+//! (RFC 6455, section 7.4).
 
 /// A goodbye's reason has room for so many bytes.
 const WHY_BYTES_MAX: usize = 123;
-/// First byte of a whole frame that says goodbye.
-const GOODBYE: u8 = 0x88;
+const NORMAL: u16 = 1000;
 
 /// A goodbye.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Farewell {
-    code: u16,
-    why: &'static str,
+    pub(super) code: u16,
+    pub(super) why: &'static str,
 }
 
 impl Farewell {
     /// Nothing is left to be said over it.
-    pub(super) const LEFT: Farewell = Farewell::new(1000, "goodbye");
+    pub(super) const LEFT: Farewell = Farewell::new(NORMAL, "goodbye");
     /// The hub goes down; clients come back.
     pub(super) const GOING_AWAY: Farewell = Farewell::new(1001, "the hub is shutting down");
     /// What was sent breaks the protocol.
@@ -46,9 +43,8 @@ impl Farewell {
         Farewell { code, why }
     }
 
-    /// As a whole frame of a server.
-    pub(super) fn frame(self) -> Bytes {
-        let length = u8::try_from(self.why.len() + 2).expect("a goodbye's reason is short");
-        [&[GOODBYE, length][..], &self.code.to_be_bytes(), self.why.as_bytes()].concat().into()
+    /// Whether the client brought it about by what it sent.
+    pub(super) fn is_fault(self) -> bool {
+        self.code != NORMAL
     }
 }

@@ -1,41 +1,21 @@
 //! Decides who comes in. A refused client hears why (CONNECT_ERROR) and neither sends nor receives.
 
-use super::caller::Caller;
-use super::ear::Ear;
-use super::guests::{Guests, see_off};
-use super::house::House;
-use super::line::Line;
-use super::listener::Listener;
-use crate::auth::{Access, Handshake};
+use super::connection::Connection;
+use super::farewell::Farewell;
+use super::hall::{Hall, House};
+use super::line::{Caller, Line};
+use crate::auth::{Access, Gate, Handshake};
 use crate::error::ServerError;
 use serde::Deserialize;
-use socketioxide::adapter::LocalAdapter;
-use socketioxide::handler::{ConnectMiddleware, Value};
-use socketioxide::socket::{DisconnectReason, Socket};
-use std::fmt::Display;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::model::{Kind, SpaceName};
-
-/// From the opening of a connection to its CONNECT.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Until a refused client hears so. What it sends meanwhile is not looked at: it cannot try tokens by the thousand.
 const REFUSAL_TAKES: Duration = Duration::from_millis(200);
 
 /// What a client shows with CONNECT, as JSON text. A token has some hundred bytes, one of an application some thousand.
 const AUTH_BYTES_MAX: usize = 16 << 10;
-
-/// Runs for every CONNECT, before the client is told that it is in: what it sends next finds its handlers.
-#[derive(Clone)]
-pub(super) struct Greeting {
-    pub(super) house: Weak<House>,
-    pub(super) guests: Weak<Guests>,
-    pub(super) listeners: Arc<[Arc<dyn Listener>]>,
-}
-
-/// Tells the compiler which of the library's kinds of middleware this is.
-pub(super) struct Direct;
 
 /// What clients send with CONNECT; anything else counts as nothing.
 #[derive(Default, Deserialize)]
@@ -44,65 +24,35 @@ struct Auth {
     space: Option<serde_json::Value>,
 }
 
-type Outcome = Result<(), Box<dyn Display + Send>>;
-
-impl ConnectMiddleware<LocalAdapter, Direct> for Greeting {
-    async fn call<'a>(&'a self, socket: Arc<Socket<LocalAdapter>>, auth: &'a Option<Value>) -> Outcome {
-        let Some(house) = self.house.upgrade() else { return Err(Box::new("The hub is shutting down")) };
-        if *house.hub.leaving().borrow() {
-            // A refusal would be taken for the last word. The engine closes connections that stay without answer,
-            // and clients come back after that.
-            drop(house);
-            tokio::time::sleep(CONNECT_TIMEOUT * 2).await;
-            return Err(Box::new("The hub is shutting down"));
+/// Takes up a CONNECT, and answers it on a task of its own: an application may take its time, and pings go on meanwhile.
+pub(super) fn greet(hall: &Arc<Hall>, connection: &Arc<Connection>, auth: &str) {
+    if !connection.ask() {
+        return;
+    }
+    let (hall, connection, auth) = (Arc::clone(hall), Arc::clone(connection), auth.to_owned());
+    tokio::spawn(async move {
+        if *hall.house.hub.leaving().borrow() {
+            // A refusal would be taken for the last word.
+            return connection.end(Farewell::GOING_AWAY);
         }
-        match admit(&house, &socket, auth.as_ref()).await {
-            Ok(caller) => {
-                let line = Arc::new(Line::new(Arc::new(caller), &socket, Arc::clone(&house.meters)));
-                self.attach(line, &socket, &house);
-                Ok(())
-            }
+        match admit(&hall.house, &connection, auth).await {
+            Ok(caller) => hall.enter(&connection, |guest| Line::new(caller, &connection.session, guest)),
             Err(error) => {
-                house.meters.refused(error.code());
-                drop(house);
+                hall.rules.meters.refused(error.code());
                 tokio::time::sleep(REFUSAL_TAKES).await;
-                Err(Box::new(refusal(&error)))
+                connection.refuse(&refusal(&error));
             }
         }
-    }
-}
-
-impl Greeting {
-    fn attach(&self, line: Arc<Line>, socket: &Socket<LocalAdapter>, house: &House) {
-        if let Some(guests) = self.guests.upgrade() {
-            guests.enter(&line);
-        }
-        for listener in self.listeners.iter() {
-            listener.enter(&line);
-        }
-        let (leaving, listeners, guests) = (Arc::clone(&line), Arc::clone(&self.listeners), self.guests.clone());
-        socket.on_disconnect(move |reason: DisconnectReason| {
-            listeners.iter().for_each(|listener| listener.leave(&leaving));
-            if matches!(reason, DisconnectReason::ClientNSDisconnect | DisconnectReason::ServerNSDisconnect) {
-                tokio::spawn(see_off(guests.clone(), Arc::clone(&leaving)));
-            }
-            std::future::ready(())
-        });
-        let (listeners, meters) = (Arc::clone(&self.listeners), Arc::clone(&house.meters));
-        socket.on_fallback(Ear::new(line, listeners, house.events_per_second, meters));
-    }
+    });
 }
 
 /// Anybody may send it: it is measured before it is looked into.
-fn read(auth: Option<&Value>) -> Result<Auth, ServerError> {
-    match auth {
-        Some(Value::Str(text, _)) if text.len() > AUTH_BYTES_MAX => {
-            let reason = format!("`auth` has {} bytes; a token and a space fit in {AUTH_BYTES_MAX}", text.len());
-            Err(ServerError::bad("auth_too_large", reason))
-        }
-        Some(Value::Str(text, _)) => Ok(serde_json::from_str(text).unwrap_or_default()),
-        _ => Ok(Auth::default()),
+fn read(auth: &str) -> Result<Auth, ServerError> {
+    if auth.len() > AUTH_BYTES_MAX {
+        let reason = format!("`auth` has {} bytes; a token and a space fit in {AUTH_BYTES_MAX}", auth.len());
+        return Err(ServerError::bad("auth_too_large", reason));
     }
+    Ok(serde_json::from_str(auth).unwrap_or_default())
 }
 
 fn named_space(sent: Option<&serde_json::Value>) -> Result<Option<SpaceName>, ServerError> {
@@ -113,18 +63,10 @@ fn named_space(sent: Option<&serde_json::Value>) -> Result<Option<SpaceName>, Se
     }
 }
 
-async fn admit(house: &House, socket: &Socket<LocalAdapter>, sent: Option<&Value>) -> Result<Caller, ServerError> {
-    let auth = read(sent)?;
+async fn admit(house: &House, connection: &Connection, sent: String) -> Result<Caller, ServerError> {
+    let auth = read(&sent)?;
     if let Some(gate) = &house.gate {
-        let parts = socket.req_parts();
-        let auth_text = sent.and_then(|sent| sent.as_str()).map(ToString::to_string).unwrap_or_default();
-        let handshake = Handshake { headers: parts.headers.clone(), uri: parts.uri.clone(), auth: auth_text };
-        let token = auth.token.as_ref().and_then(|token| token.as_str().map(str::to_owned));
-        let reason = if token.is_some() { "the application refused it" } else { TOKEN_REQUIRED };
-        let secret = gate.admit(handshake, token).await.ok_or(ServerError::Unauthorized { reason })?;
-        let grant = house.tokens.authenticate_secret(secret.reveal().as_bytes()).await?;
-        let space = house.hub.space(&house.default_space).await?;
-        return Ok(Caller { grant: Some(grant), space });
+        return admit_by(gate, house, connection, sent, auth).await;
     }
     let grant = match auth.token {
         None | Some(serde_json::Value::Null) if house.anonymous => None,
@@ -143,6 +85,24 @@ async fn admit(house: &House, socket: &Socket<LocalAdapter>, sent: Option<&Value
         None => house.hub.space(&house.default_space).await?,
     };
     Ok(Caller { grant, space })
+}
+
+/// The application decides.
+async fn admit_by(
+    gate: &Gate,
+    house: &House,
+    connection: &Connection,
+    sent: String,
+    auth: Auth,
+) -> Result<Caller, ServerError> {
+    let opened_by = connection.handshake.as_deref().cloned().unwrap_or_default();
+    let token = auth.token.as_ref().and_then(|token| token.as_str().map(str::to_owned));
+    let reason = if token.is_some() { "the application refused it" } else { TOKEN_REQUIRED };
+    let admitted = gate.admit(Handshake { auth: sent, ..opened_by }, token).await;
+    let secret = admitted.ok_or(ServerError::Unauthorized { reason })?;
+    let grant = house.tokens.authenticate_secret(secret.reveal().as_bytes()).await?;
+    let space = house.hub.space(&house.default_space).await?;
+    Ok(Caller { grant: Some(grant), space })
 }
 
 const TOKEN_REQUIRED: &str = "there is none";

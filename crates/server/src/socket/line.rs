@@ -1,30 +1,38 @@
 //! One accepted connection, as those see it who speak over it.
 
-use super::caller::Caller;
+use super::farewell::Farewell;
 use super::message::Message;
-use super::side::{Side, Unsent};
+use super::packet;
+use super::session::{Session, Unsent};
+use super::sid::Sid;
+use crate::auth::Grant;
 use crate::error::ServerError;
-use crate::meters::Meters;
+use crate::hub::Space;
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use socketioxide::adapter::LocalAdapter;
-use socketioxide::extract::{AckSender, SocketRef};
-use socketioxide::socket::{Sid, Socket};
-use socketioxide::{SendError, SocketError};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-/// A connection. Handlers that hang on the socket hold this, and this does not hold the socket: else neither
-/// would ever go.
+/// An accepted client.
+#[derive(Clone)]
+pub struct Caller {
+    /// What its token allows; `None`: it came without one (`rooms.anonymous`) and may do nothing that needs a grant.
+    pub grant: Option<Grant>,
+    /// The space that it lives in.
+    pub space: Arc<Space>,
+}
+
+/// A connection, from the moment when its client is let in until it leaves or the connection ends. All that is sent over
+/// it arrives in the order of sending.
 pub struct Line {
     /// Who is at its other end.
     pub caller: Arc<Caller>,
     /// The connection's id.
     pub sid: Sid,
-    socket: Weak<Socket<LocalAdapter>>,
-    /// Where it was a WebSocket from the beginning.
-    pub(super) side: Option<Arc<Side>>,
-    meters: Arc<Meters>,
+    session: Arc<Session>,
+    /// Which of those who came in over the connection.
+    pub(super) guest: u32,
 }
 
 /// A message of a client.
@@ -34,31 +42,29 @@ pub struct Incoming<'a> {
     /// The first argument after the name as JSON text; `null` where there is none.
     pub payload: &'a RawValue,
     /// Answers it; does nothing where the client asked for no answer.
-    pub ack: AckSender,
+    pub ack: Ack,
 }
 
+/// The number under which a client waits for an answer, if it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ack(pub(super) Option<u64>);
+
 impl Line {
-    pub(super) fn new(caller: Arc<Caller>, socket: &Arc<Socket<LocalAdapter>>, meters: Arc<Meters>) -> Line {
-        let side = socket.req_parts().extensions.get().cloned();
-        Line { caller, sid: socket.id, socket: Arc::downgrade(socket), side, meters }
+    pub(super) fn new(caller: Caller, session: &Arc<Session>, guest: u32) -> Line {
+        Line { caller: Arc::new(caller), sid: session.sid, session: Arc::clone(session), guest }
     }
 
     /// One that has ended.
     #[cfg(test)]
-    pub(crate) fn ended(caller: Caller, meters: Arc<Meters>) -> Line {
-        Line { caller: Arc::new(caller), sid: Sid::new(), socket: Weak::new(), side: None, meters }
-    }
-
-    /// The socket, while it is open.
-    #[must_use]
-    pub fn socket(&self) -> Option<SocketRef> {
-        self.socket.upgrade().map(SocketRef::from)
-    }
-
-    /// Whether nothing is left of the connection: neither does anybody still take in a message of it. Asks without
-    /// taking part in the socket, so that its end never falls to who asks.
-    pub(super) fn is_gone(&self) -> bool {
-        self.socket.strong_count() == 0
+    pub(crate) fn ended(caller: Caller) -> Line {
+        let session = Session::new(
+            Sid::draw().unwrap(),
+            super::session::Transport::WebSocket,
+            &super::rules::Rules::of(1, 1, 1),
+            None,
+        );
+        session.vacate();
+        Line::new(caller, &Arc::new(session), 0)
     }
 
     /// Sends an event with one argument.
@@ -67,38 +73,26 @@ impl Line {
     /// [`Unsent`]: nothing was sent, and whoever owes it to the client sends it again later.
     pub fn emit<T: Serialize + ?Sized>(&self, event: &str, payload: &T) -> Result<(), Unsent> {
         // A tuple is spread over the arguments: the payload is one of them whatever it is.
-        self.emit_args(event, &(payload,))
+        self.send(packet::event(event, &(payload,), &[]))
     }
 
-    /// Sends an event with the arguments that a tuple holds.
+    /// Sends an event that many get.
     ///
     /// # Errors
     /// As [`Line::emit`].
-    pub fn emit_args<T: Serialize>(&self, event: &str, args: &T) -> Result<(), Unsent> {
-        let socket = self.socket.upgrade().ok_or(Unsent::Gone)?;
-        let sent = socket.emit(event, args).map_err(|error| unsent(&error));
-        self.count(sent)
-    }
-
-    /// Sends an event that many get. Between themselves such events keep their order; what is sent by
-    /// [`Line::emit`] may overtake them, and they it.
-    ///
-    /// # Errors
-    /// As [`Line::emit`].
-    pub fn hand<A: Serialize>(&self, message: &Message<A>) -> Result<(), Unsent> {
-        let Some(side) = &self.side else { return self.emit_args(&message.event, &message.args) };
-        let socket = self.socket.upgrade().filter(|socket| socket.connected());
-        let sent = socket.ok_or(Unsent::Gone).and_then(|_| side.send(&message.frames));
-        self.count(sent)
+    pub fn hand(&self, message: &Message) -> Result<(), Unsent> {
+        self.send(Ok(message.frames()))
     }
 
     /// Answers a message.
     ///
     /// # Errors
     /// As [`Line::emit`].
-    pub fn answer<T: Serialize + ?Sized>(&self, ack: AckSender, payload: &T) -> Result<(), Unsent> {
-        let sent = ack.send(&(payload,)).map_err(|error| unsent(&error));
-        self.count(sent)
+    pub fn answer<T: Serialize + ?Sized>(&self, ack: Ack, payload: &T) -> Result<(), Unsent> {
+        match ack {
+            Ack(Some(number)) => self.send(packet::ack(number, payload)),
+            Ack(None) => Ok(()),
+        }
     }
 
     /// Ends the connection and says why. The client is to stay away until it has another token, so it is told by
@@ -109,29 +103,32 @@ impl Line {
     pub fn dismiss(&self, why: &ServerError) {
         // A connection that takes nothing is closed by its pings, or by the next attempt.
         let _ = self.emit("error", &json!({ "message": why.to_string() }));
-        if why.is_passing() {
-            return;
+        if !why.is_passing() {
+            self.disconnect();
         }
-        let _ = self.socket().map(SocketRef::disconnect);
     }
 
-    fn count(&self, sent: Result<(), Unsent>) -> Result<(), Unsent> {
+    /// Says Socket.IO's goodbye: clients do not come back by themselves. A second later the connection ends.
+    pub fn disconnect(&self) {
+        self.session.leave(self.guest, Some(packet::DISCONNECT));
+    }
+
+    /// Ends the connection below Socket.IO: clients come back by themselves.
+    pub(super) fn hang_up(&self, why: Farewell) {
+        self.session.end(why);
+    }
+
+    fn send(&self, frames: Result<Bytes, serde_json::Error>) -> Result<(), Unsent> {
+        let frames = frames.map_err(|error| {
+            tracing::error!(%error, "a message for a live client does not serialize");
+            Unsent::Gone
+        })?;
+        let (sent, meters) = (self.session.send(self.guest, frames), &self.session.rules.meters);
         match sent {
-            Ok(()) => self.meters.live_sent.increment(1),
-            Err(Unsent::Full) => self.meters.live_put_off.increment(1),
+            Ok(()) => meters.live_sent.increment(1),
+            Err(Unsent::Full) => meters.live_put_off.increment(1),
             Err(Unsent::Gone) => {}
         }
         sent
-    }
-}
-
-fn unsent(error: &SendError) -> Unsent {
-    match error {
-        SendError::Socket(SocketError::InternalChannelFull) => Unsent::Full,
-        SendError::Socket(SocketError::Closed) => Unsent::Gone,
-        SendError::Serialize(error) => {
-            tracing::error!(%error, "a message for a live client does not serialize");
-            Unsent::Gone
-        }
     }
 }

@@ -12,7 +12,6 @@ pub trait Listener: Send + Sync + 'static {
     /// A message came. Who does not know it gives it back, for the next.
     fn hear<'a>(&self, line: &Arc<Line>, incoming: Incoming<'a>) -> Option<Incoming<'a>>;
 
-    /// The client is gone. Said again once nothing is left of its connection: a message that was taken in meanwhile
-    /// may have brought it back.
+    /// The client is gone. Said once, after everything that it said.
     fn leave(&self, line: &Arc<Line>);
 }

@@ -2,41 +2,47 @@
 //! by their token, bounds what they may send, and hands their messages on in the order of arrival. Step 3 of the
 //! life of a change for live clients. Knows no dialect's messages by content and holds no rule about data.
 //!
-//! The seam for what is spoken over a connection: when a client is accepted, before it hears so, [`Line`] is made
-//! for it, and every [`Listener`] is told of it (`greeting`). Each message comes to `ear` as an [`Incoming`],
-//! synchronously and in order; the listener that knows it must not wait but enqueue. What is
-//! sent goes through [`Line::emit`], which may find the connection full or gone: an emit is a hint, never a promise.
-//! What many get is a [`Message`]: encoded once and written below the library (`wire`), by [`Line::hand`].
+//! In reading order:
 //!
-//! What comes in is looked at first (`inbox` and `packets` for WebSockets, `posts` for polling): a client that sends what it
-//! may not, or more than it may before it is in, is told so (`farewell`), where the library would merely hang up. Who is in (`guests`) is looked at again now and
-//! then (`rounds`).
+//! 1. `door`: requests. Each `connection` has a `session`, whatever carries it (what waits to be sent, how far its client is let
+//!    in, how it ends), and an ear for its client. The `hall` has all of them.
+//! 2. `websocket` and `polling` carry it. Each connection has one task, which owns its time (`pulse`) and its end (`farewell`).
+//! 3. `frame` and `packet` are the formats. `refusal` is what requests hear that are none.
+//! 4. `hearing`: what packets bring about. A CONNECT goes to `greeting`, which decides who comes in; who is in is looked at again now
+//!    and then (`rounds`). An event goes to the first [`Listener`] that knows it, as an [`Incoming`], synchronously and
+//!    in order: it must not wait but enqueue.
+//! 5. `line`: an accepted client. What is sent to it arrives in the order of sending, or is not taken at all ([`Unsent`]); what many
+//!    get is a [`Message`], encoded once.
 
 mod admission;
-mod caller;
+mod connection;
+#[cfg(test)]
+mod damaged;
 mod door;
-mod ear;
 mod farewell;
+mod frame;
 mod greeting;
-mod guests;
-mod house;
-mod inbox;
+mod hall;
+mod hearing;
 mod line;
 mod listener;
 mod message;
-mod opening;
 mod pace;
-mod packets;
-mod posts;
+mod packet;
+mod polling;
+mod pulse;
+mod refusal;
 mod rounds;
 mod rules;
-mod side;
-mod wire;
+mod session;
+mod sid;
+mod websocket;
 
-pub use caller::Caller;
 pub use door::{Door, PATHS};
-pub(crate) use house::House;
-pub use line::{Incoming, Line};
+pub(crate) use hall::House;
+pub use line::{Ack, Caller, Incoming, Line};
 pub use listener::Listener;
 pub use message::Message;
-pub use side::Unsent;
+pub(crate) use rules::Rules;
+pub use session::Unsent;
+pub use sid::Sid;

@@ -1,24 +1,17 @@
 //! What holds for every live connection.
 
 use crate::meters::Meters;
+use crate::options::{Bounds, LiveOptions};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Limits, and where there is a count of what is used.
-pub(super) struct Rules {
-    /// Frames that may wait for one connection (`live.queued_messages`).
-    pub(super) queued: usize,
-    /// One message (`live.message_bytes`).
-    pub(super) message_bytes: usize,
-    /// Until a ping is answered (`live.ping_timeout`).
-    pub(super) ping_timeout: Duration,
-    /// What all that arrives may take (`limits.inflight_body_bytes`).
-    pub(super) body_bytes: Arc<Semaphore>,
-    pub(super) meters: Arc<Meters>,
-    /// The hub goes down.
-    pub(super) closing: AtomicBool,
+/// Limits, and what is counted.
+pub(crate) struct Rules {
+    pub(crate) live: LiveOptions,
+    pub(crate) bounds: Bounds,
+    /// What all that arrives may take (`limits.inflight_body_bytes`), bodies of other requests among it.
+    pub(crate) body_bytes: Arc<Semaphore>,
+    pub(crate) meters: Arc<Meters>,
 }
 
 impl Rules {
@@ -30,14 +23,12 @@ impl Rules {
 
     /// For connections of tests.
     #[cfg(test)]
-    pub(super) fn of(queued: usize, message_bytes: usize, body_bytes: usize) -> Arc<Rules> {
+    pub(super) fn of(queued_messages: usize, message_bytes: usize, body_bytes: usize) -> Arc<Rules> {
         Arc::new(Rules {
-            queued,
-            message_bytes,
-            ping_timeout: Duration::from_secs(20),
+            live: LiveOptions { queued_messages, message_bytes, ..LiveOptions::default() },
+            bounds: Bounds::default(),
             body_bytes: Arc::new(Semaphore::new(body_bytes)),
             meters: Arc::default(),
-            closing: AtomicBool::new(false),
         })
     }
 }

@@ -29,13 +29,14 @@ mod log_storage;
 
 pub use crate::auth::Handshake;
 pub use crate::events::{EventKind, SyncEvent, SyncStorage};
+pub use crate::io::{Io, To};
+pub use crate::socket::{Ack, Incoming, Line, Sid, Unsent};
 pub use builder::{Builder, Http, Logging};
 
 use crate::app::App;
 use crate::error::ServerError;
 use crate::http::{ListenAddress, Server, socket_router};
 use axum::Router;
-use socketioxide::SocketIo;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -126,8 +127,8 @@ impl SyncServer {
 
     /// The Socket.IO server, for events of the application's own.
     #[must_use]
-    pub fn io(&self) -> &SocketIo {
-        self.app.door.io()
+    pub fn io(&self) -> &Arc<Io> {
+        &self.app.io
     }
 
     /// The hub below.

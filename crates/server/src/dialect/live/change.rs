@@ -30,9 +30,9 @@ impl Change {
 }
 
 /// Collects the rows of a scan; the scan bounds how many.
-pub(super) struct Collect(pub Arc<Mutex<Vec<Change>>>);
+pub(super) struct Changes(pub Arc<Mutex<Vec<Change>>>);
 
-impl Encoder for Collect {
+impl Encoder for Changes {
     fn takes_apart(&self) -> bool {
         true
     }

@@ -191,14 +191,13 @@ impl Client {
         let Some(reading) = &mut self.reading else { return };
         match reading.next(&self.circle, self.author).await {
             Ok(None) => {}
-            Ok(Some((parcel, reached))) => match line.emit("server:sync", &*parcel.text) {
+            Ok(Some((bundle, reached))) => match line.hand(&bundle.message) {
                 Ok(()) => {
                     let now = Instant::now();
-                    self.echoes.sent(&parcel, now);
-                    self.runway.send(parcel, reached, now);
+                    self.echoes.sent(&bundle, now);
+                    self.runway.send(bundle, reached, now);
                 }
-                // Of its end a connection tells by itself. Before its beginning is through, it takes nothing either:
-                // a client may answer faster than the library notes that it is connected.
+                // Of its end a connection tells by itself.
                 Err(Unsent::Full | Unsent::Gone) => self.put_off(),
             },
             Err(error) => {

@@ -1,11 +1,11 @@
 //! What a client is to hear next. Its cursor says up to where it has everything of its collections; what it does not
 //! have at all yet is filled from a snapshot, page after page, and followed from where the snapshot began.
 
+use super::bundle::Bundle;
 use super::change::Change;
 use super::circle::Circle;
 use super::feed::Stretch;
 use super::pages::collect;
-use super::parcel::Parcel;
 use super::places::Place;
 use super::position::{Position, Reached};
 use crate::clock;
@@ -20,9 +20,9 @@ use tokio::time::Instant;
 
 /// Documents in one message. Clients report what they apply in lists that grow with each document, so the traffic
 /// goes with the square of this.
-const PARCEL_DOCS: usize = 20;
+const BUNDLE_DOCS: usize = 20;
 /// Bytes after which a message takes no further document.
-const PARCEL_BYTES: usize = 1 << 20;
+const BUNDLE_BYTES: usize = 1 << 20;
 /// Read from the store at once.
 const PAGE_ROWS: usize = 500;
 const PAGE_BYTES: usize = 4 << 20;
@@ -157,7 +157,7 @@ impl Reading {
         &mut self,
         circle: &Circle,
         author: Option<Author>,
-    ) -> Result<Option<(Arc<Parcel>, Reached)>, ServerError> {
+    ) -> Result<Option<(Arc<Bundle>, Reached)>, ServerError> {
         loop {
             if let Some(next) = self.take_stock() {
                 return Ok(Some(next));
@@ -173,9 +173,9 @@ impl Reading {
                 return Ok(None);
             }
             if let Some(stretch) = self.stretch(circle, author) {
-                match self.parcel(circle, &stretch) {
+                match self.bundle(circle, &stretch) {
                     None if stretch.more => continue,
-                    parcel => return Ok(parcel),
+                    bundle => return Ok(bundle),
                 }
             }
             if !self.read_news(circle, author).await? {
@@ -187,28 +187,28 @@ impl Reading {
     /// What the feed has for the client; `None`: it is to be told of what only the store knows.
     fn stretch(&self, circle: &Circle, author: Option<Author>) -> Option<Stretch> {
         let plain = self.at.cursor >= self.owed.max(self.redo);
-        let most = (PARCEL_DOCS, PARCEL_BYTES);
+        let most = (BUNDLE_DOCS, BUNDLE_BYTES);
         plain.then(|| circle.feed.stretch(self.at.cursor, &self.at.collections, author, most)).flatten()
     }
 
-    fn parcel(&mut self, circle: &Circle, stretch: &Stretch) -> Option<(Arc<Parcel>, Reached)> {
+    fn bundle(&mut self, circle: &Circle, stretch: &Stretch) -> Option<(Arc<Bundle>, Reached)> {
         if stretch.changes.is_empty() {
             self.at.cursor = stretch.upto;
             return None;
         }
-        let make = || Parcel::of(&stretch.changes);
-        let parcel = if stretch.personal {
+        let make = || Bundle::of(&stretch.changes);
+        let bundle = if stretch.personal {
             Arc::new(make())
         } else {
-            circle.feed.parcel((self.at.cursor, stretch.upto, Arc::clone(&self.at.collections)), make)
+            circle.feed.bundle((self.at.cursor, stretch.upto, Arc::clone(&self.at.collections)), make)
         };
-        Some((parcel, Reached::Cursor(stretch.upto)))
+        Some((bundle, Reached::Cursor(stretch.upto)))
     }
 
-    fn take_stock(&mut self) -> Option<(Arc<Parcel>, Reached)> {
+    fn take_stock(&mut self) -> Option<(Arc<Bundle>, Reached)> {
         let stock = self.stock.as_mut()?;
         let (mut rows, mut bytes) = (Vec::new(), 0);
-        while rows.len() < PARCEL_DOCS && bytes < PARCEL_BYTES {
+        while rows.len() < BUNDLE_DOCS && bytes < BUNDLE_BYTES {
             let Some(change) = stock.rows.pop_front() else { break };
             bytes += change.body.len();
             rows.push(change);
@@ -222,7 +222,7 @@ impl Reading {
         if stock.rows.is_empty() {
             self.stock = None;
         }
-        Some((Arc::new(Parcel::of(&rows)), reached))
+        Some((Arc::new(Bundle::of(&rows)), reached))
     }
 
     async fn read_fill(&mut self, circle: &Circle, author: Option<Author>) -> Result<(), ServerError> {

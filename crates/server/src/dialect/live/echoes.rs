@@ -5,7 +5,7 @@
 //! An echo is swallowed as often as its message was applied. So a document that a client puts in itself, in the very
 //! words of one that it is just applying, counts as the echo: both stand for the same state.
 
-use super::parcel::Parcel;
+use super::bundle::Bundle;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::Hash;
 use std::sync::Arc;
@@ -40,10 +40,10 @@ type Inserts = Arc<[(DocKey, u64)]>;
 
 impl Echoes {
     /// A message was sent.
-    pub(super) fn sent(&mut self, parcel: &Parcel, now: Instant) {
-        let collections: BTreeSet<_> = parcel.inserts.iter().map(|((collection, _), _)| collection).collect();
+    pub(super) fn sent(&mut self, bundle: &Bundle, now: Instant) {
+        let collections: BTreeSet<_> = bundle.inserts.iter().map(|((collection, _), _)| collection).collect();
         for collection in collections {
-            self.sent.push_back((parcel.mark, collection.clone(), Arc::clone(&parcel.inserts)));
+            self.sent.push_back((bundle.mark, collection.clone(), Arc::clone(&bundle.inserts)));
         }
         while self.sent.len() > SENT_MAX {
             self.sent.pop_front();
@@ -155,20 +155,20 @@ mod tests {
         CollectionName::new("users").unwrap()
     }
 
-    fn parcel(n: u64) -> Parcel {
+    fn bundle(n: u64) -> Bundle {
         let (key, body) = ((users(), DocId::new("a").unwrap()), format!(r#"{{"_id":"a","n":{n}}}"#).into());
-        Parcel::of(&[Arc::new(Change { lsn: Lsn(n), at: Millis(n), key, live: true, author: Author(1), body })])
+        Bundle::of(&[Arc::new(Change { lsn: Lsn(n), at: Millis(n), key, live: true, author: Author(1), body })])
     }
 
-    fn takes(echoes: &mut Echoes, parcel: &Parcel) -> bool {
-        let (key, digest) = &parcel.inserts[0];
+    fn takes(echoes: &mut Echoes, bundle: &Bundle) -> bool {
+        let (key, digest) = &bundle.inserts[0];
         echoes.take(key, *digest)
     }
 
     #[test]
     fn an_insert_is_an_echo_as_often_as_the_removal_before_it_came_back() {
-        let (mut echoes, one, two) = (Echoes::default(), parcel(1), parcel(2));
-        [&one, &two, &one].into_iter().for_each(|parcel| echoes.sent(parcel, Instant::now()));
+        let (mut echoes, one, two) = (Echoes::default(), bundle(1), bundle(2));
+        [&one, &two, &one].into_iter().for_each(|bundle| echoes.sent(bundle, Instant::now()));
         assert!(!takes(&mut echoes, &one), "nothing was reported yet");
         echoes.begin(one.mark, &users());
         assert!(!takes(&mut echoes, &two), "the other message was not");
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn what_failed_at_the_client_is_not_waited_for_once_it_has_changed_the_document() {
-        let (mut echoes, one) = (Echoes::default(), parcel(1));
+        let (mut echoes, one) = (Echoes::default(), bundle(1));
         echoes.sent(&one, Instant::now());
         echoes.begin(one.mark, &users());
         let query = syncline_core::live::Query::of_id(&"a".into());
@@ -193,9 +193,9 @@ mod tests {
 
     #[test]
     fn of_clients_that_report_nothing_the_oldest_are_forgotten_and_soon_all() {
-        let (mut echoes, now, first) = (Echoes::default(), Instant::now(), parcel(0));
+        let (mut echoes, now, first) = (Echoes::default(), Instant::now(), bundle(0));
         echoes.sent(&first, now);
-        (1..=SENT_MAX as u64).for_each(|n| echoes.sent(&parcel(n), now));
+        (1..=SENT_MAX as u64).for_each(|n| echoes.sent(&bundle(n), now));
         echoes.begin(first.mark, &users());
         assert!(!takes(&mut echoes, &first) && echoes.sent.len() == SENT_MAX);
         echoes.trim(now + SENT_LASTS);

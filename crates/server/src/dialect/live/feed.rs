@@ -1,8 +1,8 @@
 //! The newest changes of a space, read from the log once for all of its live clients.
 
+use super::bundle::Bundle;
 use super::change::Change;
 use super::pages::collect;
-use super::parcel::Parcel;
 use crate::error::ServerError;
 use crate::hub::Space;
 use crate::store::{Head, Scan, Scanned};
@@ -20,8 +20,8 @@ const BYTES_MAX: usize = 16 << 20;
 const PAGE_ROWS: usize = 1_000;
 const PAGE_BYTES: usize = 4 << 20;
 /// Messages that are kept for the next client that lacks the same.
-const PARCELS_MAX: usize = 256;
-const PARCELS_BYTES_MAX: usize = 64 << 20;
+const BUNDLES_MAX: usize = 256;
+const BUNDLES_BYTES_MAX: usize = 64 << 20;
 /// After the store refused to be read.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 
@@ -31,12 +31,12 @@ type Span = (Lsn, Lsn, Arc<BTreeSet<CollectionName>>);
 pub(super) struct Feed {
     ring: RwLock<Ring>,
     news: watch::Sender<Lsn>,
-    parcels: Mutex<Parcels>,
+    bundles: Mutex<Bundles>,
 }
 
 #[derive(Default)]
-struct Parcels {
-    made: BTreeMap<Span, Arc<Parcel>>,
+struct Bundles {
+    made: BTreeMap<Span, Arc<Bundle>>,
     bytes: usize,
 }
 
@@ -72,7 +72,7 @@ impl Feed {
 
     fn begin(at: Lsn) -> Feed {
         let ring = RwLock::new(Ring { after: at, upto: at, ..Ring::default() });
-        Feed { ring, news: watch::channel(at).0, parcels: Mutex::default() }
+        Feed { ring, news: watch::channel(at).0, bundles: Mutex::default() }
     }
 
     /// Changes when there are new changes.
@@ -118,19 +118,19 @@ impl Feed {
     }
 
     /// A message that others may have been sent as well.
-    pub(super) fn parcel(&self, span: Span, make: impl FnOnce() -> Parcel) -> Arc<Parcel> {
-        let mut parcels = self.parcels.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(parcel) = parcels.made.get(&span) {
-            return Arc::clone(parcel);
+    pub(super) fn bundle(&self, span: Span, make: impl FnOnce() -> Bundle) -> Arc<Bundle> {
+        let mut bundles = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bundle) = bundles.made.get(&span) {
+            return Arc::clone(bundle);
         }
-        let parcel = Arc::new(make());
-        let bytes = parcel.text.get().len();
-        if parcels.made.len() >= PARCELS_MAX || parcels.bytes + bytes > PARCELS_BYTES_MAX {
-            *parcels = Parcels::default();
+        let bundle = Arc::new(make());
+        let bytes = bundle.message.size_bytes();
+        if bundles.made.len() >= BUNDLES_MAX || bundles.bytes + bytes > BUNDLES_BYTES_MAX {
+            *bundles = Bundles::default();
         }
-        parcels.bytes += bytes;
-        parcels.made.insert(span, Arc::clone(&parcel));
-        parcel
+        bundles.bytes += bytes;
+        bundles.made.insert(span, Arc::clone(&bundle));
+        bundle
     }
 
     fn append(&self, changes: Vec<Change>, upto: Lsn) {
@@ -222,12 +222,12 @@ mod tests {
     #[test]
     fn messages_are_kept_up_to_their_bytes() {
         let feed = Feed::begin(Lsn::ZERO);
-        let large = [Arc::new(change(1, PARCELS_BYTES_MAX / 2))];
+        let large = [Arc::new(change(1, BUNDLES_BYTES_MAX / 2))];
         for upto in 1..=3 {
-            feed.parcel((Lsn::ZERO, Lsn(upto), Arc::new(users())), || Parcel::of(&large));
+            feed.bundle((Lsn::ZERO, Lsn(upto), Arc::new(users())), || Bundle::of(&large));
         }
-        let parcels = feed.parcels.lock().unwrap();
-        assert!(parcels.bytes <= PARCELS_BYTES_MAX && parcels.made.len() == 1);
+        let bundles = feed.bundles.lock().unwrap();
+        assert!(bundles.bytes <= BUNDLES_BYTES_MAX && bundles.made.len() == 1);
     }
 
     #[test]

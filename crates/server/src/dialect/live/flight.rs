@@ -2,7 +2,7 @@
 //! only when the echo of the last event of the one before has come. Clients that do not echo (their own switch, or
 //! other programs) are found out by their silence and get what there is at a steady pace.
 
-use super::parcel::{Echo, Parcel};
+use super::bundle::{Bundle, Echo};
 use super::position::Reached;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ enum Habit {
 }
 
 struct Flight {
-    parcel: Arc<Parcel>,
+    bundle: Arc<Bundle>,
     reached: Reached,
     sent: Instant,
     /// When it was last heard of.
@@ -52,7 +52,7 @@ pub(super) struct Runway {
     habit: Habit,
     flight: Option<Flight>,
     /// The one before, at a client that does not say when it has arrived.
-    landed: Option<(Arc<Parcel>, Instant)>,
+    landed: Option<(Arc<Bundle>, Instant)>,
 }
 
 impl Runway {
@@ -60,9 +60,9 @@ impl Runway {
         self.flight.is_none()
     }
 
-    pub(super) fn send(&mut self, parcel: Arc<Parcel>, reached: Reached, now: Instant) {
-        let left = parcel.last.1;
-        self.flight = Some(Flight { parcel, reached, sent: now, heard: now, begun: false, left });
+    pub(super) fn send(&mut self, bundle: Arc<Bundle>, reached: Reached, now: Instant) {
+        let left = bundle.last.1;
+        self.flight = Some(Flight { bundle, reached, sent: now, heard: now, begun: false, left });
     }
 
     /// The connection has ended. Whether a message that was under way arrived will never be known: tells whether
@@ -76,7 +76,7 @@ impl Runway {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let flight = self.flight.as_ref()?;
         // Larger ones take longer on their way, and must not pile up in front of a ping.
-        let times = u32::try_from(1 + flight.parcel.text.get().len() / AT_ONCE_BYTES).unwrap_or(u32::MAX);
+        let times = u32::try_from(1 + flight.bundle.message.size_bytes() / AT_ONCE_BYTES).unwrap_or(u32::MAX);
         Some(match self.habit {
             Habit::Unknown => flight.heard + FIRST_PATIENCE * times,
             Habit::Echoes { .. } => flight.heard + PATIENCE * times,
@@ -89,8 +89,8 @@ impl Runway {
         self.habit = Habit::Echoes { missed: 0 };
         let flight = self.flight.as_mut()?;
         flight.heard = now;
-        flight.begun |= *echo == Echo::Removal(flight.parcel.mark);
-        if flight.begun && flight.parcel.last.0 == *echo {
+        flight.begun |= *echo == Echo::Removal(flight.bundle.mark);
+        if flight.begun && flight.bundle.last.0 == *echo {
             flight.left -= 1;
         }
         if flight.left > 0 {
@@ -109,14 +109,14 @@ impl Runway {
             Habit::Unknown | Habit::Echoes { .. } | Habit::Silent => Habit::Silent,
         };
         let flight = self.flight.take()?;
-        self.landed = Some((flight.parcel, now));
+        self.landed = Some((flight.bundle, now));
         Some(flight.reached)
     }
 
     /// Whether a document is on its way, so that a change by the client crosses with it.
     pub(super) fn carries(&self, key: &DocKey, now: Instant) -> bool {
-        let under_way = self.flight.iter().map(|flight| &flight.parcel);
-        let landed = self.landed.iter().filter(|(_, at)| now < *at + CROSSING).map(|(parcel, _)| parcel);
-        under_way.chain(landed).any(|parcel| parcel.holds(key))
+        let under_way = self.flight.iter().map(|flight| &flight.bundle);
+        let landed = self.landed.iter().filter(|(_, at)| now < *at + CROSSING).map(|(bundle, _)| bundle);
+        under_way.chain(landed).any(|bundle| bundle.holds(key))
     }
 }

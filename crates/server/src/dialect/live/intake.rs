@@ -4,10 +4,10 @@
 //! A client whose list is refused sends it again for ever, with everything that comes after. So only what a repeat
 //! heals is refused; what can never be applied is set aside, and the client hears why by an `error` event.
 
+use super::bundle::Echo;
 use super::client::Client;
 use super::flight::Runway;
 use super::mail::{COLLECTIONS_MAX, Events};
-use super::parcel::Echo;
 use super::run::{NAMED_MAX, Run};
 use crate::auth::{Access, Grant};
 use crate::clock;

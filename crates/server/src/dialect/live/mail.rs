@@ -1,9 +1,7 @@
 //! What is handed to a client's task, and how much of it may wait.
 
-use crate::socket::Line;
+use crate::socket::{Ack, Line, Sid};
 use serde_json::json;
-use socketioxide::extract::AckSender;
-use socketioxide::socket::Sid;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use syncline_core::model::CollectionName;
@@ -30,7 +28,7 @@ pub(super) enum Mail {
 pub(super) struct Events {
     pub line: Arc<Line>,
     pub text: Arc<str>,
-    pub ack: AckSender,
+    pub ack: Ack,
     pub _share: Share,
 }
 

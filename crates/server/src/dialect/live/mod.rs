@@ -10,10 +10,11 @@
 //!    `echoes`, or by `past` where the hub began anew, and swallowed.
 //! 4. `due`: what a client is to hear next, by its `position` in the log: each `change` from `feed` (the newest of the space,
 //!    read once for all) or from the store (`pages`).
-//! 5. `parcel`: a message: the state of some documents, encoded once for all who lack the same.
+//! 5. `bundle`: a message: the state of some documents, encoded once for all who lack the same.
 //! 6. `flight`: one message is under way at a time, because clients process two of them interleaved.
 //! 7. `places`: how far each client has got, noted now and then.
 
+mod bundle;
 mod change;
 mod circle;
 mod client;
@@ -25,7 +26,6 @@ mod intake;
 mod lists;
 mod mail;
 mod pages;
-mod parcel;
 mod past;
 mod places;
 mod position;
@@ -38,10 +38,10 @@ pub(crate) use run::Run;
 
 use crate::app::App;
 use crate::hub::Space;
+use crate::socket::Sid;
 use circle::Circle;
 use lists::Toil;
 use seat::Seat;
-use socketioxide::socket::Sid;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use syncline_core::model::SpaceName;

@@ -1,6 +1,6 @@
 //! What clients are told from the store: newcomers, those who were away for long, and documents that a query means.
 
-use super::change::{Change, Collect};
+use super::change::{Change, Changes};
 use crate::error::ServerError;
 use crate::hub::Space;
 use crate::store::{Encoder, Head, Row, Scan, Scanned};
@@ -16,7 +16,7 @@ const EFFECT_BYTES_MAX: usize = 64 << 20;
 /// Reads the rows of a scan.
 pub(super) async fn collect(space: &Space, scan: Scan) -> Result<(Vec<Change>, Scanned), ServerError> {
     let rows = Arc::new(Mutex::new(Vec::new()));
-    let scanned = space.read(scan, Box::new(Collect(Arc::clone(&rows)))).await?.scanned().await?;
+    let scanned = space.read(scan, Box::new(Changes(Arc::clone(&rows)))).await?.scanned().await?;
     let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
     Ok((rows, scanned))
 }

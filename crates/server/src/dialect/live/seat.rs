@@ -4,11 +4,9 @@ use super::Live;
 use super::client::Client;
 use super::mail::{COLLECTIONS_MAX, Events, Mail, Mailbox, Share};
 use crate::hub::Space;
-use crate::socket::{Incoming, Line, Listener};
+use crate::socket::{Ack, Incoming, Line, Listener, Sid};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use socketioxide::extract::AckSender;
-use socketioxide::socket::Sid;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use syncline_core::model::{CollectionName, NodeId};
@@ -96,7 +94,7 @@ impl Live {
         }
     }
 
-    fn sync(&self, line: &Arc<Line>, payload: &str, ack: AckSender) {
+    fn sync(&self, line: &Arc<Line>, payload: &str, ack: Ack) {
         let seat = self.seats().get(&line.sid).cloned();
         let Some(Seat { client, mailbox }) = seat else { return refuse(line, ack, "Client not registered") };
         let Some(share) = mailbox.share_of(payload.len()) else {
@@ -116,7 +114,7 @@ impl Live {
     }
 }
 
-fn refuse(line: &Line, ack: AckSender, why: &str) {
+fn refuse(line: &Line, ack: Ack, why: &str) {
     // A client that cannot be told finds out by itself.
     let _ = line.answer(ack, &json!({ "success": false, "error": why }));
 }

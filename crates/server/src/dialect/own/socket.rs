@@ -27,7 +27,7 @@ const MESSAGE_BYTES: usize = 256 << 10;
 /// A line that carries nothing for so long is closed; the client opens another when it needs one.
 const IDLE: Duration = Duration::from_secs(90);
 
-type Line = WebSocketStream<TokioIo<Upgraded>>;
+type Stream = WebSocketStream<TokioIo<Upgraded>>;
 
 /// `GET …/sync/live?node=…` as the beginning of a WebSocket.
 ///
@@ -81,7 +81,7 @@ struct Peer {
 
 impl Peer {
     /// Answers one pull after the other; returns why that is over.
-    async fn converse(&self, line: &mut Line) -> (CloseCode, &'static str) {
+    async fn converse(&self, line: &mut Stream) -> (CloseCode, &'static str) {
         loop {
             let path = match timeout(IDLE, line.next()).await {
                 Err(_) => return (CloseCode::Away, "nothing was asked for 90 s"),
@@ -141,7 +141,7 @@ fn is_pull(request: &Request) -> bool {
 }
 
 /// Ends when anything but a keep-alive comes.
-async fn interrupted(line: &mut Line) {
+async fn interrupted(line: &mut Stream) {
     while let Some(Ok(Message::Ping(_) | Message::Pong(_))) = line.next().await {}
 }
 

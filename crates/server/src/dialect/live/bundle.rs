@@ -4,6 +4,7 @@
 
 use super::change::Change;
 use crate::clock;
+use crate::socket::Message;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,9 +27,9 @@ pub(super) enum Echo {
 }
 
 #[derive(Debug)]
-pub(super) struct Parcel {
-    /// The list of events as JSON.
-    pub text: Box<RawValue>,
+pub(super) struct Bundle {
+    /// The event with the list of what happened.
+    pub message: Message,
     /// Of its removals.
     pub mark: u64,
     /// The documents that stand, with the digest of what the client will know of them.
@@ -38,9 +39,9 @@ pub(super) struct Parcel {
     pub last: (Echo, usize),
 }
 
-impl Parcel {
+impl Bundle {
     /// The state after some changes, of which the last counts for each document.
-    pub(super) fn of(changes: &[Arc<Change>]) -> Parcel {
+    pub(super) fn of(changes: &[Arc<Change>]) -> Bundle {
         let newest: HashMap<&DocKey, u64> = changes.iter().map(|change| (&change.key, change.lsn.0)).collect();
         let mark = MARKS.fetch_add(1, Ordering::Relaxed);
         let mut message = StateWriter::new(mark);
@@ -76,7 +77,8 @@ impl Parcel {
             None => (Echo::Removal(mark), collections.len()),
         };
         let text = RawValue::from_string(text).expect("the codec writes JSON");
-        Parcel { text, mark, inserts: inserts.into(), removed, last }
+        let message = Message::new("server:sync", &(text,)).expect("JSON is JSON");
+        Bundle { message, mark, inserts: inserts.into(), removed, last }
     }
 
     pub(super) fn holds(&self, key: &DocKey) -> bool {
