@@ -7,9 +7,9 @@
 //! | 1 durable | `world::promises`: every receipt that was given stands in the log, over restarts of the hub | `fsync`, files and kill -9: `syncline-cli` tests `faults`, contract `repeats` over a reopened store |
 //! | 2 exactly one effect | `world::check`: no edit stands in two changes, transactions are whole; `world::promises`: a repeat gets the first receipt, nobody changed a document more often than it pushed ops; `world::watch`: a repeated packet changes nothing; an operator's decision counts once | |
 //! | 3 ordered and gap-free | `world::promises`: each page and snapshot beside the recorded log; `world::check`: LSNs are 1, 2, 3 … | concurrent commits on an engine: contract `concurrency` |
-//! | 4 convergent | `world::check`, `world::watch`: replicas at rest equal the hub's log; stamps are clamped | `syncline verify`: `syncline-cli` tests |
+//! | 4 convergent | `world::check`, `world::watch`, `world::foreign`, `world::live`: replicas at rest equal the hub's log; stamps are clamped | `syncline verify`: `syncline-cli` tests |
 //! | 5 nothing lost in silence | `world::check`: every value stands in the log, the ledger or the quarantine | |
-//! | 6 isolated | `world::promises`: no page leaves its scope; `world::part`: nodes get their types and rows | tokens and grants: `syncline-server` test `access` |
+//! | 6 isolated | `world::promises`: no page leaves its scope; `world::rows`: no page leaves the rows of its token, nothing breaks a rule; `world::part`: nodes get their types and rows | tokens and grants: `syncline-server` test `access` |
 //! | 7 never blocked by one | `world::check`: at rest nothing waits, whatever was rejected, full or asleep | |
 //! | 8 bounded | `world::promises`: pages keep their limit, failed requests back off; `world::watch`: packets keep theirs | 503 with `Retry-After`, slow readers, bodies: `syncline-server` tests `limits` and `store_trouble` |
 //! | 9 Redis is only a hint | worlds of troubles lose wake-ups, and pages are read from the log all the same | Redis itself: `syncline-server` tests `rooms` |

@@ -104,3 +104,15 @@ fn the_same_seed_gives_the_same_story() {
         |story: &str| story.lines().filter(|line| !line.contains("batchId")).map(str::to_owned).collect::<Vec<_>>();
     assert_eq!(told(&story()), told(&story()), "only random names differ");
 }
+
+#[test]
+fn the_page_on_reliability_names_every_world_and_every_bug_that_is_caught() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reliability.md"));
+    let page = page.expect("the guide is there");
+    let caught: Vec<Bug> = planted().into_iter().map(|it| it.bug).collect();
+    let missing: Vec<String> = Bug::ALL.into_iter().filter(|bug| !caught.contains(bug)).map(Bug::name).collect();
+    assert!(missing.is_empty(), "nothing catches {missing:?}");
+    let names = Bug::ALL.map(Bug::name).into_iter().chain(Kind::ALL.map(|kind| kind.name().to_owned()));
+    let unnamed: Vec<String> = names.filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(unnamed.is_empty(), "the page says nothing of {unnamed:?}");
+}

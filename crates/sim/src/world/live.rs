@@ -29,7 +29,7 @@ const BREATH: Duration = Duration::from_millis(1);
 /// Rounds after which traffic should have come to rest.
 const ROUNDS_MAX: usize = 4_000;
 /// How often a world that is quiet, and not yet as it should be, is waited for: the hub may wait for a client.
-const WAITS_MAX: usize = 100;
+const WAITS_MAX: usize = 600;
 const WAIT: Duration = Duration::from_millis(50);
 
 /// Something that will happen to a client.
