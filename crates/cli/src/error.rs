@@ -109,6 +109,9 @@ pub enum CliError {
         /// Where it can be reached, when its address file says so.
         url: Option<String>,
     },
+    /// The shared store was set back to an earlier moment while the hub ran.
+    #[error("the database was set back to an earlier moment; its spaces have begun new histories")]
+    SetBack,
     /// The operating system does not hand over signals.
     #[error("cannot listen for signals: {0}")]
     Signal(io::Error),
@@ -326,6 +329,7 @@ impl CliError {
             CliError::SecondHub { .. } => {
                 Some("use the running hub, stop it, or give this one a directory of its own (--data DIR)".into())
             }
+            CliError::SetBack => Some("start the hub anew; devices then start from what stands".into()),
             CliError::NoHubData { .. } => Some(
                 "name the hub's directory (--data DIR) or the running hub (--hub URL); `syncline serve` makes one"
                     .into(),

@@ -20,6 +20,7 @@
 //! # }
 //! ```
 
+mod agreement;
 mod answer;
 pub mod app;
 pub mod auth;

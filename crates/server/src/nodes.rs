@@ -297,7 +297,9 @@ impl Nodes {
     /// [`ServerError::UnknownNode`], or those of the store.
     pub async fn desk(&self, space: &SpaceName, id: &NodeId) -> Result<Arc<Desk>, ServerError> {
         let key = (space.clone(), id.clone());
-        if let Some(desk) = self.known(&key) {
+        if let Some(desk) = self.known(&key)
+            && self.stands(space, &desk).await?
+        {
             return Ok(desk);
         }
         let _turn = self.changing.lock().await;
@@ -310,6 +312,24 @@ impl Nodes {
         let desk = Arc::new(Desk { registration, readable, writable, turn, places, over: AtomicBool::new(false) });
         self.lock().insert(key, Arc::clone(&desk));
         Ok(desk)
+    }
+
+    /// Whether a desk's registration is still what the store has. Another worker may have changed it, and knows nothing
+    /// of desks here; one that is out of date ends.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn stands(&self, space: &SpaceName, desk: &Desk) -> Result<bool, ServerError> {
+        if !self.store.is_shared() {
+            return Ok(true);
+        }
+        let id = &desk.registration.id;
+        let kept = self.store.registered(space, Some(id)).await?.pop();
+        let stands = kept.is_some_and(|(registration, _)| registration == desk.registration);
+        if !stands && self.known(&(space.clone(), id.clone())).is_some_and(|known| std::ptr::eq(&*known, desk)) {
+            self.forget(space, id);
+        }
+        Ok(stands)
     }
 
     async fn load(&self, space: &SpaceName, id: &NodeId) -> Result<(Registration, Traffic), ServerError> {

@@ -130,6 +130,7 @@ async fn look(hub: Arc<Hub>, looks: Arc<Looks>, mut closing: watch::Receiver<boo
             if let Err(error) = space.refresh().await {
                 tracing::warn!(space = %name, %error, "where the log stands is looked up with the next hint");
             }
+            hub.note_set_back(&space);
         }
         tokio::time::sleep(LOOK_PAUSE).await;
     }

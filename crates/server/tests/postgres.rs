@@ -293,3 +293,29 @@ async fn workers_on_one_database_are_one_hub() {
     first.shut_down().await;
     second.shut_down().await;
 }
+
+/// What is done to tokens at one worker holds at the other: a new one at once, an end as soon as the hint is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn tokens_of_one_worker_are_those_of_the_other() {
+    let [one, two] = Hub::workers(|_| {}).await;
+    for n in 0..3 {
+        let made = one.post("/admin/tokens", &json!({ "name": format!("kiosk-{n}") })).await.json();
+        let bearer = format!("Bearer {}", made["token"].as_str().unwrap());
+        let pull = async || two.send("GET", "/sync/pull?node=k&since_lsn=0", &[("authorization", &bearer)], b"").await;
+        assert_eq!(pull().await.status, 200, "at once");
+        let admin = format!("Bearer {}", support::ADMIN);
+        let path = format!("/admin/tokens/kiosk-{n}");
+        assert_eq!(one.send("DELETE", &path, &[("authorization", &admin)], b"").await.status, 200);
+        let refused = async {
+            while pull().await.status != 401 {
+                sleep(Duration::from_millis(5)).await; // sleep: until another worker has heard
+            }
+        };
+        timeout(LONG, refused).await.unwrap();
+    }
+    let desk = json!({ "name": "desk" });
+    let (here, there) = tokio::join!(one.post("/admin/tokens", &desk), two.post("/admin/tokens", &desk));
+    let mut statuses = [here.status, there.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409], "one of them makes it");
+}

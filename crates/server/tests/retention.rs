@@ -152,7 +152,7 @@ async fn however_many_pages_were_open_devices_are_noted() {
     space.write_cursors().await.unwrap();
     let noted: Vec<_> = space.nodes().await.unwrap().into_iter().map(|row| row.node).collect();
     assert_eq!(noted, ["(live:page0", "(live:page1", "(live:page2", "device0", "device1", "device2"]);
-    let handed = names("device").iter().map(|node| space.handed_to(node)).collect::<Vec<_>>();
+    let handed = names("device").iter().map(|node| Some(space.places().get(node)?.handed)).collect::<Vec<_>>();
     assert_eq!(handed, [Some(Lsn(1)), Some(Lsn(1)), Some(Lsn(1)), None, None]);
 }
 

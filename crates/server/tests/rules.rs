@@ -69,10 +69,12 @@ async fn an_op_that_breaks_a_rule_is_refused_with_its_reason_and_kept() {
         let codes: Vec<&str> =
             kept["quarantine"].as_array().unwrap().iter().map(|row| row["code"].as_str().unwrap()).collect();
         assert_eq!(codes, ["size_violation", "schema_violation", "unique_violation", "unique_violation"]);
-        let status = hub.get("/admin/status").await.json();
-        assert_eq!(status["spaces"][0]["rule_refusals"], 4, "{status}");
-        let metrics = hub.get("/metrics").await.text();
-        assert!(metrics.contains(r#"syncline_rule_refusals_total{code="unique_violation"} 2"#), "{metrics}");
+        if hub.is_one() {
+            let status = hub.get("/admin/status").await.json();
+            assert_eq!(status["spaces"][0]["rule_refusals"], 4, "{status}");
+            let metrics = hub.get("/metrics").await.text();
+            assert!(metrics.contains(r#"syncline_rule_refusals_total{code="unique_violation"} 2"#), "{metrics}");
+        }
 
         // Once the value is free the op can be retried.
         hub.push(

@@ -23,6 +23,7 @@ changes nothing. SQLite itself is compiled in; sqlite3 is its shell.
   chromium        opens the pages of the example as a person would
   redis-server    stands between the workers of the tests
   postgresql      holds the stores that workers share
+  pgbouncer       stands between some of them and it
   nginx           stands before them
   faketime        sets the clocks of the processes that tests start
   systemd-analyze judges the unit of docs/deploy
@@ -38,7 +39,7 @@ struct Need {
     packages: &'static [&'static str],
 }
 
-const NEEDS: [Need; 14] = [
+const NEEDS: [Need; 15] = [
     Need {
         name: "C compiler and headers",
         probe: &["cc", "-fsyntax-only", "-include", "stdio.h", "-x", "c", "/dev/null"],
@@ -58,6 +59,7 @@ const NEEDS: [Need; 14] = [
     Need { name: "chromium", probe: &["chromium", "--version"], packages: &["chromium"] },
     Need { name: "redis-server", probe: &["redis-server", "--version"], packages: &["redis-server"] },
     Need { name: "postgresql", probe: &["sh", "-c", "ls /usr/lib/postgresql/*/bin/initdb"], packages: &["postgresql"] },
+    Need { name: "pgbouncer", probe: &["pgbouncer", "--version"], packages: &["pgbouncer"] },
     Need { name: "nginx", probe: &["nginx", "-v"], packages: &["nginx-light"] },
     Need { name: "faketime", probe: &["faketime", "--version"], packages: &["faketime"] },
     Need { name: "systemd-analyze", probe: &["systemd-analyze", "--version"], packages: &["systemd"] },

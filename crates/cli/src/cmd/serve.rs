@@ -107,14 +107,19 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     let files = Announced::write(&address, place.directory(), args.ready_file.as_deref())?;
     tracing::info!(url = %address.url, data = %place, "the hub accepts connections");
     announce(&address, &place, first.as_ref(), output)?;
+    let mut set_back = server.app().hub.set_back();
+    let ended = set_back.clone();
     let stopped = server.run(async move {
-        let signal = stop.wait().await;
-        tracing::info!(signal, "the hub finishes what it accepted and stops");
+        tokio::select! {
+            signal = stop.wait() => tracing::info!(signal, "the hub finishes what it accepted and stops"),
+            _ = set_back.wait_for(|set_back| *set_back) => tracing::error!("the hub stops, to be started anew"),
+        }
     });
     stopped.await?;
     files.remove();
     tracing::info!("the hub has stopped");
-    Ok(())
+    let set_back = *ended.borrow();
+    if set_back { Err(CliError::SetBack) } else { Ok(()) }
 }
 
 impl Args {
@@ -148,13 +153,19 @@ struct FirstAdmin {
 }
 
 async fn first_admin(tokens: &Tokens) -> Result<Option<FirstAdmin>, CliError> {
-    let known = tokens.list();
-    if known.iter().any(|token| token.spec.admin) {
-        return Ok(None);
+    loop {
+        let known = tokens.list();
+        if known.iter().any(|token| token.spec.admin) {
+            return Ok(None);
+        }
+        let name = free_name(&known)?;
+        match tokens.add(TokenSpec::admin(name.clone())).await {
+            Ok(secret) => return Ok(Some(FirstAdmin { name, secret: secret.reveal().to_owned() })),
+            // Another worker that starts on the same store was first; the list has its token by now.
+            Err(error) if error.code() == "token_exists" => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let name = free_name(&known)?;
-    let secret = tokens.add(TokenSpec::admin(name.clone())).await?;
-    Ok(Some(FirstAdmin { name, secret: secret.reveal().to_owned() }))
 }
 
 /// `admin`, or `admin-2` and so on where that is the name of an ordinary token.

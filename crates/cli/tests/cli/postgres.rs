@@ -5,7 +5,7 @@ mod server;
 
 use crate::shell::{Hub, Shell};
 use server::Postgres;
-use std::thread::sleep;
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 /// Longer than anything here takes.
@@ -50,6 +50,23 @@ fn two_hubs_on_one_database_are_one() {
     shell.ok(&["db", "insert", "b.db", "notes", r#"{"_id":"n2","title":"bread"}"#]);
     shell.ok(&["db", "sync", "b.db", "--hub", &two.url, "--token", desk, "--collections", "notes"]);
     assert!(!shell.path("syncline-data").exists(), "nothing is kept beside the database");
+}
+
+#[test]
+fn of_workers_that_start_together_on_an_empty_database_one_makes_the_first_admin() {
+    let (_, variables) = database();
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let shell = Shell::new();
+    let hubs: Vec<Hub> = thread::scope(|scope| {
+        let starts: Vec<_> = (0..3).map(|_| scope.spawn(|| Hub::start_with(&shell, &variables, &[]))).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    let admins: Vec<&str> = hubs.iter().filter_map(|hub| hub.admin.as_deref()).collect();
+    assert_eq!(admins.len(), 1, "{admins:?}");
+    for hub in &hubs {
+        let tokens = shell.json(&["token", "list", "--hub", &hub.url, "--token", admins[0]]);
+        assert_eq!(tokens.as_array().unwrap().len(), 1, "{tokens}");
+    }
 }
 
 #[test]

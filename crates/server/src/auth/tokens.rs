@@ -11,10 +11,11 @@ use crate::error::ServerError;
 use crate::store::{RecordKind, Store};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 use syncline_core::model::{Millis, NodeId};
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{Instant, sleep_until};
 
 /// A token as the store keeps it.
 #[derive(Clone, Serialize, Deserialize)]
@@ -52,9 +53,13 @@ pub struct Tokens {
     /// One change at a time: a change that was read before a removal and written after it would bring the removed
     /// token back.
     changing: Mutex<()>,
-    /// Others change them as well.
-    shared: AtomicBool,
+    /// When all were read last for the sake of a token that was not known.
+    looked_at: Mutex<Option<Instant>>,
 }
+
+/// Between two looks for tokens that are not known here: strangers must not keep the store busy. Who comes meanwhile waits
+/// for the next one.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the store keeps, so that neither a request nor a change of one token reads all of them.
 #[derive(Default)]
@@ -93,7 +98,7 @@ impl Tokens {
             jwt: None,
             kept: RwLock::default(),
             changing: Mutex::default(),
-            shared: AtomicBool::default(),
+            looked_at: Mutex::default(),
         };
         tokens.refresh().await?;
         Ok(tokens)
@@ -134,8 +139,28 @@ impl Tokens {
         let hash = digest(secret);
         match (self.find(&hash), &self.jwt) {
             (Err(_), Some(jwt)) if jwt.speaks(secret) => jwt.accept(secret, hash, clock::now()).await,
+            (Err(_), _) if self.store.is_shared() => {
+                self.look_for_new().await?;
+                self.find(&hash)
+            }
             (found, _) => found,
         }
+    }
+
+    /// Another worker may have made a token a moment ago, of which no hint has come yet.
+    async fn look_for_new(&self) -> Result<(), ServerError> {
+        let arrived = Instant::now();
+        let mut looked_at = self.looked_at.lock().await;
+        if looked_at.is_some_and(|at| at >= arrived) {
+            return Ok(());
+        }
+        if let Some(at) = *looked_at {
+            sleep_until(at + LOOK_PAUSE).await;
+        }
+        let began = Instant::now();
+        self.read_again().await?;
+        *looked_at = Some(began);
+        Ok(())
     }
 
     /// Whether a token that was accepted some time ago still is, and grants what it granted then.
@@ -194,13 +219,18 @@ impl Tokens {
             None => drawn()?,
         };
         if self.is_declared(&spec.name) || self.stored(&spec.name).is_some() {
-            let reason = format!("a token named `{}` exists; rotate it, remove it or take another name", spec.name);
-            return Err(ServerError::Taken { code: "token_exists", reason });
+            return Err(exists(&spec.name));
         }
         if let Some(space) = &spec.space {
             self.store.open_space(space).await?;
         }
-        self.write(spec, clock::now(), &secret).await?;
+        let stored = Stored { hash: fingerprint(secret.reveal()), created_at: clock::now(), spec };
+        let value = serde_json::to_string(&stored).expect("a token serializes");
+        if !self.store.add_record(RecordKind::Token, stored.spec.name.to_string(), value).await? {
+            self.refresh().await?;
+            return Err(exists(&stored.spec.name));
+        }
+        self.kept_mut().put(stored);
         Ok(secret)
     }
 
@@ -258,7 +288,7 @@ impl Tokens {
         let _turn = self.turn().await?;
         let old = self.find_stored(name)?;
         let secret = drawn()?;
-        self.write(old.spec, old.created_at, &secret).await?;
+        self.put(Stored { hash: fingerprint(secret.reveal()), ..old }).await?;
         Ok(secret)
     }
 
@@ -303,10 +333,6 @@ impl Tokens {
         found.ok_or_else(|| ServerError::NotFound(format!("there is no token named `{name}`")))
     }
 
-    async fn write(&self, spec: TokenSpec, created_at: Millis, secret: &Secret) -> Result<(), ServerError> {
-        self.put(Stored { hash: fingerprint(secret.reveal()), created_at, spec }).await
-    }
-
     async fn put(&self, stored: Stored) -> Result<(), ServerError> {
         let value = serde_json::to_string(&stored).expect("a token serializes");
         self.record(&stored.spec.name, Some(value)).await?;
@@ -328,14 +354,14 @@ impl Tokens {
     /// # Errors
     /// Those of the store.
     pub async fn read_again(&self) -> Result<(), ServerError> {
-        self.shared.store(true, Ordering::Release);
-        self.turn().await.map(drop)
+        let _turn = self.changing.lock().await;
+        self.refresh().await
     }
 
     /// Changes take turns, and see what others that share the store have changed.
     async fn turn(&self) -> Result<MutexGuard<'_, ()>, ServerError> {
         let turn = self.changing.lock().await;
-        if self.shared.load(Ordering::Acquire) {
+        if self.store.is_shared() {
             self.refresh().await?;
         }
         Ok(turn)
@@ -364,6 +390,11 @@ impl Tokens {
         };
         records.map(read).collect()
     }
+}
+
+fn exists(name: &NodeId) -> ServerError {
+    let reason = format!("a token named `{name}` exists; rotate it, remove it or take another name");
+    ServerError::Taken { code: "token_exists", reason }
 }
 
 fn drawn() -> Result<Secret, ServerError> {

@@ -1,5 +1,6 @@
 //! From a store and options to a hub that is ready to serve.
 
+use crate::agreement;
 use crate::app::App;
 use crate::auth::Tokens;
 use crate::dialect::live::Live;
@@ -21,6 +22,7 @@ pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<App>, S
     let meters = Arc::new(Meters::default());
     let hub = Hub::new(Arc::clone(&store), options.settings, Arc::clone(&meters));
     hub.create_space(&options.default_space).await?;
+    agreement::compare(store.as_ref(), &options).await?;
     for declared in &options.collections {
         rules::declare(&hub, declared).await?;
     }

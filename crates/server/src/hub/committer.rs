@@ -100,6 +100,9 @@ impl Committer {
         if intakes.is_empty() {
             return;
         }
+        if let Some(error) = self.log.failure().filter(|_| self.log.is_set_back()) {
+            return answer_failed(answers, error);
+        }
         let intakes: Arc<[Intake]> = intakes.into();
         let error = match self.commit(Arc::clone(&intakes)).await {
             Ok(pushed) => return answer_all(answers, pushed),
@@ -108,9 +111,17 @@ impl Committer {
         if !matches!(error, StoreError::Entangled) {
             tracing::error!(space = %self.space, %error, pushes = intakes.len(), "a commit failed");
         }
-        let stopped = matches!(error, StoreError::Poisoned { .. } | StoreError::Damaged { .. } | StoreError::Closed);
-        if let StoreError::Poisoned { cause } = &error {
-            self.log.fail(cause.clone());
+        let stopped = matches!(
+            error,
+            StoreError::Poisoned { .. }
+                | StoreError::Damaged { .. }
+                | StoreError::SetBack { .. }
+                | StoreError::Closed
+        );
+        match &error {
+            StoreError::Poisoned { cause } => self.log.fail(cause.clone()),
+            StoreError::SetBack { why } => self.log.set_back(why.clone()),
+            _ => {}
         }
         if intakes.len() == 1 || stopped {
             return answer_failed(answers, error);

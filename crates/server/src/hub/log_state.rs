@@ -7,6 +7,14 @@ use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use syncline_core::model::{Author, CollectionName, Lsn, NodeId};
 use tokio::sync::watch;
 
+/// Why a space commits nothing any more.
+enum Stopped {
+    /// A durable write failed.
+    Poisoned(String),
+    /// Its store was set back to an earlier moment.
+    SetBack(String),
+}
+
 pub(super) struct LogState {
     pub(super) head: watch::Sender<Head>,
     /// Up to here it is not known which collections changed where.
@@ -18,7 +26,7 @@ pub(super) struct LogState {
     /// Clients of event sync, and their places.
     clients: RwLock<BTreeMap<NodeId, Author>>,
     owners: RwLock<BTreeMap<NodeId, NodeId>>,
-    failure: OnceLock<String>,
+    failure: OnceLock<Stopped>,
     /// Ops that were refused because of rules, since the space was opened here.
     rule_refusals: AtomicU64,
     kept: Mutex<Kept>,
@@ -73,7 +81,11 @@ impl LogState {
     /// Takes over where the store's log stands, as another worker may have left it. `false`: no news.
     pub(super) fn refresh(&self, head: Head) -> bool {
         let known = self.head.borrow().clone();
-        if head.lsn <= known.lsn && head.epoch == known.epoch {
+        if head.epoch != known.epoch {
+            self.set_back("another worker has begun a new history, because the database was set back".to_owned());
+            return false;
+        }
+        if head.lsn <= known.lsn {
             return false;
         }
         self.unknown_upto.fetch_max(head.last_change.0, Ordering::AcqRel);
@@ -84,7 +96,7 @@ impl LogState {
     fn take_over(&self, head: Head) -> bool {
         self.keep(head.kept);
         self.head.send_if_modified(|known| {
-            let newer = head.lsn > known.lsn || head.epoch != known.epoch;
+            let newer = head.lsn > known.lsn;
             if newer {
                 *known = head;
             }
@@ -111,6 +123,17 @@ impl LogState {
         names.iter().any(|name| touched.get(name).is_some_and(|lsn| *lsn > after))
     }
 
+    /// Takes over what the store knows of a node.
+    pub(super) fn meet(&self, node: &NodeId, row: NodeRow) {
+        if let Some(owner) = row.owner.and_then(|owner| NodeId::new(owner).ok()) {
+            self.give([(node.clone(), owner)].into());
+        }
+        if self.author(node).is_none() {
+            let mut alike = self.alike(node.is_live()).write().unwrap_or_else(PoisonError::into_inner);
+            alike.insert(node.clone(), row.author);
+        }
+    }
+
     /// Takes over to which tokens nodes were given.
     pub(super) fn give(&self, owners: BTreeMap<NodeId, NodeId>) {
         if !owners.is_empty() {
@@ -134,12 +157,25 @@ impl LogState {
 
     /// Notes that the store has stopped; it does not come back without a restart.
     pub(super) fn fail(&self, cause: String) {
-        drop(self.failure.set(cause));
+        drop(self.failure.set(Stopped::Poisoned(cause)));
+    }
+
+    /// Notes that the history that is known here has ended.
+    pub(super) fn set_back(&self, why: String) {
+        drop(self.failure.set(Stopped::SetBack(why)));
+    }
+
+    /// Whether it has.
+    pub(super) fn is_set_back(&self) -> bool {
+        matches!(self.failure.get(), Some(Stopped::SetBack(_)))
     }
 
     /// Why it has.
     pub(super) fn failure(&self) -> Option<StoreError> {
-        self.failure.get().map(|cause| StoreError::Poisoned { cause: cause.clone() })
+        self.failure.get().map(|stopped| match stopped {
+            Stopped::Poisoned(cause) => StoreError::Poisoned { cause: cause.clone() },
+            Stopped::SetBack(why) => StoreError::SetBack { why: why.clone() },
+        })
     }
 
     /// How many nodes the space knew when it was opened, and those that have pushed since: clients of event sync, or

@@ -32,6 +32,7 @@ pub struct Hub {
     in_use: watch::Sender<usize>,
     leaving: watch::Sender<bool>,
     closing: watch::Sender<bool>,
+    set_back: watch::Sender<bool>,
 }
 
 impl Hub {
@@ -40,7 +41,8 @@ impl Hub {
     pub fn new(store: Arc<dyn Store>, settings: Settings, meters: Arc<Meters>) -> Arc<Hub> {
         let (leaving, closing) = (watch::channel(false).0, watch::channel(false).0);
         let (spaces, in_use) = (RwLock::default(), watch::channel(0).0);
-        let hub = Arc::new(Hub { store, settings, meters, spaces, in_use, leaving, closing });
+        let set_back = watch::channel(false).0;
+        let hub = Arc::new(Hub { store, settings, meters, spaces, in_use, leaving, closing, set_back });
         tokio::spawn(upkeep::run(Arc::downgrade(&hub), hub.closing.subscribe()));
         hub
     }
@@ -122,6 +124,20 @@ impl Hub {
     #[must_use]
     pub fn leaving(&self) -> watch::Receiver<bool> {
         self.leaving.subscribe()
+    }
+
+    /// Becomes true when the shared store was set back to an earlier moment: nothing is committed any more, and whoever
+    /// runs the hub starts it anew, because readers stand at positions of a history that has ended.
+    #[must_use]
+    pub fn set_back(&self) -> watch::Receiver<bool> {
+        self.set_back.subscribe()
+    }
+
+    /// Looks whether a space was.
+    pub(crate) fn note_set_back(&self, space: &Space) {
+        if space.is_set_back() {
+            self.set_back.send_replace(true);
+        }
     }
 
     /// Becomes true when the hub closes; background work then ends.

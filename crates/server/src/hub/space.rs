@@ -117,7 +117,18 @@ impl Space {
     /// # Errors
     /// Those of the store.
     pub async fn refresh(&self) -> Result<bool, ServerError> {
-        Ok(self.log.refresh(self.store.head(&self.name).await?))
+        let head = self.store.head(&self.name).await.inspect_err(|error| {
+            if let StoreError::SetBack { why } = error {
+                self.log.set_back(why.clone());
+            }
+        });
+        Ok(self.log.refresh(head?))
+    }
+
+    /// Whether the history that is known here has ended: the store was set back to an earlier moment.
+    #[must_use]
+    pub fn is_set_back(&self) -> bool {
+        self.log.is_set_back()
     }
 
     /// Where the log stands, for a reader at a position. Where that is ahead of what is known here, another worker has
@@ -148,6 +159,40 @@ impl Space {
     #[must_use]
     pub fn owner(&self, node: &NodeId) -> Option<NodeId> {
         self.log.owner(node)
+    }
+
+    /// Whether other workers serve it as well.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    /// Looks a node up that is not known here, or not to whom it belongs: it may have pushed at another worker.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn meet(&self, node: &NodeId) -> Result<(), ServerError> {
+        if !self.store.is_shared() || (self.author(node).is_some() && self.owner(node).is_some()) {
+            return Ok(());
+        }
+        if let Some(row) = self.store.node(&self.name, node).await? {
+            self.log.meet(node, row);
+        }
+        Ok(())
+    }
+
+    /// How far a node was handed the log: here, or at another worker later.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn place_of(&self, node: &NodeId) -> Result<Option<Lsn>, ServerError> {
+        let here = self.cursors.lock().unwrap_or_else(PoisonError::into_inner).handed.get(node).copied();
+        let noted = match here {
+            Some(_) if !self.store.is_shared() => None,
+            _ => self.store.node(&self.name, node).await?,
+        };
+        let later = noted.filter(|row| here.is_none_or(|here| here.seen_at < row.seen_at));
+        Ok(later.map(|row| row.cursor).or(here.map(|place| place.handed)))
     }
 
     /// Why the space commits nothing any more, after a failed durable write.
@@ -317,12 +362,6 @@ impl Space {
         }
         self.store.note_cursors(&self.name, vec![(node.clone(), Lsn::ZERO, row.seen_at)]).await?;
         Ok(true)
-    }
-
-    /// How far one node was handed the log since the space is in use.
-    #[must_use]
-    pub fn handed_to(&self, node: &NodeId) -> Option<Lsn> {
-        self.cursors.lock().unwrap_or_else(PoisonError::into_inner).handed.get(node).map(|place| place.handed)
     }
 
     /// Limits on what one push may weigh.

@@ -55,5 +55,6 @@ pub(super) fn record_kind(kind: RecordKind) -> &'static str {
         RecordKind::Token => "token",
         RecordKind::Collection => "collection",
         RecordKind::Filled => "filled",
+        RecordKind::Setting => "setting",
     }
 }

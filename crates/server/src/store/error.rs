@@ -139,6 +139,12 @@ pub enum StoreError {
         /// What it said, and what to do.
         reason: String,
     },
+    /// The shared store was set back to an earlier moment; what this process knows of it is of another history.
+    #[error("{why}; restart the hub, as it does by itself under a service manager")]
+    SetBack {
+        /// What was found.
+        why: String,
+    },
     /// The store is shut down.
     #[error("the store is closed")]
     Closed,
@@ -167,6 +173,7 @@ impl StoreError {
             | StoreError::Engine { .. }
             | StoreError::File { .. }
             | StoreError::Database { .. }
+            | StoreError::SetBack { .. }
             | StoreError::Closed => Kind::Retry,
         }
     }
@@ -191,6 +198,7 @@ impl StoreError {
             | StoreError::SlowReader { .. }
             | StoreError::Engine { .. }
             | StoreError::Database { .. }
+            | StoreError::SetBack { .. }
             | StoreError::File { .. } => "store_failed",
         }
     }

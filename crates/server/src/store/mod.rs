@@ -190,6 +190,10 @@ pub trait Store: Send + Sync + 'static {
     /// Nodes and tokens that have pushed to or read from the space.
     fn nodes<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Vec<NodeRow>, StoreError>>;
 
+    /// One of them, by its name.
+    fn node<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId)
+    -> BoxFuture<'a, Result<Option<NodeRow>, StoreError>>;
+
     /// Registers a node for exchange, or changes what is known of it; its traffic goes on. A node with
     /// another plan is given everything again.
     ///
@@ -233,6 +237,9 @@ pub trait Store: Send + Sync + 'static {
     fn put_record(&self, kind: RecordKind, key: String, value: Option<String>)
     -> BoxFuture<'_, Result<(), StoreError>>;
 
+    /// Writes a record unless there is one of this key, also where another process is at it; `false`: there is another one.
+    fn add_record(&self, kind: RecordKind, key: String, value: String) -> BoxFuture<'_, Result<bool, StoreError>>;
+
     /// Whether what is committed from now on would last. Answers with the spaces that take no more commits
     /// while others do, each with what is in its way: [`StoreError::Gone`], [`StoreError::Missing`],
     /// [`StoreError::Poisoned`], [`StoreError::Damaged`], or why it cannot be opened.
@@ -249,6 +256,12 @@ pub trait Store: Send + Sync + 'static {
     fn hand_out(&self, _out: mpsc::Sender<Bytes>) -> BoxFuture<'_, Result<(), StoreError>> {
         let reason = "it keeps nothing on disk, so there is nothing to back up".into();
         Box::pin(async { Err(StoreError::Backup { place: "this store".into(), reason }) })
+    }
+
+    /// Whether other processes may write to it at the same time: then nothing that was read counts for longer than the
+    /// request for which it was read.
+    fn is_shared(&self) -> bool {
+        false
     }
 
     /// Begins to tell other processes that share the store of commits, and to listen to them. What is heard is a hint

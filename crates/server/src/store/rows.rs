@@ -336,6 +336,8 @@ pub enum RecordKind {
     Collection,
     /// Spaces whose log was filled from an application's storage of events, by name.
     Filled,
+    /// Settings that hubs on a shared store have in common.
+    Setting,
 }
 
 /// An administrative record.

@@ -8,6 +8,7 @@ mod flood;
 mod registry;
 mod stories;
 mod vectors;
+mod workers;
 
 use crate::support::{Hub, Reply};
 use serde_json::{Map, Value, json};

@@ -5,3 +5,4 @@ mod device;
 mod events;
 mod link;
 mod plugins;
+mod workers;

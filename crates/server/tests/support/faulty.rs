@@ -169,6 +169,10 @@ impl Store for FaultyStore {
         self.inner.nodes(space)
     }
 
+    fn node<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> Answer<'a, Option<NodeRow>> {
+        self.inner.node(space, node)
+    }
+
     fn register<'a>(&'a self, space: &'a SpaceName, registration: Registration) -> Answer<'a, ()> {
         self.inner.register(space, registration)
     }
@@ -212,6 +216,16 @@ impl Store for FaultyStore {
                 self.late_record.acquire().await.unwrap().forget();
             }
             self.inner.put_record(kind, key, value).await
+        })
+    }
+
+    fn add_record(&self, kind: RecordKind, key: String, value: String) -> Answer<'_, bool> {
+        let late = self.holds_record.swap(false, Ordering::SeqCst);
+        Box::pin(async move {
+            if late {
+                self.late_record.acquire().await.unwrap().forget();
+            }
+            self.inner.add_record(kind, key, value).await
         })
     }
 

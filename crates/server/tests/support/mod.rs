@@ -3,16 +3,21 @@
 #![allow(dead_code, clippy::unwrap_used)] // each test file uses its part; a failed set-up is a failed test
 
 pub mod faulty;
+pub mod front;
 pub mod postgres;
 pub mod redis;
 pub mod socket;
 
+use front::Front;
+use postgres::Postgres;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use syncline_core::model::NodeId;
 use syncline_server::auth::{DeclaredToken, TokenSpec};
-use syncline_server::store::{MemoryStore, SqliteOptions, SqliteStore, Store};
+use syncline_server::store::{
+    MemoryStore, PostgresOptions, PostgresStore, PostgresUrl, SqliteOptions, SqliteStore, Store,
+};
 use syncline_server::{Options, Server, ServerError};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +34,8 @@ pub struct Hub {
     pub ended: JoinHandle<Result<(), ServerError>>,
     /// Its files live as long as the hub.
     dir: Option<TempDir>,
+    /// The worker beside it, and what leads every other connection there.
+    beside: Option<(Box<Hub>, Front)>,
 }
 
 /// A reply, taken apart.
@@ -59,26 +66,52 @@ impl Hub {
         let ended = tokio::spawn(server.run(async {
             stopped.await.unwrap_or_default();
         }));
-        Hub { addr, stop: Some(stop), ended, dir: None }
+        Hub { addr, stop: Some(stop), ended, dir: None, beside: None }
     }
 
-    /// One hub for each kind of store.
-    pub async fn on_every_store() -> [Hub; 2] {
+    /// One hub for each kind of store; the last one is two workers, and each request goes to another one than the one
+    /// before.
+    pub async fn on_every_store() -> [Hub; 3] {
         Hub::on_every_store_with(|_| {}).await
     }
 
     /// The same, with options of their own.
-    pub async fn on_every_store_with(change: impl Fn(&mut Options)) -> [Hub; 2] {
+    pub async fn on_every_store_with(change: impl Fn(&mut Options)) -> [Hub; 3] {
         let dir = TempDir::new().unwrap();
         let files = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
         let files = Hub { dir: Some(dir), ..Hub::on(Arc::new(files), &change).await };
-        [Hub::with(&change).await, files]
+        [Hub::with(&change).await, files, Hub::of_two_workers(&change).await]
+    }
+
+    /// Two workers on a database of their own.
+    pub async fn of_two_workers(change: impl Fn(&mut Options)) -> Hub {
+        let [one, two] = Hub::workers(change).await;
+        let front = Front::before(vec![one.addr.clone(), two.addr.clone()]).await;
+        Hub { addr: front.addr.clone(), beside: Some((Box::new(two), front)), ..one }
+    }
+
+    /// The same without anything before them.
+    pub async fn workers(change: impl Fn(&mut Options)) -> [Hub; 2] {
+        let server = Postgres::shared();
+        let url = PostgresUrl::parse(&server.url(&server.database())).unwrap();
+        let options = PostgresOptions { connections: 8, ..PostgresOptions::default() };
+        let store = async || Arc::new(PostgresStore::open(&url, options).await.unwrap());
+        [Hub::on(store().await, &change).await, Hub::on(store().await, &change).await]
+    }
+
+    /// Whether all requests come to one process: others count only what was done by them.
+    pub fn is_one(&self) -> bool {
+        self.beside.is_none()
     }
 
     /// Asks the hub to go down and waits until it has.
-    pub async fn shut_down(mut self) {
-        self.stop.take().unwrap().send(()).unwrap();
-        self.ended.await.unwrap().unwrap();
+    pub async fn shut_down(self) {
+        let Hub { stop, ended, beside, .. } = self;
+        stop.unwrap().send(()).unwrap();
+        ended.await.unwrap().unwrap();
+        if let Some((worker, _front)) = beside {
+            Box::pin(worker.shut_down()).await;
+        }
     }
 
     pub async fn get(&self, path: &str) -> Reply {

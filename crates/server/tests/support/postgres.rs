@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,7 +28,11 @@ pub struct Postgres {
     keeper: Child,
     orders: Mutex<ChildStdin>,
     databases: AtomicU32,
+    port: u16,
 }
+
+/// Its number stands in the name of the socket file, also where nobody listens at a port.
+const PORT: u16 = 5432;
 
 impl Postgres {
     /// The one that the tests of this process share, each with a database of its own.
@@ -38,6 +43,17 @@ impl Postgres {
 
     /// Another one, with further settings.
     pub fn start(settings: &[&str]) -> Postgres {
+        Postgres::start_at(PORT, settings)
+    }
+
+    /// One that listens at a free port of this machine as well.
+    pub fn start_on_a_port(settings: &[&str]) -> Postgres {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        let listens = ["-c", "listen_addresses=127.0.0.1,127.0.0.2"];
+        Postgres::start_at(free.port(), &[&listens[..], settings].concat())
+    }
+
+    fn start_at(port: u16, settings: &[&str]) -> Postgres {
         let dir = tempfile::Builder::new().prefix("pg-").tempdir().expect("a directory for the test").keep();
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
@@ -45,14 +61,14 @@ impl Postgres {
             .arg(binaries())
             .arg(RULES)
             .args(QUICK)
-            .args(["-c", "max_connections=150"])
+            .args(["-c", "max_connections=150", "-p", &port.to_string()])
             .args(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .expect(MISSING);
         let orders = Mutex::new(keeper.stdin.take().expect("piped"));
-        let server = Postgres { dir, keeper, orders, databases: AtomicU32::new(0) };
+        let server = Postgres { dir, keeper, orders, databases: AtomicU32::new(0), port };
         server.wait_until(true);
         server
     }
@@ -80,7 +96,7 @@ impl Postgres {
 
     fn wait_until(&self, answers: bool) {
         let until = Instant::now() + PATIENCE;
-        let ready = || tool("pg_isready", &self.dir).arg("-q").status().expect(MISSING).success();
+        let ready = || self.tool("pg_isready").arg("-q").status().expect(MISSING).success();
         while ready() != answers {
             assert!(Instant::now() < until, "{MISSING}");
             sleep(Duration::from_millis(20)); // sleep: until another program listens
@@ -101,12 +117,49 @@ impl Postgres {
 
     /// Where a database is, for somebody.
     pub fn url_as(&self, user: &str, database: &str) -> String {
-        format!("postgres://{user}@/{database}?host={}", self.dir.display())
+        format!("postgres://{user}@/{database}?host={}&port={}", self.dir.display(), self.port)
+    }
+
+    /// The same by its port.
+    pub fn tcp_url(&self, host: &str, database: &str) -> String {
+        format!("postgres://syncline@{host}:{}/{database}", self.port)
+    }
+
+    /// Where its socket file is.
+    pub fn socket_dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether tests run as root, whom PostgreSQL and its kin refuse to serve.
+    pub fn runs_as_another_user() -> bool {
+        let said = Command::new("id").arg("-u").output().expect("the system tells");
+        said.stdout.trim_ascii() == b"0"
+    }
+
+    /// Somebody who is connected and does nothing.
+    pub fn idle(&self, user: &str, database: &str) -> Child {
+        let mut psql = Command::new(binaries().join("psql"));
+        psql.arg("-h").arg(&self.dir).args(["-p", &self.port.to_string(), "-U", user, "-d", database, "-Xq"]);
+        psql.args(["-c", "SELECT pg_sleep(3600)"]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect(MISSING)
+    }
+
+    /// All of a hub, as PostgreSQL's own tool writes it down.
+    pub fn dump(&self, database: &str) -> String {
+        let output = self.tool("pg_dump").args(["--schema=syncline", "-d", database]).output().expect(MISSING);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// A tool that talks to the server.
+    fn tool(&self, name: &str) -> Command {
+        let mut tool = Command::new(binaries().join(name));
+        tool.arg("-h").arg(&self.dir).args(["-p", &self.port.to_string(), "-U", "syncline"]);
+        tool
     }
 
     /// Runs statements and tells what came out, without frames.
     pub fn run(&self, database: &str, sql: &str) -> String {
-        let mut psql = tool("psql", &self.dir);
+        let mut psql = self.tool("psql");
         psql.args(["-d", database, "-XqAt", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
         let mut psql = psql.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect(MISSING);
         psql.stdin.take().expect("piped").write_all(sql.as_bytes()).expect("psql reads");
@@ -121,13 +174,6 @@ impl Drop for Postgres {
         self.order("end");
         self.keeper.wait().expect("it ends");
     }
-}
-
-/// A tool that talks to the server in a directory.
-fn tool(name: &str, dir: &Path) -> Command {
-    let mut tool = Command::new(binaries().join(name));
-    tool.arg("-h").arg(dir).args(["-U", "syncline"]);
-    tool
 }
 
 /// Where Debian keeps the newest version's programs.

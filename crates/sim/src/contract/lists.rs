@@ -219,6 +219,9 @@ pub async fn cursors_are_noted(bench: &dyn Bench) {
     let rows = store.nodes(&space()).await.expect("readable");
     let rows: Vec<_> = rows.into_iter().map(|row| (row.node, row.cursor, row.seen_at)).collect();
     assert_eq!(rows, [("n1".into(), Lsn(1), Millis(70)), ("reader".into(), Lsn(0), Millis(90))]);
+    let one = store.node(&space(), &node("reader")).await.expect("readable").expect("known");
+    assert_eq!((one.node.as_str(), one.cursor, one.seen_at), ("reader", Lsn(0), Millis(90)));
+    assert_eq!(store.node(&space(), &node("nobody")).await.expect("readable"), None);
 }
 
 /// Kinds do not see each other; writing again replaces, writing nothing removes.
@@ -233,6 +236,10 @@ pub async fn records_are_kept_by_kind(bench: &dyn Bench) {
     put(RecordKind::Token, "b", Some("4")).await;
     put(RecordKind::Token, "a", None).await;
     put(RecordKind::Token, "never", None).await;
+    let add = async |key: &str, value: &str| {
+        store.add_record(RecordKind::Filled, key.into(), value.into()).await.expect("written")
+    };
+    assert!(add("a", "5").await && add("b", "6").await && !add("a", "7").await, "a key is taken once");
 
     let list = async |kind| {
         let records = store.records(kind).await.expect("readable");

@@ -398,6 +398,11 @@ impl Store for Recorder {
         async move { inner.nodes(space).await }.boxed()
     }
 
+    fn node<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> Answer<'a, Option<NodeRow>> {
+        let inner = self.inner();
+        async move { inner.node(space, node).await }.boxed()
+    }
+
     fn register<'a>(&'a self, space: &'a SpaceName, registration: Registration) -> Answer<'a, ()> {
         let inner = self.inner();
         async move { inner.register(space, registration).await }.boxed()
@@ -435,6 +440,11 @@ impl Store for Recorder {
     fn put_record(&self, kind: RecordKind, key: String, value: Option<String>) -> Answer<'_, ()> {
         let inner = self.inner();
         async move { inner.put_record(kind, key, value).await }.boxed()
+    }
+
+    fn add_record(&self, kind: RecordKind, key: String, value: String) -> Answer<'_, bool> {
+        let inner = self.inner();
+        async move { inner.add_record(kind, key, value).await }.boxed()
     }
 
     fn check(&self) -> Answer<'_, BTreeMap<SpaceName, StoreError>> {

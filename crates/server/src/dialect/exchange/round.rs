@@ -66,6 +66,10 @@ impl Round<'_> {
                 },
             };
             let Some(number) = self.number(&next, taken.reached, taken.issued, &mut turn).await? else { continue };
+            // What an earlier plan gives must not be sent: another worker may have changed the plan meanwhile.
+            if !self.app.nodes.stands(self.space.name(), self.desk).await? {
+                return Err(overtaken());
+            }
             let reply = Header {
                 sender_node_id: header.recipient_node_id.clone(),
                 recipient_node_id: header.sender_node_id.clone(),

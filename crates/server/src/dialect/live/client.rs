@@ -167,6 +167,7 @@ impl Client {
                     self.take_in(std::mem::take(&mut lists)).await;
                     if self.is_at(sid) {
                         self.go();
+                        self.circle.places.hand_over().await;
                     }
                 }
                 Mail::Forget => self.kept_until = Instant::now(),

@@ -1,14 +1,13 @@
-//! How far clients have got, so that one that comes back after a restart of the hub goes on from there. A place holds
-//! for one list of collections; losing the newest notes means hearing a little twice. One that is being filled has a
-//! note as well: what it was sent before the hub ended may be gone when it comes back.
+//! How far clients have got, so that one that comes back after a restart of the hub, or to another worker, goes on from
+//! there. A place holds for one list of collections; losing the newest notes means hearing a little twice. One that is
+//! being filled has a note as well: what it was sent before the hub ended may be gone when it comes back.
 
 use crate::error::ServerError;
 use crate::hub::Space;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use syncline_core::model::{CollectionName, Lsn, NodeId};
-use tokio::sync::OnceCell;
 
 /// Where a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,13 +20,11 @@ pub(super) enum Place {
 
 pub(super) struct Places {
     space: Arc<Space>,
-    /// As of the start of the hub.
-    noted: OnceCell<BTreeMap<String, Lsn>>,
 }
 
 impl Places {
     pub(super) fn new(space: Arc<Space>) -> Places {
-        Places { space, noted: OnceCell::new() }
+        Places { space }
     }
 
     /// Where a client with these collections was.
@@ -39,10 +36,14 @@ impl Places {
         client: &NodeId,
         collections: &BTreeSet<CollectionName>,
     ) -> Result<Option<Place>, ServerError> {
-        let noted = self.noted.get_or_try_init(|| self.load()).await?;
-        let find = |name: NodeId| self.space.handed_to(&name).or_else(|| noted.get(name.as_str()).copied());
-        let at = name(client, collections, "").and_then(find).map(Place::At);
-        Ok(at.or_else(|| name(client, collections, FILLED).and_then(find).map(Place::FilledSince)))
+        for (kind, place) in [("", Place::At as fn(Lsn) -> Place), (FILLED, Place::FilledSince)] {
+            if let Some(name) = name(client, collections, kind)
+                && let Some(at) = self.space.place_of(&name).await?
+            {
+                return Ok(Some(place(at)));
+            }
+        }
+        Ok(None)
     }
 
     /// Takes note of where a client is.
@@ -56,16 +57,18 @@ impl Places {
         }
     }
 
+    /// A client that has gone may come to another worker next, which finds it by what is written.
+    pub(super) async fn hand_over(&self) {
+        if self.space.is_shared() {
+            self.write().await;
+        }
+    }
+
     /// Makes the notes outlast the hub.
     pub(super) async fn write(&self) {
         if let Err(error) = self.space.write_cursors().await {
             tracing::warn!(%error, "places of live clients are not noted");
         }
-    }
-
-    async fn load(&self) -> Result<BTreeMap<String, Lsn>, ServerError> {
-        let rows = self.space.nodes().await?.into_iter().filter(|row| row.node.starts_with("(live:"));
-        Ok(rows.map(|row| (row.node, row.cursor)).collect())
     }
 }
 

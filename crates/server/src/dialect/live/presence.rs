@@ -35,12 +35,9 @@ impl Client {
         }
         self.interrupt();
         self.echoes.resume(Instant::now());
+        let place = if self.reading.is_none() { self.find_place(&wanted).await } else { None };
         let head = self.circle.space.head().lsn;
         if self.reading.is_none() {
-            let place = self.circle.places.find(&self.node, &wanted).await.unwrap_or_else(|error| {
-                tracing::warn!(client = %self.node, %error, "a live client starts anew: its place cannot be read");
-                None
-            });
             // What the earlier life of the hub was sending then, nobody knows.
             self.aborted |= place.is_some();
             let (reading, known) = match place {
@@ -70,6 +67,25 @@ impl Client {
             // Before anything is sent: what is removed while the hub is away must not stay with the client.
             self.circle.places.write().await;
         }
+    }
+
+    /// Where the client was before, here or at another worker, whose log may be known to reach further there.
+    async fn find_place(&mut self, wanted: &BTreeSet<CollectionName>) -> Option<Place> {
+        let space = &self.circle.space;
+        let find = async {
+            space.meet(&self.node).await?;
+            let place = self.circle.places.find(&self.node, wanted).await?;
+            if let Some(Place::At(at) | Place::FilledSince(at)) = place {
+                space.head_for(at).await?;
+            }
+            Ok::<_, ServerError>(place)
+        };
+        let place = find.await.unwrap_or_else(|error| {
+            tracing::warn!(client = %self.node, %error, "a live client starts anew: its place cannot be read");
+            None
+        });
+        self.author = self.author.or(space.author(&self.node));
+        place
     }
 
     /// A collection that the client did not list, and has events of: it was added at run time.

@@ -11,13 +11,13 @@ use syncline_core::model::{CollectionName, DocId, Fields, LateConflict, LateConf
 const ROWS_MAX: usize = 100;
 
 /// The rows after the number in `conflicts_after`; `None`: nothing is asked, or there are no newer ones. That is known
-/// without asking the store, for those who never lost anything too.
+/// without asking the store, for those who never lost anything too, unless other workers write to it.
 pub(super) async fn conflicts(asked: &Asked, node: &NodeId) -> Result<Option<LateConflicts>, ServerError> {
     if asked.query.get("conflicts_after").is_none() {
         return Ok(None);
     }
     let after: u64 = asked.query.read("conflicts_after", 0, "a whole number, 0 or more")?;
-    if after == asked.space.kept().last_conflict {
+    if after == asked.space.kept().last_conflict && !asked.space.is_shared() {
         return Ok(None);
     }
     let Some(author) = asked.space.author(node) else { return Ok(None) };

@@ -29,6 +29,7 @@ pub(in super::super) async fn pull(mut asked: Asked) -> Result<Response, ServerE
     let until = Instant::now() + wait(&asked)?;
     let mut after = position(&asked, "since_lsn")?;
     check_position(&asked, after).await?;
+    asked.space.meet(&reader.node).await?;
     let noted = speaks_for(&asked, &reader.node);
     if noted {
         asked.space.note_cursor(&reader.node, after);

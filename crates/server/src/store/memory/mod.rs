@@ -185,6 +185,14 @@ impl Store for MemoryStore {
         ready(self.with(space, |space| Ok(space.nodes.values().cloned().collect()))).boxed()
     }
 
+    fn node<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: &'a NodeId,
+    ) -> BoxFuture<'a, Result<Option<NodeRow>, StoreError>> {
+        ready(self.with(space, |space| Ok(space.nodes.get(node).cloned()))).boxed()
+    }
+
     fn register<'a>(
         &'a self,
         space: &'a SpaceName,
@@ -253,6 +261,20 @@ impl Store for MemoryStore {
             };
         });
         ready(put).boxed()
+    }
+
+    fn add_record(&self, kind: RecordKind, key: String, value: String) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let added = self.lock().map(|mut state| {
+            let fresh = !state.records.contains_key(&(kind, key.clone()));
+            if fresh {
+                if kind == RecordKind::Collection {
+                    state.rules.put(key.clone(), Some(&value));
+                }
+                state.records.insert((kind, key), value);
+            }
+            fresh
+        });
+        ready(added).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>> {

@@ -2,6 +2,7 @@
 //! change). Two round trips: loading, and writing with the COMMIT.
 
 use super::authors::{self, Authors};
+use super::history;
 use super::load;
 use super::mark::Mark;
 use super::pipeline::{long, text};
@@ -16,29 +17,30 @@ use crate::store::rules::{Dialogue, Said};
 use crate::store::{Decide, Head, Kept, StoreError, check_order};
 use std::collections::BTreeSet;
 use syncline_core::hub::{DocKey, Loaded, Touch, WriteSet};
-use syncline_core::model::{NodeId, SpaceName};
+use syncline_core::model::{Epoch, Lsn, NodeId, SpaceName};
 
 /// One attempt. Where it fails, nothing of it is there, and the decision may be asked again; where the connection is lost
 /// while the COMMIT is under way, the log tells which of the two it is.
 pub(super) async fn attempt(
     (pools, rules): (&Pools, &Rules),
     space: &SpaceName,
-    touch: &Touch,
+    (touch, seen): (&Touch, Option<(Epoch, Lsn)>),
     decide: &mut Decide,
 ) -> Result<Head, Failure> {
     let session = pools.writing().await?;
     let mut mark = None;
-    let done = in_turn((&session, rules), (space, touch), decide, &mut mark).await;
+    let done = in_turn((&session, rules), (space, touch, seen.as_ref()), decide, &mut mark).await;
     let done = session.finish(done).await;
-    match (done, mark) {
-        (Err(Failure::InDoubt(error)), Some(mark)) => Err(Failure::Unanswered(error, mark)),
-        (done, _) => done,
+    match (done, mark, seen) {
+        (Err(Failure::InDoubt(error)), Some(mark), _) => Err(Failure::Unanswered(error, mark)),
+        (Err(Failure::SetBack), _, Some(seen)) => Err(history::set_back(pools, space, seen).await),
+        (done, ..) => done,
     }
 }
 
 async fn in_turn(
     (session, rules): (&Session, &Rules),
-    (space, touch): (&SpaceName, &Touch),
+    (space, touch, seen): (&SpaceName, &Touch, Option<&(Epoch, Lsn)>),
     decide: &mut Decide,
     mark: &mut Option<Box<Mark>>,
 ) -> Result<Head, Failure> {
@@ -46,6 +48,9 @@ async fn in_turn(
     let asked = load::ask(&mut pipeline, space, touch);
     let mut answers = pipeline.answers().await?;
     let (state, mut authors, mut loaded) = load::loaded(&asked, &mut answers, space, touch)?;
+    if history::is_set_back(seen, &state.head) {
+        return Err(Failure::SetBack);
+    }
     let (mut keys, demands) = load::demanded(&asked, &mut answers, (space, touch), rules)?;
     keys.keep(session, space, touch, &demands).await?;
     loaded.rules = demands;

@@ -73,6 +73,18 @@ pub(super) async fn put_record(pools: &Pools, kind: RecordKind, key: &str, value
     session.finish(done).await
 }
 
+/// Writes a record where there is none; `false`: there is one. Asked again after a lost answer, it says so of its own.
+pub(super) async fn add_record(pools: &Pools, kind: RecordKind, key: &str, value: &str) -> Result<bool, Failure> {
+    let session = pools.writing().await?;
+    let mut pipeline = session.begin();
+    let params = || vec![text(record_kind(kind)), text(key), text(value)];
+    pipeline.send("INSERT INTO syncline.records VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", params());
+    let sql = "SELECT FROM syncline.records WHERE kind = $1 AND key = $2 AND value = $3";
+    let ours = pipeline.send(sql, params());
+    let done = session.commit(pipeline).await.map(|mut answers| !answers.take(Some(ours)).is_empty());
+    session.finish(done).await
+}
+
 /// Whether a commit would be taken: the server is there, is the primary, and its tables are ours.
 pub(super) async fn check(pools: &Pools, place: &str) -> Result<(), Failure> {
     let session = pools.writing().await?;

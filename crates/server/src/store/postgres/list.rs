@@ -192,17 +192,26 @@ fn places(docs: &[DocKey]) -> (Param<'_>, Param<'_>) {
 pub(super) async fn nodes(pools: &Pools, space: &SpaceName) -> Result<Vec<NodeRow>, Failure> {
     let sql =
         "SELECT author, node, last_seq, cursor, seen_at, owner FROM syncline.authors WHERE space = $1 ORDER BY node";
-    let row = |row: &Row| {
-        Ok(NodeRow {
-            author: author_of(row.try_get(0)?),
-            node: row.try_get(1)?,
-            last_seq: nat(row.try_get(2)?),
-            cursor: Lsn(nat(row.try_get(3)?)),
-            seen_at: Millis(nat(row.try_get(4)?)),
-            owner: row.try_get(5)?,
-        })
-    };
-    rows(pools, space, sql, vec![text(space.as_str())]).await?.iter().map(row).collect()
+    rows(pools, space, sql, vec![text(space.as_str())]).await?.iter().map(node_row).collect()
+}
+
+/// One of them.
+pub(super) async fn node(pools: &Pools, space: &SpaceName, node: &NodeId) -> Result<Option<NodeRow>, Failure> {
+    let sql =
+        "SELECT author, node, last_seq, cursor, seen_at, owner FROM syncline.authors WHERE space = $1 AND node = $2";
+    let found = rows(pools, space, sql, vec![text(space.as_str()), text(node.as_str())]).await?;
+    found.first().map(node_row).transpose()
+}
+
+fn node_row(row: &Row) -> Result<NodeRow, Failure> {
+    Ok(NodeRow {
+        author: author_of(row.try_get(0)?),
+        node: row.try_get(1)?,
+        last_seq: nat(row.try_get(2)?),
+        cursor: Lsn(nat(row.try_get(3)?)),
+        seen_at: Millis(nat(row.try_get(4)?)),
+        owner: row.try_get(5)?,
+    })
 }
 
 /// The registered nodes by their codes, or the one with this id.

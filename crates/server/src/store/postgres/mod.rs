@@ -6,6 +6,7 @@ mod address;
 mod authors;
 mod clients;
 mod commit;
+mod history;
 mod hub;
 mod list;
 mod load;
@@ -43,6 +44,7 @@ use super::{
 };
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
+use history::Seen;
 use news::Messenger;
 use pool::Pools;
 use rules::Rules;
@@ -95,6 +97,7 @@ struct Shared {
     options: Options,
     messenger: Arc<Messenger>,
     rules: Rules,
+    seen: Seen,
 }
 
 /// Makes attempts until one succeeds or none is worth it any more.
@@ -126,6 +129,7 @@ impl PostgresStore {
             options,
             messenger: Arc::new(Messenger::new(url.clone())),
             rules: Rules::default(),
+            seen: Seen::default(),
         });
         patiently!(shared, "making the tables", schema::prepare(&shared.pools, &shared.place))?;
         Ok(PostgresStore { shared })
@@ -148,14 +152,17 @@ async fn commit(shared: Arc<Shared>, space: SpaceName, touch: Touch, mut decide:
         let (action, pools, mut patience) =
             ("writing a group of pushes", &shared.pools, Patience::new(&shared.options));
         loop {
-            match commit::attempt((pools, &shared.rules), &space, &touch, &mut decide).await {
+            let seen = shared.seen.now(&space);
+            match commit::attempt((pools, &shared.rules), &space, (&touch, seen), &mut decide).await {
                 Ok(head) => {
+                    shared.seen.note(&space, &head);
                     shared.messenger.tell(&space, head.lsn);
                     return Ok(head);
                 }
                 Err(Failure::Unanswered(error, mark)) => {
                     let looked = patiently!(shared, action, commit::look_again(pools, &space, &mark));
                     if let Some(head) = looked? {
+                        shared.seen.note(&space, &head);
                         shared.messenger.tell(&space, head.lsn);
                         return Ok(head);
                     }
@@ -179,8 +186,18 @@ impl Store for PostgresStore {
 
     fn head<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Head, StoreError>> {
         async move {
-            let state = patiently!(self.shared, "looking where a log stands", hub::state(&self.shared.pools, space));
-            Ok(state?.head)
+            let (pools, action) = (&self.shared.pools, "looking where a log stands");
+            let before = self.shared.seen.now(space);
+            let head = patiently!(self.shared, action, hub::state(pools, space))?.head;
+            match before {
+                Some(seen) if history::is_set_back(Some(&seen), &head) => {
+                    Err(told(&self.shared.place, action, history::set_back(pools, space, seen).await))
+                }
+                _ => {
+                    self.shared.seen.note(space, &head);
+                    Ok(head)
+                }
+            }
         }
         .boxed()
     }
@@ -302,6 +319,14 @@ impl Store for PostgresStore {
         async move { patiently!(self.shared, "reading the nodes", list::nodes(&self.shared.pools, space)) }.boxed()
     }
 
+    fn node<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: &'a NodeId,
+    ) -> BoxFuture<'a, Result<Option<NodeRow>, StoreError>> {
+        async move { patiently!(self.shared, "reading a node", list::node(&self.shared.pools, space, node)) }.boxed()
+    }
+
     fn register<'a>(
         &'a self,
         space: &'a SpaceName,
@@ -377,6 +402,16 @@ impl Store for PostgresStore {
         .boxed()
     }
 
+    fn add_record(&self, kind: RecordKind, key: String, value: String) -> BoxFuture<'_, Result<bool, StoreError>> {
+        async move {
+            let pools = &self.shared.pools;
+            let added = patiently!(self.shared, "writing a record", hub::add_record(pools, kind, &key, &value))?;
+            self.shared.messenger.tell_of_records();
+            Ok(added)
+        }
+        .boxed()
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>> {
         async move {
             let (pools, place) = (&self.shared.pools, &self.shared.place);
@@ -391,6 +426,10 @@ impl Store for PostgresStore {
         let reason = "a database is backed up by PostgreSQL's own tools, e.g. `pg_dump --schema=syncline`".to_owned();
         let place = self.shared.place.clone();
         futures_util::future::ready(Err(StoreError::Backup { place, reason })).boxed()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
     }
 
     fn listen(&self) -> Option<mpsc::Receiver<Heard>> {

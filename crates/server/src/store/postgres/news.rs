@@ -22,12 +22,30 @@ const CHANNEL: &str = "syncline";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks while all is well, and two signs of life.
 const LOOK_SOMETIMES: Duration = Duration::from_secs(10);
+/// What a worker says to itself is heard within this, or a pooler in between keeps messages back.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
+/// Then it is tried again after this.
+const DEAF_PAUSE: Duration = Duration::from_secs(30);
 /// Commits of a space in so long are told as one.
 const TOGETHER: Duration = Duration::from_millis(1);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Hints that wait for this worker; further ones are as good as those.
 const QUEUE: usize = 256;
+
+/// Why nobody can be heard.
+enum Unheard {
+    NoConnection,
+    Broken(Error),
+    /// Something in between keeps messages back.
+    Deaf,
+}
+
+impl From<Error> for Unheard {
+    fn from(error: Error) -> Unheard {
+        Unheard::Broken(error)
+    }
+}
 
 /// Tells and hears.
 pub(super) struct Messenger {
@@ -93,17 +111,27 @@ impl Messenger {
     }
 
     async fn run(&self, heard: mpsc::Sender<Heard>, connect_timeout: Duration) {
-        let mut pause = PAUSE_MIN;
+        const LOOKED_AT: &str = "other workers cannot be heard; logs are looked at every second meanwhile";
+        let (mut pause, mut deaf) = (PAUSE_MIN, false);
         while !heard.is_closed() {
-            match timeout(connect_timeout, self.connect()).await {
-                Ok(Ok((client, messages))) => {
+            match timeout(connect_timeout, self.connect()).await.unwrap_or(Err(Unheard::NoConnection)) {
+                Ok((client, messages)) => {
                     tracing::debug!("workers hear of each other through the database");
-                    pause = PAUSE_MIN;
                     let error = self.converse(&client, messages, &heard).await;
-                    tracing::warn!(error, "other workers cannot be heard; logs are looked at every second meanwhile");
+                    tracing::warn!(error, "{LOOKED_AT}");
+                    (pause, deaf) = (PAUSE_MIN, false);
                 }
-                Ok(Err(error)) => tracing::debug!(error = words(&error), "no connection to hear other workers by"),
-                Err(_) => tracing::debug!("no connection in time to hear other workers by"),
+                Err(Unheard::Deaf) => {
+                    if !std::mem::replace(&mut deaf, true) {
+                        let error = "a pooler in transaction mode keeps NOTIFY back";
+                        tracing::warn!(error, next = "workers hear of each other at once by Redis", "{LOOKED_AT}");
+                    }
+                    pause = DEAF_PAUSE;
+                }
+                Err(Unheard::NoConnection) => tracing::debug!("no connection in time to hear other workers by"),
+                Err(Unheard::Broken(error)) => {
+                    tracing::debug!(error = words(&error), "no connection to hear others by")
+                }
             }
             self.look_meanwhile(&heard, pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             pause = (pause * 2).min(PAUSE_MAX);
@@ -125,9 +153,10 @@ impl Messenger {
         }
     }
 
-    async fn connect(&self) -> Result<(Client, mpsc::Receiver<Notification>), Error> {
+    /// A connection by which this worker hears what it says itself.
+    async fn connect(&self) -> Result<(Client, mpsc::Receiver<Notification>), Unheard> {
         let (client, mut connection) = self.url.config.connect(self.url.trust.connector()).await?;
-        let (out, messages) = mpsc::channel(QUEUE);
+        let (out, mut messages) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
             let mut said = poll_fn(move |context| connection.poll_message(context));
             while let Some(Ok(message)) = said.next().await {
@@ -138,6 +167,18 @@ impl Messenger {
             }
         });
         client.batch_execute(&format!("LISTEN {CHANNEL}")).await?;
+        let word = format!("{} hears", self.origin);
+        let sql = "SELECT pg_notify($1, $2)";
+        client.query_typed(sql, &[(&CHANNEL, Type::TEXT), (&word, Type::TEXT)]).await?;
+        let own = async {
+            while let Some(message) = messages.recv().await {
+                if message.payload() == word {
+                    return Ok(());
+                }
+            }
+            Err(Unheard::NoConnection)
+        };
+        timeout(HEARD_WITHIN, own).await.unwrap_or(Err(Unheard::Deaf))?;
         Ok((client, messages))
     }
 

@@ -130,7 +130,7 @@ impl Session {
 
 fn is_useful<T>(done: &Result<T, Failure>) -> bool {
     match done {
-        Ok(_) | Err(Failure::Store(_)) => true,
+        Ok(_) | Err(Failure::Store(_) | Failure::SetBack) => true,
         Err(Failure::Engine(error)) => error.as_db_error().is_some() && !spoils(error),
         Err(Failure::InDoubt(_) | Failure::Unanswered(..) | Failure::Pool(_)) => false,
     }

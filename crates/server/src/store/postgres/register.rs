@@ -79,7 +79,7 @@ async fn remove(session: &Session, space: &SpaceName, node: &NodeId) -> Result<b
     Ok(!session.commit(pipeline).await?.take(Some(gone)).is_empty())
 }
 
-/// Notes how far nodes have read, without waiting for the disk.
+/// Notes how far nodes have read, without waiting for the disk. What another worker has seen of a node since stays.
 pub(super) async fn note_cursors(
     pools: &Pools,
     space: &SpaceName,
@@ -108,7 +108,7 @@ async fn note(session: &Session, space: &SpaceName, cursors: &[(NodeId, Lsn, Mil
     }
     let update = "UPDATE syncline.authors a SET cursor = t.cursor, seen_at = t.at
         FROM unnest($2::BIGINT[], $3::BIGINT[], $4::BIGINT[]) AS t (author, cursor, at)
-        WHERE a.space = $1 AND a.author = t.author";
+        WHERE a.space = $1 AND a.author = t.author AND a.seen_at <= t.at";
     let cursors = longs(newest.values().map(|(cursor, _)| *cursor).collect::<Vec<_>>());
     let times = longs(newest.values().map(|(_, at)| *at).collect::<Vec<_>>());
     pipeline.send(update, vec![text(space.as_str()), longs(numbers), cursors, times]);

@@ -1,7 +1,8 @@
 //! What the tables look like, how they are made and brought forward. A database with a newer schema is refused, never
 //! touched; of workers that start together one makes the tables and the others wait for it.
 
-use super::pipeline::{Pipeline, long};
+use super::history;
+use super::pipeline::{Pipeline, long, text};
 use super::pool::{Pools, Session};
 use super::trouble::Failure;
 use crate::store::StoreError;
@@ -92,6 +93,46 @@ pub(super) const STEPS: &[&str] = &[r#"
         PRIMARY KEY (space, n));
     CREATE TABLE syncline.records (
         kind TEXT COLLATE "C" NOT NULL, key TEXT COLLATE "C" NOT NULL, value TEXT NOT NULL, PRIMARY KEY (kind, key));
+    CREATE VIEW syncline.sync_nodes AS SELECT
+        space, id, code, name,
+        CASE WHEN last_sync_in > 0 THEN to_char(to_timestamp(last_sync_in / 1000.0) AT TIME ZONE 'UTC',
+            'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS last_sync_in,
+        CASE WHEN last_sync_out > 0 THEN to_char(to_timestamp(last_sync_out / 1000.0) AT TIME ZONE 'UTC',
+            'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') END AS last_sync_out,
+        received_packet_no, sent_packet_no
+    FROM syncline.nodes;
+    CREATE VIEW syncline.sync_changes AS
+    WITH due AS (
+        SELECT n.space, n.author, l.lsn, l.collection, l.id, l.kind, l.created, l.at FROM syncline.nodes n
+            JOIN syncline.log l ON l.space = n.space AND l.lsn > n.cursor
+            JOIN syncline.heads h
+                ON h.space = l.space AND h.collection = l.collection AND h.id = l.id AND h.lsn = l.lsn
+        WHERE l.author <> n.author OR l.lsn <= coalesce((n.fill::JSON ->> 'start')::BIGINT, 0)
+        UNION ALL
+        SELECT n.space, n.author, max(r.lsn), r.collection, r.id, coalesce(max(l.kind), 1), coalesce(max(l.created), 0),
+            max(r.at) FROM syncline.nodes n
+            JOIN syncline.log r ON r.space = n.space AND r.lsn > n.cursor AND r.kind = 3 AND r.author = n.author
+            LEFT JOIN syncline.heads h ON h.space = r.space AND h.collection = r.collection AND h.id = r.id
+            LEFT JOIN syncline.log l ON l.space = h.space AND l.lsn = h.lsn
+        WHERE l.lsn IS NULL OR l.lsn <= n.cursor
+            OR (l.author = n.author AND l.lsn > coalesce((n.fill::JSON ->> 'start')::BIGINT, 0))
+        GROUP BY n.space, n.author, r.collection, r.id
+        UNION ALL
+        SELECT n.space, n.author, l.lsn, l.collection, l.id, 1, 0, l.at FROM syncline.nodes n
+            JOIN syncline.log l ON l.space = n.space AND l.lsn > n.cursor AND l.kind = 4)
+    SELECT
+        d.space, d.lsn AS id, n.id AS node_id, d.collection AS entity_type, d.id AS entity_uuid,
+        CASE WHEN d.kind = 1 THEN 'DELETE'
+            WHEN d.created > coalesce((n.known::JSON ->> 'upto')::BIGINT, 0) THEN 'INSERT' ELSE 'UPDATE' END AS operation,
+        (SELECT max((sent ->> 0)::BIGINT) FROM json_array_elements(n.sent::JSON) AS t (sent)
+            WHERE (sent ->> 1)::BIGINT >= d.lsn) AS packet_no,
+        to_char(to_timestamp(d.at / 1000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS created_at
+    FROM due d JOIN syncline.nodes n ON n.space = d.space AND n.author = d.author
+    WHERE CASE WHEN n.plan::JSON ->> 'types' IS NULL THEN TRUE
+            ELSE d.collection IN (SELECT json_array_elements_text(n.plan::JSON -> 'types')) END
+        AND d.id ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
+        AND NOT (d.kind = 1 AND d.lsn <= coalesce((n.fill::JSON ->> 'start')::BIGINT, 0)
+            AND (n.fill::JSON ->> 'again')::BOOLEAN IS FALSE);
 "#];
 
 /// The number of the lock under which tables are made: the letters `syncline`.
@@ -100,9 +141,10 @@ const LOCK: i64 = 0x7379_6e63_6c69_6e65;
 /// Sees that the tables are there and of this program's schema.
 pub(super) async fn prepare(pools: &Pools, place: &str) -> Result<(), Failure> {
     let session = pools.writing().await?;
+    let here = identity(&session).await;
     let found = look(&session, session.begin()).await;
     let found = session.finish(found).await?;
-    if is_newest(&found, place)? { Ok(()) } else { migrate(pools, place).await }
+    if is_newest(&found, place)? && found.is_at_home(&here) { Ok(()) } else { migrate(pools, place).await }
 }
 
 /// Whether there are tables at all.
@@ -121,6 +163,28 @@ pub(super) fn newest() -> i64 {
 struct Found {
     schema: bool,
     version: i64,
+    /// Where the tables were made.
+    home: Option<String>,
+    /// Which tables these are.
+    table: Option<String>,
+}
+
+impl Found {
+    /// Whether the tables were made here and did not come from a dump.
+    fn is_at_home(&self, here: &str) -> bool {
+        self.home.as_deref().is_some_and(|home| home == self.address(here))
+    }
+
+    fn address(&self, here: &str) -> String {
+        format!("{here}/{}", self.table.as_deref().unwrap_or_default())
+    }
+}
+
+/// What tells this server from others; empty where it does not say.
+async fn identity(session: &Session) -> String {
+    let sql = "SELECT system_identifier::TEXT FROM pg_control_system()";
+    let said = session.client().query_typed(sql, &[]).await;
+    said.ok().and_then(|rows| rows.first()?.try_get(0).ok()).unwrap_or_default()
 }
 
 fn is_newest(found: &Found, place: &str) -> Result<bool, StoreError> {
@@ -133,19 +197,21 @@ fn is_newest(found: &Found, place: &str) -> Result<bool, StoreError> {
 
 async fn look(session: &Session, mut pipeline: Pipeline<'_>) -> Result<Found, Failure> {
     let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'syncline'),
-                      to_regclass('syncline.schema') IS NOT NULL";
+                      to_regclass('syncline.schema') IS NOT NULL,
+                      to_regclass('syncline.spaces')::OID::TEXT";
     let asked = pipeline.send(sql, vec![]);
     let rows = pipeline.answers().await?.take(Some(asked));
     let row = rows.first().ok_or_else(|| missing("what is there"))?;
     let (schema, counted): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
+    let table = row.try_get(2)?;
     if !counted {
-        return Ok(Found { schema, version: 0 });
+        return Ok(Found { schema, version: 0, home: None, table });
     }
     let mut pipeline = session.pipeline();
-    let asked = pipeline.send("SELECT version FROM syncline.schema", vec![]);
+    let asked = pipeline.send("SELECT version, home FROM syncline.schema", vec![]);
     let rows = pipeline.answers().await?.take(Some(asked));
-    let version = rows.first().ok_or_else(|| missing("the version of the schema"))?.try_get(0)?;
-    Ok(Found { schema, version })
+    let row = rows.first().ok_or_else(|| missing("the version of the schema"))?;
+    Ok(Found { schema, version: row.try_get(0)?, home: row.try_get(1)?, table })
 }
 
 fn missing(what: &str) -> StoreError {
@@ -160,22 +226,38 @@ async fn migrate(pools: &Pools, place: &str) -> Result<(), Failure> {
 }
 
 async fn steps(session: &Session, place: &str) -> Result<(), Failure> {
+    let here = identity(session).await;
     let mut pipeline = session.begin();
     pipeline.send("SELECT pg_advisory_xact_lock($1)", vec![long(LOCK)]);
     let found = look(session, pipeline).await?;
     if is_newest(&found, place)? {
-        return Ok(());
+        return settle(session, &found, &here).await;
     }
     let mut pipeline = session.pipeline();
     if !found.schema {
         pipeline.say("CREATE SCHEMA syncline");
     }
     if found.version == 0 {
-        pipeline.say("CREATE TABLE syncline.schema (version BIGINT NOT NULL); INSERT INTO syncline.schema VALUES (0)");
+        pipeline.say("CREATE TABLE syncline.schema (version BIGINT NOT NULL, home TEXT)");
+        pipeline.say("INSERT INTO syncline.schema VALUES (0, NULL)");
     }
     for step in STEPS.iter().skip(usize::try_from(found.version).unwrap_or(0)) {
         pipeline.say(*step);
     }
     pipeline.send("UPDATE syncline.schema SET version = $1", vec![long(newest())]);
+    pipeline.answers().await?;
+    let found = look(session, session.pipeline()).await?;
+    settle(session, &found, &here).await
+}
+
+/// Notes where the tables are. Where they came from elsewhere, their spaces begin new histories: nobody knows what was
+/// committed after the dump was made.
+async fn settle(session: &Session, found: &Found, here: &str) -> Result<(), Failure> {
+    if found.home.is_some() && !found.is_at_home(here) {
+        history::begin_all(session).await?;
+    }
+    let address = found.address(here);
+    let mut pipeline = session.pipeline();
+    pipeline.send("UPDATE syncline.schema SET home = $1", vec![text(&address)]);
     session.commit(pipeline).await.map(drop)
 }

@@ -14,6 +14,8 @@ use tokio_postgres::error::SqlState;
 pub(in crate::store) enum Failure {
     /// A reason of ours; another attempt would meet it again.
     Store(StoreError),
+    /// The log ends before where it was seen.
+    SetBack,
     /// No connection was to be had.
     Pool(PoolError),
     /// The engine said no, or went away, and nothing was committed.
@@ -73,10 +75,12 @@ impl Patience {
     }
 }
 
-/// Whether it may go better in a moment. Nothing was committed.
+/// Whether it may go better in a moment, and trying again does no harm.
 fn passes(failure: &Failure) -> bool {
     match failure {
-        Failure::Store(_) | Failure::InDoubt(_) | Failure::Unanswered(..) => false,
+        Failure::Store(_) | Failure::SetBack | Failure::Unanswered(..) => false,
+        // Without a mark in the log everything is written so that a second time changes nothing.
+        Failure::InDoubt(_) => true,
         Failure::Pool(PoolError::Backend(error)) => is_lost(error) || may_pass(error),
         Failure::Pool(_) => false,
         Failure::Engine(error) => is_lost(error) || may_pass(error),
@@ -118,6 +122,7 @@ pub(super) fn spoils(error: &Error) -> bool {
 pub(super) fn told(place: &str, action: &'static str, failure: Failure) -> StoreError {
     match failure {
         Failure::Store(error) => error,
+        Failure::SetBack => StoreError::SetBack { why: "the database was set back to an earlier moment".to_owned() },
         Failure::Pool(PoolError::Closed) => StoreError::Closed,
         Failure::Pool(PoolError::Backend(error)) => of_engine(place, "connecting to the database", error),
         Failure::Pool(error) => StoreError::Database {
@@ -150,6 +155,12 @@ fn of_engine(place: &str, action: &'static str, error: Error) -> StoreError {
 /// What to do about what the operator can do something about.
 fn advice(error: &Error) -> Option<&'static str> {
     let Some(code) = error.code() else {
+        if error.to_string().contains("TLS") {
+            return Some(
+                "see `sslmode` and `sslrootcert` in the store's URL, whether the server speaks TLS, and for which names its \
+                 certificate is",
+            );
+        }
         return Some("see that the server runs, that its host and port are right, and what it asks of TLS (sslmode)");
     };
     Some(match code.code() {

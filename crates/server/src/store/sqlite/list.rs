@@ -6,7 +6,7 @@ use crate::store::ledger::json;
 use crate::store::{ConflictRow, ExpiredRow, LateRows, ListQuery, NodeRow, QuarantineRow};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use syncline_core::hub::DocKey;
-use syncline_core::model::{Author, CollectionName, DocId, Lsn, Millis, Version};
+use syncline_core::model::{Author, CollectionName, DocId, Lsn, Millis, NodeId, Version};
 
 /// Live documents that expired by a time, in the order of expiry and LSN behind a place in it.
 pub(super) fn expired(
@@ -123,17 +123,25 @@ pub(super) fn documents(conn: &Connection, docs: Vec<DocKey>) -> rusqlite::Resul
 pub(super) fn nodes(conn: &Connection) -> rusqlite::Result<Vec<NodeRow>> {
     let mut find =
         conn.prepare_cached("SELECT author, node, last_seq, cursor, seen_at, owner FROM authors ORDER BY node")?;
-    let rows = find.query_map(params![], |row| {
-        Ok(NodeRow {
-            author: Author(row.get(0)?),
-            node: row.get(1)?,
-            last_seq: nat(row.get(2)?),
-            cursor: lsn(row, 3)?,
-            seen_at: Millis(nat(row.get(4)?)),
-            owner: row.get(5)?,
-        })
-    })?;
-    rows.collect()
+    find.query_map(params![], node_row)?.collect()
+}
+
+/// One of them.
+pub(super) fn node(conn: &Connection, node: &NodeId) -> rusqlite::Result<Option<NodeRow>> {
+    let mut find =
+        conn.prepare_cached("SELECT author, node, last_seq, cursor, seen_at, owner FROM authors WHERE node = ?1")?;
+    find.query_row(params![node.as_str()], node_row).optional()
+}
+
+fn node_row(row: &Row<'_>) -> rusqlite::Result<NodeRow> {
+    Ok(NodeRow {
+        author: Author(row.get(0)?),
+        node: row.get(1)?,
+        last_seq: nat(row.get(2)?),
+        cursor: lsn(row, 3)?,
+        seen_at: Millis(nat(row.get(4)?)),
+        owner: row.get(5)?,
+    })
 }
 
 fn bounds(query: &ListQuery) -> (i64, Option<&str>, Option<&str>, i64) {

@@ -323,6 +323,18 @@ impl Store for SqliteStore {
         async move { self.space(space).await?.read(read).await }.boxed()
     }
 
+    fn node<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        node: &'a NodeId,
+    ) -> BoxFuture<'a, Result<Option<NodeRow>, StoreError>> {
+        let node = node.clone();
+        let read = move |reader: &mut reader::Reader| {
+            list::node(reader.connection(), &node).map_err(StoreError::engine("reading a node"))
+        };
+        async move { self.space(space).await?.read(read).await }.boxed()
+    }
+
     fn register<'a>(
         &'a self,
         space: &'a SpaceName,
@@ -381,6 +393,10 @@ impl Store for SqliteStore {
         value: Option<String>,
     ) -> BoxFuture<'_, Result<(), StoreError>> {
         self.registry(move |registry| registry.put(kind, key, value.as_deref())).boxed()
+    }
+
+    fn add_record(&self, kind: RecordKind, key: String, value: String) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.registry(move |registry| registry.put_new(kind, &key, &value)).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>> {

@@ -85,6 +85,18 @@ impl Registry {
         Ok(())
     }
 
+    /// Writes a record where there is none; `false`: there is one.
+    pub fn put_new(&self, kind: RecordKind, key: &str, value: &str) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let sql = "INSERT INTO records VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+        let added = state.conn.execute(sql, params![record_kind(kind), key, value]);
+        let added = added.map_err(StoreError::engine("writing a record"))? > 0;
+        if added && kind == RecordKind::Collection {
+            state.rules.put(key.to_owned(), Some(value));
+        }
+        Ok(added)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,0 +1,269 @@
+//! What stands between a worker and its database, or is wrong with it: certificates, poolers, limits, disks, and
+//! databases that were set back. Each says what is wrong and what to do, and nothing is half done.
+#![allow(clippy::unwrap_used)] // a failed step is a failed test
+
+mod support;
+
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+use support::postgres::Postgres;
+use support::{Hub, insert};
+use syncline_core::model::{NodeId, Plan, Registration, SpaceName};
+use syncline_server::store::{PostgresOptions, PostgresStore, PostgresUrl, Store, StoreError};
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(60);
+/// Long enough for a server that is there.
+const IMPATIENT: PostgresOptions = PostgresOptions {
+    connections: 4,
+    connect_timeout: Duration::from_secs(5),
+    patience: Duration::from_millis(300),
+    lock_timeout: Duration::from_secs(10),
+    reader_stall: Duration::from_secs(30),
+};
+
+async fn open(url: &str) -> Result<PostgresStore, StoreError> {
+    PostgresStore::open(&PostgresUrl::parse(url)?, IMPATIENT).await
+}
+
+async fn refusal(url: &str) -> String {
+    open(url).await.err().unwrap().to_string()
+}
+
+fn main_space() -> SpaceName {
+    SpaceName::new("main").unwrap()
+}
+
+fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+/// A key that the user of the server alone may read, as PostgreSQL asks for.
+fn key_for_the_server(dir: &TempDir) -> PathBuf {
+    let key = dir.path().join("server.key");
+    let mut install = Command::new("install");
+    install.args(["-m", "600"]);
+    if Postgres::runs_as_another_user() {
+        install.args(["-o", "postgres"]);
+        fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    assert!(install.arg(data("hub.key.pem")).arg(&key).status().unwrap().success());
+    key
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_checked_as_far_as_the_url_asks_for_it() {
+    let dir = TempDir::new().unwrap();
+    let setting = |name: &str, file: &Path| format!("{name}={}", file.display());
+    let (cert, key) = (setting("ssl_cert_file", &data("hub.pem")), setting("ssl_key_file", &key_for_the_server(&dir)));
+    let server = Postgres::start_on_a_port(&["-c", "ssl=on", "-c", &cert, "-c", &key]);
+    let database = server.database();
+    let url = |host: &str, rest: &str| format!("{}?{rest}", server.tcp_url(host, &database));
+    let (ca, wrong) = (data("ca.pem").display().to_string(), data("hub.pem").display().to_string());
+
+    let full = url("localhost", &format!("sslmode=verify-full&sslrootcert={ca}"));
+    let store = open(&full).await.unwrap();
+    let sql = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'syncline'";
+    assert_eq!(server.run(&database, sql), "t", "nothing goes in the clear");
+    drop(store);
+    open(&url("127.0.0.2", &format!("sslmode=verify-ca&sslrootcert={ca}"))).await.unwrap();
+    open(&url("127.0.0.2", "sslmode=require")).await.unwrap();
+    for (url, says) in [
+        (url("127.0.0.2", &format!("sslmode=verify-full&sslrootcert={ca}")), "not valid for"),
+        (url("localhost", &format!("sslmode=verify-full&sslrootcert={wrong}")), "certificate"),
+        (url("localhost", "sslmode=verify-full"), "certificate"),
+        (url("localhost", "sslmode=verify-full&sslrootcert=/nowhere.pem"), "/nowhere.pem"),
+    ] {
+        let said = refusal(&url).await;
+        assert!(said.contains(says) && said.contains("sslrootcert"), "{url}: {said}");
+    }
+    let plain = Postgres::start_on_a_port(&[]);
+    let said = refusal(&format!("{}?sslmode=require", plain.tcp_url("localhost", "postgres"))).await;
+    assert!(said.contains("TLS") && said.contains("sslmode"), "{said}");
+}
+
+/// A pooler that keeps no session for anybody.
+struct Pooler {
+    child: Child,
+    dir: TempDir,
+    port: u16,
+}
+
+impl Pooler {
+    async fn before(server: &Postgres) -> Pooler {
+        let dir = TempDir::new().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let settings = format!(
+            "[databases]\n* = host={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
+             auth_type = any\npool_mode = transaction\nmax_client_conn = 200\ndefault_pool_size = 8\n\
+             logfile = {}\nignore_startup_parameters = extra_float_digits\n",
+            server.socket_dir().display(),
+            dir.path().join("log").display()
+        );
+        // `any` takes everybody for the user that the database names.
+        let settings = settings.replace("\n[pgbouncer]", " user=syncline\n[pgbouncer]");
+        fs::write(dir.path().join("pgbouncer.ini"), settings).unwrap();
+        let mut command = Command::new("pgbouncer");
+        if Postgres::runs_as_another_user() {
+            assert!(Command::new("chown").args(["-R", "postgres"]).arg(dir.path()).status().unwrap().success());
+            command.args(["-u", "postgres"]);
+        }
+        let child = command.arg(dir.path().join("pgbouncer.ini")).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let pooler = Pooler { child: child.expect("pgbouncer runs; `cargo xtask setup` installs it"), dir, port };
+        let listens = async {
+            while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+                sleep(Duration::from_millis(10)).await; // sleep: until another program listens
+            }
+        };
+        timeout(LONG, listens).await.unwrap_or_else(|_| panic!("{}", pooler.log()));
+        pooler
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A session of the server is another one with each transaction, and NOTIFY reaches nobody: workers look by themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_behind_a_pooler_in_transaction_mode_are_one_hub() {
+    let server = Postgres::shared();
+    let (pooler, database) = (Pooler::before(server).await, server.database());
+    let url = PostgresUrl::parse(&format!("postgres://syncline@127.0.0.1:{}/{database}", pooler.port)).unwrap();
+    let store = async || Arc::new(PostgresStore::open(&url, PostgresOptions::default()).await.unwrap());
+    let (one, two) = (Hub::on(store().await, |_| {}).await, Hub::on(store().await, |_| {}).await);
+
+    let pushes = (0..20u64).map(|n| {
+        let (hub, ops) = (if n % 2 == 0 { &one } else { &two }, json!([insert(1, "users", &format!("u{n}"))]));
+        async move { hub.push(&format!("n{n}"), "b", &ops).await }
+    });
+    futures_util::future::join_all(pushes).await;
+    assert_eq!(one.pull("since_lsn=0").await["ops"], two.pull("since_lsn=0").await["ops"]);
+
+    let waiting = async { two.pull("since_lsn=20&wait=50").await };
+    let pushing = async {
+        sleep(Duration::from_millis(300)).await; // sleep: gives the poll a chance to wait
+        one.push("n0", "b2", &json!([insert(2, "users", "late")])).await
+    };
+    let (pulled, _) = timeout(LONG, async { tokio::join!(waiting, pushing) }).await.unwrap();
+    assert_eq!(pulled["ops"][0]["doc"]["_id"], "late", "found by looking");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_a_free_connection_says_so_and_is_used_again_when_it_has_one() {
+    let server = Arc::new(Postgres::start(&["-c", "max_connections=8", "-c", "superuser_reserved_connections=3"]));
+    let database = server.database();
+    server.run(&database, &format!("CREATE USER hub; GRANT CREATE ON DATABASE {database} TO hub"));
+    let url = server.url_as("hub", &database);
+    let store = open(&url).await.unwrap();
+    store.open_space(&main_space()).await.unwrap();
+    drop(store);
+    let mut busy: Vec<Child> = (0..5).map(|_| server.idle("hub", &database)).collect();
+    let sql = "SELECT count(*) >= 5 FROM pg_stat_activity WHERE usename = 'hub'";
+    let taken = async {
+        while server.run(&database, sql) != "t" {
+            sleep(Duration::from_millis(10)).await; // sleep: until others are connected
+        }
+    };
+    timeout(LONG, taken).await.unwrap();
+
+    let said = refusal(&url).await;
+    assert!(said.contains("max_connections") && said.contains("postgres.connections"), "{said}");
+    for child in &mut busy {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let patient = PostgresOptions { patience: LONG, ..IMPATIENT };
+    let store = PostgresStore::open(&PostgresUrl::parse(&url).unwrap(), patient).await.unwrap();
+    assert_eq!(store.head(&main_space()).await.unwrap().lsn.0, 0);
+}
+
+fn log_of(pulled: &Value) -> Vec<&str> {
+    pulled["ops"].as_array().unwrap().iter().map(|op| op["id"].as_str().unwrap()).collect()
+}
+
+/// A dump that is brought back is another history: devices have seen what is no longer there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_was_filled_from_a_dump_begins_a_new_history() {
+    let server = Postgres::shared();
+    let (first, second) = (server.database(), server.database());
+    let store = Arc::new(open(&server.url(&first)).await.unwrap());
+    let hub = Hub::on(store.clone(), |_| {}).await;
+    hub.push("n1", "b1", &json!([insert(1, "users", "saved")])).await;
+    let id = NodeId::new("11111111-1111-4111-8111-000000000001").unwrap();
+    let registration = Registration { id, code: "DESK".into(), name: "Desk".into(), plan: Plan::default() };
+    store.register(&main_space(), registration).await.unwrap();
+    let epoch = hub.pull("since_lsn=0").await["epoch"].clone();
+    let dump = server.dump(&first);
+    hub.push("n1", "b2", &json!([insert(2, "users", "lost")])).await;
+    hub.shut_down().await;
+
+    let again = Hub::on(Arc::new(open(&server.url(&first)).await.unwrap()), |_| {}).await;
+    assert_eq!(again.pull("since_lsn=2").await["epoch"], epoch, "a restart is no new history");
+    again.shut_down().await;
+    server.run(&second, &dump);
+    let restored = Hub::on(Arc::new(open(&server.url(&second)).await.unwrap()), |_| {}).await;
+
+    let pulled = restored.pull("since_lsn=0").await;
+    assert_ne!(pulled["epoch"], epoch);
+    assert_eq!(log_of(&pulled), ["saved"]);
+    let old = format!("/sync/pull?node=n1&since_lsn=2&epoch={}", epoch.as_str().unwrap());
+    assert_eq!(restored.get(&old).await.refusal(410), "resync");
+    assert!(server.run(&second, "SELECT fill FROM syncline.nodes").contains("\"again\":true"), "nodes are filled anew");
+    restored.shut_down().await;
+    let epoch = pulled["epoch"].clone();
+    let again = Hub::on(Arc::new(open(&server.url(&second)).await.unwrap()), |_| {}).await;
+    assert_eq!(again.pull("since_lsn=0").await["epoch"], epoch, "once");
+}
+
+/// What a failover to a replica that lacked the last commits looks like.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_set_back_under_a_hub_is_noticed_by_the_next_commit_and_goes_on_under_another_epoch() {
+    let server = Postgres::shared();
+    let database = server.database();
+    let store = async || Arc::new(open(&server.url(&database)).await.unwrap());
+    let (one, two) = (Hub::on(store().await, |_| {}).await, Hub::on(store().await, |_| {}).await);
+    for n in 1..=3 {
+        one.push("n1", &format!("b{n}"), &json!([insert(n, "users", &format!("u{n}"))])).await;
+    }
+    let epoch = two.pull("since_lsn=0").await["epoch"].clone();
+    server.run(
+        &database,
+        "DELETE FROM syncline.log WHERE lsn > 2; DELETE FROM syncline.heads WHERE lsn > 2;
+         UPDATE syncline.spaces SET lsn = 2, last_change = 2",
+    );
+    let push = json!({ "node": "n1", "batchId": "b4", "ops": [insert(4, "users", "u4")] });
+
+    let refused = one.post("/sync/push", &push).await;
+    assert_eq!(refused.refusal(503), "store_failed");
+    assert!(refused.json()["error"].as_str().unwrap().contains("set back"), "{}", refused.text());
+    assert_eq!(one.post("/sync/push", &push).await.status, 503, "it commits nothing any more");
+    assert_eq!(one.get("/health/ready").await.status, 503);
+    let noticed = async {
+        while two.get("/health/ready").await.status != 503 {
+            sleep(Duration::from_millis(20)).await; // sleep: until the other worker has looked
+        }
+    };
+    timeout(LONG, noticed).await.unwrap();
+    assert_eq!(server.run(&database, "SELECT count(*) FROM syncline.log"), "2", "nothing was written");
+
+    let fresh = Hub::on(store().await, |_| {}).await;
+    let pulled = fresh.pull("since_lsn=0").await;
+    assert_ne!(pulled["epoch"], epoch);
+    assert_eq!(log_of(&pulled), ["u1", "u2"]);
+    assert_eq!(fresh.post("/sync/push", &push).await.status, 200);
+}
