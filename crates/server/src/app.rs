@@ -9,13 +9,14 @@ use crate::nodes::Nodes;
 use crate::options::Options;
 use crate::redis::Link;
 use crate::rooms::{self, Rooms};
+use crate::shares::{Piece, Shares};
 use crate::socket::{Door, House, Listener, Rules};
 use crate::workers;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use syncline_core::model::SpaceName;
+use syncline_core::model::{NodeId, SpaceName};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
@@ -47,6 +48,9 @@ pub struct App {
     /// Clients of event sync that are connected and have said who they are.
     live_clients: AtomicUsize,
     requests: Arc<Semaphore>,
+    space_requests: Shares<SpaceName>,
+    token_requests: Shares<NodeId>,
+    space_polls: Shares<SpaceName>,
     waiting: Arc<Semaphore>,
     woken: Arc<Semaphore>,
     pub(crate) body_bytes: Arc<Semaphore>,
@@ -56,6 +60,8 @@ pub struct App {
 #[derive(Debug)]
 pub struct Slot {
     _permit: OwnedSemaphorePermit,
+    _space: Option<Piece<SpaceName>>,
+    _token: Option<Piece<NodeId>>,
 }
 
 impl App {
@@ -72,6 +78,14 @@ impl App {
         let tokens = Arc::new(tokens);
         let bounds = &options.settings.bounds;
         let requests = Arc::new(Semaphore::new(bounds.requests));
+        let (many, of_token) = (
+            "it works on as many requests of the space as it may",
+            "it works on as many requests of the token as it may",
+        );
+        let space_requests = Shares::new(bounds.space_requests, many, "limits.space_requests");
+        let token_requests = Shares::new(bounds.token_requests, of_token, "limits.token_requests");
+        let space_polls =
+            Shares::new(bounds.space_polls, "as many polls of the space wait as may", "limits.space_polls");
         let waiting = Arc::new(Semaphore::new(bounds.waiting_polls));
         let woken = Arc::new(Semaphore::new(WOKEN_READS));
         let body_bytes = Arc::new(Semaphore::new(bounds.inflight_body_bytes.min(Semaphore::MAX_PERMITS)));
@@ -116,6 +130,9 @@ impl App {
                 door,
                 live_clients,
                 requests,
+                space_requests,
+                token_requests,
+                space_polls,
                 waiting,
                 woken,
                 body_bytes,
@@ -169,17 +186,18 @@ impl App {
         self.hub.space(grant.choose_space(named, &self.options.default_space, access)?).await
     }
 
-    /// Takes up a request.
+    /// Takes up a request of a token in a space, within the shares of both.
     ///
     /// # Errors
     /// [`ServerError::Overloaded`].
-    pub fn slot(&self) -> Result<Slot, ServerError> {
+    pub fn slot(&self, space: &SpaceName, grant: &Grant) -> Result<Slot, ServerError> {
+        let (space, token) = (self.space_requests.take(space)?, self.token_requests.take(grant.token_name())?);
         let permit = Arc::clone(&self.requests).try_acquire_owned();
         let permit = permit.map_err(|_| ServerError::Overloaded {
             what: "it works on as many requests as it may",
             limit: "limits.requests",
         })?;
-        Ok(Slot { _permit: permit })
+        Ok(Slot { _permit: permit, _space: Some(space), _token: Some(token) })
     }
 
     /// How many requests are in work.
@@ -192,13 +210,14 @@ impl App {
     ///
     /// # Errors
     /// [`ServerError::Overloaded`].
-    pub fn waiting_slot(&self) -> Result<Slot, ServerError> {
+    pub fn waiting_slot(&self, space: &SpaceName) -> Result<Slot, ServerError> {
+        let space = self.space_polls.take(space)?;
         let permit = Arc::clone(&self.waiting).try_acquire_owned();
         let permit = permit.map_err(|_| ServerError::Overloaded {
             what: "as many polls wait as may",
             limit: "limits.waiting_polls",
         })?;
-        Ok(Slot { _permit: permit })
+        Ok(Slot { _permit: permit, _space: Some(space), _token: None })
     }
 
     /// Lets a poll that has waited read on, in its turn.
@@ -208,7 +227,7 @@ impl App {
     pub async fn turn(&self) -> Result<Slot, ServerError> {
         let turn = timeout(self.options.settings.bounds.request_timeout, Arc::clone(&self.woken).acquire_owned());
         match turn.await {
-            Ok(Ok(permit)) => Ok(Slot { _permit: permit }),
+            Ok(Ok(permit)) => Ok(Slot { _permit: permit, _space: None, _token: None }),
             Ok(Err(_)) | Err(_) => Err(ServerError::Overloaded {
                 what: "more polls woke at once than it can answer in time",
                 limit: "limits.request_timeout",

@@ -39,6 +39,7 @@ pub mod redis;
 pub mod rooms;
 pub mod rules;
 mod schema;
+mod shares;
 pub mod socket;
 pub mod store;
 pub mod sync_server;

@@ -197,8 +197,14 @@ pub struct Bounds {
     pub connections: usize,
     /// Pushes, pages and snapshots in work (`limits.requests`), waiting polls not counted.
     pub requests: usize,
+    /// The same of one space (`limits.space_requests`), so that a space that is flooded leaves room for others.
+    pub space_requests: usize,
+    /// The same of one token (`limits.token_requests`).
+    pub token_requests: usize,
     /// Long polls that wait (`limits.waiting_polls`).
     pub waiting_polls: usize,
+    /// The same of one space (`limits.space_polls`).
+    pub space_polls: usize,
     /// Packets of a registered node that wait for the one in work (`limits.node_packets`): each holds one of
     /// [`Bounds::requests`].
     pub node_packets: usize,
@@ -235,7 +241,10 @@ impl Default for Bounds {
         Bounds {
             connections: 10_000,
             requests: 1_024,
+            space_requests: 768,
+            token_requests: 768,
             waiting_polls: 10_000,
+            space_polls: 7_500,
             node_packets: 4,
             reading_nodes: 100_000,
             inflight_body_bytes: 512 << 20,

@@ -69,7 +69,8 @@ async fn tls_is_checked_as_far_as_the_url_asks_for_it() {
 
     let full = url("localhost", &format!("sslmode=verify-full&sslrootcert={ca}"));
     let store = open(&full).await.unwrap();
-    let sql = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'syncline'";
+    let sql =
+        "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'syncline'";
     assert_eq!(server.run(&database, sql), "t", "nothing goes in the clear");
     drop(store);
     open(&url("127.0.0.2", &format!("sslmode=verify-ca&sslrootcert={ca}"))).await.unwrap();
@@ -172,14 +173,15 @@ async fn a_server_without_a_free_connection_says_so_and_is_used_again_when_it_ha
     let store = open(&url).await.unwrap();
     store.open_space(&main_space()).await.unwrap();
     drop(store);
-    let mut busy: Vec<Child> = (0..5).map(|_| server.idle("hub", &database)).collect();
-    let sql = "SELECT count(*) >= 5 FROM pg_stat_activity WHERE usename = 'hub'";
-    let taken = async {
-        while server.run(&database, sql) != "t" {
-            sleep(Duration::from_millis(10)).await; // sleep: until others are connected
+    let connected = async |count: &str| {
+        let sql = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'hub'";
+        while server.run(&database, sql) != count {
+            sleep(Duration::from_millis(10)).await; // sleep: until others have come or gone
         }
     };
-    timeout(LONG, taken).await.unwrap();
+    timeout(LONG, connected("0")).await.unwrap();
+    let mut busy: Vec<Child> = (0..5).map(|_| server.idle("hub", &database)).collect();
+    timeout(LONG, connected("5")).await.unwrap();
 
     let said = refusal(&url).await;
     assert!(said.contains("max_connections") && said.contains("postgres.connections"), "{said}");
@@ -266,4 +268,73 @@ async fn a_log_that_was_set_back_under_a_hub_is_noticed_by_the_next_commit_and_g
     assert_ne!(pulled["epoch"], epoch);
     assert_eq!(log_of(&pulled), ["u1", "u2"]);
     assert_eq!(fresh.post("/sync/push", &push).await.status, 200);
+}
+
+/// One space has a turn that takes for ever, and very many that want something of it; another one goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flooded_space_leaves_connections_and_requests_to_others() {
+    let server = Postgres::shared();
+    let database = server.database();
+    let url = PostgresUrl::parse(&server.url(&database)).unwrap();
+    let patient = PostgresOptions { connections: 8, patience: LONG, lock_timeout: LONG, ..PostgresOptions::default() };
+    let store = Arc::new(PostgresStore::open(&url, patient).await.unwrap());
+    let hub = Hub::on(store.clone(), |options| {
+        let bounds = &mut options.settings.bounds;
+        (bounds.requests, bounds.space_requests, bounds.request_timeout) = (12, 8, LONG);
+    });
+    let hub = Arc::new(hub.await);
+    assert_eq!(hub.post("/admin/tokens", &json!({ "name": "flood", "space": "flood" })).await.status, 200);
+    let mut turn = server.transaction(&database);
+    turn.say("BEGIN; SELECT FROM syncline.spaces WHERE space = 'flood' FOR UPDATE; SELECT 'has the turn';");
+    turn.hears("has the turn");
+
+    let push =
+        |n: u64| json!({ "node": format!("n{n}"), "batchId": "b", "ops": [insert(1, "users", &format!("u{n}"))] });
+    let flood: Vec<_> = (0..40)
+        .map(|n| {
+            let (hub, store, body) = (Arc::clone(&hub), Arc::clone(&store), push(n));
+            tokio::spawn(async move {
+                let registration = Registration {
+                    id: NodeId::new(format!("11111111-1111-4111-8111-{n:012}")).unwrap(),
+                    code: format!("N{n}"),
+                    name: String::new(),
+                    plan: Plan::default(),
+                };
+                let (pushed, registered) = tokio::join!(
+                    hub.post("/s/flood/sync/push", &body),
+                    store.register(&SpaceName::new("flood").unwrap(), registration)
+                );
+                registered.unwrap();
+                pushed
+            })
+        })
+        .collect();
+    let sql =
+        "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let waits = async {
+        while server.run(&database, sql) != "t" {
+            sleep(Duration::from_millis(10)).await; // sleep: until the flood is there
+        }
+    };
+    timeout(LONG, waits).await.unwrap();
+    for n in 0..20 {
+        let reply = hub.post("/sync/push", &push(100 + n)).await;
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    assert_eq!(hub.pull("since_lsn=0").await["ops"].as_array().unwrap().len(), 20);
+
+    turn.say("COMMIT;");
+    let (mut done, mut refused) = (0, 0);
+    for pushed in flood {
+        let reply = pushed.await.unwrap();
+        match reply.status {
+            200 => done += 1,
+            _ => {
+                assert_eq!(reply.refusal(503), "overloaded");
+                assert!(reply.json()["error"].as_str().unwrap().contains("limits.space_requests"), "{}", reply.text());
+                refused += 1;
+            }
+        }
+    }
+    assert!(done >= 8 && refused > 0, "{done} done, {refused} refused");
 }

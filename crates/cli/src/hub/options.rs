@@ -189,7 +189,10 @@ fn bounds(config: &Config) -> Bounds {
     Bounds {
         connections: size(config, "limits.connections"),
         requests: size(config, "limits.requests"),
+        space_requests: size(config, "limits.space_requests"),
+        token_requests: size(config, "limits.token_requests"),
         waiting_polls: size(config, "limits.waiting_polls"),
+        space_polls: size(config, "limits.space_polls"),
         node_packets: size(config, "limits.node_packets"),
         reading_nodes: size(config, "limits.reading_nodes"),
         inflight_body_bytes: size(config, "limits.inflight_body_bytes"),

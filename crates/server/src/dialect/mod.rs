@@ -102,7 +102,7 @@ async fn dispatch(dialect: &Dialect, request: Request) -> Result<Response, Serve
     if let Some(name) = &named {
         grant.check_collection(name)?;
     }
-    let slot = app.slot()?;
+    let slot = app.slot(space.name(), &grant)?;
     let asked = Asked { app, foreign, grant, space, named, query, slot, arrived };
     match verb {
         Verb::Push => push(asked, request).await,

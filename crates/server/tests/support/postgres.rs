@@ -2,10 +2,10 @@
 //! however that ends.
 #![allow(dead_code)] // each test file uses its part
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread::sleep;
@@ -136,6 +136,15 @@ impl Postgres {
         said.stdout.trim_ascii() == b"0"
     }
 
+    /// A session that a test speaks in, word by word.
+    pub fn transaction(&self, database: &str) -> Conversation {
+        let mut psql = self.tool("psql");
+        psql.args(["-d", database, "-XqAt"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut psql = psql.spawn().expect(MISSING);
+        let (words, answers) = (psql.stdin.take().expect("piped"), psql.stdout.take().expect("piped"));
+        Conversation { psql, words, answers: BufReader::new(answers) }
+    }
+
     /// Somebody who is connected and does nothing.
     pub fn idle(&self, user: &str, database: &str) -> Child {
         let mut psql = Command::new(binaries().join("psql"));
@@ -173,6 +182,36 @@ impl Drop for Postgres {
     fn drop(&mut self) {
         self.order("end");
         self.keeper.wait().expect("it ends");
+    }
+}
+
+/// An open session; it ends when this is dropped.
+pub struct Conversation {
+    psql: Child,
+    words: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Conversation {
+    pub fn say(&mut self, sql: &str) {
+        writeln!(self.words, "{sql}").expect("psql reads");
+    }
+
+    /// Returns when this line has come.
+    pub fn hears(&mut self, line: &str) {
+        let mut heard = String::new();
+        while heard.trim() != line {
+            heard.clear();
+            assert!(self.answers.read_line(&mut heard).expect("text") > 0, "psql says `{line}`");
+        }
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.psql.kill();
+        let _ = self.psql.wait();
     }
 }
 

@@ -86,7 +86,7 @@ async fn news(
     if until <= Instant::now() {
         return Ok(false);
     }
-    let waiting = asked.app.waiting_slot()?;
+    let waiting = asked.app.waiting_slot(asked.space.name())?;
     let working = std::mem::replace(&mut asked.slot, waiting);
     drop(working);
     asked.app.meters.waiting_polls.increment(1.0);

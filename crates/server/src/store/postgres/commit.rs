@@ -27,7 +27,7 @@ pub(super) async fn attempt(
     (touch, seen): (&Touch, Option<(Epoch, Lsn)>),
     decide: &mut Decide,
 ) -> Result<Head, Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(space).await?;
     let mut mark = None;
     let done = in_turn((&session, rules), (space, touch, seen.as_ref()), decide, &mut mark).await;
     let done = session.finish(done).await;
@@ -117,7 +117,7 @@ async fn number_the_rest(
 /// Looks whether a commit took place that nobody answered. The space's turn is waited for: the server may still be at
 /// it. `None`: it did not.
 pub(super) async fn look_again(pools: &Pools, space: &SpaceName, mark: &Mark) -> Result<Option<Head>, Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(space).await?;
     let mut pipeline = session.begin();
     let asked = space::lock(&mut pipeline, space);
     let sql = "SELECT FROM syncline.log

@@ -41,7 +41,7 @@ pub(super) fn is_set_back(before: Option<&(Epoch, Lsn)>, head: &Head) -> bool {
 /// Gives a space whose log was set back a new epoch, once, and tells.
 pub(super) async fn set_back(pools: &Pools, space: &SpaceName, seen: (Epoch, Lsn)) -> Failure {
     let begun = async {
-        let session = pools.writing().await?;
+        let session = pools.writing(space).await?;
         let done = begin_if_set_back(&session, space, &seen).await;
         session.finish(done).await
     };

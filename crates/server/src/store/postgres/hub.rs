@@ -11,7 +11,7 @@ use syncline_core::model::SpaceName;
 
 /// Makes the space when it is missing.
 pub(super) async fn open_space(pools: &Pools, space: &SpaceName) -> Result<Head, Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(space).await?;
     let epoch = uuid::Uuid::new_v4().to_string();
     let done = async {
         let mut pipeline = session.begin();
@@ -26,7 +26,7 @@ pub(super) async fn open_space(pools: &Pools, space: &SpaceName) -> Result<Head,
 
 /// Where the space's log stands.
 pub(super) async fn state(pools: &Pools, space: &SpaceName) -> Result<State, Failure> {
-    let session = pools.reading().await?;
+    let session = pools.reading(space).await?;
     let mut pipeline = session.pipeline();
     let asked = space::look(&mut pipeline, space);
     let found = match pipeline.answers().await {
@@ -38,15 +38,19 @@ pub(super) async fn state(pools: &Pools, space: &SpaceName) -> Result<State, Fai
 
 /// The spaces that exist, by name.
 pub(super) async fn spaces(pools: &Pools) -> Result<Vec<SpaceName>, Failure> {
-    let rows =
-        pools.reading().await?.client().query_typed("SELECT space FROM syncline.spaces ORDER BY space", &[]).await?;
+    let rows = pools
+        .reading(None)
+        .await?
+        .client()
+        .query_typed("SELECT space FROM syncline.spaces ORDER BY space", &[])
+        .await?;
     let name = |row: &tokio_postgres::Row| SpaceName::new(row.try_get::<_, String>(0)?).map_err(damaged);
     rows.iter().map(name).collect()
 }
 
 /// The records of a kind, by key.
 pub(super) async fn records(pools: &Pools, kind: RecordKind) -> Result<Vec<Record>, Failure> {
-    let session = pools.reading().await?;
+    let session = pools.reading(None).await?;
     let mut pipeline = session.pipeline();
     let sql = "SELECT key, value FROM syncline.records WHERE kind = $1 ORDER BY key";
     let asked = pipeline.send(sql, vec![text(record_kind(kind))]);
@@ -56,7 +60,7 @@ pub(super) async fn records(pools: &Pools, kind: RecordKind) -> Result<Vec<Recor
 
 /// Writes a record, or removes it.
 pub(super) async fn put_record(pools: &Pools, kind: RecordKind, key: &str, value: Option<&str>) -> Result<(), Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(None).await?;
     let mut pipeline = session.begin();
     match value {
         Some(value) => {
@@ -75,7 +79,7 @@ pub(super) async fn put_record(pools: &Pools, kind: RecordKind, key: &str, value
 
 /// Writes a record where there is none; `false`: there is one. Asked again after a lost answer, it says so of its own.
 pub(super) async fn add_record(pools: &Pools, kind: RecordKind, key: &str, value: &str) -> Result<bool, Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(None).await?;
     let mut pipeline = session.begin();
     let params = || vec![text(record_kind(kind)), text(key), text(value)];
     pipeline.send("INSERT INTO syncline.records VALUES ($1, $2, $3) ON CONFLICT DO NOTHING", params());
@@ -87,7 +91,7 @@ pub(super) async fn add_record(pools: &Pools, kind: RecordKind, key: &str, value
 
 /// Whether a commit would be taken: the server is there, is the primary, and its tables are ours.
 pub(super) async fn check(pools: &Pools, place: &str) -> Result<(), Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(None).await?;
     let mut pipeline = session.pipeline();
     let asked = pipeline.send("SELECT pg_is_in_recovery()", vec![]);
     let rows = pipeline.answers().await?.take(Some(asked));

@@ -25,7 +25,7 @@ async fn rows<'a>(
     sql: impl Into<Cow<'static, str>>,
     params: Vec<Param<'a>>,
 ) -> Result<Vec<Row>, Failure> {
-    let session = pools.reading().await?;
+    let session = pools.reading(space).await?;
     let found = ask(&session, space, sql.into(), params).await;
     Ok(session.finish(found).await?.1)
 }
@@ -95,7 +95,7 @@ pub(super) async fn late_conflicts(
 ) -> Result<LateRows, Failure> {
     let sql = format!("{LEDGER} AND l.late = 1 AND l.loser = $2 AND l.n > $3 ORDER BY l.n LIMIT $4");
     let params = vec![text(space.as_str()), long(i64::from(author.0)), long(int(after)), long(int(limit as u64))];
-    let session = pools.reading().await?;
+    let session = pools.reading(space).await?;
     let found = ask(&session, space, sql.into(), params).await;
     let (state, found) = session.finish(found).await?;
     let rows = found.iter().map(conflict_of).collect::<Result<Vec<_>, _>>()?;

@@ -4,15 +4,24 @@ use super::pipeline::{Answers, Pipeline};
 use super::trouble::{Failure, spoils};
 use super::{Options, Url};
 use crate::store::StoreError;
-use deadpool_postgres::{Client, ClientWrapper, Manager, ManagerConfig, Object, Pool, Runtime, Timeouts};
+use deadpool_postgres::{
+    Client, ClientWrapper, Manager, ManagerConfig, Object, Pool, PoolError, Runtime, TimeoutType, Timeouts,
+};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use syncline_core::model::SpaceName;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_postgres::Config;
 
-/// The two sets of connections: reading, which may take long, never keeps commits waiting.
+/// The two sets of connections: reading, which may take long, never keeps commits waiting. A space has at most half of
+/// each: however many want something of it, others find a connection.
 #[derive(Clone)]
 pub(super) struct Pools {
-    reading: Pool,
-    writing: Pool,
+    reading: Shared,
+    writing: Shared,
     begin_writing: String,
     begin_reading: String,
 }
@@ -29,8 +38,8 @@ impl Pools {
             )
         };
         Ok(Pools {
-            reading: pool(url, options, reading)?,
-            writing: pool(url, options, writing)?,
+            reading: Shared::new(url, options, reading)?,
+            writing: Shared::new(url, options, writing)?,
             begin_writing: format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", waits(options.lock_timeout.as_millis())),
             begin_reading: format!(
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}",
@@ -41,19 +50,63 @@ impl Pools {
 
     /// A transaction that writes. Each of its statements sees what was committed before that statement began: so all
     /// that stand behind the one that waits for a space's turn see what the turn before left.
-    pub async fn writing(&self) -> Result<Session, Failure> {
-        Ok(Session::new(self.writing.get().await?, self.begin_writing.clone()))
+    pub async fn writing(&self, space: impl Into<Option<&SpaceName>>) -> Result<Session, Failure> {
+        self.writing.session(space.into(), self.begin_writing.clone()).await
     }
 
     /// A transaction that sees one state of the database.
-    pub async fn reading(&self) -> Result<Session, Failure> {
-        Ok(Session::new(self.reading.get().await?, self.begin_reading.clone()))
+    pub async fn reading(&self, space: impl Into<Option<&SpaceName>>) -> Result<Session, Failure> {
+        self.reading.session(space.into(), self.begin_reading.clone()).await
     }
 
     /// From now on nothing is lent.
     pub fn close(&self) {
-        self.reading.close();
-        self.writing.close();
+        self.reading.pool.close();
+        self.writing.pool.close();
+    }
+}
+
+/// Connections, and who of the spaces has how many.
+#[derive(Clone)]
+struct Shared {
+    pool: Pool,
+    /// Of one space.
+    most: usize,
+    wait: Duration,
+    /// Spaces that have one now, or wait for one.
+    spaces: Arc<Mutex<HashMap<SpaceName, Arc<Semaphore>>>>,
+}
+
+/// Spaces after which those that want nothing are forgotten.
+const MANY_SPACES: usize = 1_024;
+
+impl Shared {
+    fn new(url: &Url, options: &Options, size: usize) -> Result<Shared, StoreError> {
+        let (most, wait) = ((size / 2).max(1), options.patience);
+        Ok(Shared { pool: pool(url, options, size)?, most, wait, spaces: Arc::default() })
+    }
+
+    async fn session(&self, space: Option<&SpaceName>, begin: String) -> Result<Session, Failure> {
+        let share = match space {
+            Some(space) => Some(self.share(space).await?),
+            None => None,
+        };
+        let client = Some(self.pool.get().await?);
+        Ok(Session { client, open: AtomicBool::new(false), begin, _share: share })
+    }
+
+    async fn share(&self, space: &SpaceName) -> Result<OwnedSemaphorePermit, Failure> {
+        let share = {
+            let mut spaces = self.spaces.lock().unwrap_or_else(PoisonError::into_inner);
+            if spaces.len() >= MANY_SPACES {
+                spaces.retain(|_, share| share.available_permits() < self.most || Arc::strong_count(share) > 1);
+            }
+            Arc::clone(spaces.entry(space.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.most))))
+        };
+        match timeout(self.wait, share.acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(Failure::Pool(PoolError::Timeout(TimeoutType::Wait))),
+        }
     }
 }
 
@@ -75,13 +128,11 @@ pub(in crate::store) struct Session {
     client: Option<Client>,
     open: AtomicBool,
     begin: String,
+    /// The space's place among those who have a connection.
+    _share: Option<OwnedSemaphorePermit>,
 }
 
 impl Session {
-    fn new(client: Client, begin: String) -> Session {
-        Session { client: Some(client), open: AtomicBool::new(false), begin }
-    }
-
     /// Begins the transaction; its first statements go with it.
     pub fn begin(&self) -> Pipeline<'_> {
         self.open.store(true, Ordering::Release);

@@ -16,7 +16,7 @@ use syncline_core::model::{Lsn, Millis, NodeId, Registration, SpaceName, Traffic
 
 /// Registers a node, or changes what is known of it.
 pub(super) async fn register(pools: &Pools, space: &SpaceName, registration: &Registration) -> Result<(), Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(space).await?;
     let done = write_registration(&session, space, registration).await;
     session.finish(done).await
 }
@@ -64,7 +64,7 @@ fn write_last_author<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, auth
 
 /// Ends a registration with all that it remembers; `false`: there was none.
 pub(super) async fn unregister(pools: &Pools, space: &SpaceName, node: &NodeId) -> Result<bool, Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(space).await?;
     let done = remove(&session, space, node).await;
     session.finish(done).await
 }
@@ -85,7 +85,7 @@ pub(super) async fn note_cursors(
     space: &SpaceName,
     cursors: &[(NodeId, Lsn, Millis)],
 ) -> Result<(), Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(space).await?;
     let done = note(&session, space, cursors).await;
     session.finish(done).await
 }

@@ -62,7 +62,7 @@ pub(super) async fn run(
     scan: &Scan,
     reader: &mut Option<Reader>,
 ) -> Result<Scanned, Failure> {
-    let session = pools.reading().await?;
+    let session = pools.reading(space).await?;
     let done = in_one_state(&session, space, scan, reader).await;
     session.finish(done).await
 }

@@ -140,7 +140,7 @@ const LOCK: i64 = 0x7379_6e63_6c69_6e65;
 
 /// Sees that the tables are there and of this program's schema.
 pub(super) async fn prepare(pools: &Pools, place: &str) -> Result<(), Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(None).await?;
     let here = identity(&session).await;
     let found = look(&session, session.begin()).await;
     let found = session.finish(found).await?;
@@ -149,7 +149,7 @@ pub(super) async fn prepare(pools: &Pools, place: &str) -> Result<(), Failure> {
 
 /// Whether there are tables at all.
 pub(super) async fn is_there(pools: &Pools) -> Result<bool, Failure> {
-    let session = pools.reading().await?;
+    let session = pools.reading(None).await?;
     let found = look(&session, session.begin()).await;
     Ok(session.finish(found).await?.version > 0)
 }
@@ -220,7 +220,7 @@ fn missing(what: &str) -> StoreError {
 
 /// All steps and their number move in one transaction, under a lock that a pooler in between cannot mislay.
 async fn migrate(pools: &Pools, place: &str) -> Result<(), Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(None).await?;
     let done = steps(&session, place).await;
     session.finish(done).await
 }

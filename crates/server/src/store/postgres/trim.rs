@@ -54,7 +54,7 @@ pub(super) async fn step(
     trim: Trim,
     trimmed: Trimmed,
 ) -> Result<(Stage, Trimmed), Failure> {
-    let session = pools.writing().await?;
+    let session = pools.writing(space).await?;
     let done = in_turn(Turn { session: &session, space, trim, trimmed }, stage).await;
     session.finish(done).await
 }

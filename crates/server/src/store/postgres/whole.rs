@@ -15,7 +15,7 @@ pub(in crate::store) async fn moving_from(url: &Url) -> Result<Session, StoreErr
         if !schema::is_there(&pools).await? {
             return Err(empty(url).into());
         }
-        let session = pools.reading().await?;
+        let session = pools.reading(None).await?;
         let mut pipeline = session.pipeline();
         let sql = "SELECT count(*) FROM pg_stat_activity
             WHERE application_name = 'syncline' AND datname = current_database()";
@@ -50,7 +50,7 @@ pub(in crate::store) async fn moving_into(url: &Url) -> Result<Session, StoreErr
     let begun = async {
         let pools = pools(url)?;
         schema::prepare(&pools, &url.to_string()).await?;
-        pools.writing().await
+        pools.writing(None).await
     };
     begun.await.map_err(|failure| said(url, "making the tables", failure))
 }
