@@ -300,10 +300,9 @@ async fn a_flooded_space_leaves_connections_and_requests_to_others() {
                     name: String::new(),
                     plan: Plan::default(),
                 };
-                let (pushed, registered) = tokio::join!(
-                    hub.post("/s/flood/sync/push", &body),
-                    store.register(&SpaceName::new("flood").unwrap(), registration)
-                );
+                let space = SpaceName::new("flood").unwrap();
+                let (pushed, registered) =
+                    tokio::join!(hub.post("/s/flood/sync/push", &body), store.register(&space, registration));
                 registered.unwrap();
                 pushed
             })

@@ -10,8 +10,9 @@ use crate::failure::Failure;
 const HELP: &str = "\
 Play rounds of random faults against the real binary and judge what clients saw.
 
-Usage: cargo xtask faults [--rounds N] [--seed N] [--release]
+Usage: cargo xtask faults [--workers] [--rounds N] [--seed N] [--release]
 
+  --workers    three workers behind nginx, on PostgreSQL and Redis, instead of one hub
   --rounds N   how many (300)
   --seed N     the first round's seed; each further round takes the next number (1)
   --release    the binary and the clients as they are released
@@ -26,6 +27,7 @@ struct Asked {
     rounds: u64,
     seed: u64,
     release: bool,
+    workers: bool,
 }
 
 /// Plays rounds as `arguments` ask for them.
@@ -36,7 +38,7 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     };
     let mut line = vec!["test", "--locked", "--package", "syncline-cli", "--test", "faults"];
     line.extend(asked.release.then_some("--release"));
-    line.extend(["--", "rounds::", "--nocapture"]);
+    line.extend(["--", if asked.workers { "workers::" } else { "rounds::" }, "--nocapture"]);
     let shown =
         format!("SYNCLINE_FAULT_ROUNDS={} SYNCLINE_FAULT_SEED={} cargo {}", asked.rounds, asked.seed, line.join(" "));
     let mut command = cargo::command(&line);
@@ -50,13 +52,17 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
 
 /// `None`: help is asked for.
 fn read(arguments: &[String]) -> Result<Option<Asked>, Failure> {
-    let mut asked = Asked { rounds: 300, seed: 1, release: false };
+    let mut asked = Asked { rounds: 300, seed: 1, release: false, workers: false };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let place = match argument.as_str() {
             "help" | "--help" | "-h" => return Ok(None),
             "--release" => {
                 asked.release = true;
+                continue;
+            }
+            "--workers" => {
+                asked.workers = true;
                 continue;
             }
             "--rounds" => &mut asked.rounds,
@@ -79,8 +85,11 @@ mod tests {
 
     #[test]
     fn rounds_and_seed_are_what_is_asked_for() {
-        assert_eq!(asked("").unwrap(), Some(Asked { rounds: 300, seed: 1, release: false }));
-        assert_eq!(asked("--seed 7 --rounds 1 --release").unwrap(), Some(Asked { rounds: 1, seed: 7, release: true }));
+        let usual = Asked { rounds: 300, seed: 1, release: false, workers: false };
+        assert_eq!(asked("").unwrap(), Some(usual));
+        let few = Asked { rounds: 1, seed: 7, release: true, workers: false };
+        assert_eq!(asked("--seed 7 --rounds 1 --release").unwrap(), Some(few));
+        assert!(asked("--workers").unwrap().is_some_and(|asked| asked.workers));
         assert_eq!(asked("--rounds 1 --help").unwrap(), None);
     }
 

@@ -8,6 +8,7 @@
 
 mod attach_crash;
 mod backup;
+mod balancer;
 mod blows;
 mod bootstrap;
 mod client_crash;
@@ -16,6 +17,8 @@ mod clock_steps;
 mod cut_replies;
 mod damaged;
 mod data_gone;
+#[path = "../../../server/tests/support/postgres.rs"]
+mod database;
 mod device;
 mod disk;
 mod disk_full;
@@ -33,6 +36,7 @@ mod packet_crash;
 mod packet_life;
 mod proxy;
 mod read_only;
+mod redis;
 mod rounds;
 mod saving;
 mod second_hub;
@@ -40,3 +44,4 @@ mod shutdown;
 mod strict_node;
 mod together;
 mod writer;
+mod workers;

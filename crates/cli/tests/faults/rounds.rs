@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What nodes by packets exchange: their documents have UUIDs.
-const CARDS: &str = "cards";
+pub const CARDS: &str = "cards";
 /// Rounds where nobody asks for more.
 const FEW_ROUNDS: u64 = 2;
 const FEW_FROM: u64 = 14;
@@ -34,7 +34,7 @@ const PAUSE: Duration = Duration::from_millis(15);
 const LONG_SYNC: Duration = Duration::from_secs(20);
 
 /// How many rounds were asked for by `cargo xtask faults`, and from which seed on.
-fn asked(variable: &str, default: u64) -> u64 {
+pub fn asked(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
 }
 
@@ -321,7 +321,7 @@ fn start(clock: &Clock, data: &Path, plan: &Plan) -> Hub {
 }
 
 /// New documents, edits and removals.
-fn edit(open: &mut Open<'_>, rng: &mut Rng) {
+pub fn edit(open: &mut Open<'_>, rng: &mut Rng) {
     for _ in 0..EDITS {
         let own = uuid(rng);
         open.write(Deed::Insert, &own);
