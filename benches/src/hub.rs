@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use syncline_core::model::{CollectionName, NodeId};
 use syncline_server::auth::{DeclaredToken, TokenSpec};
-use syncline_server::store::{SqliteOptions, SqliteStore};
+use syncline_server::store::{PostgresOptions, PostgresStore, PostgresUrl, SqliteOptions, SqliteStore, Store};
 use syncline_server::{Options, RedisAddress, RedisOptions, Server};
 
 /// What requests of a benchmark carry.
@@ -14,12 +14,18 @@ pub const TOKEN: &str = "a-token-of-the-benchmark-and-of-nothing-else";
 /// The variable that names the port of the Redis between several hubs.
 pub const REDIS_PORT: &str = "REDIS_PORT";
 
+/// The variable that names the database of several hubs.
+pub const STORE: &str = "STORE";
+
 /// Serves until the process ends; prints the port once it accepts connections.
 ///
 /// # Errors
 /// When the store or the port cannot be opened.
 pub async fn serve(dir: &Path) -> Result<(), Box<dyn Error>> {
-    let store = Arc::new(SqliteStore::open(dir, SqliteOptions::default())?);
+    let store: Arc<dyn Store> = match std::env::var(STORE) {
+        Ok(url) => Arc::new(PostgresStore::open(&PostgresUrl::parse(&url)?, PostgresOptions::default()).await?),
+        Err(_) => Arc::new(SqliteStore::open(dir, SqliteOptions::default())?),
+    };
     let spec = TokenSpec { admin: true, ..TokenSpec::named(NodeId::new("bench")?) };
     let redis = match std::env::var(REDIS_PORT) {
         Ok(port) => Some(RedisOptions::at(RedisAddress::Tcp("127.0.0.1".to_owned(), port.parse()?))),

@@ -6,9 +6,12 @@ mod exchange;
 mod hub;
 mod live;
 mod local;
+mod postgres;
 mod process;
 mod remote;
 mod report;
+#[path = "../../crates/server/tests/support/postgres.rs"]
+mod server;
 mod wire;
 mod workloads;
 mod yardstick;
@@ -30,6 +33,8 @@ Parts:
   exchange  packets of registered nodes beside own pushes and pulls, writes with 10,000 registered nodes
   live      rooms and event sync beside npm socket.io (needs node and npm; left out of `all` without them);
             of it alone: live-rooms, live-idle, live-events, live-workers
+  postgres  hubs on PostgreSQL beside its own statements and COPY, two workers beside one, wake-up across workers
+            (needs postgresql; left out of `all` without it)
   local     inserts, queries, live queries and pulled pages of the embedded database
 
 Options:
@@ -73,7 +78,7 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
         match *word {
             "--rounds" => extent.rounds = usize::try_from(number()?)?.max(1),
             "--documents" => extent.documents = (number()? / 1_000).max(1) * 1_000,
-            "all" | "hub" | "memory" | "exchange" | "live" | "local" => part = word,
+            "all" | "hub" | "memory" | "exchange" | "postgres" | "live" | "local" => part = word,
             "live-rooms" | "live-idle" | "live-events" | "live-workers" => part = word,
             "--help" | "-h" => {
                 println!("{HELP}");
@@ -91,6 +96,9 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
     }
     if matches!(part, "all" | "exchange") {
         met &= exchange::compare(extent)?;
+    }
+    if part == "postgres" || part == "all" && postgres::possible() {
+        met &= postgres::compare(extent)?;
     }
     if part.starts_with("live") || part == "all" && live::possible() {
         met &= live::compare(part.strip_prefix("live-"), extent)?;

@@ -116,8 +116,16 @@ fn read(server: &Server, token: &str, path: &str, expected: u64) -> Result<Pulle
 /// # Errors
 /// When a request fails.
 pub fn wake(server: &Server, token: &str, rounds: u64) -> Result<Vec<f64>> {
-    let mut reader = Connection::open(server.port, token)?;
-    let mut writer = Connection::open(server.port, token)?;
+    wake_across((server, server), token, rounds)
+}
+
+/// The same where the push goes to the first and the client waits at the second of two workers.
+///
+/// # Errors
+/// When a request fails.
+pub fn wake_across((written, read): (&Server, &Server), token: &str, rounds: u64) -> Result<Vec<f64>> {
+    let mut reader = Connection::open(read.port, token)?;
+    let mut writer = Connection::open(written.port, token)?;
     let ask = |lsn: u64, wait: u64| format!("/sync/pull?node=bench&collections=docs&since_lsn={lsn}&wait={wait}");
     let mut lsn = 0;
     loop {

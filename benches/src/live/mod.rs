@@ -12,7 +12,8 @@ use crate::Extent;
 use crate::report::{Goal, median, pair, single};
 use crowd::Crowd;
 use fanout::{Fanout, Kind, Load, hello, run};
-use peers::{Peers, Redis, Who};
+pub(crate) use peers::Redis;
+use peers::{Peers, Who};
 use std::error::Error;
 use std::time::{Duration, Instant};
 

@@ -106,9 +106,10 @@ impl Peers {
 }
 
 /// A Redis server of this run.
-pub(super) struct Redis {
+pub(crate) struct Redis {
     child: Child,
-    port: u16,
+    /// Where it listens.
+    pub port: u16,
 }
 
 impl Redis {

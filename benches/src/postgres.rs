@@ -1,0 +1,153 @@
+//! Hubs on PostgreSQL beside PostgreSQL itself: the same documents by prepared statements over one connection and by
+//! COPY; two workers beside one; and how fast a change reaches a reader at another worker. One server, which really
+//! waits for its disk.
+
+use crate::Extent;
+use crate::documents::{Kind, document, id};
+use crate::hub::{REDIS_PORT, STORE, TOKEN};
+use crate::live::Redis;
+use crate::process::Server;
+use crate::report::{Goal, median, pair, single};
+use crate::server::Postgres;
+use crate::wire::{Connection, Counter};
+use crate::workloads::{push, wake_across};
+use std::error::Error;
+use std::process::Command;
+use std::time::Instant;
+use tokio_postgres::{Client, NoTls};
+use tokio_stream::StreamExt;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Documents in one statement of the yardstick, as many as in a push.
+const BATCH: u64 = 100;
+/// Clients that push.
+const CLIENTS: usize = 8;
+const WAKES: u64 = 50;
+
+/// Whether PostgreSQL is there.
+pub fn possible() -> bool {
+    std::path::Path::new("/usr/lib/postgresql").is_dir()
+}
+
+/// Everything, as ratios. Tells whether every goal was met.
+///
+/// # Errors
+/// When a server does not start or a request fails.
+pub fn compare(extent: Extent) -> Result<bool> {
+    println!("Hubs on PostgreSQL, {} documents, {} rounds, alternating:", extent.documents, extent.rounds);
+    let server = Postgres::start(&["-c", "fsync=on", "-c", "full_page_writes=on", "-c", "max_wal_size=4GB"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut one, mut two, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut streamed, mut copied) = (Vec::new(), Vec::new());
+    for n in 0..extent.rounds {
+        eprintln!("  round {} of {}", n + 1, extent.rounds);
+        let url = server.url(&server.database());
+        let worker = start(&url, None)?;
+        one.push(push(&worker, TOKEN, Kind::Insert, 0, extent.documents, CLIENTS)?.ops_per_s);
+        streamed.push(snapshot(&worker, extent.documents)?);
+        copied.push(runtime.block_on(copy(&url, extent.documents))?);
+        drop(worker);
+        two.push(by_two_workers(&server.url(&server.database()), extent.documents)?);
+        plain.push(runtime.block_on(insert(&server.url(&server.database()), extent.documents))?);
+    }
+    let mut met = pair("W1 push, one connection's batches beside", "ops/s", &one, &plain, Goal::AtLeast(0.5));
+    met &= pair("W1 push, two workers beside one", "ops/s", &two, &one, Goal::AtLeast(0.9));
+    met &= pair("snapshot beside COPY TO STDOUT", "docs/s", &streamed, &copied, Goal::AtLeast(0.7));
+    met &= wakes(&server)?;
+    Ok(met)
+}
+
+fn start(url: &str, redis: Option<u16>) -> Result<Server> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["serve-hub", "unused"]).env(STORE, url);
+    if let Some(port) = redis {
+        command.env(REDIS_PORT, port.to_string());
+    }
+    Ok(Server::spawn(&mut command)?)
+}
+
+/// The clients are the same; half of them have another worker.
+fn by_two_workers(url: &str, documents: u64) -> Result<f64> {
+    let workers = [start(url, None)?, start(url, None)?];
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        let halves = [0, 1].map(|n: usize| {
+            let (worker, half) = (&workers[n], documents / 2);
+            let first = n as u64 * half;
+            scope.spawn(move || push(worker, TOKEN, Kind::Insert, first, half, CLIENTS / 2))
+        });
+        halves.into_iter().try_for_each(|half| half.join().map_err(|_| "a client panicked")?.map(drop).map_err(Box::from))
+    })
+    .map_err(|error: Box<dyn Error + Send + Sync>| error.to_string())?;
+    Ok(documents as f64 / started.elapsed().as_secs_f64())
+}
+
+async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// The rows that a hub needs for them, and nothing else: a log, and heads that point into it. Each batch is a
+/// transaction.
+async fn insert(url: &str, documents: u64) -> Result<f64> {
+    let client = connect(url).await?;
+    let tables = "CREATE TABLE log (space TEXT, lsn BIGINT, collection TEXT, id TEXT, body TEXT, PRIMARY KEY (space, lsn));
+        CREATE TABLE heads (space TEXT, collection TEXT, id TEXT, lsn BIGINT, PRIMARY KEY (space, collection, id))";
+    client.batch_execute(tables).await?;
+    let insert = "WITH rows AS (SELECT * FROM unnest($1::BIGINT[], $2::TEXT[], $3::TEXT[]) AS t (lsn, id, body)),
+            log AS (INSERT INTO log SELECT 'main', lsn, 'docs', id, body FROM rows)
+        INSERT INTO heads SELECT 'main', 'docs', id, lsn FROM rows";
+    let insert = client.prepare(insert).await?;
+    let started = Instant::now();
+    for first in (0..documents).step_by(usize::try_from(BATCH)?) {
+        let numbers = first..first + BATCH;
+        let lsns: Vec<i64> = numbers.clone().map(i64::try_from).collect::<std::result::Result<_, _>>()?;
+        let (ids, bodies): (Vec<String>, Vec<String>) = numbers.map(|n| (id(n), document(n, 1))).unzip();
+        client.execute(&insert, &[&lsns, &ids, &bodies]).await?;
+    }
+    Ok(documents as f64 / started.elapsed().as_secs_f64())
+}
+
+/// All documents of a hub by the server's own stream.
+async fn copy(url: &str, documents: u64) -> Result<f64> {
+    let client = connect(url).await?;
+    let started = Instant::now();
+    let rows = client.copy_out("COPY (SELECT lsn, collection, id, body FROM syncline.log WHERE kind = 0) TO STDOUT").await?;
+    let mut rows = std::pin::pin!(rows);
+    let mut lines = 0;
+    while let Some(piece) = rows.next().await {
+        lines += piece?.iter().filter(|byte| **byte == b'\n').count() as u64;
+    }
+    if lines != documents {
+        return Err(format!("COPY: {lines} documents instead of {documents}").into());
+    }
+    Ok(documents as f64 / started.elapsed().as_secs_f64())
+}
+
+fn snapshot(worker: &Server, documents: u64) -> Result<f64> {
+    let mut connection = Connection::open(worker.port, TOKEN)?;
+    let mut counter = Counter::of("\"mark\":");
+    let started = Instant::now();
+    connection.request("GET", "/sync/snapshot?node=bench&collections=docs", "", |piece| counter.feed(piece))?;
+    if counter.seen != documents {
+        return Err(format!("the snapshot has {} documents instead of {documents}", counter.seen).into());
+    }
+    Ok(documents as f64 / started.elapsed().as_secs_f64())
+}
+
+/// From a push at one worker to a poll that waits at the other one.
+fn wakes(server: &Postgres) -> Result<bool> {
+    let url = server.url(&server.database());
+    let between = |redis| -> Result<f64> {
+        let (one, two) = (start(&url, redis)?, start(&url, redis)?);
+        Ok(median(wake_across((&one, &two), TOKEN, WAKES)?))
+    };
+    let mut met = single("a change to a poll at another worker, NOTIFY", "ms", between(None)?, Goal::AtMost(10.0));
+    if let Some(redis) = Redis::start()? {
+        let by_redis = between(Some(redis.port))?;
+        met &= single("a change to a poll at another worker, Redis", "ms", by_redis, Goal::AtMost(10.0));
+    }
+    Ok(met)
+}
