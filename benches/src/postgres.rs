@@ -77,7 +77,9 @@ fn by_two_workers(url: &str, documents: u64) -> Result<f64> {
             let first = n as u64 * half;
             scope.spawn(move || push(worker, TOKEN, Kind::Insert, first, half, CLIENTS / 2))
         });
-        halves.into_iter().try_for_each(|half| half.join().map_err(|_| "a client panicked")?.map(drop).map_err(Box::from))
+        halves
+            .into_iter()
+            .try_for_each(|half| half.join().map_err(|_| "a client panicked")?.map(drop).map_err(Box::from))
     })
     .map_err(|error: Box<dyn Error + Send + Sync>| error.to_string())?;
     Ok(documents as f64 / started.elapsed().as_secs_f64())
@@ -93,7 +95,8 @@ async fn connect(url: &str) -> Result<Client> {
 /// transaction.
 async fn insert(url: &str, documents: u64) -> Result<f64> {
     let client = connect(url).await?;
-    let tables = "CREATE TABLE log (space TEXT, lsn BIGINT, collection TEXT, id TEXT, body TEXT, PRIMARY KEY (space, lsn));
+    let tables =
+        "CREATE TABLE log (space TEXT, lsn BIGINT, collection TEXT, id TEXT, body TEXT, PRIMARY KEY (space, lsn));
         CREATE TABLE heads (space TEXT, collection TEXT, id TEXT, lsn BIGINT, PRIMARY KEY (space, collection, id))";
     client.batch_execute(tables).await?;
     let insert = "WITH rows AS (SELECT * FROM unnest($1::BIGINT[], $2::TEXT[], $3::TEXT[]) AS t (lsn, id, body)),
@@ -114,7 +117,8 @@ async fn insert(url: &str, documents: u64) -> Result<f64> {
 async fn copy(url: &str, documents: u64) -> Result<f64> {
     let client = connect(url).await?;
     let started = Instant::now();
-    let rows = client.copy_out("COPY (SELECT lsn, collection, id, body FROM syncline.log WHERE kind = 0) TO STDOUT").await?;
+    let rows =
+        client.copy_out("COPY (SELECT lsn, collection, id, body FROM syncline.log WHERE kind = 0) TO STDOUT").await?;
     let mut rows = std::pin::pin!(rows);
     let mut lines = 0;
     while let Some(piece) = rows.next().await {

@@ -166,9 +166,10 @@ async fn workers_behind_a_pooler_in_transaction_mode_are_one_hub() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_a_free_connection_says_so_and_is_used_again_when_it_has_one() {
-    let server = Arc::new(Postgres::start(&["-c", "max_connections=8", "-c", "superuser_reserved_connections=3"]));
+    let server = Postgres::shared();
     let database = server.database();
-    server.run(&database, &format!("CREATE USER hub; GRANT CREATE ON DATABASE {database} TO hub"));
+    let grant = format!("GRANT CREATE ON DATABASE {database} TO hub");
+    server.run(&database, &format!("CREATE USER hub CONNECTION LIMIT 5; {grant}"));
     let url = server.url_as("hub", &database);
     let store = open(&url).await.unwrap();
     store.open_space(&main_space()).await.unwrap();

@@ -8,6 +8,7 @@ mod config;
 mod damaged;
 mod db;
 mod demo;
+mod deploy;
 mod docs_commands;
 mod doctor;
 mod kept;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const LONG: Duration = Duration::from_secs(60);
 
 /// A database that is empty, as a variable and its value.
-fn database() -> (String, Vec<(&'static str, String)>) {
+pub fn database() -> (String, Vec<(&'static str, String)>) {
     let server = Postgres::shared();
     let name = server.database();
     let url = server.url(&name);
@@ -67,6 +67,22 @@ fn of_workers_that_start_together_on_an_empty_database_one_makes_the_first_admin
         let tokens = shell.json(&["token", "list", "--hub", &hub.url, "--token", admins[0]]);
         assert_eq!(tokens.as_array().unwrap().len(), 1, "{tokens}");
     }
+}
+
+#[test]
+fn a_hub_that_is_configured_otherwise_than_the_one_before_says_where() {
+    let (_, variables) = database();
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let shell = Shell::new();
+    let one = Hub::start_with(&shell, &variables, &[]);
+    let other = ["--set", "retention.log=1d", "--set", "exchange.schema_version=2.0.0"];
+    let two = Hub::start_with(&shell, &variables, &other);
+    let (_, _, log) = two.stop("-TERM");
+    for word in ["retention.log", "exchange.schema_version", "1.0.0", "2.0.0", "the same configuration"] {
+        assert!(log.contains(word), "{word}: {log}");
+    }
+    let (_, _, log) = one.stop("-TERM");
+    assert!(!log.contains("another setting"), "the first one has nobody to differ from: {log}");
 }
 
 #[test]
