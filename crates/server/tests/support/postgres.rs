@@ -149,7 +149,8 @@ impl Postgres {
     pub fn idle(&self, user: &str, database: &str) -> Child {
         let mut psql = Command::new(binaries().join("psql"));
         psql.arg("-h").arg(&self.dir).args(["-p", &self.port.to_string(), "-U", user, "-d", database, "-Xq"]);
-        psql.args(["-c", "SELECT pg_sleep(3600)"]).stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect(MISSING)
+        psql.args(["-c", "SELECT pg_sleep(3600)"]);
+        psql.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect(MISSING)
     }
 
     /// All of a hub, as PostgreSQL's own tool writes it down.
