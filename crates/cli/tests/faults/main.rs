@@ -43,5 +43,5 @@ mod second_hub;
 mod shutdown;
 mod strict_node;
 mod together;
-mod writer;
 mod workers;
+mod writer;

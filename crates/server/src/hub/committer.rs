@@ -113,10 +113,7 @@ impl Committer {
         }
         let stopped = matches!(
             error,
-            StoreError::Poisoned { .. }
-                | StoreError::Damaged { .. }
-                | StoreError::SetBack { .. }
-                | StoreError::Closed
+            StoreError::Poisoned { .. } | StoreError::Damaged { .. } | StoreError::SetBack { .. } | StoreError::Closed
         );
         match &error {
             StoreError::Poisoned { cause } => self.log.fail(cause.clone()),
