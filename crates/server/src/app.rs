@@ -86,8 +86,7 @@ impl App {
         let token_requests = Shares::new(bounds.token_requests, of_token, "limits.token_requests");
         let space_polls =
             Shares::new(bounds.space_polls, "as many polls of the space wait as may", "limits.space_polls");
-        let waiting = Arc::new(Semaphore::new(bounds.waiting_polls));
-        let woken = Arc::new(Semaphore::new(WOKEN_READS));
+        let (waiting, woken) = (Arc::new(Semaphore::new(bounds.waiting_polls)), Arc::new(Semaphore::new(WOKEN_READS)));
         let body_bytes = Arc::new(Semaphore::new(bounds.inflight_body_bytes.min(Semaphore::MAX_PERMITS)));
         let nodes = Nodes::new(Arc::clone(hub.store()), &options.exchange.hub_id, &options.settings);
         let event_bytes = options.rooms.event_bytes;
