@@ -92,6 +92,11 @@ fn copies_20040_offers_what_two_databases_hold_under_the_same_name_from_both() {
 }
 
 #[test]
+fn copies_200235_gives_up_a_part_of_a_transaction_that_a_copy_still_sends() {
+    kept(Kind::Copies, 200_235);
+}
+
+#[test]
 fn foreign_20011_edits_what_was_removed_and_forgotten_until_the_client_starts_again() {
     kept(Kind::Foreign, 20_011);
 }

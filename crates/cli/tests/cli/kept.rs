@@ -126,6 +126,15 @@ fn a_device_hears_once_of_an_edit_that_was_accepted_and_beaten_later() {
 }
 
 #[test]
+fn a_database_that_has_never_synced_says_that_its_documents_go_with_the_first_sync() {
+    let shell = Shell::new();
+    shell.ok(&["db", "insert", "a.db", "notes", r#"{"_id":"n1"}"#, r#"{"_id":"n2"}"#]);
+    assert!(shell.ok(&["db", "unsynced", "a.db"]).contains("not synced yet: `notes`"));
+    assert!(shell.ok(&["db", "status", "a.db"]).contains("2, with its first sync"));
+    assert_eq!(shell.json(&["db", "status", "a.db"])["pending"], 2);
+}
+
+#[test]
 fn a_device_lists_changes_and_gives_up_what_waits() {
     let shell = Shell::new();
     let hub = Hub::start(&shell, &[]);

@@ -76,6 +76,15 @@ impl Replica {
         })
     }
 
+    /// Whether edits of a collection are recorded for a hub. They are from its first sync on, which also sends what the
+    /// collection held before.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn takes_part(&self, collection: &CollectionName) -> Result<bool> {
+        self.store.read(|unit| Ok(unit.find(collection)?.is_some_and(|named| named.syncable)))
+    }
+
     /// Lets the application decide conflicts of this collection; `None`: the strategy decides.
     pub fn set_resolver(&self, collection: CollectionName, resolver: Option<Resolver>) {
         let mut resolvers = self.resolvers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -388,6 +388,8 @@ impl Device {
             (_, _, _, Some(op)) => match self.database.discard_unsynced(op.number) {
                 Ok(gone) => {
                     let gone: Vec<String> = gone.iter().map(|op| op.operation.to_string()).collect();
+                    // What goes with it may be a part of a transaction, and a copy of this database may send that still.
+                    self.together.retain(|(value, _)| !gone.iter().any(|op| op.contains(value.as_str())));
                     (format!("gives {gone:?} up"), gone.concat())
                 }
                 Err(why) => (format!("cannot give {} up: {why}", op.operation), String::new()),

@@ -116,9 +116,10 @@ pub fn unsynced(args: &UnsyncedArgs, output: Output) -> Result<(), CliError> {
     if args.export {
         return all.iter().try_for_each(|op| output.line(&waits(op).to_string()));
     }
+    let unrecorded = unrecorded(&database, only.as_ref())?;
     output.result(&all.iter().map(waits).collect::<Vec<_>>(), || {
         if all.is_empty() {
-            return "nothing waits for the hub".into();
+            return unrecorded.unwrap_or_else(|| "nothing waits for the hub".into());
         }
         let mut table = Table::new(["NUMBER", "COLLECTION", "DOCUMENT", "MADE", "SENT", "OP"]);
         for op in &all {
@@ -129,6 +130,18 @@ pub fn unsynced(args: &UnsyncedArgs, output: Output) -> Result<(), CliError> {
         }
         table.render(output)
     })
+}
+
+/// Collections whose edits nobody records yet, in a sentence.
+fn unrecorded(database: &Database, only: Option<&CollectionName>) -> Result<Option<String>, CliError> {
+    let mut names = Vec::new();
+    for name in database.collections()? {
+        if only.is_none_or(|only| *only == name) && !database.replica().takes_part(&name)? {
+            names.push(format!("`{name}`"));
+        }
+    }
+    let sentence = || format!("not synced yet: {}; all documents go to the hub with the first sync", names.join(", "));
+    Ok((!names.is_empty()).then(sentence))
 }
 
 /// What an op does, in one line.

@@ -57,25 +57,30 @@ pub fn status(args: &StatusArgs, output: Output) -> Result<(), CliError> {
     let replica = database.replica();
     for name in database.collections()? {
         let documents = database.collection(name.as_str())?.count(&Filter::all())?;
-        let pending = replica.backlog(&BTreeSet::from([name.clone()]))?.pending;
-        collections.push((name.to_string(), documents, pending));
+        let recorded = replica.takes_part(&name)?;
+        let pending = match recorded {
+            true => replica.backlog(&BTreeSet::from([name.clone()]))?.pending,
+            false => documents as u64,
+        };
+        collections.push((name.to_string(), documents, pending, recorded));
     }
     let node = replica.node()?;
     let (quarantined, lost) = (replica.quarantined(None)?.len(), replica.conflicts(None)?.len());
     let value = json!({
         "file": args.file,
         "node": node,
-        "pending": collections.iter().map(|(_, _, pending)| pending).sum::<u64>(),
+        "pending": collections.iter().map(|(_, _, pending, _)| pending).sum::<u64>(),
         "quarantined": quarantined,
         "conflicts": lost,
-        "collections": collections.iter().map(|(name, documents, pending)| {
+        "collections": collections.iter().map(|(name, documents, pending, _)| {
             json!({ "name": name, "documents": documents, "pending": pending })
         }).collect::<Vec<_>>(),
     });
     output.result(&value, || {
         let mut table = Table::new(["COLLECTION", "DOCUMENTS", "WAITING FOR THE HUB"]);
-        for (name, documents, pending) in &collections {
-            table.row([name.clone(), documents.to_string(), pending.to_string()]);
+        for (name, documents, pending, recorded) in &collections {
+            let waiting = if *recorded { pending.to_string() } else { format!("{pending}, with its first sync") };
+            table.row([name.clone(), documents.to_string(), waiting]);
         }
         let mut text = format!("node {node}\n{}", table.render(output));
         if quarantined > 0 {

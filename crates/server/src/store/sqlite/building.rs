@@ -65,13 +65,14 @@ impl Building {
     pub fn finish(mut self) -> Result<(), StoreError> {
         let Building { target, part, lock } = &mut self;
         let last = || -> io::Result<()> {
-            fs::remove_file(part.join(lock::FILE))?;
             sync_directories(part)?;
             if target.exists() {
                 // Fails where somebody has put something into it by now.
                 fs::remove_dir(&*target)?;
             }
             fs::rename(&*part, &*target)?;
+            // Not before: by this file the next attempt knows what a kill has left behind. One that stays harms nobody.
+            let _removed = fs::remove_file(target.join(lock::FILE));
             match target.parent().filter(|parent| !parent.as_os_str().is_empty()) {
                 Some(parent) => File::open(parent)?.sync_all(),
                 None => File::open(".")?.sync_all(),
