@@ -2,7 +2,7 @@
 //! explains, a refusal says something, and what is read and written again is read the same.
 
 use crate::filter::{Filter, substitute};
-use crate::live::{Query, Update, view};
+use crate::live::{Query, Update, document_of};
 use crate::model::{
     Body, CollectionName, DocId, Limits, Millis, NodeId, Page, PageOp, PushReply, SnapshotEnd, SnapshotHead, Stamp,
 };
@@ -172,8 +172,8 @@ proptest! {
             prop_assert_eq!(body.text(), text.as_str());
             prop_assert_eq!(Body::parse(body.text(), &Limits::default()).unwrap().1, facts);
         }
-        // Numbers without end are in a document, and in no view of one.
-        let _ = view(&text);
+        // Numbers without end are in a document, and in no document as it is known.
+        let _ = document_of(&text);
     }
 
     #[test]
@@ -193,7 +193,7 @@ proptest! {
         let Ok(query) = serde_json::from_str::<Value>(&query) else { return Ok(()) };
         let Ok(read) = Query::parse(&query) else { return Ok(()) };
         let ids = read.pinned();
-        if let Some(document) = view(&document) && read.matches(&document) && let Some(ids) = ids {
+        if let Some(document) = document_of(&document) && read.matches(&document) && let Some(ids) = ids {
             prop_assert!(!ids.is_empty(), "{query} is pinned to nothing and means {document}");
         }
     }
@@ -203,7 +203,7 @@ proptest! {
         let Ok(update) = serde_json::from_str::<Value>(&update) else { return Ok(()) };
         let read = Update::parse(&update);
         sound(&read, update.to_string().as_bytes());
-        if let (Ok(read), Some(Value::Object(mut document))) = (read, view(&document)) {
+        if let (Ok(read), Some(Value::Object(mut document))) = (read, document_of(&document)) {
             let before = Value::Object(document.clone()).to_string().len();
             if read.apply(&mut document).is_ok() {
                 let (after, told) = (Value::Object(document).to_string().len(), update.to_string().len());

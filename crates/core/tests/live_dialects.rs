@@ -44,7 +44,7 @@ impl Space {
     fn live(&mut self, events: &Value) {
         let events = read(&events.to_string(), Place::default(), "c", &Limits::default()).unwrap().received;
         let events = events.into_iter().map(|received| received.event).collect();
-        self.commit(Intake::Live(LiveBatch { node: NodeId::of_live("c").unwrap(), served: self.state.head, events }));
+        self.commit(Intake::Live(LiveBatch::whole(NodeId::of_live("c").unwrap(), self.state.head, events)));
     }
 
     fn version(&self) -> &Version {
@@ -74,7 +74,7 @@ impl Space {
             times: version.body.facts().times,
             body: version.body.text(),
         };
-        let (mut out, holding) = (b"[".to_vec(), Holding { after: Lsn(after), own: Vec::new() });
+        let (mut out, holding) = (b"[".to_vec(), Holding { after: Lsn(after), ..Holding::default() });
         net_ops(&mut out, &doc, &holding, true, &mut IsoTimes::default());
         out.push(b']');
         serde_json::from_slice(&out).unwrap()
@@ -182,6 +182,7 @@ fn a_live_client_is_told_of_a_wise_document_under_its_id() {
         sole: true,
         cleared: false,
         numbered: true,
+        rows: std::sync::Arc::default(),
     }));
     space.live(&json!([event(9, "update", json!({ "documentId": UUID, "update": { "$inc": { "n": 1 } } }))]));
 

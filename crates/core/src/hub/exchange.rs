@@ -163,7 +163,7 @@ impl Progress {
         let key = (collection.clone(), entity.uuid.clone());
         let before = self.loaded.docs.get(&key);
         let edit = edit_of(entity, before.is_none_or(|version| version.meta.born == Stamp::ZERO));
-        let gone = self.may_touch(&packet.writable, &key, &edit)?;
+        self.may_touch(&packet.writable, &key, &edit)?;
         let unseen = before.is_some_and(|version| version.lsn > known && version.author != author);
         // Copies of one number may overtake each other: whichever stands, its sender is told.
         let again = before.and_then(|version| sender.wrote(version));
@@ -178,12 +178,8 @@ impl Progress {
         let seen = before.filter(|_| entity.time.is_none()).and_then(|version| newest(version, known));
         let stamp = seen.map_or(stamp, |seen| stamp.max(seen.next()));
         let (base, strategy, committed) = (Base::At(known), None, Millis(0));
-        let checkpoint = self.checkpoint();
-        self.apply(Attempt { key: key.clone(), edit: &edit, author, base, stamp, strategy, committed })?;
-        if let Err(why) = self.may_leave(&packet.writable, &key, gone) {
-            self.roll_back(checkpoint);
-            return Err(why);
-        }
+        let attempt = Attempt { key: key.clone(), edit: &edit, author, base, stamp, strategy, committed };
+        self.within_rows(&packet.writable, attempt)?;
         self.note_held(packet, entity, &key);
         let standing = self.live_version(&key);
         let outside = standing.is_some_and(|version| !packet.readable.mean(collection.as_str(), version.body.text()));

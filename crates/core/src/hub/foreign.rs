@@ -5,6 +5,7 @@
 use super::decide::Reply;
 use super::loaded::{DocKey, StoredBatch};
 use super::progress::{Attempt, Progress};
+use super::rows::ROW_FORBIDDEN;
 use super::weave::weave;
 use super::write_set::{Entry, Quarantined, Ticket, edit_text};
 use crate::model::{Author, Base, DocId, Edit, Millis, Stamp, Version};
@@ -75,8 +76,10 @@ impl Progress {
         let unsure = batch.cleared || batch.ops.iter().any(clears);
         let (last, waiting) = (BTreeMap::new(), Vec::new());
         let mut push = Push { batch, author, last, ahead: BTreeMap::new(), waiting, created: false, unsure };
-        let (fresh, repeats): (Vec<usize>, Vec<usize>) =
-            order.into_iter().partition(|n| batch.ops[*n].key.is_none_or(|key| self.loaded.seen.insert(key)));
+        let (fresh, repeats): (Vec<usize>, Vec<usize>) = order.into_iter().partition(|n| {
+            let op = &batch.ops[*n];
+            op.key.is_none_or(|key| self.loaded.seen.insert(key)) || self.is_forgotten(batch, op)
+        });
         for n in fresh.iter().rev() {
             push.foresee(&batch.ops[*n]);
         }
@@ -91,6 +94,15 @@ impl Progress {
             self.still_unknown(batch, &batch.ops[*n]);
         }
         push.created && !(push.unsure && batch.ops.iter().any(|op| op.txn.is_some()))
+    }
+
+    /// Whether an op is a removal of which nothing is left. It counts once more: the document may come with the insert of a
+    /// transaction, which such clients send behind their removals, and which comes for the first time where a push failed.
+    fn is_forgotten(&self, batch: &ForeignBatch, op: &ForeignOp) -> bool {
+        let ForeignEdit::Remove(id) = &op.edit else { return false };
+        // Clients whose batches have no names repeat their log all the time.
+        let key = (batch.collection.clone(), id.clone());
+        batch.batch.is_some() && !batch.rows.limit(key.0.as_str()) && !self.loaded.docs.contains_key(&key)
     }
 
     fn foreign_op(&mut self, push: &mut Push<'_>, n: usize) {
@@ -108,8 +120,10 @@ impl Progress {
             }
             ForeignEdit::Remove(id) => self.foreign_remove(push, op, id),
             ForeignEdit::Clear => {
-                for ((_, id), _, _) in self.live(&push.batch.collection) {
-                    self.foreign_remove(push, op, &id);
+                for (key, _, _) in self.live(&push.batch.collection) {
+                    if self.check_row(&push.batch.rows, &key).is_ok() {
+                        self.foreign_remove(push, op, &key.1);
+                    }
                 }
             }
             ForeignEdit::Unusable(why) => self.set_foreign_aside(push.batch, None, op, why.clone()),
@@ -124,8 +138,14 @@ impl Progress {
         let known = self.version(push, id);
         push.created |= known.is_none_or(|v| !v.meta.is_live());
         let missed = known.is_some_and(|v| v.meta.born == Stamp::ZERO) && op.txn.is_some();
-        if let (Some(removed), false) = (known.and_then(|v| v.meta.removed), missed) {
-            stamp = stamp.max(removed.stamp.next());
+        if let (Some(version), Some(removed), false) = (known, known.and_then(|v| v.meta.removed), missed) {
+            let lifted = removed.stamp.next();
+            // Lifted ones have lost their own times: of one author's, the later arrival is the later one.
+            let mine = version.meta.marks().filter(|mark| mark.author == push.author && mark.stamp >= lifted);
+            let before = mine.map(|mark| mark.stamp).filter(|stamp| stamp.millis() == lifted.millis()).max();
+            if stamp < lifted {
+                stamp = before.map_or(lifted, Stamp::next);
+            }
         }
         self.foreign_edit(push, op, id, edit, stamp);
     }
@@ -184,9 +204,13 @@ impl Progress {
         let (key, author) = (push.at(id), push.author);
         let base = Base::ReadUpTo(push.batch.served);
         let removes = *edit == Edit::Remove;
-        let committed = if removes { Millis(0) } else { self.committed(op) };
+        let mut committed = if removes { Millis(0) } else { self.committed(op) };
         let standing = self.version(push, id).map(|v| v.lsn);
-        if let Err(why) = self.apply(Attempt { key, edit, author, base, stamp, strategy: None, committed }) {
+        let attempt = Attempt { key, edit, author, base, stamp, strategy: None, committed };
+        let found = self.must_find(&push.batch.rows, &attempt.key, edit);
+        if let Err(why) = found.and_then(|()| self.within_rows(&push.batch.rows, attempt)) {
+            // Of what it may not write its sender is told nothing; of its own, what stands.
+            let told = why.code != ROW_FORBIDDEN || self.is_row_of(&push.batch.rows, &push.at(id));
             self.quarantine(Quarantined {
                 collection: Some(push.batch.collection.clone()),
                 id: Some(id.clone()),
@@ -196,6 +220,11 @@ impl Progress {
                 reason: why.reason,
                 op: edit_text(id, edit),
             });
+            if !told {
+                return;
+            }
+            // Its own copy is newer than what stands, and gives way to nothing older.
+            committed = self.moment.now.max(Millis(stamp.millis().0 + COMMIT_DELAY.0));
         }
         if !removes && standing.is_some() && standing == self.version(push, id).map(|v| v.lsn) {
             // Nothing of it won, and its sender keeps its own values until it is told what stands.

@@ -140,15 +140,22 @@ impl Progress {
         self.loaded.docs.get(key).filter(|version| version.meta.is_live())
     }
 
+    /// Whether a document stands that the client may not read.
+    fn is_hidden(&self, client: &Client<'_>, key: &DocKey) -> bool {
+        self.standing(key).is_some_and(|standing| !client.may_read(key, standing))
+    }
+
     fn event_stamp(&self, event: &LiveEvent) -> Stamp {
         self.clamp(Stamp::at(event.time.unwrap_or(self.moment.now)))
     }
 
     /// The event goes to quarantine. The documents that it names and that stand go back: the client may have changed
-    /// its own.
+    /// its own. Who sees only some rows is told of all that it names, so that nothing shows which of them are there.
     fn set_live_aside(&mut self, client: &mut Client<'_>, event: &LiveEvent, why: &Rejection) {
         let key = |id: &DocId| Some((event.collection.clone()?, id.clone()));
-        client.returned.extend(event.names().filter_map(key).filter(|key| self.standing(key).is_some()));
+        let told = |key: &DocKey| client.is_limited(key) || self.standing(key).is_some();
+        let told: Vec<_> = event.names().filter_map(key).filter(told).collect();
+        client.returned.extend(told);
         let (id, op) = match &event.edit {
             LiveEdit::Insert { id, body } => (Some(id.clone()), edit_text(id, &Edit::Insert(body.clone()))),
             _ => (only_document(event), event.raw.clone()),
@@ -162,6 +169,21 @@ impl Progress {
             reason: why.reason.clone(),
             op,
         });
+    }
+}
+
+impl Client<'_> {
+    /// Whether it reads or writes only some documents of a collection.
+    fn is_limited(&self, (collection, _): &DocKey) -> bool {
+        self.batch.rows.limit(collection.as_str()) || self.batch.readable.limit(collection.as_str())
+    }
+
+    fn may_read(&self, (collection, _): &DocKey, standing: &Version) -> bool {
+        self.batch.readable.mean(collection.as_str(), standing.body.text())
+    }
+
+    fn may_write(&self, (collection, _): &DocKey, standing: &Version) -> bool {
+        self.batch.rows.mean(collection.as_str(), standing.body.text())
     }
 }
 

@@ -3,7 +3,6 @@
 use super::decide::Reply;
 use super::loaded::{DocKey, StoredBatch};
 use super::progress::{Attempt, Progress, unknown_document};
-use super::rows::foreign_row;
 use super::rules::{retold, unnamed, unread};
 use super::write_set::{Quarantined, edit_text};
 use crate::model::{
@@ -125,14 +124,10 @@ impl Progress {
     fn edit(&mut self, batch: &OwnBatch, author: Author, op: &Op) -> Result<Receipt, Rejection> {
         let key = (op.collection.clone(), op.id.clone());
         let gone = self.may_touch(&batch.rows, &key, &op.edit)?;
+        self.must_find(&batch.rows, &key, &op.edit)?;
         let unborn = self.loaded.docs.get(&key).is_none_or(|version| version.meta.born == Stamp::ZERO);
-        match op.edit {
-            // Whether an id is taken is nobody's business who may write only some documents.
-            Edit::Update { .. } | Edit::Remove if unborn && batch.rows.limit(key.0.as_str()) => {
-                return Err(foreign_row(&key.0));
-            }
-            Edit::Update { .. } if unborn => return Err(unknown_document(&op.collection, &op.id)),
-            _ => {}
+        if unborn && matches!(op.edit, Edit::Update { .. }) {
+            return Err(unknown_document(&op.collection, &op.id));
         }
         let (result, lsn) = self
             .apply(Attempt {

@@ -2,8 +2,8 @@
 //! and leave one. One rule for the tokens of devices and for registered nodes; what a refusal leads to is the dialect's.
 
 use super::loaded::DocKey;
-use super::progress::Progress;
-use crate::model::{CollectionName, Edit, Rejection, RowFilters, Stamp};
+use super::progress::{Attempt, Progress};
+use crate::model::{CollectionName, Edit, Lsn, Rejection, RowFilters, Stamp, Verdict};
 
 /// The code of an edit that finds or leaves a document which its sender may not write.
 pub(super) const ROW_FORBIDDEN: &str = "row_forbidden";
@@ -12,6 +12,22 @@ pub(super) const ROW_FORBIDDEN: &str = "row_forbidden";
 pub(super) type ForeignRemoval = Option<Stamp>;
 
 impl Progress {
+    /// Whether an update or a removal finds a document at all. That an id is free is nobody's business who may write only some
+    /// documents, and what is left of an edit of nothing would count against whoever makes the document.
+    pub(super) fn must_find(&self, rows: &RowFilters, key: &DocKey, edit: &Edit) -> Result<(), Rejection> {
+        let unborn = self.loaded.docs.get(key).is_none_or(|version| version.meta.born == Stamp::ZERO);
+        match edit {
+            Edit::Update { .. } | Edit::Remove if unborn && rows.limit(key.0.as_str()) => Err(foreign_row(&key.0)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what stands under an id, or stood there, may be changed.
+    pub(super) fn may_change(&self, rows: &RowFilters, key: &DocKey) -> Result<(), Rejection> {
+        self.must_find(rows, key, &Edit::Remove)?;
+        self.may_touch(rows, key, &Edit::Remove).map(drop)
+    }
+
     /// Whether an edit may be tried on what it finds. What this returns is asked again afterwards ([`Self::may_leave`]).
     pub(super) fn may_touch(&self, rows: &RowFilters, key: &DocKey, edit: &Edit) -> Result<ForeignRemoval, Rejection> {
         self.check_row(rows, key)?;
@@ -29,6 +45,30 @@ impl Progress {
             Some(removed) if !self.begins_anew(key, removed) => Err(foreign_row(&key.0)),
             _ => Ok(()),
         }
+    }
+
+    /// Applies an edit of somebody who may write only these rows. Where it is refused, nothing was recorded.
+    pub(super) fn within_rows(&mut self, rows: &RowFilters, attempt: Attempt<'_>) -> Result<(Verdict, Lsn), Rejection> {
+        if !rows.limit(attempt.key.0.as_str()) {
+            return self.apply(attempt);
+        }
+        let key = attempt.key.clone();
+        let gone = self.may_touch(rows, &key, attempt.edit)?;
+        let checkpoint = self.checkpoint();
+        let done = self.apply(attempt)?;
+        match self.may_leave(rows, &key, gone) {
+            Ok(()) => Ok(done),
+            Err(why) => {
+                self.roll_back(checkpoint);
+                Err(why)
+            }
+        }
+    }
+
+    /// Whether a document is there that may be written.
+    pub(super) fn is_row_of(&self, rows: &RowFilters, key: &DocKey) -> bool {
+        let standing = self.loaded.docs.get(key).filter(|version| version.meta.is_live());
+        standing.is_some_and(|version| rows.mean(key.0.as_str(), version.body.text()))
     }
 
     /// A document that stands must be one that may be written; one that is not there is anybody's.

@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// The document under its `id`; a field `id` that somebody else gave it is not shown. `None`: no reader of JSON can
 /// read it (a number without end).
 #[must_use]
-pub fn view(body: &str) -> Option<Value> {
+pub fn document_of(body: &str) -> Option<Value> {
     let mut stored: Map<String, Value> = serde_json::from_str(&readable(body)).ok()?;
     let id = stored.shift_remove("_id")?;
     stored.shift_remove("id");
@@ -54,16 +54,16 @@ fn unit(text: &str) -> Option<u16> {
 /// Whether two stored documents are the same for a client.
 #[must_use]
 pub fn same_document(left: &str, right: &str) -> bool {
-    left == right || view(left).zip(view(right)).is_some_and(|(left, right)| deep_equal(&left, &right))
+    left == right || document_of(left).zip(document_of(right)).is_some_and(|(left, right)| deep_equal(&left, &right))
 }
 
-/// The same for documents that are equal for a client, so that what it echoes is known by it. Not to be stored: it
-/// may differ from one build to the next.
+/// The same for documents that are equal for a client, so that what it echoes is known by it; below 2^53, so that
+/// JavaScript holds it. Not to be stored: it may differ from one build to the next.
 #[must_use]
 pub fn digest(document: &Value) -> u64 {
     let mut hasher = DefaultHasher::new();
     add(document, &mut hasher);
-    hasher.finish()
+    hasher.finish() >> 11
 }
 
 fn add(value: &Value, hasher: &mut DefaultHasher) {

@@ -17,7 +17,7 @@ mod tests;
 mod update;
 mod update_path;
 
-pub use content::{digest, readable, same_document, view};
+pub use content::{digest, document_of, readable, same_document};
 pub use error::Unreadable;
 pub use javascript::{deep_equal, number_text};
 pub use update::Update;
@@ -75,7 +75,7 @@ impl Query {
         Query { root: Node::of_id(id), patterns: 0 }
     }
 
-    /// Whether a document is meant, in the shape that the client knows (see [`view`]).
+    /// Whether a document is meant, in the shape that the client knows (see [`document_of`]).
     #[must_use]
     pub fn matches(&self, document: &Value) -> bool {
         self.root.matches(document)
@@ -84,7 +84,7 @@ impl Query {
     /// Whether a document is meant, by its stored text. One that cannot be read (a number without end) is in no query.
     #[must_use]
     pub fn matches_stored(&self, body: &str) -> bool {
-        view(body).is_some_and(|document| self.matches(&document))
+        document_of(body).is_some_and(|document| self.matches(&document))
     }
 
     /// How many patterns it has.

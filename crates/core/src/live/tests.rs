@@ -1,6 +1,6 @@
 //! Queries and updates against what real clients do, and against anything at all.
 
-use super::{Query, Unreadable, Update, deep_equal, digest, view};
+use super::{Query, Unreadable, Update, deep_equal, digest, document_of};
 use proptest::prelude::{Just, Strategy, any, prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
 use serde_json::{Map, Value, json};
 
@@ -247,10 +247,10 @@ fn updates_that_cannot_be_carried_out_are_named() {
 
 #[test]
 fn a_client_sees_its_id_and_nobody_elses() {
-    let shown = view(r#"{"a":1,"_id":"x","id":"theirs"}"#).unwrap();
+    let shown = document_of(r#"{"a":1,"_id":"x","id":"theirs"}"#).unwrap();
     assert!(deep_equal(&shown, &json!({ "id": "x", "a": 1 })));
-    assert_eq!(view(r#"{"_id":5}"#).unwrap(), json!({ "id": 5 }));
-    assert_eq!(view(r#"{"_id":"x","n":1e999}"#), None);
+    assert_eq!(document_of(r#"{"_id":5}"#).unwrap(), json!({ "id": 5 }));
+    assert_eq!(document_of(r#"{"_id":"x","n":1e999}"#), None);
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn half_a_character_is_read_as_clients_show_it() {
         (r#"{"_id":"x","t":"\ud83d\n"}"#, "\u{fffd}\n"),
         (r#"{"_id":"x","t":"\\ud83d ü"}"#, "\\ud83d ü"),
     ] {
-        assert_eq!(view(text).unwrap()["t"], json!(shown), "{text}");
+        assert_eq!(document_of(text).unwrap()["t"], json!(shown), "{text}");
     }
 }
 

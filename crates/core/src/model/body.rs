@@ -64,7 +64,7 @@ impl Body {
             return Err(Malformed::json("document", "must be an object"));
         }
         let facts = Facts::read(text).map_err(|e| Malformed::json("document", e))?;
-        check_size(text, facts.id.as_deref().unwrap_or("?"), limits)?;
+        check_size(text, limits, || named(facts.id.as_deref()))?;
         Ok((Body { text: text.into(), facts: OnceLock::from(facts.clone()) }, facts))
     }
 
@@ -73,7 +73,15 @@ impl Body {
     /// # Errors
     /// [`Malformed::TooBig`] naming the document and the limit.
     pub fn check(text: &str, id: &str, limits: &Limits) -> Result<(), Malformed> {
-        check_size(text, id, limits)
+        check_size(text, limits, || named(Some(id)))
+    }
+
+    /// The same of what is no document of a known id; `what`: its name in an error.
+    ///
+    /// # Errors
+    /// [`Malformed::TooBig`].
+    pub fn check_other(text: &str, limits: &Limits, what: impl Fn() -> String) -> Result<(), Malformed> {
+        check_size(text, limits, what)
     }
 
     /// Takes over text that an earlier check vouches for.
@@ -149,16 +157,13 @@ fn put_json(out: &mut Vec<u8>, text: &str) {
 }
 
 /// Size and nesting of a document's text.
-fn check_size(text: &str, id: &str, limits: &Limits) -> Result<(), Malformed> {
-    let refuse = |measure, actual, limit, name| {
-        Err(Malformed::TooBig {
-            id: DocId::new(id).map_or_else(|_| "?".into(), String::from),
-            measure,
-            actual,
-            limit,
-            name,
-        })
-    };
+fn named(id: Option<&str>) -> String {
+    let id = id.and_then(|id| DocId::new(id).ok());
+    id.map_or_else(|| "a document without a usable id".to_owned(), |id| format!("document `{id}`"))
+}
+
+fn check_size(text: &str, limits: &Limits, what: impl Fn() -> String) -> Result<(), Malformed> {
+    let refuse = |measure, actual, limit, name| Err(Malformed::TooBig { what: what(), measure, actual, limit, name });
     if text.len() > limits.document_bytes {
         return refuse("has this many bytes:", text.len(), limits.document_bytes, "limits.document_bytes");
     }

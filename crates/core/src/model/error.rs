@@ -47,10 +47,10 @@ pub enum Malformed {
         rule: String,
     },
     /// A document over a limit.
-    #[error("document `{id}` {measure} {actual}; the limit is {limit} (`{name}`)")]
+    #[error("{what} {measure} {actual}; the limit is {limit} (`{name}`)")]
     TooBig {
-        /// The document, or `?` when its id is not known yet.
-        id: String,
+        /// What it is, e.g. ``document `u1` ``.
+        what: String,
         /// `has this many bytes:` or `nests this deep:`.
         measure: &'static str,
         /// What it has.
@@ -79,7 +79,7 @@ impl Malformed {
     /// Text that is not the JSON that is expected here.
     #[must_use]
     pub fn json(what: impl Into<String>, reason: impl ToString) -> Malformed {
-        Malformed::Json { what: what.into(), reason: reason.to_string() }
+        Malformed::Json { what: what.into(), reason: plain_words(reason.to_string()) }
     }
 
     /// An element that is missing or not what it must be.
@@ -98,5 +98,39 @@ impl Malformed {
             Malformed::TooBig { name: "limits.depth", .. } => "too_deep",
             Malformed::TooBig { .. } => "document_too_large",
         }
+    }
+}
+
+/// How many there are of something, with its words for one and for more: `1 edit`, `2 edits`.
+#[must_use]
+pub fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// A parser's words without its own names of things.
+#[must_use]
+pub fn plain_words(text: String) -> String {
+    if let Some(place) = text.strip_prefix("EOF while parsing ").and_then(|rest| rest.split_once(" at ")) {
+        return format!("the text ends in the middle of {}, at {}", in_words(place.0), place.1);
+    }
+    let wrong = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
+    let Some((found, rest)) = wrong.and_then(|wrong| wrong.split_once(", expected ")) else { return text };
+    let (expected, place) = match rest.rsplit_once(" at line ") {
+        Some((expected, place)) => (expected, format!(" at line {place}")),
+        None => (rest, String::new()),
+    };
+    format!("{} stands where {} is expected{place}", in_words(found), in_words(expected))
+}
+
+fn in_words(kind: &str) -> &str {
+    match kind {
+        "sequence" | "a sequence" => "a list",
+        "map" | "a map" => "an object",
+        "unit" => "null",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more,",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        _ if kind.starts_with("struct ") => "an object",
+        _ if kind.starts_with("tuple struct ") || kind.starts_with("newtype struct ") => "a value of another kind",
+        other => other,
     }
 }

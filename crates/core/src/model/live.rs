@@ -1,9 +1,10 @@
 //! Changes of clients of the `live` dialect, decoded: what it hands to the hub. Owns the shapes; which document an
 //! event changes, and how, is the hub's decision.
 
-use super::{Body, CollectionName, DocId, Lsn, Malformed, Millis, NodeId, Rejection};
+use super::{Body, CollectionName, DocId, Lsn, Malformed, Millis, NodeId, Rejection, RowFilters};
 use crate::live::{Query, Update};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// What one client reports, in its order.
 #[derive(Clone, Debug)]
@@ -13,9 +14,21 @@ pub struct LiveBatch {
     /// The client has every document of its collections as it was here, or later. What it overwrites and was changed
     /// after this goes to the conflict ledger; what it changes on top of that is given back to it.
     pub served: Lsn,
+    /// The rows that it may write: its events must find and leave documents that these mean.
+    pub rows: Arc<RowFilters>,
+    /// The rows that it may read: what it has taken out of them itself it is told to drop.
+    pub readable: Arc<RowFilters>,
     /// What happened. An event whose effect depends on a query over a collection comes after the commit of those
     /// before it, because its candidates are looked for in what is committed.
     pub events: Vec<LiveEvent>,
+}
+
+impl LiveBatch {
+    /// Of a client that reads and writes every document.
+    #[must_use]
+    pub fn whole(node: NodeId, served: Lsn, events: Vec<LiveEvent>) -> LiveBatch {
+        LiveBatch { node, served, rows: Arc::default(), readable: Arc::default(), events }
+    }
 }
 
 /// One event.

@@ -214,6 +214,10 @@ pub struct Fill {
     pub start: Lsn,
     /// Whether the node may have held documents before: then it is told of removals too.
     pub again: bool,
+    /// The log after this may hold what the node is still to be told: refusals of its own edits above all, which no
+    /// document shows.
+    #[serde(default)]
+    pub since: Lsn,
 }
 
 /// What a repeat or a packet composed anew is compared with.
@@ -244,7 +248,7 @@ impl Traffic {
     /// A node that has had nothing yet; `head` is where the log stands.
     #[must_use]
     pub fn new(head: Lsn) -> Traffic {
-        Traffic { fill: Some(Fill { start: head, again: false }), ..Traffic::default() }
+        Traffic { fill: Some(Fill { start: head, again: false, since: head }), ..Traffic::default() }
     }
 
     /// Gives the node everything again: it may hold what it should not, or lack what it should.
@@ -252,7 +256,14 @@ impl Traffic {
         self.cursor = Lsn::ZERO;
         self.known = Known::default();
         self.sent.clear();
-        self.fill = Some(Fill { start: head, again: true });
+        self.fill = Some(Fill { start: head, again: true, since: head });
+    }
+
+    /// The same because it is meant to hold something else from now on: what it was to be told before stays in the log.
+    pub fn fill_otherwise(&mut self, head: Lsn) {
+        let since = self.needs().min(head);
+        self.fill_again(head);
+        self.fill = self.fill.map(|fill| Fill { since, ..fill });
     }
 
     /// Removals up to here have been told to the node, or it never held what they removed.
@@ -270,6 +281,6 @@ impl Traffic {
     /// Where the log must still be readable for this node.
     #[must_use]
     pub fn needs(&self) -> Lsn {
-        self.fill.map_or(self.cursor, |fill| fill.start.max(self.cursor))
+        self.fill.map_or(self.cursor, |fill| fill.since.max(self.cursor))
     }
 }

@@ -186,6 +186,8 @@ pub struct ForeignBatch {
     pub cleared: bool,
     /// Whether the sender takes the number of the reply for its cursor, so that it needs a ticket.
     pub numbered: bool,
+    /// The rows that it may write: its ops must find and leave documents that these mean.
+    pub rows: Arc<RowFilters>,
 }
 
 /// One element of a foreign push, taken apart.

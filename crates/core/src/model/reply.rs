@@ -167,6 +167,9 @@ pub struct SnapshotHead {
     /// What the token sees of the collections.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub views: Views,
+    /// Where in the log a registered node stands that was asked for by a packet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Lsn>,
 }
 
 /// Last line of a snapshot; without it the snapshot was cut and is resumed after its last document.

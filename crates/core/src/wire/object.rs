@@ -23,7 +23,7 @@ pub fn read<T: DeserializeOwned>(what: &str, text: &[u8]) -> Result<T, Malformed
     if let Some(found) = found {
         return Err(Malformed::json(what, format!("{found} stands where a JSON object is expected")));
     }
-    let wrong = |error: serde_json::Error| Malformed::json(what, plain(&error));
+    let wrong = |error: serde_json::Error| Malformed::json(what, error);
     serde_json::from_slice::<Once>(text).map_err(wrong)?;
     serde_json::from_slice(text).map_err(wrong)
 }
@@ -35,31 +35,6 @@ pub fn read<T: DeserializeOwned>(what: &str, text: &[u8]) -> Result<T, Malformed
 pub fn field<'de, D: Deserializer<'de>, T: DeserializeOwned>(value: D) -> Result<T, D::Error> {
     let fields = serde_json::Map::<String, Value>::deserialize(value)?;
     serde_json::from_value(Value::Object(fields)).map_err(de::Error::custom)
-}
-
-/// The parser's words without its own names of things.
-#[must_use]
-pub fn plain(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let wrong = text.strip_prefix("invalid type: ").or_else(|| text.strip_prefix("invalid value: "));
-    let Some((found, rest)) = wrong.and_then(|wrong| wrong.split_once(", expected ")) else { return text };
-    let (expected, place) = match rest.rsplit_once(" at line ") {
-        Some((expected, place)) => (expected, format!(" at line {place}")),
-        None => (rest, String::new()),
-    };
-    format!("{} stands where {} is expected{place}", in_words(found), in_words(expected))
-}
-
-fn in_words(kind: &str) -> &str {
-    match kind {
-        "sequence" | "a sequence" => "a list",
-        "map" | "a map" => "an object",
-        "unit" => "null",
-        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more,",
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
-        _ if kind.starts_with("struct ") => "an object",
-        other => other,
-    }
 }
 
 /// Any JSON in which no object says a name twice.
@@ -148,7 +123,7 @@ mod tests {
             (r#"["a"]"#, "a list stands"),
             (r#""rows""#, "a text stands"),
             ("7", "a JSON object is expected"),
-            ("", "EOF"),
+            ("", "the text ends in the middle of a value, at line 1"),
             (r#"{"rows": []}"#, "a list stands where an object is expected at line 1"),
             (r#"{"bytes": "x"}"#, r#"string "x" stands where a whole number, 0 or more, is expected"#),
             (r#"{"other": 1}"#, "unknown field `other`"),

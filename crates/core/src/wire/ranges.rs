@@ -4,6 +4,7 @@
 use super::digest::fnv128;
 use crate::model::{Lsn, Malformed};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -141,6 +142,17 @@ impl Tallies {
     }
 }
 
+/// A document's text by its value, for readers that do not keep how it is spelled, nor by which change it came: fields in
+/// the order of their names, without `_id`, which is its name.
+#[must_use]
+pub fn by_value(text: &str) -> String {
+    let Ok(Value::Object(mut fields)) = serde_json::from_str(text) else { return text.to_owned() };
+    fields.shift_remove("_id");
+    let mut value = Value::Object(fields);
+    value.sort_all_objects();
+    value.to_string()
+}
+
 /// Line breaks between tokens count as spaces, as which snapshots carry them.
 fn digest_of((collection, id): (&str, &str), lsn: Lsn, text: &str) -> u128 {
     let lsn = lsn.0.to_be_bytes();
@@ -181,6 +193,15 @@ impl TallyLine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn by_value_neither_the_order_of_fields_nor_spelling_counts() {
+        assert_eq!(
+            by_value("{\"b\": {\"y\":1.50,\"x\":\"\\u0041\"},\n\"_id\":\"i\",\"a\":[2]}"),
+            r#"{"a":[2],"b":{"x":"A","y":1.5}}"#
+        );
+        assert_eq!(by_value("no object"), "no object");
+    }
 
     fn counted(ranges: &[&str], docs: &[(&str, u64, &str)]) -> Tallies {
         let mut tallies = Tallies::of(ranges.iter().map(|text| text.parse().unwrap()).collect()).unwrap();

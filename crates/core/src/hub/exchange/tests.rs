@@ -1,6 +1,8 @@
 //! Packets as stories: repeats, packets composed anew, gaps, acknowledgements, and what returns.
 
+mod again;
 mod rows;
+mod told;
 
 use crate::hub::{AuthorState, Entry, Loaded, Moment, Quarantined, Reply, Taken, decide, touch};
 use crate::model::{
@@ -198,54 +200,6 @@ fn the_last_packet_is_known_again_when_the_keys_of_its_time_are_forgotten() {
 }
 
 #[test]
-fn a_packet_composed_anew_brings_what_is_new_in_it() {
-    let mut space = Space::new();
-    let (removal, late) = (delete("x"), insert("y", r#"{"v":1}"#, 30));
-    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-    space.take(packet("a", 2, 0, vec![removal.clone()]));
-    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":2}"#, 1_000_001)]));
-    space.news();
-    space.take(packet("a", 2, 0, vec![removal.clone(), late.clone()]));
-    assert_eq!(space.news(), "a y", "the removal does not undo the revival");
-    space.take(packet("a", 2, 0, vec![insert("z", r#"{"v":1}"#, 30)]));
-    assert_eq!(space.news(), "a z", "copies may overtake each other");
-    space.take(packet("a", 2, 0, vec![removal.clone(), late.clone(), update("y", r#"{"v":2}"#, 31)]));
-    assert_eq!(space.news(), "a y, a gets y");
-    space.take(packet("a", 3, 0, vec![removal, late]));
-    assert_eq!((space.news().as_str(), space.text("x").is_some()), ("", true), "nor under the next number");
-}
-
-#[test]
-fn copies_of_one_number_may_overtake_each_other_and_their_sender_hears_what_stands() {
-    let mut space = Space::new();
-    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-    space.take(packet("a", 2, 0, vec![update("x", r#"{"v":3}"#, 30)]));
-    space.news();
-    space.take(packet("a", 2, 0, vec![update("x", r#"{"v":2}"#, 20)]));
-    assert_eq!((space.news().as_str(), space.text("x")), ("a gets x", Some(r#"{"_id":"x","v":3}"#)), "an older one");
-    space.take(packet("a", 2, 0, vec![update("x", r#"{"v":4}"#, 40)]));
-    assert_eq!(
-        (space.news().as_str(), space.text("x")),
-        ("a x, a gets x", Some(r#"{"_id":"x","v":4}"#)),
-        "a newer one"
-    );
-    space.take(packet("a", 2, 0, vec![delete("x")]));
-    assert_eq!((space.news().as_str(), space.text("x")), ("a x, a gets x", None), "without a time nobody can tell");
-}
-
-#[test]
-fn the_same_change_with_news_in_between_is_a_new_one() {
-    let mut space = Space::new();
-    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-    space.take(packet("a", 2, 0, vec![delete("x")]));
-    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":2}"#, 1_000_001)]));
-    let number = space.send("a");
-    space.now = 1_000_002;
-    space.take(packet("a", 3, number, vec![delete("x")]));
-    assert_eq!(space.text("x"), None);
-}
-
-#[test]
 fn asking_for_news_costs_no_memory_and_forgets_nothing() {
     let mut space = Space::new();
     space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10), delete("x")]));
@@ -337,56 +291,15 @@ fn a_settled_stretch_is_passed_only_from_where_it_was_read() {
     let mut space = Space::new();
     space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
     let from = space.traffic("a").reached();
-    let elsewhere =
-        Settled { from: Reached { fill: Some(Fill { start: Lsn(1), again: true }), ..from }, upto: Lsn(1), last: true };
+    let elsewhere = Settled {
+        from: Reached { fill: Some(Fill { start: Lsn(1), again: true, since: Lsn(1) }), ..from },
+        upto: Lsn(1),
+        last: true,
+    };
     space.take(Packet { settled: Some(elsewhere), ..packet("a", 2, 0, vec![]) });
     assert_eq!(space.traffic("a").cursor, Lsn(0));
     space.take(Packet { settled: Some(Settled { from, upto: Lsn(1), last: true }), ..packet("a", 3, 0, vec![]) });
     assert_eq!(space.traffic("a").cursor, Lsn(1));
-}
-
-#[test]
-fn what_stands_otherwise_than_sent_returns_to_its_sender() {
-    let mut space = Space::new();
-    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1,"w":1}"#, 10)]));
-    assert_eq!(space.news(), "a x", "as it was sent");
-    space.take(packet("a", 2, 0, vec![update("x", r#"{"v":2}"#, 20)]));
-    assert_eq!(space.news(), "a x, a gets x", "merged with a field that it did not hold");
-    space.take(packet("b", 1, 0, vec![update("x", r#"{"v":0}"#, 15)]));
-    assert_eq!(space.news(), "b gets x", "it lost");
-    space.take(packet("b", 2, 0, vec![update("x", r#"{"v":3,"w":3}"#, 30)]));
-    assert_eq!(space.news(), "b x, b gets x", "it met a change that its sender had not seen");
-    space.send("b");
-    space.take(packet("b", 3, 1, vec![update("x", r#"{"v":4,"w":4}"#, 40)]));
-    assert_eq!(space.news(), "b x");
-    space.take(packet("b", 4, 1, vec![update("x", r#"{"v":5}"#, 50), update("x", r#"{"w":5}"#, 51)]));
-    assert_eq!(space.news(), "b x, b x, b gets x", "once");
-}
-
-#[test]
-fn a_node_that_sets_fields_by_name_is_told_which_of_its_own_are_not_there() {
-    let mut space = Space::new();
-    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-    space.take(packet("b", 1, 0, vec![delete("x"), insert("x", r#"{"w":1}"#, 10)]));
-    space.news();
-    space.take(packet("a", 2, 0, vec![update("x", r#"{"v":2}"#, 20)]));
-    assert_eq!((space.news().as_str(), space.text("x")), ("a gets x -v", Some(r#"{"_id":"x","w":1}"#)));
-    space.take(packet("b", 2, 0, vec![delete("x")]));
-    space.news();
-    space.take(packet("a", 3, 0, vec![update("x", r#"{"v":3,"z":3}"#, 30)]));
-    assert_eq!(space.news(), "a gets x -v -z", "somebody may bring it back before the node hears of the removal");
-    let whole = Packet { whole_objects: true, ..packet("a", 4, 0, vec![update("x", r#"{"v":4}"#, 40)]) };
-    space.take(whole);
-    assert_eq!(space.news(), "a gets x", "whoever takes whole objects keeps nothing else");
-}
-
-#[test]
-fn the_centre_as_master_tells_the_sender_what_stands() {
-    let mut space = Space::new();
-    space.state.rules.insert(reports(), server_wins());
-    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-    space.take(packet("b", 1, 0, vec![update("x", r#"{"v":2}"#, 20)]));
-    assert_eq!((space.news().as_str(), space.text("x")), ("a x, b gets x", Some(r#"{"_id":"x","v":1}"#)));
 }
 
 #[test]
@@ -463,7 +376,7 @@ fn a_node_that_was_silent_for_too_long_is_filled_again() {
     let taken = space.take(packet("a", 1, 0, vec![]));
     assert_eq!(
         taken.reached,
-        Reached { cursor: Lsn(0), known: Lsn(0), fill: Some(Fill { start: Lsn(2), again: true }) }
+        Reached { cursor: Lsn(0), known: Lsn(0), fill: Some(Fill { start: Lsn(2), again: true, since: Lsn(2) }) }
     );
     space.take(packet("a", 2, number, vec![]));
     assert_eq!(space.traffic("a").cursor, Lsn(0), "what was sent before does not count for the fill");
@@ -481,134 +394,6 @@ fn a_packet_of_the_hub_that_was_read_before_a_fill_began_is_not_sent() {
     let stale = Dispatch { node: node("a"), from, upto: Lsn(1), last: true, held: Vec::new() };
     assert_eq!(space.commit(Intake::Dispatch(stale)), Reply::Moved);
     assert_eq!(space.traffic("a").issued, 0);
-}
-
-#[test]
-fn a_node_of_whole_objects_is_told_what_its_update_has_brought_back() {
-    let mut space = Space::new();
-    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-    space.take(packet("b", 2, 0, vec![delete("x")]));
-    space.news();
-    let update = vec![update("x", r#"{"v":2}"#, 5_000)];
-    space.take(Packet { whole_objects: true, ..packet("a", 1, 0, update) });
-    assert_eq!(space.news(), "a x, a gets x", "it has put its update on a text of its own");
-}
-
-#[test]
-fn what_a_packet_does_twice_is_done_twice_when_it_is_composed_anew() {
-    let mut space = Space::new();
-    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-    space.take(packet("a", 2, 0, vec![delete("x"), insert("x", r#"{"v":2}"#, 20)]));
-    assert_eq!(space.text("x"), Some(r#"{"_id":"x","v":2}"#));
-    space.take(packet("a", 2, 0, vec![delete("x"), insert("x", r#"{"v":2}"#, 20), delete("x")]));
-    assert_eq!(space.text("x"), None, "the second deletion is no repeat of the first");
-}
-
-#[test]
-fn a_removal_behind_a_new_birth_is_no_repeat_of_one_in_the_packet_before() {
-    let mut space = Space::new();
-    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-    space.take(packet("a", 2, 0, vec![delete("x")]));
-    space.take(packet("a", 3, 0, vec![insert("x", r#"{"v":2}"#, 999_000), delete("x")]));
-    assert_eq!(space.text("x"), None);
-}
-
-#[test]
-fn a_removal_that_was_there_before_what_made_its_object_again_is_told_or_done_and_never_passed_over() {
-    let again = || vec![delete("x"), insert("x", r#"{"v":2}"#, 30)];
-    let begun = || {
-        let mut space = Space::new();
-        space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-        space.take(packet("a", 2, 0, again()));
-        space.news();
-        space
-    };
-    let mut space = begun();
-    space.take(packet("a", 2, 0, vec![delete("x")]));
-    assert_eq!((space.news().as_str(), space.text("x").is_some()), ("a gets x", true), "late, or removed once more");
-
-    let mut space = begun();
-    space.take(packet("a", 3, 0, vec![delete("x")]));
-    assert_eq!((space.news().as_str(), space.text("x")), ("a x", None), "a higher number is not late");
-
-    let mut space = begun();
-    space.take(packet("a", 3, 0, [again(), vec![insert("y", "{}", 30)]].concat()));
-    assert_eq!(space.news(), "a y", "what stands as it was sent is a repeat");
-}
-
-#[test]
-fn a_change_without_a_time_to_what_was_before_is_told_or_done() {
-    let set = |v: u64| {
-        let sent = sent("x", &format!(r#"{{"v":{v}}}"#));
-        entity("x", EntityEdit::Put { collection: reports(), insert: false, sent, unset: BTreeSet::new() }, None)
-    };
-    for (number, news, v) in [(2, "a y, a gets x", 2), (3, "a x, a y", 1)] {
-        let mut space = Space::new();
-        space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":0}"#, 10)]));
-        space.take(packet("a", 2, 0, vec![set(1)]));
-        space.take(packet("a", 2, 0, vec![set(2)]));
-        space.news();
-        space.take(packet("a", number, 0, vec![set(1), insert("y", "{}", 30)]));
-        let stands = format!(r#"{{"_id":"x","v":{v}}}"#);
-        assert_eq!((space.news().as_str(), space.text("x")), (news, Some(stands.as_str())));
-    }
-}
-
-#[test]
-fn a_repeat_in_whose_place_the_work_of_others_stands_is_not_done_again() {
-    let by = |author| Mark { stamp: Stamp::at(Millis(10)), lsn: Lsn(1), author: Author(author) };
-    let edit = insert("x", r#"{"v":1}"#, 0).edit;
-    let undone = |text: &str, whole: u32, v: Option<u32>| {
-        let fields = v.map(|author| ("v".to_owned(), by(author)));
-        let meta = Meta { fields: fields.into_iter().collect(), ..Meta::inserted(by(whole)) };
-        let version = Version { lsn: Lsn(1), author: Author(1), body: Body::trusted(text), meta };
-        super::is_undone(&edit, &version, Author(1))
-    };
-    assert!(undone(r#"{"_id":"x","v":2}"#, 1, None));
-    assert!(undone(r#"{"_id":"x","v":2}"#, 2, Some(1)));
-    assert!(undone(r#"{"_id":"x"}"#, 2, Some(1)), "taken away by itself");
-    assert!(!undone(r#"{"_id":"x","v":1}"#, 1, None));
-    assert!(!undone(r#"{"_id":"x","v":2}"#, 2, None));
-    assert!(!undone(r#"{"_id":"x"}"#, 1, Some(2)));
-    assert!(!undone(r#"{"_id":"x"}"#, 1, None), "who took it away without a trace nobody knows (seed 201126)");
-}
-
-#[test]
-fn a_node_that_comes_back_to_an_earlier_packet_of_its_number_hears_what_stands() {
-    let mut space = Space::new();
-    space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-    let removal = packet("a", 2, 0, vec![delete("x")]);
-    space.take(removal.clone());
-    space.news();
-    space.take(removal.clone());
-    assert_eq!(space.news(), "", "its last one again says nothing new");
-    space.take(packet("a", 2, 0, vec![insert("x", r#"{"v":2}"#, 1_000_001)]));
-    space.news();
-    space.take(removal);
-    assert_eq!(space.news(), "a gets x", "it may have removed the document once more");
-    assert_eq!(space.text("x"), Some(r#"{"_id":"x","v":2}"#), "or the packet was only late");
-}
-
-#[test]
-fn a_node_that_removes_and_makes_again_in_one_packet_hears_what_stands_unless_it_takes_whole_objects() {
-    let entities = || vec![delete("x"), insert("x", r#"{"w":1}"#, 1_000_001)];
-    for (whole_objects, news) in [(false, "a x, a x, a gets x"), (true, "a x, a x")] {
-        let mut space = Space::new();
-        space.take(packet("a", 1, 0, vec![insert("x", r#"{"v":1}"#, 10)]));
-        space.news();
-        space.take(Packet { whole_objects, ..packet("a", 2, 0, entities()) });
-        assert_eq!(space.news(), news);
-    }
-}
-
-#[test]
-fn a_new_node_whose_edit_lost_to_a_removal_is_told_of_removals_while_it_is_filled() {
-    let mut space = Space::new();
-    space.take(packet("b", 1, 0, vec![insert("x", r#"{"v":1}"#, 10), delete("x")]));
-    space.state.traffic.insert(node("a"), Traffic::new(space.state.head));
-    let again = |taken: Taken| taken.reached.fill.unwrap().again;
-    assert!(!again(space.take(packet("a", 1, 0, vec![insert("y", r#"{"v":1}"#, 10)]))));
-    assert!(again(space.take(packet("a", 2, 0, vec![insert("x", r#"{"w":1}"#, 10)]))));
 }
 
 fn server_wins() -> Arc<Demands> {

@@ -5,7 +5,7 @@ use super::Client;
 use super::insert::replacement;
 use crate::hub::loaded::DocKey;
 use crate::hub::progress::{Attempt, Progress};
-use crate::live::{Query, Unreadable, Update, deep_equal, view};
+use crate::live::{Query, Unreadable, Update, deep_equal, document_of};
 use crate::model::{
     Author, Base, Body, CollectionName, DocId, Edit, Fields, LiveEvent, Lsn, Malformed, Millis, Rejection, Stamp,
 };
@@ -13,29 +13,35 @@ use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
 impl Progress {
-    /// Takes a step with each candidate that the query still means; tells whether there was one.
+    /// Takes a step with each candidate that the query still means; tells whether there was one. What the client may not
+    /// write is left alone, and told to it as it is to have it; where the query means nothing else, it is refused.
     pub(super) fn each_meant(
         &mut self,
         client: &mut Client<'_>,
         (collection, query, candidates): (&CollectionName, &Query, Option<&BTreeSet<DocId>>),
         mut step: impl FnMut(&mut Progress, &mut Client<'_>, &DocKey, Value) -> Result<(), Rejection>,
     ) -> Result<bool, Rejection> {
-        let mut meant = false;
+        let (mut meant, mut refused) = (false, None);
         for id in candidates.into_iter().flatten() {
             let key = (collection.clone(), id.clone());
+            if let Err(why) = self.may_change(&client.batch.rows, &key) {
+                client.returned.insert(key);
+                refused = Some(why);
+                continue;
+            }
             if let Some(document) = self.meant(client, query, &key) {
                 meant = true;
                 step(self, client, &key, document)?;
             }
         }
-        Ok(meant)
+        refused.filter(|_| !meant).map_or(Ok(meant), Err)
     }
 
     /// The document as its client knows it, if the query still means it. A candidate that it no longer means has
     /// changed since the client looked, who may have changed its own.
     fn meant(&self, client: &mut Client<'_>, query: &Query, key: &DocKey) -> Option<Value> {
         let standing = self.standing(key)?;
-        let document = view(standing.body.text()).filter(|document| query.matches(document));
+        let document = document_of(standing.body.text()).filter(|document| query.matches(document));
         if document.is_none() {
             client.returned.insert(key.clone());
         }
@@ -113,8 +119,9 @@ impl Progress {
             others(version.author, version.lsn) || version.meta.marks().any(|mark| others(mark.author, mark.lsn))
         });
         let (before, base, committed) = (self.loaded.head, Base::At(base), Millis(0));
-        self.apply(Attempt { key: key.clone(), edit, author, base, stamp, strategy: None, committed })?;
-        if self.loaded.head == before || (unseen && !removes) {
+        let attempt = Attempt { key: key.clone(), edit, author, base, stamp, strategy: None, committed };
+        self.within_rows(&client.batch.rows, attempt)?;
+        if self.loaded.head == before || (unseen && !removes) || self.is_hidden(client, key) {
             client.returned.insert(key.clone());
         }
         Ok(())

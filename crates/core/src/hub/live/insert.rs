@@ -4,8 +4,9 @@
 use super::{Client, Fate};
 use crate::hub::loaded::DocKey;
 use crate::hub::progress::{Attempt, Progress};
+use crate::hub::rows::foreign_row;
 use crate::hub::write_set::Conflict;
-use crate::live::{deep_equal, same_document, view};
+use crate::live::{deep_equal, document_of, same_document};
 use crate::merge::Values;
 use crate::model::{Base, Body, Edit, LiveEvent, Mark, Millis, Rejection, Stamp, Strategy, Version};
 use serde_json::Value;
@@ -20,12 +21,19 @@ impl Progress {
         body: &Body,
     ) -> Result<Option<Fate>, Rejection> {
         let Some(standing) = self.standing(&key) else { return self.live_birth(client, event, key, body) };
+        let (reads, writes) = (client.may_read(&key, standing), client.may_write(&key, standing));
+        if !reads && !writes {
+            return Err(foreign_row(&key.0));
+        }
         if same_document(standing.body.text(), body.text()) {
             return Ok(Some(Fate::Unchanged));
         }
         if old_version(standing, body, client) {
             self.not_taken(client, key, body);
             return Ok(Some(Fate::Stale));
+        }
+        if !writes {
+            return Err(foreign_row(&key.0));
         }
         let mine = standing.meta.marks().filter(|mark| mark.author == client.author).map(|mark| mark.stamp.next());
         let stamp = mine.fold(self.event_stamp(event), Stamp::max);
@@ -38,9 +46,10 @@ impl Progress {
         let edit = replacement(standing, body);
         let before = self.loaded.head;
         let (base, committed, author) = (Base::At(client.served), Millis(0), client.author);
-        self.apply(Attempt { key: key.clone(), edit: &edit, author, base, stamp, strategy: None, committed })?;
+        let attempt = Attempt { key: key.clone(), edit: &edit, author, base, stamp, strategy: None, committed };
+        self.within_rows(&client.batch.rows, attempt)?;
         let as_sent = self.standing(&key).is_some_and(|now| same_document(now.body.text(), body.text()));
-        if !as_sent {
+        if !as_sent || self.is_hidden(client, &key) {
             client.returned.insert(key);
         }
         Ok((self.loaded.head == before).then_some(Fate::Superseded))
@@ -58,9 +67,10 @@ impl Progress {
         let stamp = removed.map_or(Stamp::ZERO, |removed| removed.stamp.next()).max(self.event_stamp(event));
         let (base, committed, author) = (Base::At(client.served), Millis(0), client.author);
         let edit = &Edit::Insert(body.clone());
-        self.apply(Attempt { key: key.clone(), edit, author, base, stamp, strategy: None, committed })?;
+        let attempt = Attempt { key: key.clone(), edit, author, base, stamp, strategy: None, committed };
+        self.within_rows(&client.batch.rows, attempt)?;
         let as_sent = self.standing(&key).is_some_and(|now| same_document(now.body.text(), body.text()));
-        if !as_sent {
+        if !as_sent || self.is_hidden(client, &key) {
             client.returned.insert(key);
         }
         Ok(None)
@@ -94,7 +104,7 @@ fn old_version(standing: &Version, body: &Body, client: &Client<'_>) -> bool {
     if meta.created > client.served {
         return false; // It was never told of the document: this is another one under the same id.
     }
-    let (now, sent) = (view(standing.body.text()), view(body.text()));
+    let (now, sent) = (document_of(standing.body.text()), document_of(body.text()));
     let (Some(Value::Object(now)), Some(Value::Object(sent))) = (now, sent) else { return false };
     let missed = |mark: Mark| mark.author != client.author && mark.lsn > client.served;
     let gone = Mark { lsn: meta.shrunk, author: standing.author, ..Mark::default() };

@@ -1,5 +1,7 @@
 //! What becomes of live clients' events, as stories.
 
+mod rows;
+
 use super::{Fate, LiveTaken};
 use crate::hub::{AuthorState, Conflict, DocKey, Entry, Loaded, Moment, Quarantined, Reply, decide, touch};
 use crate::live::{Query, Update};
@@ -85,7 +87,10 @@ impl Space {
 
     /// Events of a client that has been served up to a position.
     fn from(&mut self, client: &str, served: u64, events: Vec<LiveEvent>) -> LiveTaken {
-        let batch = LiveBatch { node: NodeId::of_live(client).unwrap(), served: Lsn(served), events };
+        self.take(LiveBatch::whole(NodeId::of_live(client).unwrap(), Lsn(served), events))
+    }
+
+    fn take(&mut self, batch: LiveBatch) -> LiveTaken {
         match self.commit(Intake::Live(batch)) {
             Reply::Live(taken) => taken,
             other => panic!("{other:?}"),

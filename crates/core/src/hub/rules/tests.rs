@@ -1,5 +1,8 @@
 //! Rules as stories in every dialect, and as a property: however ops of several nodes meet, what stands keeps the rules.
 
+mod anybody;
+mod told;
+
 use super::super::{
     AuthorState, Claimed, DocKey, Entry, Fate, KeptLoss, Loaded, Mended, Moment, Quarantined, Reply, decide, touch,
 };
@@ -16,7 +19,6 @@ use crate::model::{
 use crate::model::{CollectionName, Lsn};
 use std::collections::{BTreeMap, BTreeSet};
 
-use proptest::prelude::{Just, ProptestConfig, Strategy as _, any, prop, prop_oneof, proptest};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -208,97 +210,6 @@ fn a_taken_value_is_refused_with_the_name_of_its_holder_until_it_is_free() {
 }
 
 #[test]
-fn whoever_may_not_know_of_every_document_is_not_told_who_has_the_value() {
-    let filter = Filter::parse(&json!({"owner": "anna"})).unwrap();
-    let some = Arc::new(RowFilters::new([(users(), filter)].into()));
-    let all = Arc::<RowFilters>::default();
-    for (rows, readable) in [(&some, Some(&all)), (&all, Some(&some)), (&all, None)] {
-        let mut space = Space::new(demands(&[&["a"]]));
-        assert_eq!(space.own(1, "x", insert("x", r#""a":1,"owner":"ben""#)).result, Verdict::Applied);
-        let Intake::Own(batch) = push("other", 2, vec![step(1, "y", insert("y", r#""a":1,"owner":"anna""#))]) else {
-            panic!("a push");
-        };
-        let batch = OwnBatch { rows: Arc::clone(rows), readable: readable.cloned(), ..batch };
-        let Reply::Own { receipts, .. } = space.one(Intake::Own(batch)) else { panic!("receipts") };
-        let (code, reason) = why(&receipts[0]);
-        assert!(code == "unique_violation" && reason.contains("`unique`") && !reason.contains("`x`"), "{reason}");
-        assert!(space.quarantine.iter().all(|row| !row.reason.contains("`x`")));
-    }
-}
-
-/// A push whose token may write and read only these documents.
-fn limited(batch: u64, steps: Vec<Step>, (rows, readable): (&Arc<RowFilters>, Option<&Arc<RowFilters>>)) -> Intake {
-    let Intake::Own(batch) = push("n1", batch, steps) else { panic!("a push") };
-    Intake::Own(OwnBatch { rows: Arc::clone(rows), readable: readable.cloned(), ..batch })
-}
-
-fn receipts(reply: Reply) -> Vec<Receipt> {
-    let Reply::Own { receipts, .. } = reply else { panic!("{reply:?}") };
-    receipts
-}
-
-fn of_anna() -> Arc<RowFilters> {
-    let filter = Filter::parse(&json!({"owner": "anna"})).unwrap();
-    Arc::new(RowFilters::new([(users(), filter)].into()))
-}
-
-#[test]
-fn whoever_may_not_read_a_document_is_not_told_what_an_edit_would_make_of_it() {
-    let (some, all) = (of_anna(), Arc::<RowFilters>::default());
-    let mut space = Space::new(demands(&[]));
-    space.own(1, "x", insert("x", r#""owner":"ben","pin":7"#));
-    space.own(2, "mine", insert("mine", r#""owner":"anna""#));
-    let large = format!(r#""b":"{}""#, "y".repeat(70));
-    for (seq, rights, doc, told) in [
-        (10, (&all, None), "x", false),
-        (20, (&all, Some(&some)), "x", false),
-        (30, (&all, Some(&all)), "x", true),
-        (40, (&some, Some(&some)), "mine", true),
-        (50, (&all, None), "new", true),
-    ] {
-        let edits = match doc {
-            "new" => [insert("new", r#""a":"t""#), insert("new", &large)],
-            _ => [set(r#""a":"t""#), set(&large)],
-        };
-        let steps = vec![step(seq, doc, edits[0].clone()), step(seq + 1, doc, edits[1].clone())];
-        let said = receipts(space.one(limited(seq, steps, rights)));
-        assert_eq!((why(&said[0]).0, why(&said[1]).0), ("schema_violation", "size_violation"));
-        let (schema, size) = (why(&said[0]).1, why(&said[1]).1);
-        assert_eq!((schema.contains("`/a`"), size.contains(" bytes")), (told, told), "{seq}: {schema} {size}");
-    }
-}
-
-#[test]
-fn whether_an_id_is_taken_is_not_told_to_who_may_write_only_some_documents() {
-    let some = of_anna();
-    let mut space = Space::new(demands(&[]));
-    space.own(1, "x", insert("x", r#""owner":"ben""#));
-    for (n, edit) in [set(r#""owner":"anna""#), Edit::Remove].into_iter().enumerate() {
-        let seq = 10 * (n as u64 + 1);
-        let steps = vec![step(seq, "x", edit.clone()), step(seq + 1, "nothing", edit)];
-        let said = receipts(space.one(limited(seq, steps, (&some, Some(&some)))));
-        assert_eq!(why(&said[0]), why(&said[1]));
-        assert_eq!(why(&said[0]).0, "row_forbidden");
-    }
-    assert_eq!(why(&space.own(40, "nothing", set(r#""a":1"#))).0, "unknown_document", "for everybody else");
-}
-
-#[test]
-fn a_receipt_that_comes_again_tells_no_holder_to_a_token_that_may_not_know_it() {
-    let some = of_anna();
-    let mut space = Space::new(demands(&[&["a"]]));
-    space.own(1, "x", insert("x", r#""a":1"#));
-    let first = space.own(2, "y", insert("y", r#""a":1"#));
-    assert!(why(&first).1.contains("`x` has it"));
-    let again = |rights| limited(2, vec![step(2, "y", insert("y", r#""a":1"#))], rights);
-    let said = receipts(space.one(again((&some, Some(&some)))));
-    assert_eq!(why(&said[0]).0, "unique_violation");
-    assert!(!why(&said[0]).1.contains("`x`"), "{said:?}");
-    let all = Arc::default();
-    assert_eq!(receipts(space.one(again((&all, Some(&all)))))[0], first);
-}
-
-#[test]
 fn an_edit_is_refused_for_want_of_an_answer_only_where_nobody_else_asked() {
     let demands = demands(&[&["a"]]);
     let loaded = || {
@@ -390,6 +301,7 @@ fn a_push_of_a_foreign_client_goes_on_without_the_op_and_its_sender_hears_what_s
         sole: true,
         cleared: false,
         numbered: false,
+        rows: std::sync::Arc::default(),
     }));
     assert!(matches!(reply, Reply::Foreign { .. }), "{reply:?}");
     assert_eq!((space.text("v"), space.text("w").is_some()), (None, true));
@@ -463,7 +375,7 @@ fn a_live_event_is_set_aside_whole_and_its_client_gets_what_stands() {
         event(2, LiveEdit::Insert { id: id("z"), body: body("z", r#""a":1"#) }),
         event(3, LiveEdit::Insert { id: id("v"), body: body("v", r#""a":9"#) }),
     ];
-    let batch = LiveBatch { node: NodeId::of_live("page").unwrap(), served: Lsn(2), events };
+    let batch = LiveBatch::whole(NodeId::of_live("page").unwrap(), Lsn(2), events);
     let reply = space.one(Intake::Live(batch));
     let Reply::Live(taken) = reply else { panic!("{reply:?}") };
     let aside = |fate: &Fate| matches!(fate, Fate::SetAside(why) if why.code == "unique_violation");
@@ -498,94 +410,4 @@ fn a_push_whose_values_hang_on_each_other_without_end_is_refused_op_by_op() {
     let refused = space.own(1, "x", insert("x", r#""a":1"#));
     assert!(why(&refused).1.contains("fewer"), "{refused:?}");
     assert_eq!(space.own(2, "x", insert("x", r#""b":1"#)).result, Verdict::Applied);
-}
-
-/// One random op: who, on which document, and what.
-#[derive(Clone, Debug)]
-struct Wish {
-    who: usize,
-    doc: usize,
-    edit: Edit,
-    clears: bool,
-    txn: bool,
-    base: u64,
-    stamp: u64,
-}
-
-const DOCS: [&str; 4] = ["x", "y", "z", "w"];
-const NODES: [&str; 3] = ["n1", "n2", "n3"];
-
-fn field() -> impl proptest::strategy::Strategy<Value = String> {
-    let name = prop_oneof![Just("a"), Just("b"), Just("c")];
-    let value = prop_oneof![Just("1"), Just("1.0"), Just("2"), Just("null"), Just("\"t\""), Just("\"long long long\"")];
-    (name, value).prop_map(|(name, value)| format!(r#""{name}":{value}"#))
-}
-
-fn wish() -> impl proptest::strategy::Strategy<Value = Wish> {
-    let fields = prop::collection::vec(field(), 1..5).prop_map(|fields| fields.join(","));
-    let edit = (0..5_u8, 0..DOCS.len(), fields).prop_map(|(kind, doc, fields)| {
-        let text = Body::trusted(format!(r#"{{"_id":"{}",{fields}}}"#, DOCS[doc])).fields().to_body();
-        let edit = match kind {
-            0 => Edit::Insert(text),
-            1 => Edit::Replace { changed: text.fields().iter().map(|(name, _)| name.to_owned()).collect(), body: text },
-            2 => Edit::Remove,
-            3 => Edit::Update { set: Fields::default(), unset: ["a".to_owned(), "b".to_owned()].into() },
-            _ => set(&fields),
-        };
-        (doc, edit)
-    });
-    let rest = (0..NODES.len(), any::<bool>(), 0..20_u8, 0..40_u64, 0..40_u64);
-    (edit, rest).prop_map(|((doc, edit), (who, txn, clears, base, stamp))| Wish {
-        who,
-        doc,
-        edit,
-        clears: clears == 0,
-        txn,
-        base,
-        stamp: 1_000 + stamp,
-    })
-}
-
-fn step_of(wish: &Wish, seq: u64) -> Step {
-    let (seq, stamp, txn) = (Seq(seq), Stamp::at(Millis(wish.stamp)), wish.txn.then_some(1));
-    if wish.clears {
-        return Step::Clear { seq, collection: users(), read_up_to: Lsn(wish.base), stamp, txn };
-    }
-    let (key, base) = (OpKey::Seq(seq), Base::At(Lsn(wish.base)));
-    Step::Edit(Op { key, collection: users(), id: id(DOCS[wish.doc]), edit: wish.edit.clone(), base, stamp, txn })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
-
-    #[test]
-    fn what_stands_keeps_the_rules_whoever_writes_what(
-        groups in prop::collection::vec(prop::collection::vec(prop::collection::vec(wish(), 1..5), 1..4), 1..8),
-        strategy in prop_oneof![
-            Just(Strategy::LastWriteWins), Just(Strategy::ServerWins), Just(Strategy::ClientWins), Just(Strategy::Merge)
-        ],
-    ) {
-        let mut rules = Demands::clone(&demands(&[&["a"], &["b", "c"]]));
-        rules.rule.strategy = Some(strategy);
-        let (mut space, mut oracle) = (Space::new(Arc::new(rules.clone())), Space::new(Arc::new(rules)));
-        oracle.sees_all = true;
-        let mut seqs = [0; NODES.len()];
-        for (n, group) in groups.iter().enumerate() {
-            let pushes: Vec<Intake> = group.iter().enumerate().map(|(m, wishes)| {
-                let who = wishes[0].who;
-                let steps = wishes.iter().map(|wish| { seqs[who] += 1; step_of(wish, seqs[who]) }).collect();
-                push(NODES[who], (n * 100 + m) as u64, steps)
-            }).collect();
-            let (said, expected) = (space.commit(&pushes), oracle.commit(&pushes));
-            assert_eq!(said, expected, "who loads only what is touched decides like one who sees everything");
-            space.check();
-            for reply in said {
-                let Reply::Own { receipts, .. } = reply else { panic!("{reply:?}") };
-                let aside = |seq| space.quarantine.iter().any(|row| row.seq == Some(seq));
-                let lost = receipts.iter().filter(|r| r.result == Verdict::Rejected).find(|r| !aside(r.seq));
-                assert_eq!(lost, None, "what is refused is kept");
-            }
-        }
-        assert_eq!(space.state.docs, oracle.state.docs);
-    }
 }

@@ -1,6 +1,7 @@
 //! What a collection demands of its documents, as a person sets it and as the hub holds it. Says what a rule means;
 //! what becomes of an edit that breaks one is the hub's decision.
 
+mod canonical;
 mod unique;
 
 pub use unique::{TooLong, UniqueKey, UniqueValue};

@@ -81,7 +81,7 @@ fn positions(words: &Words<'_>) -> Positions {
 fn answer(words: &Words<'_>) -> Answer {
     let (server_lsn, epoch) = (Lsn(words.number("lsn")), words.epoch());
     match words.plain[0] {
-        "head" => Answer::SnapshotHead(SnapshotHead { server_lsn, epoch, views: words.views() }),
+        "head" => Answer::SnapshotHead(SnapshotHead { server_lsn, epoch, views: words.views(), at: None }),
         "part" => Answer::SnapshotPart(ops(words.number("lsn"), words.number("ops"))),
         "end" => Answer::SnapshotEnd(SnapshotEnd { end: true, documents: words.number("ops") }),
         "page" => Answer::Page(Page {

@@ -126,6 +126,10 @@ fn header(raw: Option<&RawValue>, from: Side) -> Result<Header, Malformed> {
         rejected: Option<&'a RawValue>,
         #[serde(borrow, default)]
         whole_objects: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        conflicts_after: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        conflicts: Option<&'a RawValue>,
     }
     let parts: Parts<'_> = object("header", raw.map(RawValue::get))?;
     let lowest = match from {
@@ -145,6 +149,11 @@ fn header(raw: Option<&RawValue>, from: Side) -> Result<Header, Malformed> {
         has_more: extension("header.has_more", parts.has_more, "must be true or false")?,
         rejected: extension("header.rejected", parts.rejected, "must list entities with `type`, `uuid` and why")?,
         whole_objects: extension("header.whole_objects", parts.whole_objects, "must be true or false")?,
+        conflicts_after: extension("header.conflicts_after", parts.conflicts_after, "must be a whole number")?,
+        conflicts: match from {
+            Side::Node => None,
+            Side::Hub => extension("header.conflicts", parts.conflicts, "must list edits that lost")?,
+        },
     })
 }
 

@@ -10,7 +10,7 @@ mod tests;
 pub use decode::{Elements, Opened, Side, UNKNOWN_TYPE, is_uuid, major_version, open, packet_key};
 pub use encode::{Telling, put_entity, put_packet};
 
-use crate::model::Refused;
+use crate::model::{LateConflicts, Refused};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ pub struct Envelope {
 }
 
 /// The head of a packet.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Header {
     /// UUID of the sender.
     pub sender_node_id: String,
@@ -47,6 +47,13 @@ pub struct Header {
     /// nodes, which set the given fields only, fields that were taken away are sent as null.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub whole_objects: bool,
+    /// Extension of our own client: it is to be told which of its edits lost after they were accepted, from the rows of
+    /// the hub's ledger behind this number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts_after: Option<u64>,
+    /// Extension of the hub, for who asks: these edits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<LateConflicts>,
 }
 
 /// The body of a packet.

@@ -79,7 +79,7 @@ fn a_byte_order_mark_before_a_packet_is_passed_over_and_nowhere_else() {
         Ok::<_, Malformed>((opened.header, count))
     };
     let plain = opened(&text).unwrap();
-    assert_eq!(opened(&format!("\u{feff}{text}")).unwrap(), plain);
+    assert_eq!(format!("{:?}", opened(&format!("\u{feff}{text}")).unwrap()), format!("{plain:?}"));
     for wrong in [format!("\u{feff}\u{feff}{text}"), format!("{text}\u{feff}"), "\u{feff}".to_owned()] {
         assert!(matches!(opened(&wrong), Err(Malformed::Json { .. })), "{wrong}");
     }

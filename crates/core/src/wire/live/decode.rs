@@ -1,8 +1,8 @@
 //! Events of a client. Every element becomes an event: one that can be carried out, or one that is set aside with its
 //! reason. A client keeps its list until it is accepted, so nothing in it may stop the rest.
 
-use super::{BY_QUERY, MARK};
-use crate::live::{IN_VALUES_MAX, PATTERNS_MAX, Query, Unreadable, Update, digest, number_text, readable, view};
+use super::{BY_QUERY, INSERTS, MARK};
+use crate::live::{IN_VALUES_MAX, PATTERNS_MAX, Query, Unreadable, Update, digest, document_of, number_text, readable};
 use crate::model::{
     Body, CollectionName, DocId, Fields, Limits, LiveEdit, LiveEvent, Malformed, Millis, Rejection, Value as RawText,
 };
@@ -23,12 +23,31 @@ const QUERY_COMMAS_MAX: usize = 2 * IN_VALUES_MAX;
 pub struct Received {
     /// The event. Where its query is not pinned to ids, its candidates have still to be looked for.
     pub event: LiveEvent,
-    /// The number in the hub's mark: the client echoes what it was told, and this is not to be carried out.
-    pub mark: Option<u64>,
+    /// The hub's mark: the client echoes what it was told, and this is not to be carried out.
+    pub mark: Option<Mark>,
     /// Of an insert: [`digest`] of its document.
     pub digest: Option<u64>,
     /// Where the element stands in the text of its message.
     pub place: Range<usize>,
+}
+
+/// What the hub wrote into a removal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Of the message.
+    pub number: u64,
+    /// Which inserts follow the removal, each with the [`digest`] of its document.
+    pub inserts: Vec<(DocId, u64)>,
+}
+
+impl Mark {
+    fn of(query: &Value) -> Option<Mark> {
+        query.get("$and")?;
+        let number = query.get(MARK)?.as_u64()?;
+        let inserts = query.get(INSERTS).and_then(Value::as_object).into_iter().flatten();
+        let inserts = inserts.filter_map(|(id, digest)| Some((DocId::new(id).ok()?, digest.as_u64()?))).collect();
+        Some(Mark { number, inserts })
+    }
 }
 
 /// The parts of an event as text.
@@ -65,7 +84,7 @@ pub(super) struct Reader<'a> {
 /// An edit with what the dialect needs to know it again.
 struct Edited {
     edit: LiveEdit,
-    mark: Option<u64>,
+    mark: Option<Mark>,
     digest: Option<u64>,
 }
 
@@ -76,7 +95,7 @@ impl Reader<'_> {
         Received { event, mark, digest, place: start..start + raw.get().len() }
     }
 
-    fn event(&mut self, raw: &RawValue) -> (LiveEvent, Option<u64>, Option<u64>) {
+    fn event(&mut self, raw: &RawValue) -> (LiveEvent, Option<Mark>, Option<u64>) {
         let parts = if raw.get().starts_with('{') { serde_json::from_str::<Parts<'_>>(raw.get()).ok() } else { None };
         let Some(parts) = parts else { return self.unusable(raw, None, wrong("event", "must be an object")) };
         let collection = text::<CollectionName>(parts.collection, "collection");
@@ -87,7 +106,7 @@ impl Reader<'_> {
         let text = serde_json::from_str::<Cow<'_, str>>(id.get()).unwrap_or(Cow::Borrowed(id.get()));
         let key = self.key(b"id", &text);
         let time = parts.timestamp.and_then(|time| millis(time.get()));
-        match collection.and_then(|_| self.edit(&parts, raw)) {
+        match collection.and_then(|name| self.edit(&parts, raw, &name)) {
             Ok(Edited { edit, mark, digest }) => {
                 let raw = if matches!(edit, LiveEdit::Insert { .. }) { String::new() } else { raw.get().to_owned() };
                 (LiveEvent { key, collection: known, time, edit, raw }, mark, digest)
@@ -105,7 +124,7 @@ impl Reader<'_> {
         raw: &RawValue,
         collection: Option<CollectionName>,
         why: Rejection,
-    ) -> (LiveEvent, Option<u64>, Option<u64>) {
+    ) -> (LiveEvent, Option<Mark>, Option<u64>) {
         let (key, raw) = (self.key(b"text", raw.get()), raw.get().to_owned());
         (LiveEvent { key, collection, time: None, edit: LiveEdit::Unusable(why), raw }, None, None)
     }
@@ -114,31 +133,35 @@ impl Reader<'_> {
         fnv128(&[b"live", self.client.as_bytes(), by, id.as_bytes()])
     }
 
-    fn edit(&mut self, parts: &Parts<'_>, raw: &RawValue) -> Result<Edited, Rejection> {
+    fn edit(&mut self, parts: &Parts<'_>, raw: &RawValue, collection: &CollectionName) -> Result<Edited, Rejection> {
         let kind: String = json(parts.kind, "type").map_err(|_| unknown_type())?;
-        if kind == "insert" {
-            return self.insert(parts);
+        match kind.as_str() {
+            "insert" => return self.insert(parts, collection),
+            "update" | "delete" => {}
+            _ => return Err(unknown_type()),
         }
         // Read as values from here on: what readers can follow, whatever documents may be set to.
-        Body::check(raw.get(), "?", &Limits { depth: Limits::DEPTH_MAX, ..*self.limits }).map_err(rejection)?;
-        match kind.as_str() {
-            "update" => self.update(parts),
-            "delete" => {
-                let (query, mark) = self.query(parts)?;
-                let candidates = candidates(&query);
-                Ok(Edited { edit: LiveEdit::Remove { query, candidates }, mark, digest: None })
-            }
-            _ => Err(unknown_type()),
+        let readable = Limits { depth: Limits::DEPTH_MAX, ..*self.limits };
+        Body::check_other(raw.get(), &readable, || format!("{kind} in `{collection}`")).map_err(rejection)?;
+        if kind == "update" {
+            return self.update(parts);
         }
+        let (query, mark) = self.query(parts)?;
+        let candidates = candidates(&query);
+        Ok(Edited { edit: LiveEdit::Remove { query, candidates }, mark, digest: None })
     }
 
-    fn insert(&self, parts: &Parts<'_>) -> Result<Edited, Rejection> {
+    fn insert(&self, parts: &Parts<'_>, collection: &CollectionName) -> Result<Edited, Rejection> {
         let data = parts.data.filter(|data| data.get().starts_with('{'));
         let data = data.ok_or_else(|| wrong("data", "must be the document"))?;
         // Before it is taken apart: what is read as a value must not nest deeper than readers follow.
-        Body::check(data.get(), "?", self.limits).map_err(rejection)?;
-        let mut fields: Fields = json(Some(data), "data")?;
         let named = parts.document_id.filter(|id| is_id(id) && serde_json::from_str(id.get()).ok() != Some(BY_QUERY));
+        let document = || match named.and_then(|id| spelled_id(id).ok()) {
+            Some((_, id)) => format!("document `{id}` for `{collection}`"),
+            None => format!("a document for `{collection}`"),
+        };
+        Body::check_other(data.get(), self.limits, document).map_err(rejection)?;
+        let mut fields: Fields = json(Some(data), "data")?;
         let inside = fields.remove("id");
         let id = inside.as_deref().or(named).ok_or_else(|| wrong("data.id", "must be the id of the document"))?;
         let (spelled, id) = spelled_id(id)?;
@@ -152,7 +175,7 @@ impl Reader<'_> {
         stored.set("_id", spelled);
         fields.iter().for_each(|(name, value)| stored.set(name, value.to_owned()));
         let (body, _) = Body::parse(stored.to_body().text(), self.limits).map_err(rejection)?;
-        let digest = view(body.text()).map(|document| digest(&document));
+        let digest = document_of(body.text()).map(|document| digest(&document));
         Ok(Edited { edit: LiveEdit::Insert { id, body }, mark: None, digest })
     }
 
@@ -172,13 +195,13 @@ impl Reader<'_> {
     }
 
     /// The documents that an event means: by its query, or by the id of one.
-    fn query(&mut self, parts: &Parts<'_>) -> Result<(Query, Option<u64>), Rejection> {
+    fn query(&mut self, parts: &Parts<'_>) -> Result<(Query, Option<Mark>), Rejection> {
         if let Some(query) = parts.query {
             if commas(query.get()) > QUERY_COMMAS_MAX {
                 return Err(unreadable(&Unreadable::TooManyValues));
             }
             let query: Value = value(Some(query), "query")?;
-            let mark = query.get("$and").and_then(|_| query.get(MARK)?.as_u64());
+            let mark = Mark::of(&query);
             let parsed = Query::parse(&query);
             // Where the reading of a refused one ended, nobody knows.
             self.patterns += parsed.as_ref().map_or(PATTERNS_MAX, Query::patterns);

@@ -2,8 +2,8 @@
 //! their ids, which bears the hub's mark, and then those that are there, each as an insert: together they put a
 //! document in its place once, also where it stood before. Documents are spliced in as text.
 
-use super::{BY_QUERY, HUB_CLIENT, MARK};
-use crate::live::{digest, view};
+use super::{BY_QUERY, HUB_CLIENT, INSERTS, MARK};
+use crate::live::{digest, document_of};
 use crate::model::{Body, Fields, Lsn, Millis};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -48,6 +48,7 @@ pub struct StateWriter {
 struct Part {
     collection: String,
     ids: Vec<u8>,
+    digests: Vec<u8>,
     inserts: Vec<u8>,
     at: Millis,
 }
@@ -63,18 +64,25 @@ impl StateWriter {
     pub fn put(&mut self, told: &Told<'_>) {
         let n = self.parts.iter().position(|part| part.collection == told.collection).unwrap_or_else(|| {
             let collection = told.collection.to_owned();
-            self.parts.push(Part { collection, ids: Vec::new(), inserts: Vec::new(), at: Millis(0) });
+            self.parts.push(Part {
+                collection,
+                ids: Vec::new(),
+                digests: Vec::new(),
+                inserts: Vec::new(),
+                at: Millis(0),
+            });
             self.parts.len() - 1
         });
         let part = &mut self.parts[n];
         part.at = part.at.max(told.at);
         put_ids(&mut part.ids, told.id);
         // What clients cannot hold (a number without end) they would report as something else.
-        let shown = told.body.and_then(|body| Some((body, view(body)?)));
-        if let Some((body, _)) = &shown {
+        let shown = told.body.and_then(|body| Some((body, document_of(body)?)));
+        let digest = shown.as_ref().map(|(_, document)| digest(document));
+        if let (Some((body, _)), Some(digest)) = (&shown, digest) {
             put_insert(&mut part.inserts, told, &data_of(told.id, body));
+            put_digest(&mut part.digests, told.id, digest);
         }
-        let digest = shown.map(|(_, document)| digest(&document));
         self.stated.push(Stated { collection: told.collection.to_owned(), id: told.id.to_owned(), digest });
     }
 
@@ -114,8 +122,13 @@ impl StateWriter {
         put_json(out, &part.collection);
         out.extend_from_slice(format!(r#","documentId":"{BY_QUERY}","query":{{"$and":[{{"id":{{"$in":["#).as_bytes());
         out.extend_from_slice(&part.ids);
-        let end = format!(r#"]}}}}],"{MARK}":{mark}}},"timestamp":{},"clientId":"{HUB_CLIENT}"}}"#, part.at.0);
-        out.extend_from_slice(end.as_bytes());
+        out.extend_from_slice(format!(r#"]}}}}],"{MARK}":{mark}"#).as_bytes());
+        if !part.digests.is_empty() {
+            out.extend_from_slice(format!(r#","{INSERTS}":{{"#).as_bytes());
+            out.extend_from_slice(&part.digests);
+            out.push(b'}');
+        }
+        out.extend_from_slice(format!(r#"}},"timestamp":{},"clientId":"{HUB_CLIENT}"}}"#, part.at.0).as_bytes());
     }
 }
 
@@ -129,6 +142,14 @@ fn put_ids(ids: &mut Vec<u8>, id: &str) {
         ids.push(b',');
         ids.extend_from_slice(id.as_bytes());
     }
+}
+
+fn put_digest(digests: &mut Vec<u8>, id: &str, digest: u64) {
+    if !digests.is_empty() {
+        digests.push(b',');
+    }
+    put_json(digests, id);
+    digests.extend_from_slice(format!(":{digest}").as_bytes());
 }
 
 fn put_insert(out: &mut Vec<u8>, told: &Told<'_>, data: &str) {

@@ -1,8 +1,8 @@
 //! Lists of events in and out: recorded ones, odd ones, and anything at all.
 
-use super::{HUB_CLIENT, MARK, Place, Received, StateWriter, Stated, Told, read};
-use crate::live::{Query, digest, view};
-use crate::model::{Limits, LiveEdit, Lsn, Malformed, Millis};
+use super::{HUB_CLIENT, INSERTS, MARK, Mark, Place, Received, StateWriter, Stated, Told, read};
+use crate::live::{Query, digest, document_of};
+use crate::model::{DocId, Limits, LiveEdit, Lsn, Malformed, Millis};
 use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 use serde_json::{Value, json};
 
@@ -59,7 +59,11 @@ fn every_recorded_event_is_read_as_it_was_meant() {
         let kind = match &event.edit {
             LiveEdit::Insert { id, body } => {
                 assert_eq!(id.as_str(), sent["documentId"]);
-                assert_eq!(view(body.text()).unwrap(), sent["data"], "as it was, whatever the order of its fields");
+                assert_eq!(
+                    document_of(body.text()).unwrap(),
+                    sent["data"],
+                    "as it was, whatever the order of its fields"
+                );
                 assert_eq!(received.digest, Some(digest(&sent["data"])));
                 "insert"
             }
@@ -118,21 +122,24 @@ fn state_is_one_marked_removal_for_each_collection_and_what_is_there() {
     assert_eq!((writer.len(), writer.is_empty()), (3, false));
     let (text, stated) = writer.finish();
 
-    let removal = |collection: &str, n: u8, ids: &str| {
+    let removal = |collection: &str, n: u8, ids: &str, inserts: &str| {
         format!(
-            r#"{{"id":"syncline-77-{n}","type":"delete","collection":"{collection}","documentId":"query-based","query":{{"$and":[{{"id":{{"$in":[{ids}]}}}}],"__syncline":77}},"timestamp":1000,"clientId":"syncline"}}"#
+            r#"{{"id":"syncline-77-{n}","type":"delete","collection":"{collection}","documentId":"query-based","query":{{"$and":[{{"id":{{"$in":[{ids}]}}}}],"__syncline":77{inserts}}},"timestamp":1000,"clientId":"syncline"}}"#
         )
     };
+    let digest = |n: usize| stated[n].digest.unwrap();
+    let inserts = format!(r#","__syncline_inserts":{{"a":{},"5":{}}}"#, digest(0), digest(2));
+    assert!(digest(0) < 1 << 53, "JavaScript holds it");
     let insert = |id: &str, data: &str| {
         format!(
             r#"{{"id":"syncline-5","type":"insert","collection":"users","documentId":"{id}","data":{data},"timestamp":1000,"clientId":"syncline"}}"#
         )
     };
     let expected = [
-        removal("users", 0, r#""a","5",5"#),
+        removal("users", 0, r#""a","5",5"#, &inserts),
         insert("a", r#"{"id":"a","n":1.50,"big":12345678901234567890}"#),
         insert("5", r#"{"id":5,"x":{"_id":1}}"#),
-        removal("posts", 1, r#""gone""#),
+        removal("posts", 1, r#""gone""#, ""),
     ];
     assert_eq!(text, format!("[{}]", expected.join(",")));
     let says: Vec<_> = stated.iter().map(|s| (s.collection.as_str(), s.id.as_str(), s.digest.is_some())).collect();
@@ -152,16 +159,25 @@ fn an_id_spelled_otherwise_does_not_take_the_place_of_the_real_one() {
 fn what_a_client_echoes_of_the_hubs_own_is_known_by_its_mark() {
     let mut writer = StateWriter::new(77);
     writer.put(&Told { collection: "users", id: "7", body: None, lsn: Lsn(5), at: Millis(1) });
+    let body = Some(r#"{"_id":"8","n":1}"#);
+    writer.put(&Told { collection: "users", id: "8", body, lsn: Lsn(6), at: Millis(1) });
     let sent: Value = serde_json::from_str(&writer.finish().0).unwrap();
     let mut echo = sent[0].clone();
     echo["id"] = json!("new");
     echo["clientId"] = json!(CLIENT);
     let received = one(&echo);
-    assert_eq!(received.mark, Some(77));
-    assert_eq!(received.event.names().map(|id| id.as_str()).collect::<Vec<_>>(), ["7"]);
+    let insert = one(&event("insert", json!({ "data": sent[1]["data"] })));
+    let inserts = vec![(DocId::new("8").unwrap(), insert.digest.unwrap())];
+    assert_eq!(received.mark, Some(Mark { number: 77, inserts }), "the insert that follows is known by it");
+    assert_eq!(received.event.names().map(|id| id.as_str()).collect::<Vec<_>>(), ["7", "8"]);
     assert!(Query::parse(&echo["query"]).unwrap().matches(&json!({ "id": 7 })), "a number at the client");
     let plain = one(&event("delete", json!({ "query": { MARK: 77 } })));
     assert_eq!(plain.mark, None, "a document may have a field of that name");
+    for spoiled in [json!([1]), json!({ "8": "x", "": 1 }), json!(null)] {
+        let mut echo = echo.clone();
+        echo["query"][INSERTS] = spoiled;
+        assert_eq!(one(&echo).mark, Some(Mark { number: 77, inserts: Vec::new() }));
+    }
 }
 
 #[test]
@@ -236,6 +252,28 @@ fn what_is_wrong_with_an_element_is_said_and_stops_no_other() {
         assert_eq!(received[1].event.raw, bad.to_string(), "the quarantine shows it as it was sent");
         assert!([0, 2].iter().all(|n| matches!(received[*n].event.edit, LiveEdit::Insert { .. })));
         assert_eq!(received[0].event.key, received[2].event.key);
+    }
+}
+
+#[test]
+fn what_is_too_large_is_named_as_far_as_it_has_a_name() {
+    let deep = (0..200).fold(json!(1), |inner, _| json!([inner]));
+    let said = |bad: Value| {
+        let received = whole(&json!([bad]).to_string(), CLIENT, &Limits::default()).unwrap();
+        let LiveEdit::Unusable(why) = &received[0].event.edit else { panic!("{bad}") };
+        why.reason.clone()
+    };
+    for (bad, words) in [
+        (event("delete", json!({ "query": { "a": deep } })), "delete in `users` nests this deep"),
+        (event("update", json!({ "query": {}, "update": { "$set": { "a": deep } } })), "update in `users` nests"),
+        (
+            event("insert", json!({ "documentId": "ann", "data": { "id": "ann", "a": deep } })),
+            "document `ann` for `users`",
+        ),
+        (event("insert", json!({ "data": { "id": "ann", "a": deep } })), "a document for `users` nests"),
+    ] {
+        let said = said(bad);
+        assert!(said.starts_with(words), "{said}");
     }
 }
 

@@ -38,6 +38,9 @@ pub struct Holding {
     pub after: Lsn,
     /// LSN ranges of pushes that it made itself.
     pub own: Vec<(Lsn, Lsn)>,
+    /// Of a document that it made before this time it may have heard that it is gone, from a removal that the hub has
+    /// forgotten by the time when the insert came.
+    pub sure_since: Millis,
 }
 
 /// Writes the ops for a document that changed after `holding.after`, separated by commas, preceded
@@ -68,7 +71,7 @@ pub fn net_ops(out: &mut Vec<u8>, doc: &NetDoc<'_>, holding: &Holding, first: bo
         writer.insert();
         return writer.ops;
     }
-    if known || holding.made(doc.created) {
+    if known || holding.has_made(doc) {
         writer.update();
         return writer.ops;
     }
@@ -101,11 +104,16 @@ impl Holding {
         self.own.iter().any(|(first, last)| (*first..=*last).contains(&lsn))
     }
 
+    /// Whether the reader itself made the document, and still has it.
+    fn has_made(&self, doc: &NetDoc<'_>) -> bool {
+        self.made(doc.created) && doc.born.millis() >= self.sure_since
+    }
+
     /// Whether the reader itself wrote everything that stands in the document, as new, and the hub
     /// did not have to move its time past a removal. What a transaction wrote is told in any case: a
     /// restart of its client may have put it in place of later work.
     fn holds(&self, doc: &NetDoc<'_>, meta: Option<&Meta>) -> bool {
-        if !self.made(doc.lsn) {
+        if !self.made(doc.lsn) || !self.has_made(doc) {
             return false;
         }
         let Some(meta) = meta else { return true };
@@ -222,7 +230,8 @@ mod tests {
     fn ops(doc: &NetDoc<'_>, after: u64, own: &[(u64, u64)]) -> String {
         let own = own.iter().map(|(a, b)| (Lsn(*a), Lsn(*b))).collect();
         let mut out = Vec::new();
-        net_ops(&mut out, doc, &Holding { after: Lsn(after), own }, true, &mut IsoTimes::default());
+        let holding = Holding { after: Lsn(after), own, ..Holding::default() };
+        net_ops(&mut out, doc, &holding, true, &mut IsoTimes::default());
         String::from_utf8(out).unwrap()
     }
     /// Only the kinds of the ops.
@@ -256,6 +265,24 @@ mod tests {
         let disputed = Meta { removed: Some(mark(2000, 4)), ..Meta::inserted(mark(2000, 7)) };
         let text = serde_json::to_string(&disputed).unwrap();
         assert_eq!(kinds(&doc(7, 7, &text, r#"{"_id":"x"}"#), 5, &[(7, 7)]), "REMOVE INSERT");
+    }
+
+    #[test]
+    fn a_maker_that_may_have_heard_of_a_forgotten_removal_since_gets_its_document() {
+        let told = |born: &NetDoc<'_>, sure_since: u64| {
+            let holding = Holding { after: Lsn(4), own: vec![(Lsn(5), Lsn(8))], sure_since: Millis(sure_since) };
+            let mut out = Vec::new();
+            let ops = net_ops(&mut out, born, &holding, true, &mut IsoTimes::default());
+            (ops, String::from_utf8(out).unwrap().contains("INSERT"))
+        };
+        let new = doc(5, 5, "", r#"{"_id":"x"}"#);
+        assert_eq!(told(&new, 2000), (0, false));
+        assert_eq!(told(&new, 2001), (1, true));
+        let meta = Meta { committed: Millis(3000), ..Meta::inserted(mark(2000, 5)) };
+        let meta = serde_json::to_string(&meta).unwrap();
+        let of_a_transaction = doc(5, 5, &meta, r#"{"_id":"x"}"#);
+        assert_eq!(told(&of_a_transaction, 2000), (1, false));
+        assert_eq!(told(&of_a_transaction, 2001), (2, true));
     }
 
     #[test]
