@@ -1,12 +1,12 @@
 //! What every request handler shares.
 
-use crate::auth::{Access, Grant, Tokens};
+use crate::auth::{Access, EarlierViews, Grant, Tokens};
 use crate::error::ServerError;
 use crate::hub::{Hub, Space};
 use crate::io::Io;
 use crate::meters::Meters;
 use crate::nodes::Nodes;
-use crate::options::Options;
+use crate::options::{Bounds, Options};
 use crate::redis::Link;
 use crate::rooms::{self, Rooms};
 use crate::shares::{Piece, Shares};
@@ -33,6 +33,8 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// Who may come in.
     pub tokens: Arc<Tokens>,
+    /// What tokens opened before they were changed.
+    pub earlier: EarlierViews,
     /// Who exchanges packets.
     pub nodes: Nodes,
     /// How it was set up.
@@ -54,6 +56,7 @@ pub struct App {
     waiting: Arc<Semaphore>,
     woken: Arc<Semaphore>,
     pub(crate) body_bytes: Arc<Semaphore>,
+    pub(crate) space_bytes: Shares<SpaceName>,
 }
 
 /// The right to work on one request; given back when dropped.
@@ -62,6 +65,20 @@ pub struct Slot {
     _permit: OwnedSemaphorePermit,
     _space: Option<Piece<SpaceName>>,
     _token: Option<Piece<NodeId>>,
+}
+
+/// What one space or token may take of what all share: requests of each, waiting polls, bytes of bodies.
+fn shares(bounds: &Bounds) -> (Shares<SpaceName>, Shares<NodeId>, Shares<SpaceName>, Shares<SpaceName>) {
+    let many = "it works on as many requests of the space as it may";
+    let of_token = "it works on as many requests of the token as it may";
+    let polls = "as many polls of the space wait as may";
+    let bytes = "request bodies of the space take as much memory as they may";
+    (
+        Shares::new(bounds.space_requests, many, "limits.space_requests"),
+        Shares::new(bounds.token_requests, of_token, "limits.token_requests"),
+        Shares::new(bounds.space_polls, polls, "limits.space_polls"),
+        Shares::new(bounds.space_body_bytes, bytes, "limits.space_body_bytes"),
+    )
 }
 
 impl App {
@@ -78,14 +95,7 @@ impl App {
         let tokens = Arc::new(tokens);
         let bounds = &options.settings.bounds;
         let requests = Arc::new(Semaphore::new(bounds.requests));
-        let (many, of_token) = (
-            "it works on as many requests of the space as it may",
-            "it works on as many requests of the token as it may",
-        );
-        let space_requests = Shares::new(bounds.space_requests, many, "limits.space_requests");
-        let token_requests = Shares::new(bounds.token_requests, of_token, "limits.token_requests");
-        let space_polls =
-            Shares::new(bounds.space_polls, "as many polls of the space wait as may", "limits.space_polls");
+        let (space_requests, token_requests, space_polls, space_bytes) = shares(bounds);
         let (waiting, woken) = (Arc::new(Semaphore::new(bounds.waiting_polls)), Arc::new(Semaphore::new(WOKEN_READS)));
         let body_bytes = Arc::new(Semaphore::new(bounds.inflight_body_bytes.min(Semaphore::MAX_PERMITS)));
         let nodes = Nodes::new(Arc::clone(hub.store()), &options.exchange.hub_id, &options.settings);
@@ -117,17 +127,17 @@ impl App {
             let listeners: Vec<Arc<dyn Listener>> =
                 vec![event_sync(app.clone()), Arc::clone(&rooms) as _, Arc::clone(&io) as _];
             let door = Door::new(house, listeners, rules);
-            let live_clients = AtomicUsize::new(0);
             App {
                 hub,
                 tokens,
+                earlier: EarlierViews::default(),
                 nodes,
                 options,
                 meters,
                 rooms,
                 io,
                 door,
-                live_clients,
+                live_clients: AtomicUsize::new(0),
                 requests,
                 space_requests,
                 token_requests,
@@ -135,6 +145,7 @@ impl App {
                 waiting,
                 woken,
                 body_bytes,
+                space_bytes,
             }
         })
     }

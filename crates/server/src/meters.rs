@@ -41,6 +41,14 @@ pub struct Meters {
     pub waiting_polls: Gauge,
     /// Spaces that take no commits.
     pub failed_spaces: Gauge,
+    /// Spaces with a damaged document.
+    pub damaged_spaces: Gauge,
+    /// 1: signed tokens find no keys.
+    pub keys_missing: Gauge,
+    /// 1: what is stored of no space is damaged.
+    pub records_damaged: Gauge,
+    /// When it was last found sound, in seconds since 1970.
+    pub records_looked_at: Gauge,
     /// Documents that were not told to registered nodes, because their ids are no UUIDs.
     pub unsendable: Counter,
     /// Bytes of request bodies, after decompression.
@@ -102,6 +110,10 @@ impl Default for Meters {
             requests_in_work: gauge("syncline_requests_in_work"),
             waiting_polls: gauge("syncline_waiting_polls"),
             failed_spaces: gauge("syncline_failed_spaces"),
+            damaged_spaces: gauge("syncline_damaged_spaces"),
+            keys_missing: gauge("syncline_keys_missing"),
+            records_damaged: gauge("syncline_records_damaged"),
+            records_looked_at: gauge("syncline_records_looked_at_seconds"),
             unsendable: counter("syncline_exchange_unsendable_total"),
             body_bytes: counter("syncline_body_bytes_total"),
             room_events: counter("syncline_room_events_total"),
@@ -201,6 +213,12 @@ impl Meters {
         );
         gauge("syncline_space_stalled_readers", "Readers that are there and do not get on.", |space| space.stalled);
         gauge("syncline_space_failed", "1: the space takes no commits.", |space| u64::from(space.failed));
+        gauge("syncline_space_damaged", "1: a document of the space is damaged.", |space| u64::from(space.damaged));
+        gauge(
+            "syncline_space_looked_at_seconds",
+            "When all that is stored of the space was last looked at and found sound, in seconds since 1970; 0: not yet.",
+            |space| space.looked_at_s,
+        );
         text
     }
 }
@@ -225,6 +243,10 @@ pub struct SpaceGauges {
     pub stalled: u64,
     /// LSNs that the one furthest behind has yet to read.
     pub furthest_behind: u64,
+    /// When all that is stored of it was last found sound, in seconds; 0: not yet.
+    pub looked_at_s: u64,
+    /// Whether a document of it is damaged.
+    pub damaged: bool,
 }
 
 /// The sentence that stands at each metric.
@@ -260,6 +282,13 @@ fn describe(recorder: &PrometheusRecorder) {
         (
             "syncline_failed_spaces",
             "Spaces that take no commits: after a failed write, or with a file that is damaged or gone.",
+        ),
+        ("syncline_damaged_spaces", "Spaces with a damaged document; they take commits."),
+        ("syncline_keys_missing", "1: the keys of signed tokens cannot be read, and such tokens are answered 503."),
+        ("syncline_records_damaged", "1: the hub's own file (the list of spaces, tokens, rules) is damaged or gone."),
+        (
+            "syncline_records_looked_at_seconds",
+            "When the hub's own file was last looked at and found sound, in seconds since 1970; 0: not yet.",
         ),
         ("syncline_room_members", "Connections in rooms; one in two rooms counts twice."),
         ("syncline_redis_up", "1: Redis is there."),

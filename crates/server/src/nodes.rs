@@ -1,30 +1,33 @@
 //! Registered nodes with their tokens, and for each the desk at which its packets are handled one at a
 //! time. What a node's exchange has come to is the store's; here is only what can be read again from it.
 
-use crate::auth::{Secret, TokenSpec, Tokens};
+mod listed;
+mod tokens;
+
+pub use listed::{RegisteredNode, joined};
+
+use crate::auth::{Secret, Tokens};
 use crate::clock::Clock;
 use crate::error::ServerError;
-use crate::hub::{Hub, NodeView};
+use crate::hub::Hub;
 use crate::options::Settings;
 use crate::store::Store;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use syncline_core::filter::{Filter, substitute};
 use syncline_core::model::{
-    CollectionName, Millis, NodeId, Plan, Registration, RowFilters, Settled, SpaceName, Traffic,
+    CollectionName, Lsn, Millis, NodeId, Plan, Registration, RowFilters, Settled, SpaceName, Traffic,
 };
 use syncline_core::wire::exchange::is_uuid;
 use syncline_core::wire::object;
+use tokens::{add_token, token_names, token_of};
 use tokio::sync::Semaphore;
 
 /// Codes name tokens, which stand in paths and headers.
 const CODE_BYTES_MAX: usize = 80;
-/// What the names of their tokens begin with.
-const TOKEN_PREFIX: &str = "node:";
 const NAME_BYTES_MAX: usize = 500;
 
 /// The registered nodes of all spaces.
@@ -84,57 +87,6 @@ fn plan<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Plan>, D::E
     Ok(Option::<Given>::deserialize(value)?.map(|Given(plan)| plan))
 }
 
-/// A registered node as it is listed, with the columns of `sync_nodes`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RegisteredNode {
-    /// Its id.
-    pub id: NodeId,
-    /// Its code.
-    pub code: String,
-    /// Its name for people.
-    pub name: String,
-    /// What it exchanges.
-    pub plan: Plan,
-    /// When its last packet was accepted, as ISO 8601.
-    pub last_sync_in: Option<String>,
-    /// When it last confirmed a packet of the hub, as ISO 8601.
-    pub last_sync_out: Option<String>,
-    /// The last packet accepted from it.
-    pub received_packet_no: u64,
-    /// The last packet sent to it and confirmed by it.
-    pub sent_packet_no: u64,
-    /// The last number given to a packet for it.
-    pub issued_packet_no: u64,
-    /// It has confirmed everything up to here.
-    pub cursor: u64,
-    /// Whether it is being given everything that is alive.
-    pub filling: bool,
-    /// Where it was silent for longer than `retention.nodes`: when it was last heard of, as ISO 8601. It will be filled
-    /// anew, and for that alone the hub keeps what was removed since, without its text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub silent_since: Option<String>,
-}
-
-impl RegisteredNode {
-    fn of((registration, traffic): (Registration, Traffic), silent: Millis) -> RegisteredNode {
-        let time = |at: Millis| (at > Millis(0)).then(|| at.iso());
-        RegisteredNode {
-            id: registration.id,
-            code: registration.code,
-            name: registration.name,
-            plan: registration.plan,
-            last_sync_in: time(traffic.received_at),
-            last_sync_out: time(traffic.confirmed_at),
-            received_packet_no: traffic.received,
-            sent_packet_no: traffic.confirmed,
-            issued_packet_no: traffic.issued,
-            cursor: traffic.cursor.0,
-            filling: traffic.fill.is_some(),
-            silent_since: time(traffic.received_at).filter(|_| traffic.received_at <= silent),
-        }
-    }
-}
-
 /// Keeps nothing of the log for a reader any more: it starts from a snapshot if it comes back behind the horizon.
 ///
 /// # Errors
@@ -151,24 +103,6 @@ pub async fn expire(hub: &Hub, space: &SpaceName, node: &NodeId) -> Result<(), S
         return Ok(());
     }
     Err(ServerError::NotFound(format!("no node `{node}` has used space `{space}`; see `syncline node list`")))
-}
-
-/// One list for programs: what is known of each node as a reader of the log, and, where it is registered, as such. One
-/// that exchanges packets alone has no place in the log of its own and numbers no ops: nothing is said of these.
-#[must_use]
-pub fn joined(registered: &[RegisteredNode], readers: &[NodeView]) -> Vec<Value> {
-    let mut readers: BTreeMap<&str, &NodeView> = readers.iter().map(|view| (view.node.node.as_str(), view)).collect();
-    let mut all = Vec::with_capacity(readers.len());
-    for node in registered {
-        let mut row = readers.remove(node.id.as_str()).map_or_else(|| json!({ "node": node.id }), |view| json!(view));
-        row["registered"] = json!(node);
-        if let Some(fields) = row.as_object_mut().filter(|fields| fields.get("seen_at") == Some(&json!(0))) {
-            fields.retain(|name, _| !["last_seq", "cursor", "seen_at"].contains(&name.as_str()));
-        }
-        all.push(row);
-    }
-    all.extend(readers.into_values().map(|view| json!(view)));
-    all
 }
 
 impl Nodes {
@@ -203,11 +137,10 @@ impl Nodes {
         let id = registration.id.clone();
         let _turn = self.changing.lock().await;
         self.store.open_space(space).await?;
-        if !self.store.registered(space, Some(&id)).await?.is_empty() {
+        if !self.store.register(space, registration.clone(), None).await? {
             let reason = format!("node `{id}` is registered in space `{space}`; change it, or remove it first");
             return Err(ServerError::Taken { code: "node_exists", reason });
         }
-        self.store.register(space, registration.clone()).await?;
         match add_token(tokens, space, &registration, secret).await {
             Ok(secret) => Ok(secret),
             Err(error) => {
@@ -229,19 +162,42 @@ impl Nodes {
         change: NodeChange,
     ) -> Result<RegisteredNode, ServerError> {
         let _turn = self.changing.lock().await;
-        let (mut registration, _) = self.load(space, id).await?;
-        registration.name = change.name.unwrap_or(registration.name);
-        registration.plan = change.plan.unwrap_or(registration.plan);
-        self.check(&registration)?;
-        let desk = self.known(&(space.clone(), id.clone()));
-        let _round = idle(desk.as_deref()).await;
-        self.store.register(space, registration.clone()).await?;
-        self.forget(space, id);
-        // A node whose token was removed keeps its registration; it gets a new one by rotation.
-        if let Some(name) = token_name(tokens, space, &registration)? {
-            tokens.replace(token_of(space, &registration, name)).await?;
+        loop {
+            let (before, _) = self.load(space, id).await?;
+            let mut registration = before.clone();
+            registration.name = change.name.clone().unwrap_or(registration.name);
+            registration.plan = change.plan.clone().unwrap_or(registration.plan);
+            self.check(&registration)?;
+            let desk = self.known(&(space.clone(), id.clone()));
+            let _round = idle(desk.as_deref()).await;
+            // Otherwise another worker was quicker: what is changed is what stands now.
+            if self.store.register(space, registration, Some(before)).await? {
+                break;
+            }
         }
-        self.load(space, id).await.map(|node| RegisteredNode::of(node, self.silent()))
+        self.forget(space, id);
+        let node = self.let_token_follow(tokens, space, id).await?;
+        Ok(RegisteredNode::of(node, self.silent()))
+    }
+
+    /// Brings the token of a node in line with its registration, whichever worker has changed that last. A node whose
+    /// token was removed keeps its registration; it gets a new one by rotation.
+    async fn let_token_follow(
+        &self,
+        tokens: &Tokens,
+        space: &SpaceName,
+        id: &NodeId,
+    ) -> Result<(Registration, Traffic), ServerError> {
+        loop {
+            let (registration, _) = self.load(space, id).await?;
+            if let Some(name) = self.token_name(tokens, space, &registration).await? {
+                tokens.replace(token_of(space, &registration, name)).await?;
+            }
+            let now = self.load(space, id).await?;
+            if now.0 == registration {
+                return Ok(now);
+            }
+        }
     }
 
     /// Gives a node another token; the old one is refused from then on.
@@ -251,7 +207,7 @@ impl Nodes {
     pub async fn rotate(&self, tokens: &Tokens, space: &SpaceName, id: &NodeId) -> Result<Secret, ServerError> {
         let _turn = self.changing.lock().await;
         let (registration, _) = self.load(space, id).await?;
-        match token_name(tokens, space, &registration)? {
+        match self.token_name(tokens, space, &registration).await? {
             Some(name) => tokens.rotate(&name).await,
             None => add_token(tokens, space, &registration, None).await,
         }
@@ -264,7 +220,7 @@ impl Nodes {
     pub async fn remove(&self, tokens: &Tokens, space: &SpaceName, id: &NodeId) -> Result<(), ServerError> {
         let _turn = self.changing.lock().await;
         let (registration, _) = self.load(space, id).await?;
-        if let Some(name) = token_name(tokens, space, &registration)? {
+        if let Some(name) = self.token_name(tokens, space, &registration).await? {
             tokens.remove(&name).await?;
         }
         let desk = self.known(&(space.clone(), id.clone()));
@@ -332,9 +288,42 @@ impl Nodes {
         Ok(stands)
     }
 
+    /// Where in the log a node stands that has stored this packet of the hub last.
+    ///
+    /// # Errors
+    /// [`ServerError::UnknownNode`], [`ServerError::Unfit`] when the node is to exchange packets first, or those of the store.
+    pub async fn stands_at(&self, space: &SpaceName, id: &NodeId, packet: u64) -> Result<Lsn, ServerError> {
+        let (_, traffic) = self.load(space, id).await?;
+        let sent = traffic.sent.iter().find(|(number, _)| *number == packet).map(|(_, upto)| *upto);
+        let reached = sent.or((packet == traffic.confirmed).then_some(traffic.cursor));
+        reached.filter(|_| traffic.fill.is_none()).ok_or_else(|| {
+            let why = if traffic.fill.is_some() { "it is being given everything anew" } else { "the hub knows of it by another packet" };
+            let reason = format!("node {id} does not stand at the hub's packet {packet}: {why}; exchange packets first (`syncline db sync FILE`)");
+            ServerError::Unfit { code: "other_packet", reason }
+        })
+    }
+
     async fn load(&self, space: &SpaceName, id: &NodeId) -> Result<(Registration, Traffic), ServerError> {
         let found = self.store.registered(space, Some(id)).await?.pop();
         found.ok_or_else(|| ServerError::UnknownNode { node: id.clone(), space: space.clone() })
+    }
+
+    /// The name of a node's own token; others may be bound to the node beside it.
+    async fn token_name(
+        &self,
+        tokens: &Tokens,
+        space: &SpaceName,
+        registration: &Registration,
+    ) -> Result<Option<NodeId>, ServerError> {
+        if self.store.is_shared() {
+            // Another worker may have made it just now.
+            tokens.read_again().await?;
+        }
+        let own = |name: &NodeId| {
+            let spec = tokens.stored(name);
+            spec.is_some_and(|spec| spec.node.as_ref() == Some(&registration.id) && spec.space.as_ref() == Some(space))
+        };
+        Ok(token_names(registration)?.into_iter().find(own))
     }
 
     /// Who was last heard of then, or before, is silent.
@@ -387,48 +376,6 @@ async fn idle(desk: Option<&Desk>) -> Option<tokio::sync::MutexGuard<'_, Option<
     match desk {
         Some(desk) => Some(desk.turn.lock().await),
         None => None,
-    }
-}
-
-/// Makes the token of a node. Codes are unique in their space only: a code that names a token already is
-/// told apart by the node's id.
-async fn add_token(
-    tokens: &Tokens,
-    space: &SpaceName,
-    registration: &Registration,
-    secret: Option<String>,
-) -> Result<Secret, ServerError> {
-    let [name, longer] = token_names(registration)?;
-    match tokens.add_with(token_of(space, registration, name), secret.clone()).await {
-        Err(ServerError::Taken { code: "token_exists", .. }) => {
-            tokens.add_with(token_of(space, registration, longer), secret).await
-        }
-        added => added,
-    }
-}
-
-/// What the token of a node may be called.
-fn token_names(Registration { id, code, .. }: &Registration) -> Result<[NodeId; 2], ServerError> {
-    Ok([NodeId::new(format!("{TOKEN_PREFIX}{code}"))?, NodeId::new(format!("{TOKEN_PREFIX}{code}@{id}"))?])
-}
-
-/// The name of a node's own token; others may be bound to the node beside it.
-fn token_name(tokens: &Tokens, space: &SpaceName, registration: &Registration) -> Result<Option<NodeId>, ServerError> {
-    let own = |name: &NodeId| {
-        let spec = tokens.stored(name);
-        spec.is_some_and(|spec| spec.node.as_ref() == Some(&registration.id) && spec.space.as_ref() == Some(space))
-    };
-    Ok(token_names(registration)?.into_iter().find(own))
-}
-
-/// The token of a node opens what its plan names, to it alone; where that is only some rows, in packets alone.
-fn token_of(space: &SpaceName, registration: &Registration, name: NodeId) -> TokenSpec {
-    TokenSpec {
-        space: Some(space.clone()),
-        collections: registration.plan.types.clone(),
-        node: Some(registration.id.clone()),
-        packets: !registration.plan.rows.is_empty() || !registration.plan.write_rows.is_empty(),
-        ..TokenSpec::named(name)
     }
 }
 

@@ -7,7 +7,7 @@ mod rooms;
 pub use redis::{RedisAddress, RedisOptions};
 pub use rooms::{DEFAULT_ROOMS, RoomRule, RoomsOptions};
 
-use crate::auth::{DeclaredToken, Gate, JwtOptions};
+use crate::auth::{DeclaredToken, Gate, JwtOptions, TokenSpec};
 use crate::clock::Clock;
 use crate::events::EventStorage;
 use std::collections::BTreeSet;
@@ -50,6 +50,18 @@ pub struct Options {
     pub open_metrics: bool,
     /// Serve HTTPS with these files.
     pub tls: Option<TlsFiles>,
+}
+
+impl Options {
+    /// What declared tokens and grants open beside their filters, as whoever wrote them may not have meant it: which, and what.
+    #[must_use]
+    pub fn open_beside_rows(&self) -> Vec<(String, String)> {
+        let tokens = self.tokens.iter().map(|token| ("token", &token.spec));
+        let grants = self.jwt.iter().flat_map(|jwt| &jwt.grants).map(|grant| ("grant of signed tokens", &grant.spec));
+        let said =
+            |(kind, spec): (&str, &TokenSpec)| Some((format!("{kind} `{}`", spec.name), spec.open_beside_rows()?));
+        tokens.chain(grants).filter_map(said).collect()
+    }
 }
 
 impl Default for Options {
@@ -213,6 +225,8 @@ pub struct Bounds {
     pub reading_nodes: usize,
     /// Bytes of request bodies in memory (`limits.inflight_body_bytes`).
     pub inflight_body_bytes: usize,
+    /// The same of one space (`limits.space_body_bytes`), messages of live connections not counted.
+    pub space_body_bytes: usize,
     /// Pushes that wait for their commit, per space (`limits.queued_pushes`).
     pub queued_pushes: usize,
     /// Pushes in one commit (`limits.group_pushes`).
@@ -248,6 +262,7 @@ impl Default for Bounds {
             node_packets: 4,
             reading_nodes: 100_000,
             inflight_body_bytes: 512 << 20,
+            space_body_bytes: 384 << 20,
             queued_pushes: 1_024,
             group_pushes: 64,
             group_ops: 4_000,
@@ -281,6 +296,8 @@ pub struct Retention {
     pub clients: Duration,
     /// Between two rounds of trimming.
     pub trim_every: Duration,
+    /// Between two looks at all that is stored.
+    pub look_every: Duration,
 }
 
 impl Default for Retention {
@@ -294,6 +311,7 @@ impl Default for Retention {
             nodes: 90 * DAY,
             clients: 30 * DAY,
             trim_every: DAY / 24,
+            look_every: DAY,
         }
     }
 }

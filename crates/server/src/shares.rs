@@ -1,4 +1,5 @@
 //! What one space or one token may take of what all share, so that whoever floods the hub waits in its own queue.
+//! Counts requests, polls, and bytes of bodies.
 
 use crate::error::ServerError;
 use std::collections::HashMap;
@@ -18,6 +19,7 @@ pub(crate) struct Shares<K> {
 #[derive(Debug)]
 pub(crate) struct Piece<K: Eq + Hash> {
     of: K,
+    size: usize,
     held: Arc<Mutex<HashMap<K, usize>>>,
 }
 
@@ -27,18 +29,26 @@ impl<K: Eq + Hash + Clone> Shares<K> {
         Shares { most, what, limit, held: Arc::default() }
     }
 
-    /// Takes a piece.
+    /// Takes one.
     ///
     /// # Errors
     /// [`ServerError::Overloaded`].
     pub(crate) fn take(&self, of: &K) -> Result<Piece<K>, ServerError> {
+        self.take_many(of, 1)
+    }
+
+    /// Takes a piece of a size.
+    ///
+    /// # Errors
+    /// [`ServerError::Overloaded`].
+    pub(crate) fn take_many(&self, of: &K, size: usize) -> Result<Piece<K>, ServerError> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = held.get(of).copied().unwrap_or_default();
-        if count >= self.most {
+        let count = held.get(of).copied().unwrap_or_default().saturating_add(size);
+        if count > self.most {
             return Err(ServerError::Overloaded { what: self.what, limit: self.limit });
         }
-        held.insert(of.clone(), count + 1);
-        Ok(Piece { of: of.clone(), held: Arc::clone(&self.held) })
+        held.insert(of.clone(), count);
+        Ok(Piece { of: of.clone(), size, held: Arc::clone(&self.held) })
     }
 }
 
@@ -46,7 +56,7 @@ impl<K: Eq + Hash> Drop for Piece<K> {
     fn drop(&mut self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         match held.get_mut(&self.of) {
-            Some(count) if *count > 1 => *count -= 1,
+            Some(count) if *count > self.size => *count -= self.size,
             _ => drop(held.remove(&self.of)),
         }
     }
@@ -55,6 +65,18 @@ impl<K: Eq + Hash> Drop for Piece<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_of_any_size_add_up_to_a_share() {
+        let shares = Shares::new(100, "bodies of the space take as much memory as they may", "limits.space_body_bytes");
+        let pieces = [shares.take_many(&"a", 60).unwrap(), shares.take_many(&"a", 40).unwrap()];
+        assert!(shares.take_many(&"a", 1).is_err() && shares.take_many(&"b", 101).is_err());
+        let [large, small] = pieces;
+        drop(large);
+        drop(shares.take_many(&"a", 60).unwrap());
+        drop(small);
+        assert!(shares.held.lock().unwrap().is_empty());
+    }
 
     #[test]
     fn everybody_has_a_share_and_gets_back_what_was_given_up() {

@@ -59,7 +59,7 @@ async fn places() -> [Place; 2] {
 
 async fn register(store: &dyn Store, name: &str, plan: Plan) {
     let registration = Registration { id: node(name), code: name.to_uppercase(), name: format!("Desk {name}"), plan };
-    store.register(&main_space(), registration).await.unwrap();
+    store.register(&main_space(), registration, None).await.unwrap();
 }
 
 /// What one commit does.
@@ -198,7 +198,12 @@ async fn the_queue_is_shown(place: &Place) {
     store.unregister(&main_space(), &node("n2")).await.unwrap();
     commit(store, "n1", &[Do::Put("A", X), Do::Return("A", X), Do::Return("C", Y), Do::Return("A", X)]).await;
     assert_eq!(queue(), [for_n1[0].clone(), for_n1[2].clone(), format!("12 n1 A {X} UPDATE -")]);
-    set_traffic(store, "n1", Traffic { fill: Some(Fill { start: Lsn(9), again: false }), ..Traffic::default() }).await;
+    set_traffic(
+        store,
+        "n1",
+        Traffic { fill: Some(Fill { start: Lsn(9), again: false, since: Lsn(9) }), ..Traffic::default() },
+    )
+    .await;
     assert_eq!(
         queue(),
         [format!("8 n1 C {Y} INSERT -"), format!("9 n1 A {X} INSERT -")],

@@ -40,13 +40,20 @@ impl Signer {
 
     /// A token that ends in so many seconds.
     fn token(&self, sub: &str, seconds: u64) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        self.sign(&json!({ "sub": sub, "exp": now() + seconds, "tenant": "acme" }))
+    }
+
+    fn sign(&self, claims: &Value) -> String {
         let header = json!({ "alg": "ES256", "kid": self.kid }).to_string();
-        let claims = json!({ "sub": sub, "exp": now + seconds, "tenant": "acme" }).to_string();
-        let message = format!("{}.{}", part(header), part(claims));
+        let message = format!("{}.{}", part(header), part(claims.to_string()));
         let made = self.pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
         format!("{message}.{}", part(made))
     }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// An address with a key set; `None`: it is out of order.
@@ -165,6 +172,21 @@ async fn keys_rotate_while_tokens_are_in_use() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_issued_since_the_keys_were_read_waits_for_the_next_reading() {
+    let (old, new) = (Signer::new("old"), Signer::new("new"));
+    let address = Address::open(&[&old]).await;
+    let ask_every = Duration::from_secs(3_600);
+    let hub = Hub::with(|hub| hub.jwt = Some(JwtOptions { ask_every, ..options(&address) })).await;
+    address.show(&[&new]);
+
+    let issued = |iat: u64| new.sign(&json!({ "sub": "anna", "exp": now() + 600, "iat": iat }));
+    let fresh = get(&hub, &issued(now() + 60), "/sync/pull?node=r").await;
+    assert_eq!(fresh.refusal(503), "keys_pending", "its key may be a new one");
+    assert_eq!(status(&hub, &issued(now() - 3_600)).await, 401, "its key was not in the set when it was read");
+    assert_eq!(status(&hub, &new.token("anna", 600)).await, 401, "nobody knows when it was issued");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_address_out_of_order_is_a_pause_for_signed_tokens_and_nothing_for_others() {
     let signer = Signer::new("a");
     let address = Address::open(&[&signer]).await;
@@ -206,6 +228,11 @@ async fn keys_count_no_more_when_they_could_not_be_read_for_too_long() {
         tokio::task::yield_now().await;
     }
     assert_eq!(get(&hub, &token, "/sync/pull?node=r").await.refusal(503), "keys_pending");
+    let ready = hub.get("/health/ready").await.json();
+    assert_eq!((&ready["status"], &ready["keys"]), (&json!("degraded"), &json!("missing")));
+    let why = ready["trouble"][0].as_str().unwrap();
+    assert!(why.contains(&address.url) && why.contains("it answers 500"), "{why}");
+    assert!(hub.get("/metrics").await.text().contains("\nsyncline_keys_missing 1\n"));
     address.show(&[&signer]);
     assert_eq!(status(&hub, &token).await, 200, "it is read when it is asked for");
 }

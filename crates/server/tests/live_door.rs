@@ -92,17 +92,64 @@ async fn polling_serves_a_whole_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_whose_change_to_a_websocket_failed_ends() {
-    let hub = Hub::start().await;
+async fn a_session_whose_change_to_a_websocket_fails_polls_on_and_may_try_again() {
+    let hub = without_pings().await;
     let poller = Poller::open(&hub).await;
-    assert_eq!(poller.post(&format!(r#"40{{"token":"{ADMIN}"}}"#)).await.status, 200);
+    poller.greet(ADMIN).await;
     let sid = poller.open["sid"].as_str().unwrap();
-
     let url = format!("ws://{}/socket.io/?EIO=4&transport=websocket&sid={sid}", hub.addr);
-    drop(tokio_tungstenite::connect_async(url).await.unwrap());
+    let is_answered = async |number: u8| {
+        let asks = format!(r#"42{number}["files:presence"]"#);
+        let (said, asked) = tokio::join!(poller.get(), poller.post(&asks));
+        assert_eq!(asked.status, 200);
+        assert!(said.starts_with(&format!("43{number}[")), "neither cut off nor told to ask again: {said}");
+    };
 
-    let ended = async { while !poller.get().await.contains("Session ID unknown") {} };
-    tokio::time::timeout(LONG, ended).await.expect("the session ends");
+    let (silent, _) = tokio_tungstenite::connect_async(&url).await.unwrap();
+    is_answered(1).await;
+    drop(silent);
+    is_answered(2).await;
+    let mut wrong = again(&url).await;
+    wrong.send_raw("3probe").await;
+    assert_eq!(wrong.goodbye().await.0, 1002);
+    is_answered(3).await;
+
+    let mut changed = again(&url).await;
+    drop(wrong);
+    changed.probe().await;
+    changed.send_raw("5").await;
+    assert_eq!(changed.call("files:join", &Value::Null).await["success"], true);
+}
+
+async fn without_pings() -> Hub {
+    Hub::with(|options| options.live.ping_interval = Duration::from_secs(3_600)).await
+}
+
+/// A WebSocket as soon as the hub has noticed that the one before is gone.
+async fn again(url: &str) -> Client {
+    let opened = async {
+        loop {
+            if let Ok((ws, _)) = tokio_tungstenite::connect_async(url).await {
+                return Client::over(ws);
+            }
+        }
+    };
+    tokio::time::timeout(LONG, opened).await.expect("it may try again")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_could_take_the_websocket_is_not_kept_waiting_by_a_request_and_asks_ten_times_a_second_at_most() {
+    let hub = without_pings().await;
+    let poller = Poller::open(&hub).await;
+    poller.greet(ADMIN).await;
+    let sid = poller.open["sid"].as_str().unwrap();
+    let mut half_way = again(&format!("ws://{}/socket.io/?EIO=4&transport=websocket&sid={sid}", hub.addr)).await;
+    half_way.probe().await;
+    for _ in 0..3 {
+        let asked = tokio::time::Instant::now();
+        assert_eq!(poller.get().await, "6");
+        assert!(asked.elapsed() >= Duration::from_millis(90), "{:?}", asked.elapsed());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -320,28 +367,21 @@ async fn after_a_goodbye_of_either_side_a_connection_keeps_no_place() {
     polling.greet(&secret).await;
     let sent_away = Client::connect(&hub.addr, &secret).await;
     let mut leaving = Client::connect(&hub.addr, ADMIN).await;
-    let mut comes_back = Client::connect(&hub.addr, ADMIN).await;
+    let mut stays = Client::connect(&hub.addr, ADMIN).await;
     assert!(hub.get("/metrics").await.text().contains("syncline_live_connections 4"));
 
     leaving.send_raw("41").await;
-    comes_back.send_raw("41").await;
     let admin = format!("Bearer {ADMIN}");
     hub.send("DELETE", "/admin/tokens/removed", &[("authorization", &admin)], b"").await;
-    let mut said = Packet::Closed;
-    while said != Packet::Connected {
-        comes_back.send_raw(&format!("40{}", json!({ "token": ADMIN }))).await;
-        if let Ok(packet) = tokio::time::timeout(Duration::from_millis(50), comes_back.packet()).await {
-            said = packet;
-        }
-    }
 
+    assert_eq!(leaving.packet().await, Packet::Closed, "who comes again opens another connection");
     let freed = async {
         while !hub.get("/metrics").await.text().contains("syncline_live_connections 1\n") {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(LONG, freed).await.expect("three places are free");
-    assert_eq!(comes_back.call("files:join", &Value::Null).await["success"], true);
+    assert_eq!(stays.call("files:join", &Value::Null).await["success"], true);
     drop(sent_away);
 }
 

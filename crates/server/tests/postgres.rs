@@ -10,6 +10,7 @@ use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use support::gate::{Gate, Loss};
 use support::postgres::Postgres;
 use support::{Hub, insert};
 use syncline_core::hub::{Change, Entry, Loaded, Touch, WriteSet};
@@ -194,6 +195,42 @@ async fn connections_that_break_cost_no_commit_and_repeat_none() {
     assert_eq!((head.lsn, last), (Lsn(counts), format!("{{\"n\":{counts}}}")));
 }
 
+/// A commit that breaks off while another worker waits for its turn: what that one then writes, at the same position, at
+/// the same time, to the same document and as a node that is new as well, is not taken for it, nor is it done twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_commit_whose_answer_is_lost_is_known_again_and_no_other_passes_for_it() {
+    for loss in [Loss::Requests, Loss::Answers] {
+        let (other, database) = fresh().await;
+        let gate = Gate::before(Postgres::shared());
+        let store = open(&gate.url(&database)).await.unwrap();
+        let (attempts, runtime) = (Arc::new(AtomicU64::new(0)), tokio::runtime::Handle::current());
+        let decide: Decide = Box::new({
+            let (attempts, other) = (Arc::clone(&attempts), Arc::clone(&other));
+            let mut add = add_one("broken");
+            move |loaded| {
+                let first = attempts.fetch_add(1, Ordering::SeqCst) == 0;
+                if first {
+                    gate.lose(loss);
+                }
+                if first && matches!(loss, Loss::Requests) {
+                    let main = space();
+                    let meanwhile = other.commit(&main, touch("other"), add_one("other"));
+                    assert_eq!(block_in_place(|| runtime.block_on(meanwhile)).unwrap().lsn, Lsn(1));
+                }
+                add(loaded)
+            }
+        });
+        let head = store.commit(&space(), touch("broken"), decide).await.unwrap();
+
+        let (count, tries) = match loss {
+            Loss::Requests => (2, 2),
+            Loss::Answers => (1, 1),
+        };
+        assert_eq!((head.lsn, attempts.load(Ordering::SeqCst)), (Lsn(count), tries), "{loss:?}");
+        assert_eq!(read(&other, count - 1).await.2, format!("{{\"n\":{count}}}"), "{loss:?}");
+    }
+}
+
 /// One of several workers that start together makes the tables.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn workers_that_start_together_make_one_schema() {
@@ -267,6 +304,91 @@ async fn a_server_that_crashes_is_waited_for_and_one_that_takes_no_writes_is_nam
     assert!(refused.contains("read-only") && refused.contains("name the primary"), "{refused}");
     let unready = store.check().await.unwrap_err().to_string();
     assert!(unready.contains("replica"), "{unready}");
+}
+
+/// A change that was read before another worker's removal and written after it changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_one_worker_removes_while_another_one_changes_it_is_gone() {
+    let (store, database) = fresh().await;
+    let server = Postgres::shared();
+    let hub = Arc::new(Hub::on(store, |options| options.settings.bounds.request_timeout = LONG).await);
+    let made = hub.post("/admin/tokens", &json!({ "name": "gone" })).await.json();
+    let secret = format!("Bearer {}", made["token"].as_str().unwrap());
+    for (method, path, body) in
+        [("PATCH", "/admin/tokens/gone", r#"{"write":false}"#), ("POST", "/admin/tokens/gone/rotate", "null")]
+    {
+        let mut removal = server.transaction(&database);
+        removal.say("BEGIN; DELETE FROM syncline.records WHERE key = 'gone'; SELECT 'removed';");
+        removal.hears("removed");
+        let change = tokio::spawn({
+            let hub = Arc::clone(&hub);
+            let bearer = format!("Bearer {}", support::ADMIN);
+            async move { hub.send(method, path, &[("authorization", &bearer)], body.as_bytes()).await.status }
+        });
+        until_somebody_waits(server, &database).await;
+
+        removal.say("COMMIT;");
+
+        assert_eq!(change.await.unwrap(), 404, "{method}");
+        let pull = hub.send("GET", "/sync/pull?node=r", &[("authorization", &secret)], b"").await;
+        assert_eq!(pull.status, 401, "{method}");
+        assert_eq!(server.run(&database, "SELECT count(*) FROM syncline.records WHERE key = 'gone'"), "0");
+        let again = hub.post("/admin/tokens", &json!({ "name": "gone" })).await;
+        assert_eq!(again.status, 200, "{}", again.text());
+    }
+}
+
+/// Returns when a statement waits for the lock of another one.
+async fn until_somebody_waits(server: &Postgres, database: &str) {
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    let until = async {
+        while server.run(database, waits) != "1" {
+            sleep(Duration::from_millis(10)).await; // sleep: until another program has come so far
+        }
+    };
+    timeout(LONG, until).await.unwrap();
+}
+
+/// While another worker has the turn, what arrives waits in one group and not behind a small one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn pushes_that_arrive_before_their_worker_has_the_turn_share_a_commit() {
+    // Given a worker that knows that others write to its space, and somebody who has the turn.
+    let (store, database) = fresh().await;
+    let server = Postgres::shared();
+    let other = Hub::on(Arc::new(open(&server.url(&database)).await.unwrap()), |_| {}).await;
+    let hub = Arc::new(Hub::on(store, |options| options.settings.bounds.request_timeout = LONG).await);
+    for (n, writer) in [(1, &*hub), (2, &other), (3, &*hub)] {
+        writer.push(&format!("n{n}"), "before", &json!([insert(1, "users", &format!("u{n}"))])).await;
+    }
+    let mut turn = server.transaction(&database);
+    turn.say("BEGIN; SELECT FROM syncline.spaces FOR UPDATE; SELECT 'has the turn';");
+    turn.hears("has the turn");
+
+    // When a push waits for the turn, and then two more come.
+    let push = |n: u64| {
+        let hub = Arc::clone(&hub);
+        tokio::spawn(async move {
+            hub.push(&format!("n{n}"), "together", &json!([insert(2, "users", &format!("v{n}"))])).await
+        })
+    };
+    let first = push(1);
+    until_somebody_waits(server, &database).await;
+    let more = [push(2), push(3)];
+    let until = async {
+        while !hub.get("/metrics").await.text().contains("syncline_space_queued_pushes{space=\"main\"} 2") {
+            sleep(Duration::from_millis(10)).await; // sleep: until both are there
+        }
+    };
+    timeout(LONG, until).await.unwrap();
+    turn.say("COMMIT;");
+
+    // Then all of them are in one transaction.
+    first.await.unwrap();
+    for pushed in more {
+        pushed.await.unwrap();
+    }
+    let sql = "SELECT count(*), count(DISTINCT xmin::TEXT) FROM syncline.batches WHERE id = 'together'";
+    assert_eq!(server.run(&database, sql), "3|1");
 }
 
 /// Each worker serves what another one took in, also while readers wait at it.

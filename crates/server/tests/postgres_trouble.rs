@@ -2,18 +2,19 @@
 //! databases that were set back. Each says what is wrong and what to do, and nothing is half done.
 #![allow(clippy::unwrap_used)] // a failed step is a failed test
 
+mod database;
 mod support;
 
 use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::Arc;
-use std::time::Duration;
-use support::postgres::Postgres;
+use std::time::{Duration, Instant};
+use support::postgres::{Pooler, Postgres};
 use support::{Hub, insert};
 use syncline_core::model::{NodeId, Plan, Registration, SpaceName};
-use syncline_server::store::{PostgresOptions, PostgresStore, PostgresUrl, Store, StoreError};
+use syncline_server::store::{Heard, PostgresOptions, PostgresStore, PostgresUrl, Store, StoreError};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
@@ -89,62 +90,12 @@ async fn tls_is_checked_as_far_as_the_url_asks_for_it() {
     assert!(said.contains("TLS") && said.contains("sslmode"), "{said}");
 }
 
-/// A pooler that keeps no session for anybody.
-struct Pooler {
-    child: Child,
-    dir: TempDir,
-    port: u16,
-}
-
-impl Pooler {
-    async fn before(server: &Postgres) -> Pooler {
-        let dir = TempDir::new().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let settings = format!(
-            "[databases]\n* = host={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n\
-             auth_type = any\npool_mode = transaction\nmax_client_conn = 200\ndefault_pool_size = 8\n\
-             logfile = {}\nignore_startup_parameters = extra_float_digits\n",
-            server.socket_dir().display(),
-            dir.path().join("log").display()
-        );
-        // `any` takes everybody for the user that the database names.
-        let settings = settings.replace("\n[pgbouncer]", " user=syncline\n[pgbouncer]");
-        fs::write(dir.path().join("pgbouncer.ini"), settings).unwrap();
-        let mut command = Command::new("pgbouncer");
-        if Postgres::runs_as_another_user() {
-            assert!(Command::new("chown").args(["-R", "postgres"]).arg(dir.path()).status().unwrap().success());
-            command.args(["-u", "postgres"]);
-        }
-        let child = command.arg(dir.path().join("pgbouncer.ini")).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let pooler = Pooler { child: child.expect("pgbouncer runs; `cargo xtask setup` installs it"), dir, port };
-        let listens = async {
-            while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-                sleep(Duration::from_millis(10)).await; // sleep: until another program listens
-            }
-        };
-        timeout(LONG, listens).await.unwrap_or_else(|_| panic!("{}", pooler.log()));
-        pooler
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Pooler {
-    fn drop(&mut self) {
-        // Both fail only when it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// A session of the server is another one with each transaction, and NOTIFY reaches nobody: workers look by themselves.
 #[tokio::test(flavor = "multi_thread")]
 async fn workers_behind_a_pooler_in_transaction_mode_are_one_hub() {
     let server = Postgres::shared();
-    let (pooler, database) = (Pooler::before(server).await, server.database());
-    let url = PostgresUrl::parse(&format!("postgres://syncline@127.0.0.1:{}/{database}", pooler.port)).unwrap();
+    let (pooler, database) = (Pooler::before(server), server.database());
+    let url = PostgresUrl::parse(&pooler.url(&database)).unwrap();
     let store = async || Arc::new(PostgresStore::open(&url, PostgresOptions::default()).await.unwrap());
     let (one, two) = (Hub::on(store().await, |_| {}).await, Hub::on(store().await, |_| {}).await);
 
@@ -162,6 +113,24 @@ async fn workers_behind_a_pooler_in_transaction_mode_are_one_hub() {
     };
     let (pulled, _) = timeout(LONG, async { tokio::join!(waiting, pushing) }).await.unwrap();
     assert_eq!(pulled["ops"][0]["doc"]["_id"], "late", "found by looking");
+}
+
+/// The word that a session says to itself comes through; what others say does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_hears_nobody_through_a_pooler_notices_and_looks_every_second() {
+    let server = Postgres::shared();
+    let (pooler, database) = (Pooler::before(server), server.database());
+    let store = open(&pooler.url(&database)).await.unwrap();
+    let mut heard = store.listen().unwrap();
+    let mut pauses = Vec::new();
+    for _ in 0..5 {
+        let began = Instant::now();
+        assert_eq!(timeout(LONG, heard.recv()).await.unwrap(), Some(Heard::Anything));
+        pauses.push(began.elapsed());
+    }
+    // The first look comes at once; while others are heard, the next one ten seconds later.
+    let every_second = |pause: &&Duration| (500..5_000).contains(&pause.as_millis());
+    assert!(pauses.iter().filter(every_second).count() >= 2, "{pauses:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,7 +178,7 @@ async fn a_database_that_was_filled_from_a_dump_begins_a_new_history() {
     hub.push("n1", "b1", &json!([insert(1, "users", "saved")])).await;
     let id = NodeId::new("11111111-1111-4111-8111-000000000001").unwrap();
     let registration = Registration { id, code: "DESK".into(), name: "Desk".into(), plan: Plan::default() };
-    store.register(&main_space(), registration).await.unwrap();
+    store.register(&main_space(), registration, None).await.unwrap();
     let epoch = hub.pull("since_lsn=0").await["epoch"].clone();
     let dump = server.dump(&first);
     hub.push("n1", "b2", &json!([insert(2, "users", "lost")])).await;
@@ -303,7 +272,7 @@ async fn a_flooded_space_leaves_connections_and_requests_to_others() {
                 };
                 let space = SpaceName::new("flood").unwrap();
                 let (pushed, registered) =
-                    tokio::join!(hub.post("/s/flood/sync/push", &body), store.register(&space, registration));
+                    tokio::join!(hub.post("/s/flood/sync/push", &body), store.register(&space, registration, None));
                 registered.unwrap();
                 pushed
             })

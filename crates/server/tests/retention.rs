@@ -103,7 +103,7 @@ async fn a_registered_node_holds_the_log_back_for_as_long_as_it_calls() {
     let (main, desk) = (SpaceName::new("main").unwrap(), NodeId::new("desk").unwrap());
     let registration =
         Registration { id: desk.clone(), code: "DESK".into(), name: String::new(), plan: Plan::default() };
-    store.register(&main, registration).await.unwrap();
+    store.register(&main, registration, None).await.unwrap();
     hub.push("n1", "b2", &json!([update(2), update(3)])).await;
     let called = async |at: u64| {
         let traffic = Traffic { received_at: Millis(at), ..Traffic::new(Lsn(1)) };

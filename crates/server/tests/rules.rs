@@ -7,6 +7,8 @@ mod support;
 
 use serde_json::{Value, json};
 use std::sync::Arc;
+use support::faulty::FaultyStore;
+use support::socket::Client;
 use support::{ADMIN, Hub, Reply, insert, stamp};
 use syncline_core::model::{CollectionName, CollectionRule, SpaceName};
 use syncline_server::DeclaredRule;
@@ -303,4 +305,73 @@ async fn documents_that_nobody_changes_go_when_their_collection_keeps_them_no_lo
         let reply = hub.push("n1", "b2", &prolonged).await;
         assert_eq!(reply["receipts"][0]["result"], "merged", "a later edit of a device that was away wins: {reply}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_client_that_may_read_nothing_hears_the_rule_and_no_document() {
+    let hub = Hub::start().await;
+    set(&hub, &json!({ "unique": ["email"] })).await;
+    write(&hub, 1, "ann", &json!({ "email": "a@x" })).await;
+    let slot = json!({ "name": "slot", "read": false, "collections": ["users"] });
+    let slot = hub.post("/admin/tokens", &slot).await.json()["token"].as_str().unwrap().to_owned();
+    for (token, client, reads) in [(ADMIN, "desk", true), (slot.as_str(), "letter-box", false)] {
+        let mut socket = Client::connect(&hub.addr, token).await;
+        socket.emit("client:info", &json!({ "clientId": client, "collections": ["users"] })).await;
+        let event = json!({
+            "id": format!("{client}-1"), "type": "insert", "collection": "users", "documentId": client,
+            "data": { "id": client, "email": "a@x" }, "timestamp": 1, "clientId": client,
+        });
+        let answer = socket.call("client:sync", &json!([event])).await;
+        assert_eq!(answer["success"], true, "a refused list would come again for ever: {answer}");
+        let told = loop {
+            let (name, payload) = socket.event().await;
+            // Who may not read is told so as well.
+            if name == "error" && payload["message"].as_str().is_some_and(|words| words.contains("unique")) {
+                break payload["message"].as_str().unwrap().to_owned();
+            }
+        };
+        assert_eq!(told.contains("ann"), reads, "{told}");
+    }
+    let kept = hub.get("/admin/spaces/main/quarantine").await.json();
+    assert_eq!(kept["quarantine"].as_array().unwrap().len(), 2, "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn edits_of_one_client_that_depend_on_each_other_cost_another_one_nothing() {
+    let store = FaultyStore::held();
+    store.passes.add_permits(3);
+    let hub = Arc::new(Hub::on(store.clone(), |_| {}).await);
+    set(&hub, &json!({ "unique": [["email", "number"]] })).await;
+    // Each edit is refused, and only then it is known which values the next one asks for.
+    let taken = (1..=7).flat_map(|n| [(n, 0), (0, n)]);
+    let taken = (2..)
+        .zip(taken)
+        .map(|(seq, (email, number))| user(seq, &format!("u{seq}"), &json!({ "email": email, "number": number })));
+    let begun: Vec<Value> = std::iter::once(user(1, "x", &json!({ "email": 0, "number": 0 }))).chain(taken).collect();
+    hub.push("n1", "b1", &json!(begun)).await;
+    store.passes.forget_permits(1_000);
+    while store.begun.try_acquire().map(tokio::sync::SemaphorePermit::forget).is_ok() {}
+    let send = |node: &str, ops: Vec<Value>| {
+        let (hub, body) = (Arc::clone(&hub), json!({ "node": node, "batchId": "b2", "ops": ops }));
+        tokio::spawn(async move { hub.post("/sync/push", &body).await.json() })
+    };
+    let first = send("n2", vec![insert(1, "other", "d1")]);
+    store.begun.acquire().await.unwrap().forget();
+    let chain = (1..=14).map(|n| {
+        let field = if n % 2 == 1 { "email" } else { "number" };
+        json!({ "seq": n, "op": "update", "collection": "users", "id": "x", "base": 9_000, "stamp": stamp(100 + n),
+            "set": { field: n.div_ceil(2) } })
+    });
+    let entangled = send("n3", chain.collect());
+    let honest = send("n4", vec![user(1, "y", &json!({ "email": 50, "number": 50 }))]);
+    while !hub.get("/metrics").await.text().contains(r#"syncline_space_queued_pushes{space="main"} 2"#) {
+        tokio::task::yield_now().await;
+    }
+    store.passes.add_permits(1_000);
+
+    let (_, entangled, honest) = (first.await.unwrap(), entangled.await.unwrap(), honest.await.unwrap());
+
+    assert_eq!(honest["receipts"][0]["result"], "applied", "{honest}");
+    let receipts = entangled["receipts"].as_array().unwrap();
+    assert!(receipts.len() == 14 && receipts.iter().all(|receipt| receipt["result"] == "rejected"), "{entangled}");
 }

@@ -143,6 +143,30 @@ async fn the_memory_of_a_push_counts_until_its_commit() {
 
 const MEMORY: &str = "limits.inflight_body_bytes";
 
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_of_a_flooded_space_leave_memory_to_others() {
+    let store = FaultyStore::held();
+    let hub = Arc::new(Hub::on(store.clone(), |o| o.settings.bounds.space_body_bytes = ONE_BODY).await);
+    assert_eq!(hub.post("/admin/tokens", &json!({ "name": "t", "space": "other" })).await.status, 200);
+    let push_to = |path: &'static str, n| {
+        let hub = Arc::clone(&hub);
+        tokio::spawn(async move { hub.post(path, &push(n)).await })
+    };
+    let first = push_to("/sync/push", 1);
+    store.begun.acquire().await.unwrap().forget();
+    let refused = hub.post("/sync/push", &push(2)).await;
+    assert_eq!(refused.refusal(503), "overloaded");
+    assert_eq!(refused.json()["limit"], json!("limits.space_body_bytes"));
+
+    let other = push_to("/s/other/sync/push", 2);
+    store.passes.add_permits(1_000);
+    for taken in [first, other] {
+        let reply = taken.await.unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.text());
+    }
+    until_accepted(&hub).await;
+}
+
 /// The share is given back shortly after the reply.
 async fn until_accepted(hub: &Hub) {
     while hub.post("/sync/push", &push(2)).await.status != 200 {

@@ -4,7 +4,7 @@
 use super::spec::TokenSpec;
 use crate::error::ServerError;
 use serde_json::{Map, Value};
-use syncline_core::wire::object::plain;
+use syncline_core::model::plain_words;
 
 /// Fields of a [`TokenSpec`] with their new values. In `rows`, `read_rows`, `write_rows` and `claims` each name is a part of
 /// its own: those that are not named stay, and one with null goes.
@@ -44,7 +44,8 @@ pub(super) fn changed(old: &TokenSpec, change: &TokenChange) -> Result<TokenSpec
             _ => {}
         }
     }
-    let read = |error: serde_json::Error| bad(format!("the change of token `{name}`: {}", plain(&error)));
+    let read =
+        |error: serde_json::Error| bad(format!("the change of token `{name}`: {}", plain_words(error.to_string())));
     serde_json::from_value(Value::Object(fields)).map_err(read)
 }
 

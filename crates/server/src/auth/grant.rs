@@ -1,5 +1,6 @@
 //! What a token allows, asked by everything that touches data.
 
+use super::former::Former;
 use super::rows::RowAccess;
 use super::spec::TokenSpec;
 use crate::error::{Denied, ServerError};
@@ -22,6 +23,8 @@ pub struct Grant {
     pub(super) spec: Arc<TokenSpec>,
     pub(super) rows: Arc<RowAccess>,
     pub(super) proof: Proof,
+    /// What the token granted before, as far as the store keeps it.
+    pub(super) formers: Arc<[Former]>,
 }
 
 /// What shows that a token is one.
@@ -43,7 +46,7 @@ impl Grant {
     /// Those of [`RowAccess::bind`].
     pub(super) fn new(proof: Proof, spec: TokenSpec) -> Result<Grant, ServerError> {
         let rows = Arc::new(spec.row_access()?);
-        Ok(Grant { spec: Arc::new(spec), rows, proof })
+        Ok(Grant { spec: Arc::new(spec), rows, proof, formers: Arc::default() })
     }
 
     /// Bytes of the texts that it holds: the token's claims, and the filters that they were filled into.
@@ -135,6 +138,13 @@ impl Grant {
             let missing = format!("collection `{collection}` is not among its collections");
             Err(self.refuse_part(missing, Denied::Collection(collection.clone())))
         }
+    }
+
+    /// The same for what a registered node gets by packets.
+    #[must_use]
+    pub fn of_node(&self, readable: Arc<RowFilters>) -> Grant {
+        let rows = RowAccess { read: readable, ..RowAccess::default() };
+        Grant { rows: Arc::new(rows), ..self.clone() }
     }
 
     /// The documents that it may read.

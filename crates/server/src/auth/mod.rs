@@ -2,6 +2,8 @@
 //! Never keeps or logs a secret; only its SHA-256.
 
 mod change;
+mod earlier;
+mod former;
 mod gate;
 mod grant;
 mod jwt;
@@ -12,6 +14,8 @@ mod spec;
 mod tokens;
 
 pub use change::TokenChange;
+pub use earlier::EarlierViews;
+pub use former::Earlier;
 pub use gate::{Gate, Handshake};
 pub use grant::{Access, Grant};
 pub use jwt::{JwtAlgorithm, JwtGrant, JwtKeys, JwtOptions};

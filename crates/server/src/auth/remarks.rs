@@ -1,6 +1,6 @@
 //! What whoever makes or changes a token may not have meant. Refuses nothing.
 
-use super::spec::TokenSpec;
+use super::spec::{TokenSpec, listed};
 use crate::error::ServerError;
 use crate::store::{CollectionRule, Encoder, Head, RecordKind, Row, Scan, Scanned, Store};
 use std::collections::BTreeSet;
@@ -17,15 +17,9 @@ const LOOKED_FOR: usize = 50;
 pub(super) async fn remarks(store: &dyn Store, spec: &TokenSpec) -> Result<Vec<String>, ServerError> {
     let rows: BTreeSet<&CollectionName> =
         spec.rows.keys().chain(spec.read_rows.keys()).chain(spec.write_rows.keys()).collect();
-    let mut said = Vec::new();
-    if !rows.is_empty() && spec.collections.is_none() {
-        let limited = listed(&rows);
-        let place = spec.space.as_ref().map_or("every space".to_owned(), |space| format!("space `{space}`"));
-        said.push(format!(
-            "the filters limit {limited} alone: all other collections of {place} are open whole; name the collections \
-             that it opens to leave them out (`--collections`)"
-        ));
-    }
+    let beside = spec.open_beside_rows();
+    let next = "name the collections that it opens to leave them out (`--collections`)";
+    let mut said: Vec<String> = beside.map(|beside| format!("{beside}; {next}")).into_iter().collect();
     let Some(space) = &spec.space else { return Ok(said) };
     let named: BTreeSet<&CollectionName> =
         rows.into_iter().chain(spec.collections.iter().flatten()).chain(&spec.collection).collect();
@@ -41,14 +35,6 @@ pub(super) async fn remarks(store: &dyn Store, spec: &TokenSpec) -> Result<Vec<S
         said.push(format!("nothing is in {} of space `{space}` yet: is that the name that you mean?", listed(&absent)));
     }
     Ok(said)
-}
-
-fn listed(names: &BTreeSet<&CollectionName>) -> String {
-    let first: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
-    match names.len().saturating_sub(first.len()) {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
-    }
 }
 
 async fn holds_any(store: &dyn Store, space: &SpaceName, name: &CollectionName) -> Result<bool, ServerError> {

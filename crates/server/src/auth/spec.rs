@@ -75,6 +75,19 @@ pub struct TokenSpec {
 }
 
 impl TokenSpec {
+    /// What the token opens beside its filters, as whoever wrote them may not have meant it; `None`: it names its collections.
+    #[must_use]
+    pub fn open_beside_rows(&self) -> Option<String> {
+        let rows: BTreeSet<&CollectionName> =
+            self.rows.keys().chain(self.read_rows.keys()).chain(self.write_rows.keys()).collect();
+        if rows.is_empty() || self.collections.is_some() {
+            return None;
+        }
+        let place = self.space.as_ref().map_or("every space".to_owned(), |space| format!("space `{space}`"));
+        let limited = listed(&rows);
+        Some(format!("the filters limit {limited} alone: all other collections of {place} are open whole"))
+    }
+
     /// Refuses contradictions: whoever administers the hub can make any token, so limits on such a
     /// token would only look like some.
     ///
@@ -183,5 +196,14 @@ pub struct DeclaredToken {
 impl fmt::Debug for DeclaredToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("DeclaredToken").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}
+
+/// The first few, in words.
+pub(super) fn listed(names: &BTreeSet<&CollectionName>) -> String {
+    let first: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
+    match names.len().saturating_sub(first.len()) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
     }
 }

@@ -1,6 +1,7 @@
 //! The tokens of a hub: declared by the configuration or kept in the store, cached by hash.
 
 use super::change::{TokenChange, changed};
+use super::former::{Before, Former};
 use super::grant::{Grant, Proof};
 use super::jwt::{Jwt, JwtOptions};
 use super::remarks::remarks;
@@ -8,12 +9,12 @@ use super::secret::{Secret, digest, fingerprint, parse_fingerprint};
 use super::spec::{DeclaredToken, TokenSpec, is_signed};
 use crate::clock;
 use crate::error::ServerError;
-use crate::store::{RecordKind, Store};
+use crate::store::{RecordKind, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
-use syncline_core::model::{Millis, NodeId};
+use syncline_core::model::{Lsn, Millis, NodeId, SpaceName};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until};
 
@@ -23,6 +24,19 @@ struct Stored {
     hash: String,
     created_at: Millis,
     spec: TokenSpec,
+    /// What it granted before, for those who have read by it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    before: Vec<Before>,
+    /// All of it as it stands in the store, however that was spelled.
+    #[serde(skip)]
+    text: String,
+}
+
+impl Stored {
+    /// With the text that the store is to have of it.
+    fn spelled(self) -> Stored {
+        Stored { text: serde_json::to_string(&self).expect("a token serializes"), ..self }
+    }
 }
 
 /// A token as it is listed: everything but its secret.
@@ -50,8 +64,8 @@ pub struct Tokens {
     declared: HashMap<[u8; 32], Grant>,
     jwt: Option<Box<Jwt>>,
     kept: RwLock<Kept>,
-    /// One change at a time: a change that was read before a removal and written after it would bring the removed
-    /// token back.
+    /// One change at a time, here. Others that share the store change it at the same time: what was read is written over only
+    /// while it stands, or a change that was read before a removal and written after it would bring the removed token back.
     changing: Mutex<()>,
     /// When all were read last for the sake of a token that was not known.
     looked_at: Mutex<Option<Instant>>,
@@ -72,7 +86,7 @@ impl Kept {
     fn put(&mut self, stored: Stored) {
         self.remove(&stored.spec.name);
         let hash = parse_fingerprint(&stored.hash);
-        self.grants.extend(hash.and_then(|hash| Some((hash, usable(hash, &stored.spec)?))));
+        self.grants.extend(hash.and_then(|hash| Some((hash, usable(hash, &stored)?))));
         self.named.insert(stored.spec.name.clone(), stored);
     }
 
@@ -176,6 +190,12 @@ impl Tokens {
         }
     }
 
+    /// Why signed tokens are not taken although the configuration knows of some, in words; `None`: they are.
+    #[must_use]
+    pub fn keys_trouble(&self) -> Option<String> {
+        self.jwt.as_ref()?.trouble()
+    }
+
     /// Whether there is a token of this name that is still accepted. Signed ones come again under their name at any time.
     #[must_use]
     pub fn accepts(&self, name: &NodeId) -> bool {
@@ -224,9 +244,9 @@ impl Tokens {
         if let Some(space) = &spec.space {
             self.store.open_space(space).await?;
         }
-        let stored = Stored { hash: fingerprint(secret.reveal()), created_at: clock::now(), spec };
-        let value = serde_json::to_string(&stored).expect("a token serializes");
-        if !self.store.add_record(RecordKind::Token, stored.spec.name.to_string(), value).await? {
+        let (hash, created_at) = (fingerprint(secret.reveal()), clock::now());
+        let stored = Stored { hash, created_at, spec, before: Vec::new(), text: String::new() }.spelled();
+        if !self.store.add_record(RecordKind::Token, stored.spec.name.to_string(), stored.text.clone()).await? {
             self.refresh().await?;
             return Err(exists(&stored.spec.name));
         }
@@ -251,16 +271,28 @@ impl Tokens {
     /// [`ServerError::NotFound`], [`ServerError::BadRequest`] for a change that names nothing or what is no field, or those
     /// of [`TokenSpec::check`].
     pub async fn change(&self, name: &NodeId, change: &TokenChange) -> Result<TokenView, ServerError> {
-        let _turn = self.turn().await?;
-        let old = self.find_stored(name)?;
-        let spec = changed(&old.spec, change)?;
-        spec.check()?;
-        if let Some(space) = &spec.space {
-            self.store.open_space(space).await?;
+        let change = |old: Stored| {
+            let spec = changed(&old.spec, change)?;
+            spec.check()?;
+            Ok(Stored { spec, ..old })
+        };
+        Ok(TokenView::of(&self.rewrite(name, change).await?))
+    }
+
+    /// Where the logs stand that a token opens; of a space that cannot be read nobody has anything.
+    async fn heads(&self, space: Option<&SpaceName>) -> Result<BTreeMap<SpaceName, Lsn>, ServerError> {
+        let spaces = match space {
+            Some(space) => vec![space.clone()],
+            None => self.store.spaces().await?,
+        };
+        let mut heads = BTreeMap::new();
+        for space in spaces {
+            match self.store.head(&space).await {
+                Ok(head) => drop(heads.insert(space, head.lsn)),
+                Err(error) => tracing::warn!(%space, %error, "how far the readers of a token came is not known"),
+            }
         }
-        let changed = Stored { spec, ..old };
-        self.put(changed.clone()).await?;
-        Ok(TokenView::of(&changed))
+        Ok(heads)
     }
 
     /// Puts another grant in the place of a stored token's; its secret stays.
@@ -269,9 +301,8 @@ impl Tokens {
     /// [`ServerError::NotFound`], or those of [`TokenSpec::check`].
     pub(crate) async fn replace(&self, spec: TokenSpec) -> Result<(), ServerError> {
         spec.check()?;
-        let _turn = self.turn().await?;
-        let old = self.find_stored(&spec.name)?;
-        self.put(Stored { spec, ..old }).await
+        let name = spec.name.clone();
+        self.rewrite(&name, |old| Ok(Stored { spec: spec.clone(), ..old })).await.map(drop)
     }
 
     /// What whoever made or changed a token may not have meant: sentences, each about one thing.
@@ -285,10 +316,8 @@ impl Tokens {
     /// # Errors
     /// [`ServerError::NotFound`], or [`ServerError::Taken`] for a declared token.
     pub async fn rotate(&self, name: &NodeId) -> Result<Secret, ServerError> {
-        let _turn = self.turn().await?;
-        let old = self.find_stored(name)?;
         let secret = drawn()?;
-        self.put(Stored { hash: fingerprint(secret.reveal()), ..old }).await?;
+        self.rewrite(name, |old| Ok(Stored { hash: fingerprint(secret.reveal()), ..old })).await?;
         Ok(secret)
     }
 
@@ -299,7 +328,8 @@ impl Tokens {
     pub async fn remove(&self, name: &NodeId) -> Result<(), ServerError> {
         let _turn = self.turn().await?;
         self.find_stored(name)?;
-        self.record(name, None).await?;
+        let removed = self.store.put_record(RecordKind::Token, name.to_string(), None).await;
+        self.read_after(removed).await?;
         self.kept_mut().remove(name);
         Ok(())
     }
@@ -333,16 +363,36 @@ impl Tokens {
         found.ok_or_else(|| ServerError::NotFound(format!("there is no token named `{name}`")))
     }
 
-    async fn put(&self, stored: Stored) -> Result<(), ServerError> {
-        let value = serde_json::to_string(&stored).expect("a token serializes");
-        self.record(&stored.spec.name, Some(value)).await?;
-        self.kept_mut().put(stored);
-        Ok(())
+    /// Puts what `change` makes of a stored token in its place, as often as another worker is quicker. Returns what stands there then.
+    async fn rewrite(
+        &self,
+        name: &NodeId,
+        change: impl Fn(Stored) -> Result<Stored, ServerError>,
+    ) -> Result<Stored, ServerError> {
+        let _turn = self.turn().await?;
+        loop {
+            let old = self.find_stored(name)?;
+            let mut after = change(old.clone())?;
+            if let Some(space) = &after.spec.space {
+                self.store.open_space(space).await?;
+            }
+            if after.spec != old.spec {
+                let until = self.heads(old.spec.space.as_ref()).await?;
+                Before::remember(&mut after.before, &old.spec, &after.spec, until);
+            }
+            let after = after.spelled();
+            let written =
+                self.store.replace_record(RecordKind::Token, name.to_string(), old.text, after.text.clone()).await;
+            if self.read_after(written).await? {
+                self.kept_mut().put(after.clone());
+                return Ok(after);
+            }
+            self.refresh().await?;
+        }
     }
 
-    /// Writes a token into the store. After a failure nobody knows what stands there, so all is read again.
-    async fn record(&self, name: &NodeId, value: Option<String>) -> Result<(), ServerError> {
-        let written = self.store.put_record(RecordKind::Token, name.to_string(), value).await;
+    /// After a failure to write nobody knows what stands in the store, so all is read again.
+    async fn read_after<T>(&self, written: Result<T, StoreError>) -> Result<T, ServerError> {
         if written.is_err() {
             self.refresh().await?;
         }
@@ -385,8 +435,9 @@ impl Tokens {
     async fn read_all(&self) -> Result<Vec<Stored>, ServerError> {
         let records = self.store.records(RecordKind::Token).await?.into_iter();
         let read = |r: crate::store::Record| {
-            serde_json::from_str(&r.value)
-                .map_err(|e| ServerError::Bug(format!("the stored token `{}` cannot be read: {e}", r.key)))
+            let read = serde_json::from_str::<Stored>(&r.value);
+            let read = read.map(|stored| Stored { text: r.value, ..stored });
+            read.map_err(|e| ServerError::Bug(format!("the stored token `{}` cannot be read: {e}", r.key)))
         };
         records.map(read).collect()
     }
@@ -402,9 +453,10 @@ fn drawn() -> Result<Secret, ServerError> {
 }
 
 /// A stored token that a limit of today forbids opens nothing, and stays in the list.
-fn usable(hash: [u8; 32], spec: &TokenSpec) -> Option<Grant> {
+fn usable(hash: [u8; 32], Stored { spec, before, .. }: &Stored) -> Option<Grant> {
     let grant = Grant::new(Proof::Secret(hash), spec.clone());
-    grant.inspect_err(|error| tracing::error!(token = %spec.name, %error, "a stored token cannot be used")).ok()
+    let grant = grant.inspect_err(|error| tracing::error!(token = %spec.name, %error, "a stored token cannot be used"));
+    Some(Grant { formers: Former::all(before), ..grant.ok()? })
 }
 
 /// The secret in `Bearer <secret>`; the scheme's case does not matter.

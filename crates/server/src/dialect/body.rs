@@ -4,7 +4,7 @@
 use super::coding::Coding;
 use crate::app::App;
 use crate::error::ServerError;
-use crate::hub::Share;
+use crate::hub::{Memory, Share};
 use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::CONTENT_LENGTH;
@@ -14,8 +14,7 @@ use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use std::fmt;
 use std::sync::Arc;
-use syncline_core::model::Malformed;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use syncline_core::model::{Malformed, SpaceName};
 use tokio::time::{Instant, timeout_at};
 
 /// Bodies from this size on are parsed away from the threads that serve connections.
@@ -74,12 +73,12 @@ impl Held {
     }
 }
 
-/// Reads a request's body.
+/// Reads a request's body, which counts as the space's where one is named.
 ///
 /// # Errors
 /// [`ServerError::TooMuch`] over `limits.body_bytes`, [`ServerError::Overloaded`] when bodies take too
 /// much memory, [`ServerError::SlowBody`], [`ServerError::BadRequest`] when it is cut or its coding broken.
-pub async fn read_body(app: &App, request: Request) -> Result<Held, ServerError> {
+pub async fn read_body(app: &App, space: Option<&SpaceName>, request: Request) -> Result<Held, ServerError> {
     let coding = Coding::of(request.headers())?;
     let announced = match coding {
         Coding::None => length(request.headers().get(CONTENT_LENGTH)),
@@ -87,7 +86,7 @@ pub async fn read_body(app: &App, request: Request) -> Result<Held, ServerError>
         Coding::Gzip | Coding::Zstd => 0,
     };
     let limit = app.options.settings.limits.body_bytes;
-    let mut intake = Intake { limit, budget: &app.body_bytes, share: None, reserved: 0 };
+    let mut intake = Intake { limit, app, space, share: None, reserved: 0 };
     intake.make_room(announced)?;
     let bounds = &app.options.settings.bounds;
     let end = Instant::now() + bounds.body_timeout;
@@ -125,8 +124,9 @@ pub async fn read_body(app: &App, request: Request) -> Result<Held, ServerError>
 /// Accounts for a body while it arrives.
 struct Intake<'a> {
     limit: usize,
-    budget: &'a Arc<Semaphore>,
-    share: Option<OwnedSemaphorePermit>,
+    app: &'a App,
+    space: Option<&'a SpaceName>,
+    share: Option<Memory>,
     reserved: usize,
 }
 
@@ -146,13 +146,17 @@ impl Intake<'_> {
         }
         let more = (needed - self.reserved).next_multiple_of(RESERVE_STEP);
         let permits = u32::try_from(more).unwrap_or(u32::MAX);
-        let permit = Arc::clone(self.budget).try_acquire_many_owned(permits).map_err(|_| {
+        let of_space = self.space.map(|space| self.app.space_bytes.take_many(space, more)).transpose()?;
+        let of_all = Arc::clone(&self.app.body_bytes).try_acquire_many_owned(permits).map_err(|_| {
             let what = "request bodies take as much memory as they may";
             ServerError::Overloaded { what, limit: "limits.inflight_body_bytes" }
         })?;
         match &mut self.share {
-            Some(share) => share.merge(permit),
-            None => self.share = Some(permit),
+            Some(share) => {
+                share.of_all.merge(of_all);
+                share.of_space.extend(of_space);
+            }
+            None => self.share = Some(Memory { of_all, of_space: of_space.into_iter().collect() }),
         }
         self.reserved += more;
         Ok(())

@@ -25,8 +25,8 @@ use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use std::sync::Arc;
-use std::time::Instant;
 use syncline_core::model::{CollectionName, SpaceName};
+use tokio::time::Instant;
 use wise::Foreign;
 
 /// A request that may go on: its token allows the space and the kind of access.
@@ -56,7 +56,7 @@ impl Asked {
     pub fn collection(&self) -> Result<CollectionName, ServerError> {
         let default = || self.grant.default_collection().unwrap_or(&self.app.options.default_collection);
         let collection = self.named.as_ref().unwrap_or_else(default);
-        self.grant.check_whole(collection)?;
+        self.grant.check_collection(collection)?;
         Ok(collection.clone())
     }
 }
@@ -91,10 +91,16 @@ async fn dispatch(dialect: &Dialect, request: Request) -> Result<Response, Serve
         Verb::Push => Access::Write,
         Verb::Pull | Verb::Snapshot | Verb::Live | Verb::Digests => Access::Read,
     };
-    let grant = app.authenticate(request.headers()).await?;
-    grant.check_dialect()?;
-    let space = app.space(&grant, base.space.as_ref(), access).await?;
+    let mut grant = app.authenticate(request.headers()).await?;
     let query = Query::parse(request.uri().query().unwrap_or_default());
+    let compares = own::compares_packets(verb, &query);
+    if !compares {
+        grant.check_dialect()?;
+    }
+    let space = app.space(&grant, base.space.as_ref(), access).await?;
+    if compares {
+        grant = own::as_node(&app, &space, &grant, &query).await?;
+    }
     let named = match base.collection {
         Some(name) => Some(name),
         None => query.get("collection").map(CollectionName::new).transpose()?,
@@ -117,7 +123,7 @@ async fn dispatch(dialect: &Dialect, request: Request) -> Result<Response, Serve
 
 /// The permit for the body's bytes is held until the push is answered.
 async fn push(asked: Asked, request: Request) -> Result<Response, ServerError> {
-    let body = read_body(&asked.app, request).await?;
+    let body = read_body(&asked.app, Some(asked.space.name()), request).await?;
     if body.is_own().await? { own::push(asked, body).await } else { wise::push(asked, body).await }
 }
 

@@ -35,6 +35,9 @@ pub async fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<App>, S
             hub.create_space(space).await?;
         }
     }
+    for (what, beside) in options.open_beside_rows() {
+        tracing::warn!("{what}: {beside}; name its `collections` to leave them out");
+    }
     let mut tokens = Tokens::open(store, &options.tokens).await?;
     if let Some(jwt) = options.jwt.clone() {
         for space in jwt.grants.iter().filter_map(|grant| grant.spec.space.as_ref()) {

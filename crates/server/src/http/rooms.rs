@@ -22,8 +22,9 @@ type Answer = Result<Response, ServerError>;
 /// `POST /api/sync/emit`: tells an event. The answer says which `seq` it has; who has heard it by then, nobody knows.
 pub(super) async fn emit(State(app): State<Arc<App>>, request: Request) -> Answer {
     let grant = app.authenticate_sender(request.headers()).await?;
-    let _slot = app.slot(grant.space().unwrap_or(&app.options.default_space), &grant)?;
-    let held = read_body(&app, request).await?;
+    let space = grant.space().unwrap_or(&app.options.default_space);
+    let _slot = app.slot(space, &grant)?;
+    let held = read_body(&app, Some(space), request).await?;
     let body = held.parse(|bytes| serde_json::from_slice(bytes).map_err(|e| Malformed::json("the body", e).into()));
     let Value::Object(fields) = body.await? else {
         return Err(ServerError::bad("malformed_body", "the body is a JSON object: {\"event\": …, \"reason\": …}"));

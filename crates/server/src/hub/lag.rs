@@ -4,13 +4,13 @@
 use crate::error::ServerError;
 use crate::store::{Encoder, Head, NodeRow, Row, Scan, Scanned, Store, StoreError};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use syncline_core::model::{Author, Lsn, Millis, NodeId, SpaceName};
 use tokio::sync::mpsc;
 
-/// Changes that are looked at; a node that wrote more without reading counts from the last change.
+/// Changes that are looked at; of a node that wrote more without reading all count that were not seen to be its own.
 const ROWS_MAX: usize = 10_000;
 
 /// Who was heard of within this is there now.
@@ -22,9 +22,15 @@ const TAKES_NOTHING_MS: u64 = 60_000;
 
 /// Where a node is, as far as this hub has seen since the space is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Sighting {
     /// Up to where it was handed the log.
     pub handed: Lsn,
+    /// What it said itself, when it last asked.
+    pub confirmed: Lsn,
+    /// Changes behind that which it wrote itself, and need not read.
+    pub own: u64,
+    /// The last of them.
+    pub own_upto: Lsn,
     /// When it last asked.
     pub seen_at: Millis,
     /// Since when it asks for what it was handed already.
@@ -41,10 +47,40 @@ pub enum Stall {
     TakesNothing,
 }
 
+impl Sighting {
+    /// It asked for what comes after `lsn`.
+    pub fn ask(&mut self, lsn: Lsn, now: Millis, is_live: bool) {
+        let again = lsn < self.handed && !is_live;
+        self.stuck_since = again.then(|| self.stuck_since.unwrap_or(now));
+        (self.confirmed, self.seen_at) = (lsn, now);
+        self.hand(lsn);
+    }
+
+    /// It was handed the log up to here.
+    pub fn hand(&mut self, upto: Lsn) {
+        self.handed = upto;
+        if upto >= self.own_upto {
+            self.own = 0;
+        }
+    }
+
+    /// It has made these changes.
+    pub fn write(&mut self, lsns: impl Iterator<Item = Lsn>) {
+        for lsn in lsns.filter(|lsn| *lsn > self.handed.max(self.own_upto)).collect::<BTreeSet<_>>() {
+            (self.own, self.own_upto) = (self.own + 1, lsn);
+        }
+    }
+
+    /// Changes by others that it has still to be handed, at most.
+    fn behind(&self, last_change: Lsn) -> u64 {
+        last_change.0.saturating_sub(self.handed.0).saturating_sub(self.own)
+    }
+}
+
 impl Stall {
     /// Judges a node that is so far behind.
     #[must_use]
-    pub fn of(place: &Place, behind: u64, now: Millis) -> Option<Stall> {
+    pub fn of(place: &Sighting, behind: u64, now: Millis) -> Option<Stall> {
         let since = |time: Millis| now.0.saturating_sub(time.0);
         if place.handed == Lsn::ZERO || since(place.seen_at) >= PRESENT_MS {
             return None;
@@ -77,13 +113,13 @@ pub struct Lag {
 impl Lag {
     /// Of these places in a log that ends here.
     #[must_use]
-    pub fn of(places: &BTreeMap<NodeId, Place>, last_change: Lsn, now: Millis) -> Lag {
+    pub fn of(places: &BTreeMap<NodeId, Sighting>, last_change: Lsn, now: Millis) -> Lag {
         let mut lag = Lag::default();
         for (node, place) in places {
             if place.handed == Lsn::ZERO || now.0.saturating_sub(place.seen_at.0) >= PRESENT_MS {
                 continue;
             }
-            let behind = last_change.0.saturating_sub(place.handed.0);
+            let behind = place.behind(last_change);
             lag.furthest = lag.furthest.max(behind);
             if Stall::of(place, behind, now).is_some() {
                 lag.stalled.push(node.clone());
@@ -114,7 +150,7 @@ pub struct NodeView {
 pub async fn nodes(
     store: &dyn Store,
     space: &SpaceName,
-    places: &BTreeMap<NodeId, Place>,
+    places: &BTreeMap<NodeId, Sighting>,
     now: Millis,
 ) -> Result<(Head, Vec<NodeView>), ServerError> {
     let (head, nodes) = (store.head(space).await?, store.nodes(space).await?);
@@ -123,16 +159,19 @@ pub async fn nodes(
     let mut views = Vec::with_capacity(nodes.len());
     for node in nodes {
         let place = NodeId::new(node.node.as_str()).ok().and_then(|id| places.get(&id).copied());
-        let place = place.unwrap_or(Place { handed: node.cursor, ..Place::default() });
-        let place = Place { seen_at: place.seen_at.max(node.seen_at), ..place };
+        let place = place.unwrap_or(Sighting { handed: node.cursor, confirmed: node.cursor, ..Sighting::default() });
+        // The store hears of it later than this hub, or from another worker.
+        let confirmed = if place.seen_at > node.seen_at { place.confirmed } else { node.cursor };
+        let seen_at = place.seen_at.max(node.seen_at);
+        let (node, place) = (NodeRow { cursor: confirmed, seen_at, ..node }, Sighting { seen_at, ..place });
         let at = place.handed;
         let wrote_last = at < head.last_change && last.author == Some(node.author);
         let newest = if wrote_last {
-            newest_not_by(store, space, (at, Some(node.author))).await?.lsn.unwrap_or(head.last_change)
+            newest_not_by(store, space, (at, Some(node.author))).await?.lsn
         } else {
-            head.last_change
+            Some(head.last_change)
         };
-        let behind = newest.0.saturating_sub(at.0);
+        let behind = newest.map_or_else(|| place.behind(head.last_change), |newest| newest.0.saturating_sub(at.0));
         views.push(NodeView { behind, stall: Stall::of(&place, behind, now), node });
     }
     Ok((head, views))
@@ -200,28 +239,47 @@ mod tests {
         Millis(NOW.0 - ms)
     }
 
+    fn at(lsn: u64, seen_at: Millis) -> Sighting {
+        Sighting { handed: Lsn(lsn), seen_at, ..Sighting::default() }
+    }
+
     #[test]
     fn who_is_there_and_does_not_get_on_stalls() {
-        let place = Place { handed: Lsn(5), seen_at: ago(1_000), stuck_since: None };
+        let place = at(5, ago(1_000));
         assert_eq!(Stall::of(&place, FAR_BEHIND - 1, NOW), None);
         assert_eq!(Stall::of(&place, FAR_BEHIND, NOW), Some(Stall::FarBehind));
-        let stuck = |ms| Place { stuck_since: Some(ago(ms)), ..place };
+        let stuck = |ms| Sighting { stuck_since: Some(ago(ms)), ..place };
         assert_eq!(Stall::of(&stuck(TAKES_NOTHING_MS - 1), 1, NOW), None, "an answer may be lost on its way");
         assert_eq!(Stall::of(&stuck(TAKES_NOTHING_MS), 1, NOW), Some(Stall::TakesNothing));
     }
 
     #[test]
     fn who_is_away_or_has_never_read_does_not_stall() {
-        let away = Place { handed: Lsn(5), seen_at: ago(PRESENT_MS), stuck_since: Some(ago(PRESENT_MS)) };
+        let away = Sighting { stuck_since: Some(ago(PRESENT_MS)), ..at(5, ago(PRESENT_MS)) };
         assert_eq!(Stall::of(&away, FAR_BEHIND, NOW), None);
-        let fresh = Place { handed: Lsn::ZERO, seen_at: NOW, stuck_since: None };
+        let fresh = at(0, NOW);
         assert_eq!(Stall::of(&fresh, FAR_BEHIND, NOW), None);
+    }
+
+    #[test]
+    fn what_a_node_wrote_itself_it_need_not_read() {
+        let mut place = Sighting::default();
+        place.ask(Lsn(5), NOW, false);
+        place.write([Lsn(6), Lsn(8), Lsn(0), Lsn(8)].into_iter());
+        place.write([Lsn(8), Lsn(9)].into_iter());
+        assert_eq!(place.behind(Lsn(9)), 1, "7 is somebody else's");
+        place.hand(Lsn(7));
+        assert_eq!(place.behind(Lsn(9)), 0);
+        place.hand(Lsn(9));
+        assert_eq!((place.behind(Lsn(10)), place.own), (1, 0));
+        let mut many = Sighting { seen_at: NOW, handed: Lsn(1), ..Sighting::default() };
+        many.write((2..=30_000).map(Lsn));
+        assert_eq!(Lag::of(&[(NodeId::new("n").unwrap(), many)].into(), Lsn(30_000), NOW), Lag::default());
     }
 
     #[test]
     fn a_space_tells_who_of_its_readers_is_furthest_behind_and_who_stalls() {
         let node = |name: &str| NodeId::new(name).unwrap();
-        let at = |lsn, seen_at| Place { handed: Lsn(lsn), seen_at, stuck_since: None };
         let places =
             [(node("away"), at(1, ago(PRESENT_MS))), (node("near"), at(20_000, NOW)), (node("far"), at(9_000, NOW))];
         let lag = Lag::of(&places.into(), Lsn(20_001), NOW);

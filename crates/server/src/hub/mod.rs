@@ -5,12 +5,14 @@
 mod committer;
 mod lag;
 mod log_state;
+mod looks;
 mod reading;
 mod space;
 mod upkeep;
 
-pub use committer::{Pushed, Share};
-pub use lag::{Lag, NodeView, Place, Stall, nodes};
+pub use committer::{Memory, Pushed, Share};
+pub use lag::{Lag, NodeView, Sighting, Stall, nodes};
+pub use looks::Look;
 pub use reading::Reading;
 pub use space::Space;
 
@@ -18,6 +20,7 @@ use crate::error::ServerError;
 use crate::meters::Meters;
 use crate::options::Settings;
 use crate::store::{FailedSpaces, Store};
+use looks::Looks;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use syncline_core::model::SpaceName;
@@ -33,6 +36,7 @@ pub struct Hub {
     leaving: watch::Sender<bool>,
     closing: watch::Sender<bool>,
     set_back: watch::Sender<bool>,
+    looks: Arc<Looks>,
 }
 
 impl Hub {
@@ -42,7 +46,9 @@ impl Hub {
         let (leaving, closing) = (watch::channel(false).0, watch::channel(false).0);
         let (spaces, in_use) = (RwLock::default(), watch::channel(0).0);
         let set_back = watch::channel(false).0;
-        let hub = Arc::new(Hub { store, settings, meters, spaces, in_use, leaving, closing, set_back });
+        let looks = Arc::default();
+        let hub = Arc::new(Hub { store, settings, meters, spaces, in_use, leaving, closing, set_back, looks });
+        tokio::spawn(looks::run(Arc::downgrade(&hub), hub.closing.subscribe()));
         tokio::spawn(upkeep::run(Arc::downgrade(&hub), hub.closing.subscribe()));
         hub
     }
@@ -87,7 +93,8 @@ impl Hub {
         let mut spaces = self.spaces.write().unwrap_or_else(PoisonError::into_inner);
         let open = || {
             let (store, meters) = (Arc::clone(&self.store), Arc::clone(&self.meters));
-            Space::start(name.clone(), store, self.settings, meters, (head, nodes), self.closing.subscribe())
+            let parts = (store, meters, Arc::clone(&self.looks));
+            Space::start(name.clone(), parts, self.settings, (head, nodes), self.closing.subscribe())
         };
         let space = Arc::clone(spaces.entry(name.clone()).or_insert_with(open));
         self.in_use.send_if_modified(|known| std::mem::replace(known, spaces.len()) != spaces.len());
@@ -118,6 +125,24 @@ impl Hub {
         let stopped = self.open_spaces().into_iter().filter_map(|space| Some((space.name().clone(), space.failure()?)));
         failed.extend(stopped);
         Ok(failed)
+    }
+
+    /// What is known of the data of a space.
+    #[must_use]
+    pub fn look(&self, space: &SpaceName) -> Look {
+        self.looks.of(space)
+    }
+
+    /// What is known of the data that belong to no space: which spaces there are, tokens, rules.
+    #[must_use]
+    pub fn records_look(&self) -> Look {
+        self.looks.of_records()
+    }
+
+    /// Spaces with a damaged document, and what is wrong with it. They take commits.
+    #[must_use]
+    pub fn damaged(&self) -> BTreeMap<SpaceName, String> {
+        self.looks.damaged()
     }
 
     /// Becomes true when the hub goes down; waiting polls then answer at once.

@@ -1,6 +1,7 @@
 //! Bytes of a scan on their way to one reader (step 8 of the life of a change). What is one chunk
 //! is handed over whole; more than that streams, never held in memory.
 
+use super::looks::Looks;
 use crate::store::{Encoder, Scan, Scanned, Store, StoreError};
 use bytes::Bytes;
 use futures_util::stream;
@@ -30,13 +31,16 @@ pub struct Parts {
 
 impl Reading {
     pub(super) async fn start(
-        store: Arc<dyn Store>,
+        (store, looks): (Arc<dyn Store>, Arc<Looks>),
         space: SpaceName,
         scan: Scan,
         encoder: Box<dyn Encoder>,
     ) -> Result<Reading, StoreError> {
         let (out, mut chunks) = mpsc::channel(CHUNKS_AHEAD);
-        let scan = tokio::spawn(async move { store.scan(&space, scan, encoder, out).await });
+        let scan = tokio::spawn(async move {
+            let scanned = store.scan(&space, scan, encoder, out).await;
+            scanned.inspect_err(|error| looks.note_failure(&space, error))
+        });
         let first = chunks.recv().await;
         let second = if first.is_some() { chunks.recv().await } else { None };
         match (first, second) {

@@ -1,8 +1,9 @@
 //! One open space: its queue of pushes, its readers, and what is known of its log right now.
 
 use super::committer::{Committer, Job, Pushed, Share};
-use super::lag::{Lag, Place};
+use super::lag::{Lag, Sighting};
 use super::log_state::LogState;
+use super::looks::Looks;
 use super::reading::Reading;
 use crate::error::ServerError;
 use crate::meters::Meters;
@@ -10,9 +11,10 @@ use crate::options::Settings;
 use crate::store::{Encoder, Head, Kept, NodeRow, Scan, Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
+use syncline_core::hub::Reply;
 use syncline_core::model::{
     Author, CollectionName, Dispatch, ForeignBatch, Intake, Limits, LiveBatch, Lsn, Mend, Millis, NodeId, OwnBatch,
-    Packet, SpaceName,
+    Packet, SpaceName, Verdict,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -21,6 +23,7 @@ use tokio::time::timeout;
 pub struct Space {
     pub(super) name: SpaceName,
     pub(super) store: Arc<dyn Store>,
+    looks: Arc<Looks>,
     pub(super) settings: Settings,
     queue: mpsc::Sender<Job>,
     drained: watch::Receiver<bool>,
@@ -38,7 +41,7 @@ pub struct Space {
 struct Cursors {
     noted: BTreeMap<NodeId, (Lsn, Millis)>,
     /// What each was handed last; it confirms that with its next request.
-    handed: BTreeMap<NodeId, Place>,
+    handed: BTreeMap<NodeId, Sighting>,
     /// Nodes that have only read since the space was opened.
     readers: BTreeSet<NodeId>,
     /// The same for clients of event sync: there is one for each page that was ever open.
@@ -48,9 +51,8 @@ struct Cursors {
 impl Space {
     pub(super) fn start(
         name: SpaceName,
-        store: Arc<dyn Store>,
+        (store, meters, looks): (Arc<dyn Store>, Arc<Meters>, Arc<Looks>),
         settings: Settings,
-        meters: Arc<Meters>,
         (head, nodes): (Head, Vec<NodeRow>),
         closing: watch::Receiver<bool>,
     ) -> Arc<Space> {
@@ -65,7 +67,19 @@ impl Space {
             drained_tx.send_replace(true);
         });
         let (cursors, writing_cursors, unchanged) = Default::default();
-        Arc::new(Space { name, store, settings, queue, drained, opened_at, log, cursors, writing_cursors, unchanged })
+        Arc::new(Space {
+            name,
+            store,
+            looks,
+            settings,
+            queue,
+            drained,
+            opened_at,
+            log,
+            cursors,
+            writing_cursors,
+            unchanged,
+        })
     }
 
     /// The space's name.
@@ -78,6 +92,12 @@ impl Space {
     #[must_use]
     pub fn head(&self) -> Head {
         self.log.head.borrow().clone()
+    }
+
+    /// What time it is here.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.settings.clock.now()
     }
 
     /// How much is kept aside, as of the last commit through this hub.
@@ -214,7 +234,16 @@ impl Space {
     /// [`ServerError::Overloaded`] when the queue is full or the commit takes too long (it may still
     /// happen; a repeat is answered from its receipts), or the store's error.
     pub async fn push_own(&self, batch: OwnBatch, share: Share) -> Result<Pushed, ServerError> {
-        self.push(Intake::Own(batch), share).await
+        let node = batch.node.clone();
+        let pushed = self.push(Intake::Own(batch), share).await?;
+        if let Reply::Own { receipts, .. } = &pushed.reply {
+            let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(place) = cursors.handed.get_mut(&node) {
+                let own = receipts.iter().filter(|r| matches!(r.result, Verdict::Applied | Verdict::Merged));
+                place.write(own.map(|receipt| receipt.lsn));
+            }
+        }
+        Ok(pushed)
     }
 
     /// Commits a push of a foreign client and answers it after that.
@@ -279,7 +308,8 @@ impl Space {
     /// # Errors
     /// [`ServerError::Resync`] behind the horizon, or the store's error.
     pub async fn read(&self, scan: Scan, encoder: Box<dyn Encoder>) -> Result<Reading, ServerError> {
-        Reading::start(Arc::clone(&self.store), self.name.clone(), scan, encoder).await.map_err(|e| match e {
+        let (store, looks) = (Arc::clone(&self.store), Arc::clone(&self.looks));
+        Reading::start((store, looks), self.name.clone(), scan, encoder).await.map_err(|e| match e {
             StoreError::BehindHorizon { .. } => self.resync(e.to_string()),
             other => ServerError::Store(other),
         })
@@ -307,10 +337,7 @@ impl Space {
         }
         let now = self.settings.clock.now();
         noted.insert(node.clone(), (lsn, now));
-        let place = handed.entry(node.clone()).or_default();
-        let again = lsn < place.handed && !node.is_live();
-        let stuck_since = again.then(|| place.stuck_since.unwrap_or(now));
-        *place = Place { handed: lsn, seen_at: now, stuck_since };
+        handed.entry(node.clone()).or_default().ask(lsn, now, node.is_live());
     }
 
     /// Takes over that clients of event sync are gone from the store; one that is back by now is known again with its
@@ -329,13 +356,13 @@ impl Space {
     pub fn note_handed(&self, node: &NodeId, upto: Lsn) {
         let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(place) = cursors.handed.get_mut(node) {
-            place.handed = upto;
+            place.hand(upto);
         }
     }
 
     /// Where each node is that has read since the space is in use.
     #[must_use]
-    pub fn places(&self) -> BTreeMap<NodeId, Place> {
+    pub fn places(&self) -> BTreeMap<NodeId, Sighting> {
         self.cursors.lock().unwrap_or_else(PoisonError::into_inner).handed.clone()
     }
 

@@ -2,6 +2,7 @@
 //! trouble. What is said and heard meanwhile is lost, and those who use the link are told when it is back.
 
 use super::refusals::{Refusals, Refused};
+use super::trouble::told;
 use super::{Emission, node, python};
 use crate::meters::Meters;
 use crate::options::{RedisAddress, RedisOptions};
@@ -15,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{interval, sleep, timeout};
 
 /// Longest wait for a connection, a reply or a sign of life.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two signs of life of the connection that only listens.
 const PING_EVERY: Duration = Duration::from_secs(10);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -122,7 +123,7 @@ impl Runner {
     /// Keeps the link until `closing` is true. `take` gets every message and must not wait.
     pub async fn run(mut self, mut closing: watch::Receiver<bool>, take: impl Fn(Taken) + Send) {
         let mut pause = PAUSE_MIN;
-        let mut told = false;
+        let mut is_told = false;
         loop {
             let tried = tokio::select! {
                 _ = closing.wait_for(|closing| *closing) => return,
@@ -130,7 +131,7 @@ impl Runner {
             };
             let error = match tried {
                 Ok(Ok(connected)) => {
-                    (pause, told) = (PAUSE_MIN, false);
+                    (pause, is_told) = (PAUSE_MIN, false);
                     tracing::info!(redis = self.options.shown(), "Redis is there");
                     self.change(true);
                     let ended = tokio::select! {
@@ -144,8 +145,9 @@ impl Runner {
                 Ok(Err(error)) => error,
                 Err(_) => RedisError::from((redis::ErrorKind::Io, "it does not answer")),
             };
-            if !std::mem::replace(&mut told, true) {
+            if !std::mem::replace(&mut is_told, true) {
                 let redis = self.options.shown();
+                let error = told(&error);
                 tracing::warn!(redis, %error, "Redis is away; this worker goes on by itself and tries again");
             }
             tokio::select! {
@@ -166,19 +168,7 @@ impl Runner {
     }
 
     async fn connect(&self) -> RedisResult<Connected> {
-        let address = match &self.options.address {
-            RedisAddress::Tcp(host, port) => ConnectionAddr::Tcp(host.clone(), *port),
-            RedisAddress::Unix(path) => ConnectionAddr::Unix(path.clone()),
-        };
-        let info = address.into_connection_info()?;
-        let mut settings = info.redis_settings().clone().set_db(self.options.db);
-        if let Some(username) = &self.options.username {
-            settings = settings.set_username(username);
-        }
-        if let Some(password) = &self.options.password {
-            settings = settings.set_password(password);
-        }
-        let client = redis::Client::open(info.set_redis_settings(settings))?;
+        let client = connection(&self.options)?;
         let publish = client.get_multiplexed_async_connection().await?;
         let (mut sink, messages) = client.get_async_pubsub().await?.split();
         for channel in [Channel::Hints, Channel::Rooms, Channel::Presence] {
@@ -224,6 +214,23 @@ impl Runner {
             error = stay_alive(sink) => error,
         }
     }
+}
+
+/// Where it is and who comes; connects nowhere yet.
+pub(super) fn connection(options: &RedisOptions) -> RedisResult<redis::Client> {
+    let address = match &options.address {
+        RedisAddress::Tcp(host, port) => ConnectionAddr::Tcp(host.clone(), *port),
+        RedisAddress::Unix(path) => ConnectionAddr::Unix(path.clone()),
+    };
+    let info = address.into_connection_info()?;
+    let mut settings = info.redis_settings().clone().set_db(options.db);
+    if let Some(username) = &options.username {
+        settings = settings.set_username(username);
+    }
+    if let Some(password) = &options.password {
+        settings = settings.set_password(password);
+    }
+    redis::Client::open(info.set_redis_settings(settings))
 }
 
 /// Publishes what is queued, many at a time.

@@ -102,7 +102,7 @@ impl Door {
                 // A task of its own: this one has room for more than is needed from now on.
                 Ok(upgraded) => drop(tokio::spawn(WebSocket::new(TokioIo::new(upgraded), hall, connection))),
                 Err(_) if connection.transport() == Transport::WebSocket => hall.close(&connection),
-                Err(_) => connection.end(Farewell::LEFT),
+                Err(_) => connection.poll_on(),
             }
         });
     }

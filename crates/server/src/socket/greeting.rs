@@ -36,7 +36,7 @@ pub(super) fn greet(hall: &Arc<Hall>, connection: &Arc<Connection>, auth: &str) 
             return connection.end(Farewell::GOING_AWAY);
         }
         match admit(&hall.house, &connection, auth).await {
-            Ok(caller) => hall.enter(&connection, |guest| Line::new(caller, &connection.session, guest)),
+            Ok(caller) => hall.enter(&connection, Line::new(caller, &connection.session)),
             Err(error) => {
                 hall.rules.meters.refused(error.code());
                 tokio::time::sleep(REFUSAL_TAKES).await;

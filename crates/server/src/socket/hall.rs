@@ -45,29 +45,24 @@ struct Table {
 impl Hall {
     /// The client is in, unless its connection has ended meanwhile. Nothing can be sent to it before it has heard so, and
     /// nothing of it is heard before all listeners know it.
-    pub(super) fn enter(&self, connection: &Connection, line: impl FnOnce(u32) -> Line) {
-        // Whoever was in before by the same connection is gone before.
-        self.see_off(connection);
-        let line = Arc::new(line(connection.begin_entering()));
-        self.listeners.iter().for_each(|listener| listener.enter(&line));
+    pub(super) fn enter(&self, connection: &Connection, line: Line) {
         let mut ear = connection.ear();
-        if connection.end_entering() {
+        if connection.let_in() {
+            let line = Arc::new(line);
+            self.listeners.iter().for_each(|listener| listener.enter(&line));
             ear.guest = Some(line);
-        } else {
-            self.listeners.iter().for_each(|listener| listener.leave(&line));
         }
     }
 
-    /// Tells that a guest is gone, if there is one who has left; at the end also who has not.
+    /// Who was in is gone.
     pub(super) fn see_off(&self, connection: &Connection) {
         let mut ear = connection.ear();
-        if let Some(line) = ear.guest.take_if(|line| connection.is_gone(line.guest)) {
+        if let Some(line) = ear.guest.take() {
             self.listeners.iter().for_each(|listener| listener.leave(&line));
         }
     }
 
-    /// The connection has ended: who was in is gone, and nothing is found under its id. What was sent before may still be
-    /// fetched or written.
+    /// The connection has ended, and nothing is found under its id. What was sent before may still be fetched or written.
     pub(super) fn part(&self, connection: &Connection) {
         self.sessions.table().open.remove(&connection.sid);
         self.see_off(connection);
@@ -108,5 +103,76 @@ impl Sessions {
 
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::App;
+    use crate::http::open;
+    use crate::options::Options;
+    use crate::socket::session::{Session, Transport};
+    use crate::socket::{Caller, Incoming};
+    use crate::store::MemoryStore;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::thread;
+
+    /// Lets nobody through before it is told to, and says who comes and goes.
+    struct Porter {
+        said: Sender<&'static str>,
+        through: Mutex<Receiver<()>>,
+    }
+
+    impl Listener for Porter {
+        fn enter(&self, _: &Arc<Line>) {
+            self.said.send("comes").unwrap();
+            self.through.lock().unwrap().recv().unwrap();
+            self.said.send("is in").unwrap();
+        }
+
+        fn hear<'a>(&self, _: &Arc<Line>, incoming: Incoming<'a>) -> Option<Incoming<'a>> {
+            Some(incoming)
+        }
+
+        fn leave(&self, _: &Arc<Line>) {
+            self.said.send("leaves").unwrap();
+        }
+    }
+
+    fn hall_of(app: &Arc<App>, porter: Porter) -> Hall {
+        let house = House {
+            hub: Arc::clone(&app.hub),
+            tokens: Arc::clone(&app.tokens),
+            gate: None,
+            default_space: app.options.default_space.clone(),
+            anonymous: true,
+        };
+        let rules = Arc::clone(&app.door.hall.rules);
+        Hall { house, rules, listeners: vec![Arc::new(porter)], sessions: Sessions::default() }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_ends_while_it_is_let_in_has_left() {
+        let app = open(Arc::new(MemoryStore::default()), Options::default()).await.unwrap();
+        let ((said, hears), (let_in, through)) = (channel(), channel());
+        let hall = hall_of(&app, Porter { said, through: through.into() });
+        let session = Session::new(Sid::draw().unwrap(), Transport::WebSocket, &hall.rules, None);
+        let connection = Arc::new(Connection::new(session, None));
+        let caller = Caller { grant: None, space: app.hub.space(&app.options.default_space).await.unwrap() };
+        let line = Line::new(caller, &connection.session);
+        assert!(hall.sessions.add(&connection));
+
+        thread::scope(|threads| {
+            threads.spawn(|| hall.enter(&connection, line));
+            assert_eq!(hears.recv().unwrap(), "comes");
+            threads.spawn(|| hall.close(&connection));
+            while hall.sessions.find(connection.sid).is_some() {
+                thread::yield_now();
+            }
+            let_in.send(()).unwrap();
+        });
+        assert_eq!(hears.try_iter().collect::<Vec<_>>(), ["is in", "leaves"]);
+        assert!(hall.sessions.guests().is_empty());
     }
 }

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use tokio::time::Instant;
 
 const UNREADABLE: Farewell =
     Farewell::unreadable("a packet could not be read; an event is a JSON list that begins with its name");
@@ -33,16 +33,9 @@ pub(super) fn hear(hall: &Arc<Hall>, connection: &Arc<Connection>, text: &str) -
     }
     match packet {
         Packet::Sign => connection.note_sign(),
-        Packet::Parting => return Err(Farewell::LEFT),
+        Packet::Parting | Packet::Disconnect { namespace: ROOT } => return Err(Farewell::LEFT),
         Packet::Connect { namespace: ROOT, auth } => greeting::greet(hall, connection, auth),
         Packet::Connect { namespace, .. } => connection.say(packet::refused(namespace, "Invalid namespace")),
-        Packet::Disconnect { namespace: ROOT } => {
-            if let Some(line) = &ear.guest {
-                connection.leave(line.guest, None);
-            }
-            drop(ear);
-            hall.see_off(connection);
-        }
         Packet::Disconnect { .. } | Packet::Ack { attachments: 0 } => {}
         Packet::Ack { attachments } => ear.begun = Some(Begun { left: attachments, event: None }),
         Packet::Event(event) => ear.event(hall, event)?,

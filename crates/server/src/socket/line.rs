@@ -23,16 +23,13 @@ pub struct Caller {
     pub space: Arc<Space>,
 }
 
-/// A connection, from the moment when its client is let in until it leaves or the connection ends. All that is sent over
-/// it arrives in the order of sending.
+/// A connection from the moment when its client is let in. All that is sent over it arrives in the order of sending.
 pub struct Line {
     /// Who is at its other end.
     pub caller: Arc<Caller>,
     /// The connection's id.
     pub sid: Sid,
     session: Arc<Session>,
-    /// Which of those who came in over the connection.
-    pub(super) guest: u32,
 }
 
 /// A message of a client.
@@ -50,8 +47,8 @@ pub struct Incoming<'a> {
 pub struct Ack(pub(super) Option<u64>);
 
 impl Line {
-    pub(super) fn new(caller: Caller, session: &Arc<Session>, guest: u32) -> Line {
-        Line { caller: Arc::new(caller), sid: session.sid, session: Arc::clone(session), guest }
+    pub(super) fn new(caller: Caller, session: &Arc<Session>) -> Line {
+        Line { caller: Arc::new(caller), sid: session.sid, session: Arc::clone(session) }
     }
 
     /// One that has ended.
@@ -64,7 +61,7 @@ impl Line {
             None,
         );
         session.vacate();
-        Line::new(caller, &Arc::new(session), 0)
+        Line::new(caller, &Arc::new(session))
     }
 
     /// Sends an event with one argument.
@@ -110,7 +107,12 @@ impl Line {
 
     /// Says Socket.IO's goodbye: clients do not come back by themselves. A second later the connection ends.
     pub fn disconnect(&self) {
-        self.session.leave(self.guest, Some(packet::DISCONNECT));
+        self.session.send_away();
+    }
+
+    /// Ends the connection, because of its client something cannot be known now; it comes back by itself.
+    pub fn put_off(&self, why: &'static str) {
+        self.hang_up(Farewell::busy(why));
     }
 
     /// Ends the connection below Socket.IO: clients come back by themselves.
@@ -123,7 +125,7 @@ impl Line {
             tracing::error!(%error, "a message for a live client does not serialize");
             Unsent::Gone
         })?;
-        let (sent, meters) = (self.session.send(self.guest, frames), &self.session.rules.meters);
+        let (sent, meters) = (self.session.send(frames), &self.session.rules.meters);
         match sent {
             Ok(()) => meters.live_sent.increment(1),
             Err(Unsent::Full) => meters.live_put_off.increment(1),

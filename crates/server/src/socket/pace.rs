@@ -1,6 +1,6 @@
 //! How many messages a connection may still send: a bucket that fills evenly.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 /// Seconds' worth of messages that may come at once.
 const BURST_S: f64 = 2.0;

@@ -22,10 +22,15 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use std::future::poll_fn;
 use std::sync::Arc;
-use tokio::time::{Instant, timeout, timeout_at};
+use std::task::Poll;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 /// What a request hears that is not to wait any more.
 const NOTHING: &str = "6";
+/// How long a request still waits once the client could take the WebSocket. Answered at once, a client that does not take
+/// it would ask again at once.
+const RELEASED_AFTER: Duration = Duration::from_millis(100);
 /// What begins an attachment.
 const ATTACHMENT: char = 'b';
 
@@ -50,7 +55,15 @@ pub(super) async fn fetch(connection: &Connection) -> Result<Response, Refusal> 
         return Err(Refusal::Bad("another request polls for the same connection"));
     }
     let _turn = Turn(connection);
-    Ok(text(body(&poll_fn(|cx| connection.poll(cx)).await)))
+    let mut release = None;
+    let said = poll_fn(|cx| match connection.poll(cx) {
+        Poll::Pending if connection.transport() == Transport::Changeable => {
+            let release = release.get_or_insert_with(|| Box::pin(sleep(RELEASED_AFTER)));
+            release.as_mut().poll(cx).map(|()| Vec::new())
+        }
+        said => said,
+    });
+    Ok(text(body(&said.await)))
 }
 
 struct Turn<'a>(&'a Connection);

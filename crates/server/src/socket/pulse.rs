@@ -38,11 +38,11 @@ impl Pulse {
         let live = &connection.rules.live;
         loop {
             let watched = connection.watch(cx, transport);
-            let Some(Watched { sign, empty_until, end, is_outside }) = watched else { return Poll::Ready(None) };
+            let Some(Watched { sign, empty_until, end, is_sent_away }) = watched else { return Poll::Ready(None) };
             if end.is_some() {
                 return Poll::Ready(end);
             }
-            if is_outside {
+            if is_sent_away {
                 hall.see_off(connection);
             }
             if sign && self.asked {

@@ -36,8 +36,10 @@ pub enum Unsent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Transport {
     Polling,
-    /// A WebSocket is being tried, and no request waits any more.
+    /// A WebSocket is being opened.
     Changing,
+    /// It works; the client takes it as soon as no request of its waits.
+    Changeable,
     WebSocket,
 }
 
@@ -47,9 +49,9 @@ enum Stage {
     Outside,
     /// It has asked.
     Asking,
-    /// It is being let in, and hears so before anything else.
-    Entering,
     Inside,
+    /// The hub has said goodbye to it.
+    SentAway,
 }
 
 /// A connection.
@@ -67,9 +69,7 @@ struct State {
     going: usize,
     transport: Transport,
     stage: Stage,
-    /// Which of those who came in one after the other.
-    guest: u32,
-    /// Until when somebody must be let in, and what is said to who was not.
+    /// Until when somebody must be let in, or gone, and how the connection ends where not.
     empty_until: Option<(Instant, Farewell)>,
     /// The client has given a sign of life.
     sign: bool,
@@ -86,8 +86,7 @@ pub(super) struct Watched {
     pub(super) sign: bool,
     pub(super) empty_until: Option<(Instant, Farewell)>,
     pub(super) end: Option<Farewell>,
-    /// The hub has sent the client away.
-    pub(super) is_outside: bool,
+    pub(super) is_sent_away: bool,
 }
 
 impl Session {
@@ -97,7 +96,6 @@ impl Session {
             going: 0,
             transport,
             stage: Stage::Outside,
-            guest: 0,
             empty_until: Some((Instant::now() + CONNECT_TIMEOUT, NOBODY)),
             sign: false,
             end: None,
@@ -109,10 +107,10 @@ impl Session {
         Session { sid, rules: Arc::clone(rules), state: Mutex::new(state) }
     }
 
-    /// Sends a packet to a guest.
-    pub(super) fn send(&self, guest: u32, frames: Bytes) -> Result<(), Unsent> {
+    /// Sends a packet to a client that is in.
+    pub(super) fn send(&self, frames: Bytes) -> Result<(), Unsent> {
         let mut state = self.state();
-        if state.end.is_some() || state.guest != guest || !matches!(state.stage, Stage::Entering | Stage::Inside) {
+        if state.end.is_some() || state.stage != Stage::Inside {
             return Err(Unsent::Gone);
         }
         if state.waiting.len() + state.going >= self.rules.live.queued_messages.max(1) {
@@ -154,43 +152,30 @@ impl Session {
         self.say(packet::refused(packet::ROOT, why));
     }
 
-    /// The client is being let in: what is sent waits until it has heard so. Returns its number.
-    pub(super) fn begin_entering(&self) -> u32 {
-        let mut state = self.state();
-        state.stage = Stage::Entering;
-        state.guest
-    }
-
-    /// `false`: the connection has ended meanwhile.
-    pub(super) fn end_entering(&self) -> bool {
+    /// The client is in, and hears so before anything else. `false`: the connection has ended meanwhile.
+    pub(super) fn let_in(&self) -> bool {
         let mut state = self.state();
         if state.end.is_some() {
             return false;
         }
         (state.stage, state.empty_until) = (Stage::Inside, None);
-        state.waiting.push_front(packet::connected(self.sid));
+        state.waiting.push_back(packet::connected(self.sid));
         wake(state);
         true
     }
 
-    /// Whether this is no longer the guest.
-    pub(super) fn is_gone(&self, guest: u32) -> bool {
-        let state = self.state();
-        state.end.is_some() || state.guest != guest
-    }
-
-    /// Whether messages may be as large as messages may be.
+    /// Whether the client is heard, and its messages may be as large as messages may be.
     pub(super) fn is_inside(&self) -> bool {
         self.state().stage == Stage::Inside
     }
 
-    /// A guest has left, or is sent away. A second later nobody is waited for.
-    pub(super) fn leave(&self, guest: u32, goodbye: Option<Bytes>) {
+    /// Says Socket.IO's goodbye. The client has a moment to hang up by itself: one that hears it together with the end of
+    /// the connection may come back.
+    pub(super) fn send_away(&self) {
         let mut state = self.state();
-        if state.guest == guest && state.stage == Stage::Inside {
-            state.waiting.extend(goodbye);
-            state.guest += 1;
-            state.stage = Stage::Outside;
+        if state.stage == Stage::Inside {
+            state.waiting.push_back(packet::DISCONNECT);
+            state.stage = Stage::SentAway;
             state.empty_until = Some((Instant::now() + GOODBYE_LASTS, Farewell::LEFT));
             wake(state);
         }
@@ -220,8 +205,8 @@ impl Session {
             return None;
         }
         keep(&mut state.task, cx.waker());
-        let (sign, is_outside) = (std::mem::take(&mut state.sign), state.stage == Stage::Outside);
-        Some(Watched { sign, empty_until: state.empty_until, end: state.end, is_outside })
+        let (sign, is_sent_away) = (std::mem::take(&mut state.sign), state.stage == Stage::SentAway);
+        Some(Watched { sign, empty_until: state.empty_until, end: state.end, is_sent_away })
     }
 
     /// Hands out what waits, to its owner, which is woken when there is more.
@@ -230,9 +215,7 @@ impl Session {
             *going = VecDeque::new();
         }
         let mut state = self.state();
-        if state.stage != Stage::Entering {
-            std::mem::swap(&mut state.waiting, going);
-        }
+        std::mem::swap(&mut state.waiting, going);
         state.going = going.len();
         keep(&mut state.task, cx.waker());
     }
@@ -260,15 +243,14 @@ impl Session {
     /// What waits, to a request, as soon as there is something, up to a size; nothing where the request is not to wait.
     pub(super) fn poll(&self, cx: &Context<'_>) -> Poll<Vec<Bytes>> {
         let mut state = self.state();
-        let all = if state.stage == Stage::Entering { 0 } else { state.waiting.len() };
         let mut left = self.rules.live.message_bytes;
-        let fits = state.waiting.iter().take(all).take_while(|frames| {
+        let fits = state.waiting.iter().take_while(|frames| {
             let fits = left > 0;
             left = left.saturating_sub(frames.len());
             fits
         });
         let count = fits.count();
-        let waits = state.end.is_none() && state.transport == Transport::Polling;
+        let waits = state.end.is_none() && state.transport != Transport::WebSocket;
         if count == 0 && waits {
             keep(&mut state.poll, cx.waker());
             return Poll::Pending;
@@ -300,6 +282,14 @@ impl Session {
             wake(state);
         }
         changes
+    }
+
+    /// A WebSocket was tried in vain.
+    pub(super) fn poll_on(&self) {
+        let mut state = self.state();
+        if state.transport != Transport::WebSocket {
+            state.transport = Transport::Polling;
+        }
     }
 
     /// Nothing is left of the connection.

@@ -54,6 +54,8 @@ enum Phase {
     Open,
     /// Everything is over but for what is still to be written.
     Ending,
+    /// It was tried in vain: the same, and the connection polls on.
+    Failing,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
@@ -146,11 +148,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// The connection polled, and becomes a WebSocket.
     fn change(&mut self, text: &str) -> Result<(), Farewell> {
         match text {
-            PROBE => {
+            PROBE if self.connection.change(Transport::Changing, Transport::Changeable) => {
                 self.going.push_back(PROBED);
                 Ok(())
             }
-            CHANGE if self.connection.change(Transport::Changing, Transport::WebSocket) => {
+            CHANGE if self.connection.change(Transport::Changeable, Transport::WebSocket) => {
                 self.pulse = Pulse::start(self.connection.rules.live.ping_interval);
                 self.phase = Phase::Open;
                 Ok(())
@@ -202,8 +204,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// From now on there is only what waits, and the goodbye behind it.
     fn begin_end(&mut self, end: End) {
-        self.connection.end(end.unwrap_or(Farewell::LEFT));
-        if std::mem::replace(&mut self.phase, Phase::Ending) == Phase::Open {
+        if self.phase == Phase::Trying {
+            self.phase = Phase::Failing;
+            self.connection.poll_on();
+        } else {
+            self.phase = Phase::Ending;
+            self.connection.end(end.unwrap_or(Farewell::LEFT));
             self.hall.part(&self.connection);
             self.connection.take_all(&mut self.going);
         }
@@ -237,7 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for WebSocket<S> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let socket = self.get_mut();
-        if socket.phase != Phase::Ending {
+        if matches!(socket.phase, Phase::Trying | Phase::Open) {
             let end = ready!(socket.poll_open(cx));
             socket.begin_end(end);
             if end.is_none() {
@@ -251,9 +257,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for WebSocket<S> {
 impl<S> Drop for WebSocket<S> {
     /// Also where it was broken off.
     fn drop(&mut self) {
-        match self.connection.transport() {
-            Transport::WebSocket => self.hall.close(&self.connection),
-            _ => self.connection.end(Farewell::LEFT),
+        match self.phase {
+            Phase::Trying => self.connection.poll_on(),
+            Phase::Open | Phase::Ending => self.hall.close(&self.connection),
+            Phase::Failing => {}
         }
     }
 }
@@ -327,8 +334,8 @@ mod tests {
 
         async fn enter(&self) -> Arc<Line> {
             let space = self.app.hub.space(&self.app.options.default_space).await.unwrap();
-            let of = |guest| Line::new(Caller { grant: None, space }, &self.connection.session, guest);
-            self.socket.hall.enter(&self.connection, of);
+            let line = Line::new(Caller { grant: None, space }, &self.connection.session);
+            self.socket.hall.enter(&self.connection, line);
             self.connection.ear().guest.clone().unwrap()
         }
 

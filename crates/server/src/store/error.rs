@@ -67,6 +67,17 @@ pub enum StoreError {
         /// What the engine found.
         cause: String,
     },
+    /// A document whose stored text is none any more. The other documents are read and written as before.
+    #[error(
+        "document {document} is damaged ({cause}); keep your backups and a copy of the data, `syncline doctor` looks at every \
+         file, and the newest good backup has the document (`syncline restore`)"
+    )]
+    DamagedText {
+        /// The document and its collection.
+        document: String,
+        /// What is wrong with its text.
+        cause: String,
+    },
     /// Files of spaces without the hub's own file, which has the tokens, the rules and the list of spaces.
     #[error(
         "{dir} has no hub.db, or an empty one, and these files of spaces: {files}; put hub.db back, or bring the newest \
@@ -167,6 +178,7 @@ impl StoreError {
             | StoreError::Gone { .. }
             | StoreError::Missing { .. }
             | StoreError::Damaged { .. }
+            | StoreError::DamagedText { .. }
             | StoreError::TooManyOpen { .. }
             | StoreError::SlowReader { .. }
             | StoreError::Entangled
@@ -195,6 +207,7 @@ impl StoreError {
             | StoreError::NoHubFile { .. }
             | StoreError::Poisoned { .. }
             | StoreError::Damaged { .. }
+            | StoreError::DamagedText { .. }
             | StoreError::SlowReader { .. }
             | StoreError::Engine { .. }
             | StoreError::Database { .. }
@@ -219,5 +232,12 @@ impl StoreError {
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         move |source| StoreError::Engine { action, source: source.into() }
+    }
+}
+
+/// A URL is wrong as the database behind it would be.
+impl From<syncline_postgres::UrlError> for StoreError {
+    fn from(error: syncline_postgres::UrlError) -> StoreError {
+        StoreError::Database { place: error.place, reason: error.reason }
     }
 }

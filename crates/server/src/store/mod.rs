@@ -19,15 +19,18 @@ pub use error::StoreError;
 pub use ledger::Json;
 pub use memory::MemoryStore;
 pub use moving::{Moved, Place as MovePlace, migrate};
-pub use postgres::{Options as PostgresOptions, PostgresStore, Url as PostgresUrl};
+pub use postgres::{
+    DatabaseFacts, Follower, LongTransaction, Options as PostgresOptions, PostgresStore, Url as PostgresUrl,
+    examine as examine_database,
+};
 pub use rows::{
     ConflictRow, ExpiredRow, Head, Kept, LateRows, ListQuery, NodeRow, QuarantineRow, Record, RecordKind, Row, Scan,
     Scanned, Trim, Trimmed,
 };
 
 pub use sqlite::{
-    Arriving, Copied, Examined, Manifest, Options as SqliteOptions, SavedFile, SavedSpace, Schemas, SqliteStore, Stage,
-    adopt, backup, examine, restore, strays,
+    Arriving, Copied, Examined, LeftOut, Manifest, Options as SqliteOptions, Replaced, SavedFile, SavedSpace, Schemas,
+    SqliteStore, Stage, adopt, backup, examine, restore, restore_space, strays,
 };
 
 use bytes::Bytes;
@@ -39,6 +42,9 @@ use syncline_core::model::{
     Author, DocId, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
 };
 use tokio::sync::mpsc;
+
+/// Says what is to be loaded, of all that waits by now. May be called again, and may then name more.
+pub type Gather = Box<dyn FnMut() -> Touch + Send>;
 
 /// Turns what was loaded into what to write. May be called again when the engine asks for a retry.
 pub type Decide = Box<dyn FnMut(Loaded) -> WriteSet + Send>;
@@ -69,6 +75,11 @@ pub trait Encoder: Send {
     /// Whether rows of a [`Scan::Log`] come with what stood in their place before ([`Row::before`]): costs a look-up
     /// for each.
     fn compares(&self) -> bool {
+        false
+    }
+    /// Whether rows of a [`Scan::Snapshot`] may come without times, flags and the LSN of their creation: a store leaves these
+    /// at 0 then, or not.
+    fn is_brief(&self) -> bool {
         false
     }
     /// Whether it takes the texts of documents apart: one that is no JSON object any more then ends the scan with an error.
@@ -114,6 +125,17 @@ pub trait Store: Send + Sync + 'static {
         touch: Touch,
         decide: Decide,
     ) -> BoxFuture<'a, Result<Head, StoreError>>;
+
+    /// The same for whatever has gathered when it is this commit's turn: an engine that has other writers asks as late
+    /// as it can.
+    fn commit_gathered<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        mut gather: Gather,
+        decide: Decide,
+    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+        self.commit(space, gather(), decide)
+    }
 
     /// Reads rows from one consistent state and sends the encoder's bytes in chunks of at most
     /// about 256 KiB (larger only for a single larger row). Ends early, without error and with
@@ -194,7 +216,8 @@ pub trait Store: Send + Sync + 'static {
     fn node<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId)
     -> BoxFuture<'a, Result<Option<NodeRow>, StoreError>>;
 
-    /// Registers a node for exchange, or changes what is known of it; its traffic goes on. A node with
+    /// Registers a node for exchange, or changes what is known of it, where what is registered now is `before` (`None`:
+    /// nothing); `false`: it is not, somebody else was quicker, and nothing was written. Its traffic goes on. A node with
     /// another plan is given everything again.
     ///
     /// # Errors
@@ -203,7 +226,8 @@ pub trait Store: Send + Sync + 'static {
         &'a self,
         space: &'a SpaceName,
         registration: Registration,
-    ) -> BoxFuture<'a, Result<(), StoreError>>;
+        before: Option<Registration>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>>;
 
     /// Ends a registration with all that it remembers; `false`: there was none.
     fn unregister<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> BoxFuture<'a, Result<bool, StoreError>>;
@@ -240,6 +264,15 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a record unless there is one of this key, also where another process is at it; `false`: there is another one.
     fn add_record(&self, kind: RecordKind, key: String, value: String) -> BoxFuture<'_, Result<bool, StoreError>>;
 
+    /// Writes a record over the one that was read, `before`; `false`: another one stands there by now, or none.
+    fn replace_record(
+        &self,
+        kind: RecordKind,
+        key: String,
+        before: String,
+        value: String,
+    ) -> BoxFuture<'_, Result<bool, StoreError>>;
+
     /// Whether what is committed from now on would last. Answers with the spaces that take no more commits
     /// while others do, each with what is in its way: [`StoreError::Gone`], [`StoreError::Missing`],
     /// [`StoreError::Poisoned`], [`StoreError::Damaged`], or why it cannot be opened.
@@ -247,6 +280,24 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// What is in the way of all: [`StoreError::Gone`], [`StoreError::NoRoom`].
     fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>>;
+
+    /// Looks at everything that is stored of a space, in small steps with long pauses, beside its use. Pages that are not
+    /// what was written stop the space (see [`Store::check`]). `false`: there is nothing to look at here, or the engine
+    /// does it by itself.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], [`StoreError::DamagedText`]; or why it cannot be looked at now.
+    fn examine<'a>(&'a self, _space: &'a SpaceName) -> BoxFuture<'a, Result<bool, StoreError>> {
+        Box::pin(async { Ok(false) })
+    }
+
+    /// The same of what belongs to no space: which spaces there are, and the administrative records.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], [`StoreError::Missing`]; or why it cannot be looked at now.
+    fn examine_records(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
+        Box::pin(async { Ok(false) })
+    }
 
     /// Sends a backup of everything, in pieces that [`Arriving`] puts together.
     ///
@@ -303,7 +354,7 @@ fn complete(scan: &Scan, head: &Head) -> Lsn {
 /// Refuses a scan that would miss changes.
 fn behind_horizon(scan: &Scan, head: &Head) -> Result<(), StoreError> {
     let refused = match scan {
-        Scan::Log { after, .. } => *after < head.horizon,
+        Scan::Log { after, .. } | Scan::Returns { after, .. } => *after < head.horizon,
         Scan::Net { after, .. } => *after < head.horizon && *after > Lsn::ZERO,
         Scan::Packet { after, fill, .. } => *after.max(fill) < head.horizon,
         Scan::Snapshot { .. } | Scan::Ticket { .. } => false,

@@ -69,8 +69,11 @@ pub enum Scan {
         /// The node: its own changes are left out.
         author: Author,
         /// While it is filled: up to here its own changes count like those of others, for it may have lost
-        /// them. Otherwise 0.
+        /// them; and those of documents that were there, wherever they are logged: what stands may be logged once more
+        /// as its author's. Otherwise 0.
         fill: Lsn,
+        /// Whether all of its own changes count like those of others, for it may not have them as they stand.
+        own: bool,
         /// Only these collections; `None`: all.
         collections: Option<BTreeSet<CollectionName>>,
         /// Stop after so many rows.
@@ -78,12 +81,24 @@ pub enum Scan {
         /// Stop after about so many bytes of text.
         max_bytes: usize,
     },
+    /// What a node is owed, by name, in LSN order: a row says no more than which document, whatever stands there now.
+    Returns {
+        /// Owed after this.
+        after: Lsn,
+        /// The node.
+        author: Author,
+        /// Only these collections.
+        collections: BTreeSet<CollectionName>,
+    },
     /// The ticket with this LSN (none or one), to look up a foreign cursor.
     Ticket {
         /// The position that the foreign client came with.
         lsn: Lsn,
     },
 }
+
+/// Behind every position.
+const LAST: Lsn = Lsn(u64::MAX);
 
 impl Scan {
     /// The position that its rows come after.
@@ -93,9 +108,29 @@ impl Scan {
             Scan::Log { after, .. }
             | Scan::Net { after, .. }
             | Scan::Packet { after, .. }
+            | Scan::Returns { after, .. }
             | Scan::Snapshot { after, .. } => *after,
             Scan::Ticket { lsn } => Lsn(lsn.0.saturating_sub(1)),
         }
+    }
+
+    /// For a [`Scan::Packet`], up to where the node's own changes count like those of others, and those of documents
+    /// that exist since then.
+    #[must_use]
+    pub(super) fn own_upto(&self) -> Lsn {
+        match self {
+            Scan::Packet { own: true, .. } => LAST,
+            Scan::Packet { fill, .. } => *fill,
+            _ => Lsn::ZERO,
+        }
+    }
+
+    /// Whether a [`Scan::Packet`] tells its node a version that the node itself has made, logged at `lsn`, of a document
+    /// that exists from `created` on.
+    #[must_use]
+    pub(super) fn tells_own(&self, lsn: Lsn, created: Lsn) -> bool {
+        let upto = self.own_upto();
+        lsn <= upto || created > Lsn::ZERO && created <= upto
     }
 }
 

@@ -1,6 +1,6 @@
 //! Events of an application's storage become commits, as if their clients had sent them.
 
-use crate::dialect::live::{Run, resolve};
+use crate::dialect::live::{Open, Run, resolve};
 use crate::error::ServerError;
 use crate::events::{SyncEvent, SyncStorage};
 use crate::hub::Space;
@@ -46,7 +46,7 @@ async fn save_run(space: &Space, node: &NodeId, events: &[SyncEvent]) -> Result<
             for mut event in piece.received.into_iter().map(|received| received.event) {
                 if event.unresolved().is_some() {
                     push(space, node, run.take()).await?;
-                    resolve(space, &mut event).await?;
+                    resolve(space, std::slice::from_mut(&mut event), &Open::default()).await?;
                 }
                 if run.add(event) {
                     push(space, node, run.take()).await?;
@@ -59,7 +59,7 @@ async fn save_run(space: &Space, node: &NodeId, events: &[SyncEvent]) -> Result<
 
 async fn push(space: &Space, node: &NodeId, events: Vec<LiveEvent>) -> Result<(), ServerError> {
     if !events.is_empty() {
-        space.push_live(LiveBatch { node: node.clone(), served: Lsn::ZERO, events }, None).await?;
+        space.push_live(LiveBatch::whole(node.clone(), Lsn::ZERO, events), None).await?;
     }
     Ok(())
 }

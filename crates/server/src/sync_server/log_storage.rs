@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use syncline_core::live::view;
+use syncline_core::live::document_of;
 use syncline_core::model::{Author, CollectionName, Millis, NodeId};
 use syncline_core::wire::live::{BY_QUERY, HUB_CLIENT};
 
@@ -94,7 +94,7 @@ impl<W: Fn(&Row<'_>, &str) -> bool + Send> Encoder for Pick<W> {
 }
 
 fn event(row: &Row<'_>, client_id: &str) -> SyncEvent {
-    let data = if row.live { view(row.body) } else { None };
+    let data = if row.live { document_of(row.body) } else { None };
     let kind = if data.is_some() { EventKind::Insert } else { EventKind::Delete };
     SyncEvent {
         id: format!("{HUB_CLIENT}-{}", row.lsn),

@@ -5,7 +5,7 @@ use crate::support::{ADMIN, Hub, Reply};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use syncline_server::Retention;
+use syncline_server::{Options, Retention};
 
 async fn ask(hub: &Hub, method: &str, path: &str, body: &Value) -> Reply {
     let bearer = format!("Bearer {ADMIN}");
@@ -241,5 +241,46 @@ async fn a_node_that_was_silent_for_too_long_is_given_everything_again() {
         assert_eq!(told(&came).len(), 3, "everything, for nobody knows what it missed: {came:?}");
         assert_eq!(b.object("Report", 1).unwrap()["v"], 4);
         assert!(b.round().await.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_logged_once_more_while_its_node_is_filled_comes_to_it_all_the_same() {
+    let retention = Retention { log: Duration::ZERO, nodes: Duration::ZERO, ..Retention::default() };
+    let change = |options: &mut Options| {
+        options.settings.retention = retention;
+        options.settings.limits.page_changes = 1;
+    };
+    for hub in Hub::on_every_store_with(change).await {
+        let hub = Arc::new(hub);
+        let mut a = Node::new(&hub, 1).await;
+        let inserted = json!({
+            "txn": "op", "txid": "t1", "col": "local", "type": "insert", "args": [{ "_id": uuid(2), "v": 0 }], "ts": super::at(0),
+        });
+        let push = async |batch: &str| {
+            let reply = hub.post("/c/Report/sync/push", &json!({ "batchId": batch, "ops": [inserted] })).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+        };
+        a.edit(insert("Report", 1, json!({ "v": 1, "updated_at": super::at(1) })));
+        a.settle().await;
+        push("first").await;
+        a.settle().await;
+        a.edit(super::update("Report", 2, json!({ "v": 1, "updated_at": super::at(2) })));
+        a.edit(insert("Report", 3, json!({ "v": 1, "updated_at": super::at(3) })));
+        a.settle().await;
+        hub.push("device", "b1", &json!([crate::support::insert(1, "Report", "of-a-device")])).await;
+        // What was committed in this very millisecond is not old yet.
+        while ask(&hub, "POST", "/trim", &Value::Null).await.json()["horizon"].as_u64().unwrap() < 6 {}
+        a.objects.clear();
+
+        let mut came = a.round().await;
+        // A repeat of the transaction logs what stands once more, as its last author's.
+        push("again").await;
+        for _ in 0..4 {
+            came.extend(a.round().await);
+        }
+
+        assert_eq!(told(&came).iter().map(|(_, n)| *n).collect::<Vec<_>>(), [1, 3, 2], "{came:?}");
+        assert_eq!((a.objects.len(), &a.object("Report", 2).unwrap()["v"]), (3, &json!(1)));
     }
 }

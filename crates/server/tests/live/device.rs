@@ -47,6 +47,15 @@ impl Device {
         }
     }
 
+    pub fn is_connected(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    /// Whether something that it reported has not been answered.
+    pub fn waits(&self) -> bool {
+        !self.open.is_empty()
+    }
+
     pub fn disconnect(&mut self) {
         self.socket = None;
     }

@@ -5,4 +5,5 @@ mod device;
 mod events;
 mod link;
 mod plugins;
+mod rows;
 mod workers;

@@ -5,9 +5,13 @@ use super::link::Link;
 use crate::support::{ADMIN, Hub};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
+use syncline_server::store::{SqliteOptions, SqliteStore};
+use tokio::time::timeout;
 
 const QUIET: Duration = Duration::from_millis(400);
+const LONG: Duration = Duration::from_secs(60);
 
 async fn devices<const N: usize>(hub: &Hub) -> [Device; N] {
     let mut devices = std::array::from_fn(|n| Device::new(&format!("device-{n}"), ADMIN, &["users"]));
@@ -137,6 +141,65 @@ async fn a_change_that_crossed_with_a_delivery_on_a_cut_link_comes_back_to_its_a
 
     b.connect(&hub.addr).await;
 
+    let shown = converge(&mut [&mut a, &mut b]).await;
+    assert_eq!(shown["\"x\""], json!({ "id": "x", "n": 2 }));
+}
+
+/// One puts a document in anew while its removal by the other is under way to it: in the end it shows nothing, and the
+/// hub has its document. By then the hub knows that it is gone.
+async fn cross(hub: &Hub, [a, b]: [&mut Device; 2]) {
+    a.insert("users", &json!({ "id": "x", "n": 1 })).await;
+    converge(&mut [&mut *a, &mut *b]).await;
+    a.delete("users", &json!({ "id": "x" })).await;
+    let removal = b.delivery().await;
+    b.delete("users", &json!({ "id": "x" })).await;
+    b.insert("users", &json!({ "id": "x", "n": 2 })).await;
+    while a.shown("users").get("\"x\"") != Some(&json!({ "id": "x", "n": 2 })) {
+        a.step(Duration::from_millis(100)).await;
+    }
+    b.disconnect();
+    b.apply_all(&removal).await;
+    assert!(b.shown("users").is_empty(), "the removal came after its own insert");
+    while hub.get("/metrics").await.text().contains("syncline_live_connections 2") {
+        a.step(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_crossed_comes_back_although_somebody_elses_repeat_was_logged_behind_it() {
+    let hub = Hub::start().await;
+    let [mut a, mut b] = devices(&hub).await;
+    cross(&hub, [&mut a, &mut b]).await;
+    let old = json!({ "n": 0, "updatedAt": "2020-01-01T00:00:00.000Z" });
+    let late = json!({ "batchId": "late", "ops": [{ "op": "UPDATE", "id": "x", "data": old, "opId": "late-1" }] });
+    assert_eq!(hub.post("/users/sync/push", &late).await.status, 200);
+
+    b.connect(&hub.addr).await;
+
+    let shown = converge(&mut [&mut a, &mut b]).await;
+    assert_eq!(shown["\"x\""], json!({ "id": "x", "n": 2 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_crossed_comes_back_although_the_hub_has_started_anew_since() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let open = || Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap());
+    let before = Hub::on(open(), |_| {}).await;
+    let [mut a, mut b] = devices(&before).await;
+    cross(&before, [&mut a, &mut b]).await;
+    a.disconnect();
+    before.shut_down().await;
+
+    let hub = Hub::on(open(), |_| {}).await;
+    b.connect(&hub.addr).await;
+
+    let came = async {
+        while b.shown("users").is_empty() {
+            b.step(QUIET).await;
+        }
+    };
+    timeout(LONG, came).await.expect("the hub has its document");
+    a.connect(&hub.addr).await;
     let shown = converge(&mut [&mut a, &mut b]).await;
     assert_eq!(shown["\"x\""], json!({ "id": "x", "n": 2 }));
 }

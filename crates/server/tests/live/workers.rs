@@ -1,8 +1,9 @@
 //! Clients of two workers that share a database.
 
 use super::bare::{registered, state};
-use super::events::insert;
+use super::events::{delete, insert, update};
 use crate::support::Hub;
+use crate::support::postgres::{Pooler, Postgres};
 use crate::support::socket::Client;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -43,4 +44,131 @@ async fn a_client_that_comes_back_at_another_worker_goes_on() {
     }
     let log = two.pull("since_lsn=0").await;
     assert_eq!(log["ops"].as_array().unwrap().len(), 9, "each document once, however often it was told");
+}
+
+/// Behind a pooler no worker hears of the other one at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_to_a_worker_that_has_not_heard_of_the_last_changes_is_told_them_once() {
+    let server = Postgres::shared();
+    let pooler = Pooler::before(server);
+    let [one, two] = Hub::workers_at(&pooler.url(&server.database()), |_| {}).await;
+    let mut writer = registered(&one, "writer", &["users"]).await;
+
+    write(&mut writer, "early").await;
+    let mut reader = registered(&two, "reader", &["users"]).await;
+
+    assert_eq!(heard_until(&mut reader, "early").await.len(), 1);
+    write(&mut writer, "late").await;
+    assert_eq!(heard_until(&mut reader, "late").await, BTreeSet::from(["late".to_owned()]));
+}
+
+/// What the plugin says of a message that it has applied: every event of it as one of its own.
+fn report(list: &Value) -> Vec<Value> {
+    let again = |event: &Value| match event["type"].as_str().unwrap() {
+        "insert" => insert("users", &event["data"]),
+        _ => delete("users", &event["query"]),
+    };
+    list.as_array().unwrap().iter().map(again).collect()
+}
+
+/// Lists are repeated with all that stands in them when their answer is lost, and messages are reported late: at a worker
+/// that has not sent them, nothing of it may stand as a newer document.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_client_reports_at_another_worker_than_the_one_that_told_it_is_no_change() {
+    let [one, two] = Hub::workers(|_| {}).await;
+    let mut writer = registered(&one, "writer", &["users"]).await;
+    for (n, back) in [&two, &one].into_iter().enumerate() {
+        let id = format!("told-{n}");
+        let reader = format!("reader-{n}");
+        // Each of the two knows the client already.
+        for worker in [&one, &two] {
+            let mut client = registered(worker, &reader, &["users"]).await;
+            let early = format!("early-{n}-{}", worker.addr);
+            write(&mut writer, &early).await;
+            heard_until(&mut client, &early).await;
+        }
+        let told_at = if n == 0 { &one } else { &two };
+        let mut client = registered(told_at, &reader, &["users"]).await;
+        write(&mut writer, &id).await;
+        let (_, list) = loop {
+            let (name, list) = client.event().await;
+            if state(&list).iter().any(|document| document["id"] == id.as_str()) {
+                break (name, list);
+            }
+            let said = client.call("client:sync", &json!(report(&list))).await;
+            assert_eq!(said, json!({ "success": true }));
+        };
+        let reported = report(&list);
+        // It is heard, and the answer does not arrive.
+        assert_eq!(client.call("client:sync", &json!(reported)).await, json!({ "success": true }));
+        drop(client);
+        let change = update("users", &json!({ "id": id }), &json!({ "$set": { "n": 2 } }));
+        assert_eq!(writer.call("client:sync", &json!([change])).await, json!({ "success": true }));
+
+        let mut client = registered(back, &reader, &["users"]).await;
+        assert_eq!(client.call("client:sync", &json!(reported)).await, json!({ "success": true }));
+        let log = two.pull("since_lsn=0").await;
+        let versions: Vec<&Value> =
+            log["ops"].as_array().unwrap().iter().filter(|op| op["id"] == id.as_str()).collect();
+        assert_eq!(versions.len(), 2, "what was reported late changes nothing: {versions:?}");
+        assert_eq!(versions[1]["doc"]["n"], 2, "{versions:?}");
+    }
+}
+
+/// A list is answered, and the client does not hear of it.
+async fn reported(client: &mut Client, events: &[Value]) {
+    assert_eq!(client.call("client:sync", &json!(events)).await, json!({ "success": true }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_of_which_another_worker_heard_the_first_half_is_no_change() {
+    let [one, two] = Hub::workers(|_| {}).await;
+    let mut writer = registered(&one, "writer", &["users"]).await;
+    for worker in [&one, &two] {
+        let mut reader = registered(worker, "reader", &["users"]).await;
+        write(&mut writer, &format!("early-{}", worker.addr)).await;
+        heard_until(&mut reader, &format!("early-{}", worker.addr)).await;
+        // It has brought what it had there.
+        reported(&mut reader, &[]).await;
+    }
+    let mut reader = registered(&one, "reader", &["users"]).await;
+    write(&mut writer, "told").await;
+    let list = loop {
+        let (_, list) = reader.event().await;
+        let is_it = state(&list).iter().any(|document| document["id"] == "told");
+        if is_it {
+            break list;
+        }
+        reported(&mut reader, &report(&list)).await;
+    };
+    let half = |kind: &str| report(&list).into_iter().filter(|event| event["type"] == kind).collect::<Vec<_>>();
+    reported(&mut reader, &half("delete")).await;
+    drop(reader);
+    reported(&mut writer, &[delete("users", &json!({ "id": "told" }))]).await;
+
+    let mut reader = registered(&two, "reader", &["users"]).await;
+    let mut late = half("insert");
+    // Later than the removal, by the clock of its client.
+    late.iter_mut().for_each(|event| event["timestamp"] = json!(2_000_000_000_000u64));
+    reported(&mut reader, &late).await;
+
+    let log = two.pull("since_lsn=0").await;
+    let versions: Vec<&Value> = log["ops"].as_array().unwrap().iter().filter(|op| op["id"] == "told").collect();
+    assert_eq!(versions.last().unwrap()["op"], "remove", "{versions:?}");
+}
+
+/// What another worker told a client may have crossed with what it wrote: it may stand there as somebody else's older one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_at_another_worker_hears_what_stands_of_its_own_changes() {
+    let [one, two] = Hub::workers(|_| {}).await;
+    let mut client = registered(&one, "client", &["users"]).await;
+    write(&mut client, "at-one").await;
+    drop(client);
+    let mut client = registered(&two, "client", &["users"]).await;
+    write(&mut client, "at-two").await;
+    drop(client);
+
+    let mut client = registered(&one, "client", &["users"]).await;
+
+    heard_until(&mut client, "at-two").await;
 }

@@ -3,6 +3,7 @@
 mod emitting;
 mod frames;
 mod joining;
+mod link;
 mod workers;
 
 use crate::support::socket::Client;

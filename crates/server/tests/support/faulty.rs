@@ -36,6 +36,8 @@ pub struct FaultyStore {
     pub holds_cursors: AtomicBool,
     pub late_cursors: Semaphore,
     pub begun_cursors: Semaphore,
+    /// Set while the log cannot be read.
+    pub fails_scans: AtomicBool,
 }
 
 impl FaultyStore {
@@ -54,6 +56,7 @@ impl FaultyStore {
             holds_cursors: AtomicBool::new(false),
             late_cursors: Semaphore::new(0),
             begun_cursors: Semaphore::new(0),
+            fails_scans: AtomicBool::new(false),
         })
     }
 
@@ -115,6 +118,10 @@ impl Store for FaultyStore {
         {
             self.snapshots.lock().unwrap().push(*after);
         }
+        if matches!(scan, Scan::Log { .. }) && self.fails_scans.load(Ordering::SeqCst) {
+            let (place, reason) = ("memory".to_owned(), "it is away".to_owned());
+            return Box::pin(async { Err(StoreError::Database { place, reason }) });
+        }
         self.inner.scan(space, scan, encoder, out)
     }
 
@@ -173,8 +180,13 @@ impl Store for FaultyStore {
         self.inner.node(space, node)
     }
 
-    fn register<'a>(&'a self, space: &'a SpaceName, registration: Registration) -> Answer<'a, ()> {
-        self.inner.register(space, registration)
+    fn register<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        registration: Registration,
+        before: Option<Registration>,
+    ) -> Answer<'a, bool> {
+        self.inner.register(space, registration, before)
     }
 
     fn unregister<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> Answer<'a, bool> {
@@ -229,6 +241,16 @@ impl Store for FaultyStore {
         })
     }
 
+    fn replace_record(&self, kind: RecordKind, key: String, before: String, value: String) -> Answer<'_, bool> {
+        let late = self.holds_record.swap(false, Ordering::SeqCst);
+        Box::pin(async move {
+            if late {
+                self.late_record.acquire().await.unwrap().forget();
+            }
+            self.inner.replace_record(kind, key, before, value).await
+        })
+    }
+
     fn check(&self) -> Answer<'_, FailedSpaces> {
         self.inner.check()
     }
@@ -237,7 +259,8 @@ impl Store for FaultyStore {
         self.inner.close_idle()
     }
 
+    /// It outlives its hub, as a server elsewhere does.
     fn close(&self) -> Answer<'_, ()> {
-        self.inner.close()
+        Box::pin(async { Ok(()) })
     }
 }

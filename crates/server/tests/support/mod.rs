@@ -4,6 +4,7 @@
 
 pub mod faulty;
 pub mod front;
+pub mod gate;
 pub mod postgres;
 pub mod redis;
 pub mod socket;
@@ -93,7 +94,12 @@ impl Hub {
     /// The same without anything before them.
     pub async fn workers(change: impl Fn(&mut Options)) -> [Hub; 2] {
         let server = Postgres::shared();
-        let url = PostgresUrl::parse(&server.url(&server.database())).unwrap();
+        Hub::workers_at(&server.url(&server.database()), change).await
+    }
+
+    /// Two workers on the database at a place.
+    pub async fn workers_at(url: &str, change: impl Fn(&mut Options)) -> [Hub; 2] {
+        let url = PostgresUrl::parse(url).unwrap();
         let options = PostgresOptions { connections: 8, ..PostgresOptions::default() };
         let store = async || Arc::new(PostgresStore::open(&url, options).await.unwrap());
         [Hub::on(store().await, &change).await, Hub::on(store().await, &change).await]

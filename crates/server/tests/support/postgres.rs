@@ -18,7 +18,7 @@ const MISSING: &str = "PostgreSQL runs; `cargo xtask setup` installs it";
 const QUICK: &[&str] = &["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "listen_addresses="];
 
 /// Who may come in how: `ann` with a password, everybody else just so.
-const RULES: &str = "local all ann scram-sha-256\nlocal all all trust\n\
+const RULES: &str = "local all ann scram-sha-256\nlocal all all trust\nlocal replication all trust\n\
                      host all ann all scram-sha-256\nhost all all all trust\n";
 
 /// A server.
@@ -43,25 +43,42 @@ impl Postgres {
 
     /// Another one, with further settings.
     pub fn start(settings: &[&str]) -> Postgres {
-        Postgres::start_at(PORT, settings)
+        Postgres::start_at(PORT, None, settings)
+    }
+
+    /// One that follows this one and takes no writes.
+    pub fn replica(&self) -> Postgres {
+        Postgres::start_at(self.port, Some(&self.dir), &[])
+    }
+
+    /// Returns when this replica has replayed all that its primary has written.
+    pub fn catches_up(&self, primary: &Postgres) {
+        let upto = primary.run("postgres", "SELECT pg_current_wal_lsn()");
+        let there = format!("SELECT pg_last_wal_replay_lsn() >= '{upto}'");
+        let until = Instant::now() + PATIENCE;
+        while self.run("postgres", &there) != "t" {
+            assert!(Instant::now() < until, "the replica follows");
+            sleep(Duration::from_millis(10)); // sleep: until another program has done its part
+        }
     }
 
     /// One that listens at a free port of this machine as well.
     pub fn start_on_a_port(settings: &[&str]) -> Postgres {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
         let listens = ["-c", "listen_addresses=127.0.0.1,127.0.0.2"];
-        Postgres::start_at(free.port(), &[&listens[..], settings].concat())
+        Postgres::start_at(free.port(), None, &[&listens[..], settings].concat())
     }
 
-    fn start_at(port: u16, settings: &[&str]) -> Postgres {
+    fn start_at(port: u16, primary: Option<&Path>, settings: &[&str]) -> Postgres {
         let dir = tempfile::Builder::new().prefix("pg-").tempdir().expect("a directory for the test").keep();
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(&dir)
             .arg(binaries())
-            .arg(RULES)
+            .args([RULES, &port.to_string()])
+            .arg(primary.unwrap_or(Path::new("")))
             .args(QUICK)
-            .args(["-c", "max_connections=150", "-p", &port.to_string()])
+            .args(["-c", "max_connections=150"])
             .args(settings)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -76,6 +93,12 @@ impl Postgres {
     /// Stops the server as a crash does, and returns when nobody answers.
     pub fn crash(&self) {
         self.order("crash");
+        self.wait_until(false);
+    }
+
+    /// Stops the server in order, whoever is connected.
+    pub fn stop(&self) {
+        self.order("stop");
         self.wait_until(false);
     }
 
@@ -139,10 +162,8 @@ impl Postgres {
     /// A session that a test speaks in, word by word.
     pub fn transaction(&self, database: &str) -> Conversation {
         let mut psql = self.tool("psql");
-        psql.args(["-d", database, "-XqAt"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut psql = psql.spawn().expect(MISSING);
-        let (words, answers) = (psql.stdin.take().expect("piped"), psql.stdout.take().expect("piped"));
-        Conversation { psql, words, answers: BufReader::new(answers) }
+        psql.args(["-d", database, "-XqAt"]);
+        Conversation::with(psql)
     }
 
     /// Somebody who is connected and does nothing.
@@ -151,6 +172,11 @@ impl Postgres {
         psql.arg("-h").arg(&self.dir).args(["-p", &self.port.to_string(), "-U", user, "-d", database, "-Xq"]);
         psql.args(["-c", "SELECT pg_sleep(3600)"]);
         psql.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect(MISSING)
+    }
+
+    /// What the server has written into its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("server.log")).expect("the keeper writes it")
     }
 
     /// All of a hub, as PostgreSQL's own tool writes it down.
@@ -186,24 +212,105 @@ impl Drop for Postgres {
     }
 }
 
-/// An open session; it ends when this is dropped.
+/// A pooler in transaction mode: it keeps no session for anybody.
+pub struct Pooler {
+    child: Child,
+    dir: PathBuf,
+    /// Where it listens.
+    pub port: u16,
+}
+
+impl Pooler {
+    /// Whether there is one on this machine.
+    pub fn possible() -> bool {
+        Command::new("pgbouncer").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
+    }
+
+    /// One that stands before a server.
+    pub fn before(server: &Postgres) -> Pooler {
+        let dir = tempfile::Builder::new().prefix("pooler-").tempdir().expect("a directory for the test").keep();
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        let port = free.port();
+        // `any` takes everybody for the user that the database names.
+        let settings = format!(
+            "[databases]\n* = host={} port={} user=syncline\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
+             max_client_conn = 200\ndefault_pool_size = 8\nlogfile = {}\n\
+             ignore_startup_parameters = extra_float_digits\n",
+            server.dir.display(),
+            server.port,
+            dir.join("log").display()
+        );
+        std::fs::write(dir.join("pgbouncer.ini"), settings).expect("room on the disk");
+        let mut command = Command::new("pgbouncer");
+        if Postgres::runs_as_another_user() {
+            let given = Command::new("chown").args(["-R", "postgres"]).arg(&dir).status().expect("the system gives");
+            assert!(given.success());
+            command.args(["-u", "postgres"]);
+        }
+        let child = command.arg(dir.join("pgbouncer.ini")).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let pooler = Pooler { child: child.expect("pgbouncer runs; `cargo xtask setup` installs it"), dir, port };
+        let until = Instant::now() + PATIENCE;
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(Instant::now() < until, "{}", pooler.log());
+            sleep(Duration::from_millis(10)); // sleep: until another program listens
+        }
+        pooler
+    }
+
+    /// Where a database is, through it.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://syncline@127.0.0.1:{}/{database}", self.port)
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        // All of them fail only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// An open session in the shell of a database; it is killed when this is dropped.
 pub struct Conversation {
-    psql: Child,
+    shell: Child,
     words: ChildStdin,
     answers: BufReader<ChildStdout>,
 }
 
 impl Conversation {
+    pub fn with(mut shell: Command) -> Conversation {
+        let mut shell =
+            shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("`cargo xtask setup` installs it");
+        let (words, answers) = (shell.stdin.take().expect("piped"), shell.stdout.take().expect("piped"));
+        Conversation { shell, words, answers: BufReader::new(answers) }
+    }
+
     pub fn say(&mut self, sql: &str) {
-        writeln!(self.words, "{sql}").expect("psql reads");
+        writeln!(self.words, "{sql}").expect("the shell reads");
     }
 
     /// Returns when this line has come.
     pub fn hears(&mut self, line: &str) {
-        let mut heard = String::new();
-        while heard.trim() != line {
-            heard.clear();
-            assert!(self.answers.read_line(&mut heard).expect("text") > 0, "psql says `{line}`");
+        self.lines_until(line);
+    }
+
+    /// The lines that come before this one.
+    pub fn lines_until(&mut self, line: &str) -> Vec<String> {
+        let mut before = Vec::new();
+        loop {
+            let mut heard = String::new();
+            assert!(self.answers.read_line(&mut heard).expect("text") > 0, "it says `{line}`");
+            match heard.trim() {
+                heard if heard == line => return before,
+                heard => before.push(heard.to_owned()),
+            }
         }
     }
 }
@@ -211,8 +318,8 @@ impl Conversation {
 impl Drop for Conversation {
     fn drop(&mut self) {
         // Both fail only when it has ended already.
-        let _ = self.psql.kill();
-        let _ = self.psql.wait();
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
     }
 }
 
@@ -226,19 +333,27 @@ fn binaries() -> PathBuf {
 
 /// Makes and runs a server as a user who is not root, which PostgreSQL asks for.
 const KEEPER: &str = r#"
-dir=$1 bin=$2 rules=$3; shift 3
+dir=$1 bin=$2 rules=$3 port=$4 primary=$5; shift 5
 as=""
 if [ "$(id -u)" = 0 ]; then
     chown postgres "$dir"; as="setpriv --reuid=postgres --regid=postgres --clear-groups"
 fi
+make() {
+    if [ "$primary" ]; then
+        $as "$bin/pg_basebackup" -h "$primary" -p "$port" -U syncline -D "$dir/data" -R -c fast --no-sync
+    else
+        $as "$bin/initdb" -D "$dir/data" -U syncline --no-sync -E UTF8 --locale=C -A trust
+    fi
+}
 cd "$dir"
-if $as "$bin/initdb" -D "$dir/data" -U syncline --no-sync -E UTF8 --locale=C -A trust >"$dir/initdb.log" 2>&1; then
+if make >"$dir/initdb.log" 2>&1; then
     printf '%s' "$rules" | $as tee "$dir/data/pg_hba.conf" >/dev/null
-    start() { $as "$bin/postgres" -D "$dir/data" -k "$dir" "$@" </dev/null >>"$dir/server.log" 2>&1 & server=$!; }
+    start() { $as "$bin/postgres" -D "$dir/data" -k "$dir" -p "$port" "$@" </dev/null >>"$dir/server.log" 2>&1 & server=$!; }
     start "$@"
     while read -r word; do
         case $word in
         crash) kill -QUIT $server; wait $server ;;
+        stop) kill -INT $server; wait $server ;;
         start) start "$@" ;;
         demote) $as touch "$dir/data/standby.signal" ;;
         end) break ;;

@@ -35,10 +35,14 @@ pub enum Packet {
 }
 
 impl Client {
+    pub fn over(ws: WebSocketStream<MaybeTlsStream<TcpStream>>) -> Client {
+        Client { ws, acks: 0, waiting: VecDeque::new(), answers: VecDeque::new() }
+    }
+
     /// Opens the transport only.
     pub async fn open(addr: &str) -> Client {
         let (ws, _) = connect_async(format!("ws://{addr}/socket.io/?EIO=4&transport=websocket")).await.unwrap();
-        let mut client = Client { ws, acks: 0, waiting: VecDeque::new(), answers: VecDeque::new() };
+        let mut client = Client::over(ws);
         assert!(client.frame().await.unwrap().starts_with("0{"), "an open packet");
         client
     }
@@ -46,12 +50,16 @@ impl Client {
     /// Makes a WebSocket of a session over long polling.
     pub async fn upgrade(addr: &str, sid: &str) -> Client {
         let path = format!("ws://{addr}/socket.io/?EIO=4&transport=websocket&sid={sid}");
-        let (ws, _) = connect_async(path).await.unwrap();
-        let mut client = Client { ws, acks: 0, waiting: VecDeque::new(), answers: VecDeque::new() };
-        client.send_raw("2probe").await;
-        assert_eq!(client.frame().await.unwrap(), "3probe");
+        let mut client = Client::over(connect_async(path).await.unwrap().0);
+        client.probe().await;
         client.send_raw("5").await;
         client
+    }
+
+    /// Finds out that a WebSocket works for a session over long polling.
+    pub async fn probe(&mut self) {
+        self.send_raw("2probe").await;
+        assert_eq!(self.frame().await.unwrap(), "3probe");
     }
 
     /// Connects with an auth payload and tells what the server said to it.
@@ -144,6 +152,11 @@ impl Client {
                 other => panic!("{other:?} instead of an event"),
             }
         }
+    }
+
+    /// Takes in the next packet; `false`: the connection has ended.
+    pub async fn any(&mut self) -> bool {
+        self.packet().await != Packet::Closed
     }
 
     /// The next event, if one comes within a time.

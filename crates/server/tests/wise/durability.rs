@@ -8,7 +8,7 @@ use std::sync::Arc;
 use syncline_server::store::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
-async fn start(dir: &TempDir) -> Arc<Hub> {
+pub async fn start(dir: &TempDir) -> Arc<Hub> {
     let store = SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap();
     Arc::new(Hub::on(Arc::new(store), |_| {}).await)
 }

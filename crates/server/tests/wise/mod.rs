@@ -3,10 +3,12 @@
 
 mod device;
 mod durability;
+mod forgotten;
 mod generations;
 mod legacy;
 mod local;
 mod requests;
+mod rows;
 mod shared_key;
 mod stories;
 mod wire;
@@ -56,4 +58,15 @@ pub async fn converged(hub: &Arc<Hub>, devices: &mut [Device]) -> BTreeMap<Strin
         assert!(apart.is_empty(), "device {n} and a newcomer: {apart:#?}");
     }
     expected
+}
+
+/// Trims until the horizon is behind a position: what was committed in this very millisecond is not old yet.
+pub async fn trimmed_past(hub: &Hub, lsn: u64) {
+    for _ in 0..1_000 {
+        let trimmed = hub.post("/admin/spaces/main/trim", &Value::Null).await.json();
+        if trimmed["horizon"].as_u64().unwrap() > lsn {
+            return;
+        }
+    }
+    panic!("the horizon did not pass {lsn}");
 }

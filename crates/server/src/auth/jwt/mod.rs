@@ -83,6 +83,11 @@ impl Jwt {
         }
     }
 
+    /// Why no token is taken, in words; `None`: they are.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.source.trouble()
+    }
+
     fn remembered(&self, hash: &[u8; 32]) -> Option<Grant> {
         self.accepted().get(hash)
     }

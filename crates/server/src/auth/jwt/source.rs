@@ -31,7 +31,7 @@ pub(super) fn may_come(error: &ServerError) -> bool {
 
 /// A place of keys, and those that were read last.
 pub(super) struct Source {
-    place: Option<Place>,
+    place: Option<Origin>,
     refresh: Duration,
     keep: Duration,
     ask_every: Duration,
@@ -41,7 +41,7 @@ pub(super) struct Source {
     readings: watch::Sender<u64>,
 }
 
-enum Place {
+enum Origin {
     File(PathBuf),
     Url(reqwest::Client, reqwest::Url),
 }
@@ -55,6 +55,8 @@ struct State {
     tried_at: Option<Instant>,
     /// A reading was asked for and has not ended.
     pending: bool,
+    /// What was in the way of the last one.
+    why: Option<String>,
 }
 
 impl Source {
@@ -62,7 +64,7 @@ impl Source {
         let (place, keys) = match &options.keys {
             JwtKeys::Secret(bytes) => (None, vec![Key::secret(bytes)?]),
             JwtKeys::PublicKey(pem) => (None, vec![Key::public(pem)?]),
-            JwtKeys::File(path) => (Some(Place::File(path.clone())), Vec::new()),
+            JwtKeys::File(path) => (Some(Origin::File(path.clone())), Vec::new()),
             JwtKeys::Url(url) => (Some(place(url)?), Vec::new()),
         };
         check(options, &keys)?;
@@ -72,7 +74,7 @@ impl Source {
         let source = Arc::new(Source { place, refresh, keep, ask_every, state, asked: Notify::new(), readings });
         if let Some(place) = &source.place {
             let read = source.read().await;
-            if let (Place::File(_), Err(why)) = (place, read) {
+            if let (Origin::File(_), Err(why)) = (place, read) {
                 return Err(ServerError::Config(format!("`auth.jwt.jwks_file` {}: {why}", place.name())));
             }
             tokio::spawn(follow(Arc::downgrade(&source)));
@@ -95,7 +97,20 @@ impl Source {
             let refusal = ServerError::Unauthorized { reason: "the token's signature is not that of its key" };
             return signer.map(|key| key.print).ok_or(refusal);
         }
-        Err(ServerError::Unauthorized { reason: UNKNOWN })
+        // Its key may have come since: who asks again has it read.
+        let wait = self.place.is_some() && state.read_at.is_some_and(|at| token.is_issued_within(at.elapsed()));
+        Err(if wait { ServerError::KeysPending } else { ServerError::Unauthorized { reason: UNKNOWN } })
+    }
+
+    /// Why signed tokens are not taken, in words; `None`: they are.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let place = self.place.as_ref().filter(|_| !self.hold(&state))?.name();
+        let why = state.why.as_deref().unwrap_or("nobody has tried yet");
+        Some(format!(
+            "the keys of signed tokens at {place} cannot be read ({why}), and signed tokens are answered 503 until they can; look \
+             whether the address is right and answers from this machine"
+        ))
     }
 
     /// Whether a key is still among those that count.
@@ -152,9 +167,17 @@ impl Source {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         (state.tried_at, state.pending) = (Some(Instant::now()), false);
         let read = read.map(|keys| (state.keys, state.read_at) = (keys, state.tried_at));
+        state.why = read.as_ref().err().cloned();
         if let Err(why) = &read {
             let (place, keep_s) = (place.name(), self.keep.as_secs());
             match state.read_at.map(|at| at.elapsed().as_secs()) {
+                Some(age_s) if !self.hold(&state) => tracing::warn!(
+                    place,
+                    why,
+                    age_s,
+                    keep_s,
+                    "the keys of signed tokens cannot be read, and the old ones are older than `jwks_keep`: such tokens are answered 503 until they can"
+                ),
                 Some(age_s) => tracing::warn!(
                     place,
                     why,
@@ -198,30 +221,30 @@ async fn follow(source: Weak<Source>) {
     }
 }
 
-impl Place {
+impl Origin {
     fn name(&self) -> String {
         match self {
-            Place::File(path) => path.display().to_string(),
-            Place::Url(_, url) => url.to_string(),
+            Origin::File(path) => path.display().to_string(),
+            Origin::Url(_, url) => url.to_string(),
         }
     }
 
     async fn text(&self) -> Result<Vec<u8>, String> {
         match self {
-            Place::File(path) => {
+            Origin::File(path) => {
                 let path = path.clone();
                 let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
                 let text = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
                 if text.len() > SET_BYTES_MAX { Err(too_large()) } else { Ok(text) }
             }
-            Place::Url(client, url) => {
+            Origin::Url(client, url) => {
                 let sent = client.get(url.clone()).header("accept", "application/json").send().await;
-                let mut reply = sent.map_err(|error| error.to_string())?;
+                let mut reply = sent.map_err(|error| innermost(&error))?;
                 if !reply.status().is_success() {
                     return Err(format!("it answers {}", reply.status()));
                 }
                 let mut text = Vec::new();
-                while let Some(piece) = reply.chunk().await.map_err(|error| error.to_string())? {
+                while let Some(piece) = reply.chunk().await.map_err(|error| innermost(&error))? {
                     text.extend_from_slice(&piece);
                     if text.len() > SET_BYTES_MAX {
                         return Err(too_large());
@@ -233,11 +256,20 @@ impl Place {
     }
 }
 
+/// The innermost cause says what happened; the outer ones name the address, which the reader knows.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
 fn too_large() -> String {
     format!("it is larger than {SET_BYTES_MAX} bytes")
 }
 
-fn place(url: &str) -> Result<Place, ServerError> {
+fn place(url: &str) -> Result<Origin, ServerError> {
     let bad = |why: String| ServerError::Config(format!("`auth.jwt.jwks_url` is `{url}`: {why}"));
     let parsed = reqwest::Url::parse(url).map_err(|error| bad(error.to_string()))?;
     let here = matches!(parsed.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
@@ -248,7 +280,7 @@ fn place(url: &str) -> Result<Place, ServerError> {
     drop(rustls::crypto::ring::default_provider().install_default());
     let client = reqwest::Client::builder().connect_timeout(READ_TIMEOUT).redirect(reqwest::redirect::Policy::none());
     let client = client.build().map_err(|error| bad(error.to_string()))?;
-    Ok(Place::Url(client, parsed))
+    Ok(Origin::Url(client, parsed))
 }
 
 /// Algorithms and keys that never meet would refuse every token without saying why.

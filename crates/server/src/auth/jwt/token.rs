@@ -1,6 +1,7 @@
 //! The form of a signed token, and what every one must say: which key has signed it, for whom, and until when.
 
 use super::options::{JwtAlgorithm, JwtOptions};
+use crate::clock;
 use crate::error::ServerError;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -66,6 +67,13 @@ impl<'a> Signed<'a> {
             }
             None => refuse("the token is signed in a way that the hub does not accept (`auth.jwt.algorithms`)"),
         }
+    }
+
+    /// Whether it says of itself that it is not older than that. Nobody has checked who says so.
+    pub(super) fn is_issued_within(&self, age: Duration) -> bool {
+        let issued = decoded::<Map<String, Value>>(self.claims).and_then(|claims| time(claims.get("iat")?));
+        // Most say it in whole seconds.
+        issued.is_some_and(|at| at.0.saturating_add(1_000) >= clock::now().0.saturating_sub(millis(age)))
     }
 
     /// What it says, and when it ends. To be asked only after the signature was checked.

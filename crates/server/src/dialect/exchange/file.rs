@@ -92,7 +92,7 @@ pub async fn export(app: &App, space: &SpaceName, node: &NodeId) -> Result<Vec<u
             schema_version: options.schema_version.clone(),
             has_more: next.more,
             rejected: traffic.last.refused,
-            whole_objects: false,
+            ..Header::default()
         };
         return Ok(envelope(&header, &next.told));
     }

@@ -34,8 +34,9 @@ pub async fn post(State(app): State<Arc<App>>, request: Request) -> Response {
 
 async fn answer(app: &App, request: Request) -> Result<Response, ServerError> {
     let grant = app.authenticate_sender(request.headers()).await?;
-    let _slot = app.slot(grant.space().unwrap_or(&app.options.default_space), &grant)?;
-    let body = read_body(app, request).await?;
+    let space = grant.space().unwrap_or(&app.options.default_space);
+    let _slot = app.slot(space, &grant)?;
+    let body = read_body(app, Some(space), request).await?;
     let read = read(app, &body).await?;
     let node = sender(&read.header)?;
     grant.check_sender(&node)?;

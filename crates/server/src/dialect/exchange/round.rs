@@ -1,16 +1,17 @@
 //! One round with a node: its packet is committed, then the log is read for it, then the hub's packet gets
 //! its number, then it is sent. Only one at a time for each node, or two replies would count the same news.
 
+use super::super::own::{is_open, late_conflicts};
 use super::arrival::Arrival;
 use super::rows::{Catch, Net, Reader, Told};
 use crate::app::App;
 use crate::error::ServerError;
 use crate::hub::{Share, Space};
 use crate::nodes::Desk;
-use crate::store::Scan;
+use crate::store::{ConflictRow, Scan};
 use std::sync::{Arc, Mutex, PoisonError};
 use syncline_core::hub::{Reply, Taken};
-use syncline_core::model::{Author, Dispatch, Lsn, Packet, Reached, Settled};
+use syncline_core::model::{Author, Dispatch, LateConflicts, Lsn, Packet, Reached, Settled};
 use syncline_core::wire::exchange::{Header, put_packet};
 use tokio::sync::MutexGuard;
 use tokio::time::timeout;
@@ -70,6 +71,7 @@ impl Round<'_> {
             if !self.app.nodes.stands(self.space.name(), self.desk).await? {
                 return Err(overtaken());
             }
+            let conflicts = self.lost(header.conflicts_after, taken.author).await?;
             let reply = Header {
                 sender_node_id: header.recipient_node_id.clone(),
                 recipient_node_id: header.sender_node_id.clone(),
@@ -78,11 +80,23 @@ impl Round<'_> {
                 schema_version: header.schema_version.clone(),
                 has_more: next.more,
                 rejected: taken.refused,
-                whole_objects: false,
+                conflicts,
+                ..Header::default()
             };
             return Ok(envelope(&reply, &next.told));
         }
         Err(overtaken())
+    }
+
+    /// What the node lost after it was accepted, for one that asks, in its types and rows.
+    async fn lost(&self, after: Option<u64>, author: Author) -> Result<Option<LateConflicts>, ServerError> {
+        let Some(after) = after else { return Ok(None) };
+        let types = self.desk.registration.plan.types.as_ref();
+        let open = |row: &ConflictRow| {
+            types.is_none_or(|types| types.iter().any(|name| name.as_str() == row.collection))
+                && is_open(&self.desk.readable, row, true)
+        };
+        late_conflicts(self.app, self.space, (author, after), open).await
     }
 
     /// Waits until no other packet of the node is in work. Few may wait: who waits holds a request's slot, and
@@ -174,6 +188,7 @@ impl Round<'_> {
             after,
             author,
             fill: reached.fill.map_or(Lsn::ZERO, |fill| fill.start),
+            own: false,
             collections: plan.or(self.app.options.exchange.types.as_ref()).cloned(),
             max_rows: limits.page_changes,
             max_bytes: limits.page_bytes,

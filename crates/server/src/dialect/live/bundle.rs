@@ -3,7 +3,6 @@
 //! before: it knows no replacement, a second insert of an id makes a second document, and its updates fail.
 
 use super::change::Change;
-use crate::clock;
 use crate::socket::Message;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -13,9 +12,9 @@ use syncline_core::hub::DocKey;
 use syncline_core::model::CollectionName;
 use syncline_core::wire::live::{StateWriter, Told};
 
-/// Numbers the marks of this process, from the time of its start, so that an echo of what another process sent is
-/// not taken for one of its own.
-static MARKS: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(clock::now().0));
+/// Numbers the marks of this process from anywhere, so that an echo of what another one sent, a worker beside it or one
+/// before it, does not count as the arrival of one of its own. JavaScript holds all of them exactly.
+static MARKS: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(fastrand::u64(..1 << 52)));
 
 /// What a client reports of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +31,8 @@ pub(super) struct Bundle {
     pub message: Message,
     /// Of its removals.
     pub mark: u64,
-    /// The documents that stand, with the digest of what the client will know of them.
-    pub inserts: Arc<[(DocKey, u64)]>,
-    removed: Vec<DocKey>,
+    /// The documents that it is about.
+    keys: Vec<DocKey>,
     /// What is reported last, and how often the like of it comes.
     pub last: (Echo, usize),
 }
@@ -63,25 +61,17 @@ impl Bundle {
             }
         }
         let (text, stated) = message.finish();
-        let (mut inserts, mut removed) = (Vec::new(), Vec::new());
-        for (key, digest) in told.into_iter().zip(stated.into_iter().map(|stated| stated.digest)) {
-            match digest {
-                Some(digest) => inserts.push((key.clone(), digest)),
-                None => removed.push(key.clone()),
-            }
-        }
         // A collection's inserts follow its removal.
-        let last = inserts.iter().rev().find(|((name, _), _)| collections.last() == Some(&name));
-        let last = match last {
-            Some((key, digest)) => (Echo::Insert(key.clone(), *digest), 1),
-            None => (Echo::Removal(mark), collections.len()),
-        };
+        let digests = told.iter().zip(&stated).filter(|((name, _), _)| collections.last() == Some(&name));
+        let last = digests.rev().find_map(|(key, stated)| Some(Echo::Insert((*key).clone(), stated.digest?)));
+        let last = last.map_or((Echo::Removal(mark), collections.len()), |insert| (insert, 1));
         let text = RawValue::from_string(text).expect("the codec writes JSON");
         let message = Message::new("server:sync", &(text,)).expect("JSON is JSON");
-        Bundle { message, mark, inserts: inserts.into(), removed, last }
+        let keys = told.into_iter().cloned().collect();
+        Bundle { message, mark, keys, last }
     }
 
     pub(super) fn holds(&self, key: &DocKey) -> bool {
-        self.inserts.iter().any(|(own, _)| own == key) || self.removed.contains(key)
+        self.keys.contains(key)
     }
 }

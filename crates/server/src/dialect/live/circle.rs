@@ -5,10 +5,12 @@ use super::lists::Toil;
 use super::mail::{Mail, Mailbox};
 use super::places::Places;
 use crate::app::App;
+use crate::error::ServerError;
 use crate::hub::Space;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use syncline_core::model::NodeId;
+use syncline_core::hub::DocKey;
+use syncline_core::model::{NodeId, Version};
 
 /// Clients of a space that are kept in memory while they are away.
 const ABSENT_MAX: usize = 2_000;
@@ -67,6 +69,15 @@ impl Circle {
         let feed = Feed::start(Arc::clone(&space));
         let places = Places::new(Arc::clone(&space));
         Arc::new(Circle { app, space, feed, places, toil, clients: Mutex::default() })
+    }
+
+    /// What stands of documents, as the store has it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn documents(&self, keys: Vec<DocKey>) -> Result<Vec<(DocKey, Version)>, ServerError> {
+        let Some(app) = self.app.upgrade() else { return Ok(Vec::new()) };
+        Ok(app.hub.store().documents(self.space.name(), keys).await?)
     }
 
     /// Hands mail to a client, whose task begins with its first mail by `start`. `None`: the hub is gone.

@@ -1,12 +1,14 @@
 //! One client: what comes from it and what goes to it, on one task, so that nothing about it is shared. The task
 //! waits for the client to come back for a while before it ends.
 
+use super::bundle::Bundle;
 use super::circle::Circle;
 use super::due::Reading;
 use super::echoes::Echoes;
 use super::flight::Runway;
 use super::mail::{Mail, Mailbox};
 use super::past::Past;
+use super::position::Reached;
 use crate::app::App;
 use crate::error::ServerError;
 use crate::socket::{Line, Unsent};
@@ -125,11 +127,7 @@ impl Client {
         let Some(_) = &self.line else { return self.kept_until };
         let far = Instant::now() + KEPT_AFTER;
         let growing = self.previous.as_ref().map(|(_, at)| *at + GROWING_LASTS);
-        [self.runway.deadline(), self.retry_at, growing, self.echoes.deadline()]
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(far)
+        [self.runway.deadline(), self.retry_at, growing].into_iter().flatten().min().unwrap_or(far)
     }
 
     fn late(&mut self) {
@@ -140,11 +138,18 @@ impl Client {
         if self.previous.as_ref().is_some_and(|(_, at)| *at + GROWING_LASTS <= now) {
             self.previous = None;
         }
-        self.echoes.trim(now);
-        if let (Some(reached), Some(reading)) = (self.runway.give_up(now), &mut self.reading) {
-            // A connection that lives so long has answered a ping that was sent behind the message.
-            let live = &self.app.options.live;
-            reading.assume(reached, now + live.ping_interval + live.ping_timeout);
+        if let Some(reached) = self.runway.give_up(now) {
+            self.assume(reached, now);
+        }
+    }
+
+    /// A message counts as arrived.
+    fn assume(&mut self, reached: Reached, now: Instant) {
+        // A connection that lives so long has answered a ping that was sent behind the message.
+        let live = &self.app.options.live;
+        let until = now + live.ping_interval + live.ping_timeout;
+        if let Some(reading) = &mut self.reading {
+            reading.assume(reached, until);
         }
     }
 
@@ -183,6 +188,10 @@ impl Client {
         if !self.runway.is_free() || self.retry_at.is_some() {
             return;
         }
+        self.retry_at = self.runway.rests_until().filter(|until| Instant::now() < *until);
+        if self.retry_at.is_some() {
+            return;
+        }
         if let Some(news) = &mut self.news {
             news.mark_unchanged();
         }
@@ -193,11 +202,7 @@ impl Client {
         match reading.next(&self.circle, self.author).await {
             Ok(None) => {}
             Ok(Some((bundle, reached))) => match line.hand(&bundle.message) {
-                Ok(()) => {
-                    let now = Instant::now();
-                    self.echoes.sent(&bundle, now);
-                    self.runway.send(bundle, reached, now);
-                }
+                Ok(()) => self.note_sent(bundle, reached),
                 // Of its end a connection tells by itself.
                 Err(Unsent::Full | Unsent::Gone) => self.put_off(),
             },
@@ -207,6 +212,15 @@ impl Client {
             }
         }
         self.note_place(false);
+    }
+
+    fn note_sent(&mut self, bundle: Arc<Bundle>, reached: Reached) {
+        let now = Instant::now();
+        let Some(reached) = self.runway.send(bundle, reached, now) else { return };
+        self.assume(reached, now);
+        if self.reading.as_ref().is_some_and(|reading| !reading.is_done(&self.circle)) {
+            self.retry_at = self.runway.rests_until();
+        }
     }
 
     fn may_read(&self, line: &Line) -> Result<(), ServerError> {
@@ -233,9 +247,10 @@ impl Client {
 
     pub(super) fn note_place(&mut self, now: bool) {
         let due = now || self.noted_at.elapsed() >= NOTE_EVERY;
-        if let Some(place) = self.reading.as_ref().filter(|_| due).and_then(Reading::place) {
+        let reading = self.reading.as_ref().filter(|_| due);
+        if let Some((reading, place)) = reading.and_then(|reading| Some((reading, reading.place()?))) {
             self.noted_at = Instant::now();
-            self.circle.places.note(&self.node, &self.wanted, place);
+            self.circle.places.note(&self.node, (&self.wanted, reading.views()), place);
         }
     }
 }

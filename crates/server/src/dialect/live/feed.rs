@@ -191,7 +191,7 @@ async fn follow(feed: Weak<Feed>, space: Arc<Space>, mut heads: watch::Receiver<
 
 async fn read(space: &Space, after: Lsn) -> Result<(Vec<Change>, Scanned), ServerError> {
     let scan = Scan::Log { after, collections: None, max_rows: PAGE_ROWS, max_bytes: PAGE_BYTES };
-    collect(space, scan).await
+    collect(space, scan, &Arc::default()).await
 }
 
 #[cfg(test)]
@@ -202,7 +202,7 @@ mod tests {
     fn change(lsn: u64, bytes: usize) -> Change {
         let key = (CollectionName::new("users").unwrap(), DocId::new(lsn.to_string()).unwrap());
         let body = format!(r#"{{"_id":"{lsn}","t":"{}"}}"#, "t".repeat(bytes)).into();
-        Change { lsn: Lsn(lsn), at: Millis(0), key, live: true, author: Author(1), body }
+        Change { lsn: Lsn(lsn), at: Millis(0), key, live: true, author: Author(1), created: Lsn(lsn), body }
     }
 
     fn users() -> BTreeSet<CollectionName> {

@@ -1,12 +1,11 @@
 //! One message at a time. The plugin works on messages as they come in, not one after the other, so the next is sent
 //! only when the echo of the last event of the one before has come. Clients that do not echo (their own switch, or
-//! other programs) are found out by their silence and get what there is at a steady pace.
+//! other programs) are found out by their silence. For them a message has arrived when it is sent, and a rest follows.
 
 use super::bundle::{Bundle, Echo};
 use super::position::Reached;
 use std::sync::Arc;
 use std::time::Duration;
-use syncline_core::hub::DocKey;
 use tokio::time::Instant;
 
 /// How long the first echo of a client is waited for.
@@ -15,9 +14,9 @@ const FIRST_PATIENCE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Messages without an echo after which a client counts as one that does not echo.
 const MISSES: u8 = 2;
-/// Between two messages to a client that does not echo: often enough to be at once for people, and seldom enough
+/// Between two messages to a client that does not echo: twice as long as the plugin works on a full one, and so long
 /// that changes which come together go together.
-const STEADY_GAP: Duration = Duration::from_millis(10);
+const STEADY_GAP: Duration = Duration::from_millis(5);
 /// The size of message that these times are for.
 const AT_ONCE_BYTES: usize = 64 << 10;
 /// How long a document counts as on its way to a client that does not say when it has arrived.
@@ -37,7 +36,6 @@ enum Habit {
 struct Flight {
     bundle: Arc<Bundle>,
     reached: Reached,
-    sent: Instant,
     /// When it was last heard of.
     heard: Instant,
     /// Whether its mark has come back. The same document may have been on its way before.
@@ -60,9 +58,21 @@ impl Runway {
         self.flight.is_none()
     }
 
-    pub(super) fn send(&mut self, bundle: Arc<Bundle>, reached: Reached, now: Instant) {
+    /// A message goes out. Tells what is reached with it where nothing will be heard of it.
+    pub(super) fn send(&mut self, bundle: Arc<Bundle>, reached: Reached, now: Instant) -> Option<Reached> {
+        if self.habit == Habit::Silent {
+            self.landed = Some((bundle, now));
+            return Some(reached);
+        }
         let left = bundle.last.1;
-        self.flight = Some(Flight { bundle, reached, sent: now, heard: now, begun: false, left });
+        self.flight = Some(Flight { bundle, reached, heard: now, begun: false, left });
+        None
+    }
+
+    /// Until when a client is left alone that does not say when a message has arrived.
+    pub(super) fn rests_until(&self) -> Option<Instant> {
+        let (bundle, at) = self.landed.as_ref()?;
+        Some(*at + STEADY_GAP * times(bundle))
     }
 
     /// The connection has ended. Whether a message that was under way arrived will never be known: tells whether
@@ -75,13 +85,8 @@ impl Runway {
     /// When the message counts as arrived without a word.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let flight = self.flight.as_ref()?;
-        // Larger ones take longer on their way, and must not pile up in front of a ping.
-        let times = u32::try_from(1 + flight.bundle.message.size_bytes() / AT_ONCE_BYTES).unwrap_or(u32::MAX);
-        Some(match self.habit {
-            Habit::Unknown => flight.heard + FIRST_PATIENCE * times,
-            Habit::Echoes { .. } => flight.heard + PATIENCE * times,
-            Habit::Silent => flight.sent + STEADY_GAP * times,
-        })
+        let patience = if self.habit == Habit::Unknown { FIRST_PATIENCE } else { PATIENCE };
+        Some(flight.heard + patience * times(&flight.bundle))
     }
 
     /// Takes note of an echo. Returns what is reached when it was the one that was waited for.
@@ -113,10 +118,43 @@ impl Runway {
         Some(flight.reached)
     }
 
-    /// Whether a document is on its way, so that a change by the client crosses with it.
-    pub(super) fn carries(&self, key: &DocKey, now: Instant) -> bool {
-        let under_way = self.flight.iter().map(|flight| &flight.bundle);
-        let landed = self.landed.iter().filter(|(_, at)| now < *at + CROSSING).map(|(bundle, _)| bundle);
-        under_way.chain(landed).any(|bundle| bundle.holds(key))
+    /// What is on its way, so that a change by the client crosses with it.
+    pub(super) fn under_way(&self, now: Instant) -> impl Iterator<Item = &Bundle> {
+        let landed = self.landed.iter().filter(move |(_, at)| now < *at + CROSSING).map(|(bundle, _)| bundle);
+        self.flight.iter().map(|flight| &flight.bundle).chain(landed).map(|bundle| &**bundle)
+    }
+}
+
+/// Larger messages take longer on their way, and must not pile up in front of a ping.
+fn times(bundle: &Bundle) -> u32 {
+    u32::try_from(1 + bundle.message.size_bytes() / AT_ONCE_BYTES).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::live::change::Change;
+    use syncline_core::model::{Author, CollectionName, DocId, Lsn, Millis};
+
+    #[test]
+    fn of_who_reports_nothing_a_message_has_arrived_when_it_is_sent_and_the_next_one_follows_after_a_rest() {
+        let key = (CollectionName::new("users").unwrap(), DocId::new("a").unwrap());
+        let body = r#"{"_id":"a"}"#.into();
+        let (lsn, created, at, author) = (Lsn(1), Lsn(1), Millis(1), Author(1));
+        let change = Change { lsn, at, key, live: true, author, created, body };
+        let bundle = Arc::new(Bundle::of(&[Arc::new(change)]));
+        let (mut runway, reached) = (Runway::default(), Reached::Cursor(Lsn(1)));
+        let send = |runway: &mut Runway, now| runway.send(Arc::clone(&bundle), reached, now).is_some();
+
+        assert!(!send(&mut runway, Instant::now()), "whether it reports is not known yet");
+        let silent = runway.deadline().unwrap();
+        assert!(runway.give_up(silent).is_some());
+        assert!(send(&mut runway, silent) && runway.is_free() && runway.deadline().is_none());
+        assert_eq!(runway.rests_until(), Some(silent + STEADY_GAP));
+        assert!(runway.under_way(silent).next().is_some(), "what it changes now may cross with it");
+        assert!(runway.under_way(silent + CROSSING).next().is_none());
+
+        runway.echoed(&bundle.last.0, silent);
+        assert!(!send(&mut runway, silent), "who reports after all is waited for");
     }
 }

@@ -6,11 +6,10 @@
 
 use super::bundle::Echo;
 use super::client::Client;
-use super::flight::Runway;
 use super::mail::{COLLECTIONS_MAX, Events};
+use super::pages::{Open, go_together};
 use super::run::{NAMED_MAX, Run};
 use crate::auth::{Access, Grant};
-use crate::clock;
 use crate::error::ServerError;
 use crate::events::SyncEvent;
 use crate::hub::Pushed;
@@ -58,8 +57,10 @@ struct Intake {
     served: Lsn,
     sifted: Sifted,
     causes: Causes,
-    /// Whether the client may know of the documents that are there.
+    /// Whether the client may know of all documents that are there.
     reads: bool,
+    /// Which of them its events may find.
+    open: Open,
 }
 
 /// Why events were set aside.
@@ -75,7 +76,7 @@ impl Causes {
     }
 }
 
-/// Why an event was set aside, for somebody who may read nothing: who else has a value, and what else a document holds, is
+/// Why an event was set aside, for somebody who may not read everything: who else has a value, and what else a document holds, is
 /// not told.
 fn without_facts(why: &Rejection) -> String {
     if !is_rule_code(&why.code) {
@@ -103,8 +104,10 @@ impl Client {
             return self.dismiss(&error);
         }
         let served = self.reading.as_ref().map_or(Lsn::ZERO, super::due::Reading::served);
-        let reads = grant.check_access(Access::Read).is_ok();
-        let (mut intake, mut good, mut outcome) = (Intake { served, reads, ..Intake::default() }, Vec::new(), Ok(()));
+        let open = Open { rows: grant.write_rows(), readable: grant.read_rows() };
+        let reads = grant.check_access(Access::Read).is_ok() && open.is_all();
+        let intake = Intake { served, reads, open, ..Intake::default() };
+        let (mut intake, mut good, mut outcome) = (intake, Vec::new(), Ok(()));
         for list in lists {
             if outcome.is_ok() {
                 match self.take(&list.text, &grant, &mut intake).await {
@@ -141,12 +144,14 @@ impl Client {
         while let Some(from) = place {
             let piece = self.circle.toil.read(&text, from, &self.node, limits).await.map_err(Untaken::NoList)?;
             place = piece.rest;
-            self.sift(piece.received, &text, grant, &mut intake.sifted).await;
+            let sifted = self.sift(piece.received, &text, grant, &mut intake.sifted).await;
+            sifted.map_err(Untaken::Uncommitted)?;
             if intake.sifted.is_full() {
                 self.commit(intake).await.map_err(Untaken::Uncommitted)?;
             }
         }
         self.past.end();
+        self.past.heard();
         self.previous = Some((Arc::clone(list), Instant::now()));
         Ok(())
     }
@@ -163,14 +168,23 @@ impl Client {
     }
 
     /// Takes out what is known already and what merely reports a delivery.
-    async fn sift(&mut self, heard: Vec<Received>, text: &str, grant: &Grant, sifted: &mut Sifted) {
+    ///
+    /// # Errors
+    /// Those of the store, where it is to say what a delivery was: taken for a change, a late report would undo newer ones.
+    async fn sift(
+        &mut self,
+        heard: Vec<Received>,
+        text: &str,
+        grant: &Grant,
+        sifted: &mut Sifted,
+    ) -> Result<(), ServerError> {
         let now = Instant::now();
         let keeps = self.app.options.event_storage.is_some();
         for one in heard {
             if self.echoes.knows(&one.event.key) || sifted.keys.contains(&one.event.key) {
                 continue;
             }
-            if self.is_echo(&one, now).await {
+            if self.is_echo(&one, now).await? {
                 self.echoes.note(one.event.key);
                 continue;
             }
@@ -187,31 +201,32 @@ impl Client {
             sifted.bytes += place.len();
             sifted.patterns += event.patterns();
             if keeps && !matches!(event.edit, LiveEdit::Unusable(_)) {
-                match SyncEvent::of(&text[place], &event, &self.node, clock::now()) {
+                match SyncEvent::of(&text[place], &event, &self.node, self.circle.space.now()) {
                     Some(kept) => sifted.stored.push(kept),
                     None => set_aside(&mut event, no_value()),
                 }
             }
             sifted.events.push(event);
         }
+        Ok(())
     }
 
-    async fn is_echo(&mut self, received: &Received, now: Instant) -> bool {
-        if let Some(mark) = received.mark {
+    async fn is_echo(&mut self, received: &Received, now: Instant) -> Result<bool, ServerError> {
+        if let Some(mark) = &received.mark {
             if let Some(collection) = &received.event.collection {
                 self.echoes.begin(mark, collection);
             }
-            self.landed(&Echo::Removal(mark), now);
-            return true;
+            self.landed(&Echo::Removal(mark.number), now);
+            return Ok(true);
         }
         let LiveEvent { edit: LiveEdit::Insert { id, .. }, collection: Some(collection), .. } = &received.event else {
-            return false;
+            return Ok(false);
         };
-        let Some(digest) = received.digest else { return false };
+        let Some(digest) = received.digest else { return Ok(false) };
         let key = (collection.clone(), id.clone());
         if self.echoes.take(&key, digest) {
             self.landed(&Echo::Insert(key, digest), now);
-            return true;
+            return Ok(true);
         }
         self.past.holds(&self.circle, self.author, &key, digest).await
     }
@@ -240,27 +255,35 @@ impl Client {
         }
         let Some(name) = &event.collection else { return false };
         let under_way = |key: &DocKey| {
-            self.runway.carries(key, now) || self.reading.as_ref().is_some_and(|reading| reading.holds(key))
+            self.runway.under_way(now).any(|bundle| bundle.holds(key))
+                || self.reading.as_ref().is_some_and(|reading| reading.holds(key))
         };
-        (event.unresolved().is_some() && !Runway::is_free(&self.runway))
+        (event.unresolved().is_some() && self.runway.under_way(now).next().is_some())
             || event.names().any(|id| under_way(&(name.clone(), id.clone())))
     }
 
-    /// Commits what was sifted, in its order. An event whose query is over a whole collection comes after the commit
-    /// of those before it: what it means is looked for in what is committed.
+    /// Commits what was sifted, in its order. Events whose query is over a whole collection come after the commit
+    /// of those before them: what they mean is looked for in what is committed, at once for those that go together.
     async fn commit(&mut self, intake: &mut Intake) -> Result<(), ServerError> {
         let Sifted { events, stored, crosses, .. } = std::mem::take(&mut intake.sifted);
         if let Some(storage) = self.app.options.event_storage.as_ref().filter(|_| !stored.is_empty()) {
             storage.0.save_events(stored).await?;
         }
         let mut run = Run::default();
-        for mut event in events {
-            if event.unresolved().is_some() {
+        let mut events = events.into_iter().peekable();
+        while let Some(event) = events.next() {
+            let mut looked_for = vec![event];
+            if looked_for[0].unresolved().is_some() {
+                while let Some(next) = events.next_if(|next| go_together(&looked_for[0], next)) {
+                    looked_for.push(next);
+                }
                 self.push(run.take(), crosses, intake).await?;
-                self.circle.toil.resolve(&self.circle.space, &mut event).await?;
+                self.circle.toil.resolve(&self.circle.space, &mut looked_for, &intake.open).await?;
             }
-            if run.add(event) {
-                self.push(run.take(), crosses, intake).await?;
+            for event in looked_for {
+                if run.add(event) {
+                    self.push(run.take(), crosses, intake).await?;
+                }
             }
         }
         self.push(run.take(), crosses, intake).await
@@ -271,7 +294,8 @@ impl Client {
             return Ok(());
         }
         let keys: Vec<_> = events.iter().map(|event| event.key).collect();
-        let batch = LiveBatch { node: self.node.clone(), served: intake.served, events };
+        let (rows, readable) = (Arc::clone(&intake.open.rows), Arc::clone(&intake.open.readable));
+        let batch = LiveBatch { node: self.node.clone(), served: intake.served, rows, readable, events };
         let Pushed { head, reply } = self.push_patiently(batch).await?;
         let untold = std::mem::take(&mut self.untold);
         let Reply::Live(LiveTaken { author, fates, written, returned }) = reply else {
@@ -279,23 +303,26 @@ impl Client {
         };
         self.author = Some(author);
         keys.into_iter().for_each(|key| self.echoes.note(key));
+        let mut elsewhere = false;
         for fate in fates {
             match fate {
+                // Where it was taken in, nobody here knows, nor what was on its way to the client then.
+                Fate::Duplicate => elsewhere = true,
                 Fate::SetAside(why) => intake.causes.add(if intake.reads { why.reason } else { without_facts(&why) }),
-                Fate::Applied { .. }
-                | Fate::Unchanged
-                | Fate::Superseded
-                | Fate::Stale
-                | Fate::NoMatch
-                | Fate::Duplicate => {}
+                Fate::Applied { .. } | Fate::Unchanged | Fate::Superseded | Fate::Stale | Fate::NoMatch => {}
             }
         }
         if let Some(reading) = &mut self.reading {
-            if untold || !returned.is_empty() {
+            if elsewhere {
+                reading.was_elsewhere(head.lsn);
+            }
+            let owed = reading.give_back(returned);
+            if untold || owed {
                 reading.owe(head.lsn);
             }
             if untold {
                 reading.redo(head.lsn);
+                reading.doubt_rows(head.lsn);
             }
             if let Some((_, last)) = written {
                 reading.wrote(last);
@@ -327,7 +354,7 @@ impl Client {
 /// What the token does not allow can never be applied.
 fn forbid(event: &mut LiveEvent, grant: &Grant) {
     let allowed = grant.check_access(Access::Write);
-    let allowed = allowed.and_then(|()| event.collection.as_ref().map_or(Ok(()), |name| grant.check_whole(name)));
+    let allowed = allowed.and_then(|()| event.collection.as_ref().map_or(Ok(()), |name| grant.check_collection(name)));
     if let Err(error) = allowed {
         set_aside(event, Rejection { code: error.code().to_owned(), reason: error.to_string() });
     }

@@ -1,7 +1,7 @@
 //! Reads lists of events piece by piece (step 3 of the life of a change), and looks for what queries mean. Both can
 //! take long: they are done beside the tasks that serve connections, and by a few clients at a time.
 
-use super::pages::resolve;
+use super::pages::{Open, resolve};
 use crate::error::ServerError;
 use crate::hub::Space;
 use std::num::NonZero;
@@ -43,10 +43,15 @@ impl Toil {
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err("the list cannot be read".to_owned()))
     }
 
-    /// Looks for the documents that an event means, where that is not known.
-    pub(super) async fn resolve(&self, space: &Space, event: &mut LiveEvent) -> Result<(), ServerError> {
+    /// Looks for the documents that events mean, where that is not known.
+    pub(super) async fn resolve(
+        &self,
+        space: &Space,
+        events: &mut [LiveEvent],
+        open: &Open,
+    ) -> Result<(), ServerError> {
         let _turn = self.turn().await;
-        resolve(space, event).await
+        resolve(space, events, open).await
     }
 
     async fn turn(&self) -> SemaphorePermit<'_> {

@@ -12,7 +12,8 @@
 //!    read once for all) or from the store (`pages`).
 //! 5. `bundle`: a message: the state of some documents, encoded once for all who lack the same.
 //! 6. `flight`: one message is under way at a time, because clients process two of them interleaved.
-//! 7. `places`: how far each client has got, noted now and then.
+//! 7. `sight`: which rows a client sees, where that is not all.
+//! 8. `places`: how far each client has got, noted now and then.
 
 mod bundle;
 mod change;
@@ -32,8 +33,9 @@ mod position;
 mod presence;
 mod run;
 mod seat;
+mod sight;
 
-pub(crate) use pages::resolve;
+pub(crate) use pages::{Open, resolve};
 pub(crate) use run::Run;
 
 use crate::app::App;

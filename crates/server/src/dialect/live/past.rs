@@ -1,43 +1,49 @@
-//! Echoes that come late: a client that was there before the hub began anew may still report what it was sent then.
+//! Echoes that come late: a client that was there before the hub began anew, or at another worker, may still report what
+//! it was sent then. Where the removal of the message comes with them, they are known by that (`echoes`); it may have been
+//! heard by somebody else.
 
 use super::circle::Circle;
 use super::pages::collect;
+use crate::error::ServerError;
 use crate::store::Scan;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 use syncline_core::hub::DocKey;
-use syncline_core::live::{digest, view};
-use syncline_core::model::{Author, CollectionName, LiveEdit, LiveEvent, Lsn};
+use syncline_core::live::{digest, document_of};
+use syncline_core::model::{Author, LiveEdit, LiveEvent, Lsn};
 use tokio::time::Instant;
 
 /// How long the first list of a client that came from another life of the hub may take to come.
 const PAST_LASTS: Duration = Duration::from_secs(30);
-/// Clients send what they have as soon as they are back.
+/// What was on its way has been applied after this time.
 const DOUBT_LASTS: Duration = Duration::from_secs(2);
 /// Changes that are looked through for what may have been delivered.
 const PAST_ROWS: usize = 10_000;
-const PAST_BYTES: usize = 64 << 20;
+const PAGE_BYTES: usize = 8 << 20;
 
-/// What an earlier life of the hub may have delivered to a client that came back: nobody remembers what was on its
-/// way when that ended. Its echo must not stand as a newer document, so in the first list that the client brings an insert
-/// counts as an echo where somebody else has given the document this very content since the client's last noted place.
+/// What an earlier life of the hub, or another worker, may have delivered to a client that came back: nobody here
+/// remembers what was on its way. Its echo must not stand as a newer document. So in the first list that the client
+/// brings an insert counts as one where somebody else has given the document this very content since the client's
+/// last noted place.
 #[derive(Default)]
 pub(super) struct Past {
     from: Option<Lsn>,
     until: Option<Instant>,
+    /// What others gave documents since then.
     versions: Option<HashMap<DocKey, Vec<u64>>>,
     /// Documents that the client has changed since.
     own: BTreeSet<DocKey>,
-    /// Until then what the client says may be from before it applied something that nobody knows to have arrived.
+    /// Until then, and until it was heard, what the client says may be from before it applied something that nobody
+    /// knows to have arrived.
     doubtful: Option<Instant>,
+    unheard: bool,
 }
 
 impl Past {
     /// `place`: where the client was noted. One that never was has not been sent anything.
-    pub(super) fn of(place: Option<Lsn>, head: Lsn) -> Past {
-        let recent = Lsn(head.0.saturating_sub(PAST_ROWS as u64));
-        let from = place.map(|place| place.max(recent));
-        Past { from, until: from.map(|_| Instant::now() + PAST_LASTS), ..Past::default() }
+    pub(super) fn of(place: Option<Lsn>) -> Past {
+        Past { from: place, until: place.map(|_| Instant::now() + PAST_LASTS), ..Past::default() }
     }
 
     /// The client has changed documents since: an insert of what stood there before is its own doing.
@@ -52,48 +58,65 @@ impl Past {
 
     /// The client has brought what it had.
     pub(super) fn end(&mut self) {
-        *self = Past { doubtful: self.doubtful, ..Past::default() };
+        *self = Past { doubtful: self.doubtful, unheard: self.unheard, ..Past::default() };
     }
 
     /// The client came back, and what was on its way to it may have been applied after the changes that it brings.
     pub(super) fn doubt(&mut self) {
         self.doubtful = Some(Instant::now() + DOUBT_LASTS);
+        self.unheard = true;
+    }
+
+    /// A list of the client was taken in.
+    pub(super) fn heard(&mut self) {
+        self.unheard = false;
     }
 
     pub(super) fn is_doubtful(&self, now: Instant) -> bool {
-        self.doubtful.is_some_and(|until| now < until)
+        self.unheard || self.doubtful.is_some_and(|until| now < until)
     }
 
-    pub(super) async fn holds(&mut self, circle: &Circle, author: Option<Author>, key: &DocKey, digest: u64) -> bool {
-        if self.until.is_none_or(|until| until < Instant::now()) {
+    /// Whether an insert of this content is an echo.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(super) async fn holds(
+        &mut self,
+        circle: &Circle,
+        author: Option<Author>,
+        key: &DocKey,
+        digest: u64,
+    ) -> Result<bool, ServerError> {
+        if self.until.is_some_and(|until| until < Instant::now()) {
             self.end();
-            return false;
         }
-        if self.own.contains(key) {
-            return false;
-        }
+        let Some(from) = self.from.filter(|_| !self.own.contains(key)) else { return Ok(false) };
         if self.versions.is_none() {
-            self.versions = Some(self.read(circle, author).await);
+            self.versions = Some(read(circle, from, author).await?);
         }
         let versions = self.versions.as_ref().and_then(|versions| versions.get(key));
-        versions.is_some_and(|versions| versions.contains(&digest))
+        Ok(versions.is_some_and(|versions| versions.contains(&digest)))
     }
+}
 
-    async fn read(&self, circle: &Circle, author: Option<Author>) -> HashMap<DocKey, Vec<u64>> {
-        let after = self.from.unwrap_or_default().max(circle.space.head().horizon);
-        let collections: Option<BTreeSet<CollectionName>> = None;
-        let scan = Scan::Log { after, collections, max_rows: PAST_ROWS, max_bytes: PAST_BYTES };
-        let mut versions: HashMap<DocKey, Vec<u64>> = HashMap::new();
-        match collect(&circle.space, scan).await {
-            Ok((changes, _)) => {
-                for change in changes.into_iter().filter(|change| change.live && Some(change.author) != author) {
-                    if let Some(document) = view(&change.body) {
-                        versions.entry(change.key).or_default().push(digest(&document));
-                    }
-                }
+/// What others gave documents after a position, page by page: nothing of it is kept but what it is known by.
+async fn read(circle: &Circle, from: Lsn, author: Option<Author>) -> Result<HashMap<DocKey, Vec<u64>>, ServerError> {
+    // What another worker has told may not be known here yet.
+    circle.space.refresh().await?;
+    let head = circle.space.head();
+    let mut after = from.max(Lsn(head.lsn.0.saturating_sub(PAST_ROWS as u64))).max(head.horizon);
+    let mut versions: HashMap<DocKey, Vec<u64>> = HashMap::new();
+    loop {
+        let scan = Scan::Log { after, collections: None, max_rows: PAST_ROWS, max_bytes: PAGE_BYTES };
+        let (changes, scanned) = collect(&circle.space, scan, &Arc::default()).await?;
+        for change in changes.into_iter().filter(|change| change.live && Some(change.author) != author) {
+            if let Some(document) = document_of(&change.body) {
+                versions.entry(change.key).or_default().push(digest(&document));
             }
-            Err(error) => tracing::warn!(%error, "late echoes of a live client cannot be told from its own changes"),
         }
-        versions
+        if scanned.upto <= after || !scanned.more {
+            return Ok(versions);
+        }
+        after = scanned.upto;
     }
 }

@@ -1,5 +1,5 @@
 //! How far clients have got, so that one that comes back after a restart of the hub, or to another worker, goes on from
-//! there. A place holds for one list of collections; losing the newest notes means hearing a little twice. One that is
+//! there. A place holds for one list of collections, seen in one way; losing the newest notes means hearing a little twice. One that is
 //! being filled has a note as well: what it was sent before the hub ended may be gone when it comes back.
 
 use crate::error::ServerError;
@@ -7,7 +7,7 @@ use crate::hub::Space;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use syncline_core::model::{CollectionName, Lsn, NodeId};
+use syncline_core::model::{CollectionName, Lsn, NodeId, Views};
 
 /// Where a client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +34,10 @@ impl Places {
     pub(super) async fn find(
         &self,
         client: &NodeId,
-        collections: &BTreeSet<CollectionName>,
+        seen: (&BTreeSet<CollectionName>, &Views),
     ) -> Result<Option<Place>, ServerError> {
         for (kind, place) in [("", Place::At as fn(Lsn) -> Place), (FILLED, Place::FilledSince)] {
-            if let Some(name) = name(client, collections, kind)
+            if let Some(name) = name(client, seen, kind)
                 && let Some(at) = self.space.place_of(&name).await?
             {
                 return Ok(Some(place(at)));
@@ -47,12 +47,12 @@ impl Places {
     }
 
     /// Takes note of where a client is.
-    pub(super) fn note(&self, client: &NodeId, collections: &BTreeSet<CollectionName>, place: Place) {
+    pub(super) fn note(&self, client: &NodeId, seen: (&BTreeSet<CollectionName>, &Views), place: Place) {
         let (kind, at) = match place {
             Place::At(at) => ("", at),
             Place::FilledSince(since) => (FILLED, since),
         };
-        if let Some(name) = name(client, collections, kind) {
+        if let Some(name) = name(client, seen, kind) {
             self.space.note_cursor(&name, at);
         }
     }
@@ -77,11 +77,16 @@ const FILLED: &str = "+";
 
 /// A client's place is noted beside those of other readers, under a name that no client can have: theirs end with a
 /// bracket. `None`: its own id is too long for that.
-fn name(client: &NodeId, collections: &BTreeSet<CollectionName>, kind: &str) -> Option<NodeId> {
+fn name(client: &NodeId, seen: (&BTreeSet<CollectionName>, &Views), kind: &str) -> Option<NodeId> {
+    let (collections, views) = seen;
     let mut hash = Sha256::new();
     for name in collections {
         hash.update(name.as_str().as_bytes());
         hash.update([0]);
+        if let Some(view) = views.get(name) {
+            hash.update(view.as_str().as_bytes());
+            hash.update([1]);
+        }
     }
     let [a, b, c, d, ..] = <[u8; 32]>::from(hash.finalize());
     let list = u32::from_be_bytes([a, b, c, d]);
@@ -96,10 +101,11 @@ mod tests {
     fn a_place_is_one_clients_and_no_client() {
         let client = |id: &str| NodeId::of_live(id).unwrap();
         let users = BTreeSet::from([CollectionName::new("users").unwrap()]);
-        let of_a = name(&client("a"), &users, "").unwrap();
+        let whole = (&users, &Views::new());
+        let of_a = name(&client("a"), whole, "").unwrap();
         assert!(of_a.is_live() && of_a.live_client().is_none());
         let hash = of_a.as_str().strip_prefix("(live:a@").unwrap();
         assert_ne!(of_a, client(&format!("a@{hash}")));
-        assert_ne!(Some(of_a), name(&client("a)"), &users, ""));
+        assert_ne!(Some(of_a), name(&client("a)"), whole, ""));
     }
 }

@@ -3,6 +3,7 @@
 use super::places::Place;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use syncline_core::hub::DocKey;
 use syncline_core::model::{CollectionName, Lsn};
 
 /// How far a client is once a message has arrived.
@@ -14,6 +15,8 @@ pub(super) enum Reached {
     Fill(Lsn),
     /// Its fill is complete.
     Filled,
+    /// It has so many of what was to be given back.
+    Back(usize),
 }
 
 /// What a client has.
@@ -23,6 +26,8 @@ pub(super) struct Position {
     pub(super) cursor: Lsn,
     pub(super) collections: Arc<BTreeSet<CollectionName>>,
     pub(super) fills: VecDeque<Fill>,
+    /// Of collections of which it sees only some rows: documents of which it has something else than it is to have.
+    pub(super) backs: VecDeque<DocKey>,
 }
 
 /// Collections of which the client has nothing yet.
@@ -39,7 +44,7 @@ pub(super) struct Fill {
 impl Position {
     /// A client that was here before, with these collections.
     pub(super) fn resume(cursor: Lsn, collections: BTreeSet<CollectionName>) -> Position {
-        Position { cursor, collections: Arc::new(collections), fills: VecDeque::new() }
+        Position { cursor, collections: Arc::new(collections), ..Position::default() }
     }
 
     /// Takes over what the client listens to now. `head`: where the log stands.
@@ -53,6 +58,24 @@ impl Position {
         if !missing.is_empty() {
             self.fills.push_back(Fill { collections: missing, began: head, first: head, after: Lsn::ZERO });
         }
+    }
+
+    /// Begins anew with some of the collections. What was changed in them since the client heard of them is told as well.
+    pub(super) fn start_over(&mut self, names: &BTreeSet<CollectionName>, head: Lsn) {
+        let collections: BTreeSet<_> = self.wanted().intersection(names).cloned().collect();
+        if collections.is_empty() {
+            return;
+        }
+        let mut first = if self.collections.is_disjoint(names) { head } else { self.cursor };
+        self.collections = Arc::new(self.collections.difference(names).cloned().collect());
+        for fill in &mut self.fills {
+            if !fill.collections.is_disjoint(names) {
+                first = first.min(fill.first);
+            }
+            fill.collections = fill.collections.difference(names).cloned().collect();
+        }
+        self.fills.retain(|fill| !fill.collections.is_empty());
+        self.fills.push_back(Fill { collections, began: head, first, after: Lsn::ZERO });
     }
 
     pub(super) fn listens_to(&self, name: &CollectionName) -> bool {
@@ -94,6 +117,7 @@ impl Position {
                     fill.after = after;
                 }
             }
+            Reached::Back(count) => drop(self.backs.drain(..count.min(self.backs.len()))),
             Reached::Filled => {
                 let Some(fill) = self.fills.pop_front() else { return };
                 // Hearing some changes of the other collections twice is harmless.

@@ -5,12 +5,13 @@ use super::client::{Client, KEPT_AFTER};
 use super::due::Reading;
 use super::past::Past;
 use super::places::Place;
-use crate::auth::Access;
+use super::sight::Sight;
+use crate::auth::{Access, Grant};
 use crate::error::ServerError;
 use crate::socket::{Line, Sid};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use syncline_core::model::CollectionName;
+use syncline_core::model::{CollectionName, Lsn};
 use tokio::time::Instant;
 
 impl Client {
@@ -24,33 +25,50 @@ impl Client {
         let Some(grant) = line.caller.grant.clone() else { return };
         let reads = grant.check_access(Access::Read).is_ok();
         let (wanted, refused): (BTreeSet<_>, BTreeSet<_>) =
-            listed.into_iter().partition(|name| reads && grant.check_whole(name).is_ok());
+            listed.into_iter().partition(|name| reads && grant.check_collection(name).is_ok());
+        // It says the same again, or may have been at another worker since.
+        let elsewhere = self.circle.space.is_shared() && !self.is_at(line.sid);
         self.set_line(Some(Arc::clone(&line)));
         self.circle.note_present(&self.node);
         for name in refused {
-            let why = if reads { grant.check_whole(&name) } else { grant.check_access(Access::Read) };
+            let why = if reads { grant.check_collection(&name) } else { grant.check_access(Access::Read) };
             if let Err(error) = why {
                 self.tell(&error.to_string());
             }
         }
         self.interrupt();
-        self.echoes.resume(Instant::now());
-        let place = if self.reading.is_none() { self.find_place(&wanted).await } else { None };
+        let sight = self.sight(&grant, &wanted);
+        let place = match self.find_place(elsewhere, &wanted, &sight).await {
+            Ok(place) => place,
+            Err(error) => {
+                tracing::warn!(client = %self.node, %error, "a live client is to come back: its place cannot be read");
+                line.put_off("where this client was cannot be read now");
+                return self.go();
+            }
+        };
         let head = self.circle.space.head().lsn;
-        if self.reading.is_none() {
+        let elsewhere = elsewhere && (self.reading.is_some() || place.is_some());
+        if let Some(reading) = &mut self.reading {
+            reading.see(sight, head);
+            if elsewhere {
+                let (Place::At(at) | Place::FilledSince(at)) = reading.place().unwrap_or(Place::At(Lsn::ZERO));
+                self.past = Past::of(Some(at));
+                self.aborted = true;
+            }
+        } else {
             // What the earlier life of the hub was sending then, nobody knows.
             self.aborted |= place.is_some();
             let (reading, known) = match place {
-                Some(Place::At(at)) if at <= head => (Reading::resume(at, wanted.clone(), head), Some(at)),
+                Some(Place::At(at)) if at <= head => (Reading::resume(at, wanted.clone(), sight, head), Some(at)),
                 Some(Place::FilledSince(at)) if at <= head => {
-                    let mut reading = Reading::default();
+                    let mut reading = Reading::seeing(sight);
                     reading.listen(&wanted, head);
                     reading.filled_since(at, head);
                     (reading, Some(at))
                 }
-                _ => (Reading::default(), None),
+                _ => (Reading::seeing(sight), None),
             };
-            self.past = Past::of(known, head);
+            self.past = Past::of(known);
             self.reading = Some(reading);
         }
         if std::mem::take(&mut self.aborted) {
@@ -59,6 +77,9 @@ impl Client {
         self.wanted = wanted;
         if let Some(reading) = &mut self.reading {
             reading.listen(&self.wanted, head);
+            if elsewhere {
+                reading.was_elsewhere(head);
+            }
         }
         self.retry_at = None;
         self.news = Some(self.circle.feed.watch());
@@ -69,23 +90,36 @@ impl Client {
         }
     }
 
-    /// Where the client was before, here or at another worker, whose log may be known to reach further there.
-    async fn find_place(&mut self, wanted: &BTreeSet<CollectionName>) -> Option<Place> {
+    /// What the client sees by its token, and what that opened before.
+    fn sight(&self, grant: &Grant, wanted: &BTreeSet<CollectionName>) -> Sight {
+        let (space, head) = (self.circle.space.name(), self.circle.space.head().lsn);
+        let noted = |name: &CollectionName| (name.clone(), self.app.earlier.note(grant, space, name, head));
+        Sight::of(grant, wanted.iter().map(noted).filter(|(_, before)| !before.is_empty()).collect())
+    }
+
+    /// Where the client was before, if that is not known here. What other workers have committed counts from now on: the client
+    /// may have come from there, and what stands already is told once.
+    ///
+    /// # Errors
+    /// Those of the store.
+    async fn find_place(
+        &mut self,
+        elsewhere: bool,
+        wanted: &BTreeSet<CollectionName>,
+        sight: &Sight,
+    ) -> Result<Option<Place>, ServerError> {
         let space = &self.circle.space;
-        let find = async {
+        let mut place = None;
+        if self.reading.is_none() {
             space.meet(&self.node).await?;
-            let place = self.circle.places.find(&self.node, wanted).await?;
-            if let Some(Place::At(at) | Place::FilledSince(at)) = place {
-                space.head_for(at).await?;
-            }
-            Ok::<_, ServerError>(place)
-        };
-        let place = find.await.unwrap_or_else(|error| {
-            tracing::warn!(client = %self.node, %error, "a live client starts anew: its place cannot be read");
-            None
-        });
-        self.author = self.author.or(space.author(&self.node));
-        place
+            place = self.circle.places.find(&self.node, (wanted, sight.views())).await?;
+            self.author = self.author.or(space.author(&self.node));
+        }
+        if elsewhere {
+            // Afterwards: the log goes at least as far as the place.
+            space.refresh().await?;
+        }
+        Ok(place)
     }
 
     /// A collection that the client did not list, and has events of: it was added at run time.

@@ -2,11 +2,10 @@
 //! those of a snapshot; their text is hashed as it is stored, and nothing is kept but a count and a sum for each range.
 
 use super::super::Asked;
-use super::encode::{put, put_views};
-use super::reader::{Reader, position, ranges};
+use super::encode::{put, put_first_line};
+use super::reader::{Reader, position, ranges, stands_at};
 use super::snapshot::LINES;
 use crate::answer;
-use crate::clock;
 use crate::error::ServerError;
 use crate::hub::Reading;
 use crate::store::{Encoder, Head, Row, Scan, Scanned};
@@ -14,7 +13,8 @@ use axum::body::Body;
 use axum::response::Response;
 use std::sync::Arc;
 use syncline_core::model::{Lsn, Millis, RowFilters, Views};
-use syncline_core::wire::ranges::{Range, Tallies, TallyLine};
+use syncline_core::wire::exchange::is_uuid;
+use syncline_core::wire::ranges::{Range, Tallies, TallyLine, by_value};
 
 /// A reader hears from a long count each time that so much was read, so that it knows that the hub is at work.
 const TOLD_EVERY_BYTES: usize = 8 << 20;
@@ -24,18 +24,20 @@ const ROW_BYTES: usize = 128;
 /// `GET …/sync/digests?node=…&at=…`
 pub(in super::super) async fn digests(asked: Asked) -> Result<Response, ServerError> {
     let reader = Reader::of(&asked)?;
-    let at = position(&asked, "at")?;
+    let stands_at = stands_at(&asked, &reader.node).await?;
+    let at = stands_at.map_or_else(|| position(&asked, "at"), Ok)?;
     let until = Millis(asked.query.read("until", 0, "milliseconds since 1970")?);
     let mut ranges = ranges(&asked)?;
     if ranges.is_empty() {
         ranges.push(Range::ALL);
     }
     let (rows, views, tallies) = (reader.rows, reader.views, Tallies::of(ranges)?);
-    let count = Count { at, rows, views, tallies, scanned: 0, untold_bytes: 0, due: false };
+    let by_packets = stands_at.is_some();
+    let count = Count { at, by_packets, rows, views, tallies, scanned: 0, untold_bytes: 0, due: false };
     let scan = Scan::Snapshot {
         collections: reader.collections,
         after: Lsn::ZERO,
-        expired_by: Some(clock::now().max(until)),
+        expired_by: Some(asked.space.now().max(until)),
         max_rows: usize::MAX,
         max_bytes: usize::MAX,
     };
@@ -48,6 +50,8 @@ pub(in super::super) async fn digests(asked: Asked) -> Result<Response, ServerEr
 /// Counts what has not changed since `at`.
 struct Count {
     at: Lsn,
+    /// The reader has what packets brought it: documents by their values, under ids that are UUIDs.
+    by_packets: bool,
     /// Others are not counted: how many there are is nobody's business either.
     rows: Arc<RowFilters>,
     views: Views,
@@ -58,21 +62,23 @@ struct Count {
 }
 
 impl Encoder for Count {
+    fn is_brief(&self) -> bool {
+        true
+    }
+
     fn begin(&mut self, head: &Head, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"server_lsn\":");
-        put(out, &head.last_change);
-        out.extend_from_slice(b",\"epoch\":");
-        put(out, &head.epoch);
-        put_views(&self.views, out);
-        out.extend_from_slice(b"}\n");
+        put_first_line(head, &self.views, self.by_packets.then_some(self.at), out);
     }
 
     fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
-        if !self.rows.mean(row.collection, row.body) {
+        if !self.rows.mean(row.collection, row.body) || (self.by_packets && !is_uuid(row.id)) {
             return false;
         }
         if row.lsn <= self.at {
-            self.tallies.add((row.collection, row.id), row.lsn, row.body);
+            match self.by_packets {
+                true => self.tallies.add((row.collection, row.id), Lsn::ZERO, &by_value(row.body)),
+                false => self.tallies.add((row.collection, row.id), row.lsn, row.body),
+            }
         }
         self.scanned += 1;
         self.untold_bytes += row.body.len() + ROW_BYTES;

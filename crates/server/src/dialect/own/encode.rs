@@ -1,9 +1,10 @@
 //! Rows into the bytes of pages and snapshots. Stored text is spliced in, never taken apart.
 
+use super::told::Told;
 use crate::store::{Encoder, Head, Row, Scanned};
 use serde::Serialize;
 use std::sync::Arc;
-use syncline_core::model::{Author, LateConflicts, Mark, Meta, RowFilters, Views};
+use syncline_core::model::{Author, LateConflicts, Lsn, Mark, Meta, RowFilters, Views};
 use syncline_core::wire::ranges::{Range, place};
 
 /// A page of changes.
@@ -25,29 +26,6 @@ impl PageEncoder {
     pub(super) fn telling(self, late: Option<LateConflicts>) -> PageEncoder {
         PageEncoder { late, ..self }
     }
-
-    /// What the reader is to be told of a change. A reader stands on the version before it, whether an earlier page or this
-    /// one has brought it.
-    fn tells(&self, row: &Row<'_>) -> Told {
-        if !self.rows.limit(row.collection) {
-            return Told::AsItIs;
-        }
-        if row.live && self.rows.mean(row.collection, row.body) {
-            return Told::AsItIs;
-        }
-        match row.before {
-            Some(text) if self.rows.mean(row.collection, text) => Told::Gone,
-            _ => Told::Nothing,
-        }
-    }
-}
-
-enum Told {
-    AsItIs,
-    /// It has left what the reader may see, or is really gone: which of the two is not said.
-    Gone,
-    /// Not even that there is such a document.
-    Nothing,
 }
 
 impl Encoder for PageEncoder {
@@ -72,7 +50,7 @@ impl Encoder for PageEncoder {
     }
 
     fn row(&mut self, row: &Row<'_>, out: &mut Vec<u8>) -> bool {
-        let told = self.tells(row);
+        let told = Told::of(row, &self.rows);
         if matches!(told, Told::Nothing) {
             return false;
         }
@@ -117,13 +95,12 @@ impl SnapshotEncoder {
 }
 
 impl Encoder for SnapshotEncoder {
+    fn is_brief(&self) -> bool {
+        true
+    }
+
     fn begin(&mut self, head: &Head, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"server_lsn\":");
-        put(out, &head.last_change);
-        out.extend_from_slice(b",\"epoch\":");
-        put(out, &head.epoch);
-        put_views(&self.views, out);
-        out.extend_from_slice(b"}\n");
+        put_first_line(head, &self.views, None, out);
     }
 
     /// A line break in stored text is white space between tokens (strings hold it as `\n`), and would
@@ -179,7 +156,21 @@ fn put_gone(row: &Row<'_>, out: &mut Vec<u8>) {
     put_row(&Row { live: false, meta: &meta, ..*row }, out);
 }
 
-pub(super) fn put_views(views: &Views, out: &mut Vec<u8>) {
+/// What a stream of lines begins with.
+pub(super) fn put_first_line(head: &Head, views: &Views, at: Option<Lsn>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"server_lsn\":");
+    put(out, &head.last_change);
+    out.extend_from_slice(b",\"epoch\":");
+    put(out, &head.epoch);
+    if let Some(at) = at {
+        out.extend_from_slice(b",\"at\":");
+        put(out, &at);
+    }
+    put_views(views, out);
+    out.extend_from_slice(b"}\n");
+}
+
+fn put_views(views: &Views, out: &mut Vec<u8>) {
     if !views.is_empty() {
         out.extend_from_slice(b",\"views\":");
         put(out, views);

@@ -2,37 +2,51 @@
 //! the reader names. Only who speaks for the node hears it, and of rows that it may not read no document.
 
 use super::super::Asked;
+use crate::app::App;
 use crate::error::ServerError;
+use crate::hub::Space;
 use crate::store::ConflictRow;
 use std::collections::BTreeSet;
-use syncline_core::model::{CollectionName, DocId, Fields, LateConflict, LateConflicts, Lost, NodeId, RowFilters};
+use syncline_core::model::{
+    Author, CollectionName, DocId, Fields, LateConflict, LateConflicts, Lost, NodeId, RowFilters,
+};
 
-/// Rows that one page brings.
+/// Rows that one page or packet brings.
 const ROWS_MAX: usize = 100;
 
-/// The rows after the number in `conflicts_after`; `None`: nothing is asked, or there are no newer ones. That is known
-/// without asking the store, for those who never lost anything too, unless other workers write to it.
+/// The rows after the number in `conflicts_after`; `None`: nothing is asked, or there are no newer ones.
 pub(super) async fn conflicts(asked: &Asked, node: &NodeId) -> Result<Option<LateConflicts>, ServerError> {
     if asked.query.get("conflicts_after").is_none() {
         return Ok(None);
     }
     let after: u64 = asked.query.read("conflicts_after", 0, "a whole number, 0 or more")?;
-    if after == asked.space.kept().last_conflict && !asked.space.is_shared() {
-        return Ok(None);
-    }
     let Some(author) = asked.space.author(node) else { return Ok(None) };
-    let (store, space) = (asked.app.hub.store(), asked.space.name());
-    let found = store.late_conflicts(space, author, after, ROWS_MAX).await?;
     let (rows, owner) = (asked.grant.read_rows(), asked.space.owner(node));
     let own = owner.is_some_and(|owner| asked.grant.speaks_for(&owner));
-    let open = found.rows.iter().filter(|row| is_open(&rows, row, own));
-    let shown = open.filter_map(told).filter(|row| asked.grant.check_collection(&row.collection).is_ok());
-    Ok(Some(LateConflicts { upto: found.upto, rows: shown.collect() }).filter(|found| found.upto != after))
+    let covers = |name: &str| asked.grant.collections().is_none_or(|names| names.iter().any(|n| n.as_str() == name));
+    late_conflicts(&asked.app, &asked.space, (author, after), |row| covers(&row.collection) && is_open(&rows, row, own))
+        .await
+}
+
+/// What an author lost after a row of the ledger, as far as it is open. That there are no newer rows is known without asking the
+/// store, for those who never lost anything too, unless other workers write to it.
+pub(in crate::dialect) async fn late_conflicts(
+    app: &App,
+    space: &Space,
+    (author, after): (Author, u64),
+    open: impl Fn(&ConflictRow) -> bool,
+) -> Result<Option<LateConflicts>, ServerError> {
+    if after == space.kept().last_conflict && !space.is_shared() {
+        return Ok(None);
+    }
+    let found = app.hub.store().late_conflicts(space.name(), author, after, ROWS_MAX).await?;
+    let rows = found.rows.iter().filter(|row| open(row)).filter_map(told).collect();
+    Ok(Some(LateConflicts { upto: found.upto, rows }).filter(|found| found.upto != after))
 }
 
 /// Where only some rows may be read: fields are what the node itself wrote, but a document holds what others did as well. A node
 /// whose token is gone is anybody's, and so would be what it wrote.
-fn is_open(rows: &RowFilters, row: &ConflictRow, own: bool) -> bool {
+pub(in crate::dialect) fn is_open(rows: &RowFilters, row: &ConflictRow, own: bool) -> bool {
     let readable = || row.losing_kind != "document" || rows.mean(&row.collection, row.losing.text());
     !rows.limit(&row.collection) || (own && readable())
 }

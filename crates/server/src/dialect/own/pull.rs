@@ -30,7 +30,8 @@ pub(in super::super) async fn pull(mut asked: Asked) -> Result<Response, ServerE
     let mut after = position(&asked, "since_lsn")?;
     check_position(&asked, after).await?;
     asked.space.meet(&reader.node).await?;
-    let noted = speaks_for(&asked, &reader.node);
+    // Where a node with packets stands, packets alone say.
+    let noted = asked.query.get("packet").is_none() && speaks_for(&asked, &reader.node);
     if noted {
         asked.space.note_cursor(&reader.node, after);
     }

@@ -1,8 +1,11 @@
 //! What pull and snapshot have in common: who reads, which collections, in which history.
 
-use super::super::Asked;
 use super::super::query::malformed;
+use super::super::{Asked, Query, Verb};
+use crate::app::App;
+use crate::auth::Grant;
 use crate::error::ServerError;
+use crate::hub::Space;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use syncline_core::model::{CollectionName, Lsn, NodeId, RowFilters, Views};
@@ -38,6 +41,33 @@ impl Reader {
         views.retain(|name, _| collections.as_ref().is_none_or(|names| names.contains(name)));
         Ok(Reader { node, collections, rows, views })
     }
+}
+
+/// Whether somebody holds what a registered node has against the hub's: then it is read as that node gets it.
+pub(in super::super) fn compares_packets(verb: Verb, query: &Query) -> bool {
+    let reads = matches!(verb, Verb::Pull | Verb::Snapshot | Verb::Digests);
+    reads && query.get("packet").is_some() && query.get("node").is_some()
+}
+
+/// The grant of a node that gets what its plan says.
+pub(in super::super) async fn as_node(
+    app: &App,
+    space: &Space,
+    grant: &Grant,
+    query: &Query,
+) -> Result<Grant, ServerError> {
+    let node = NodeId::new(query.get("node").unwrap_or_default())?;
+    grant.check_sender(&node)?;
+    Ok(grant.of_node(Arc::clone(&app.nodes.desk(space.name(), &node).await?.readable)))
+}
+
+/// Where in the log the node stands that is asked for by a packet; `None`: it is not.
+pub(super) async fn stands_at(asked: &Asked, node: &NodeId) -> Result<Option<Lsn>, ServerError> {
+    if asked.query.get("packet").is_none() {
+        return Ok(None);
+    }
+    let packet = asked.query.read("packet", 0, "a whole number, 0 or more")?;
+    asked.app.nodes.stands_at(asked.space.name(), node, packet).await.map(Some)
 }
 
 /// `collections=a,b`, or the collection of the path, or all that the token may read.

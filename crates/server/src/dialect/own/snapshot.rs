@@ -4,7 +4,6 @@ use super::super::Asked;
 use super::encode::SnapshotEncoder;
 use super::reader::{Reader, position, ranges};
 use crate::answer;
-use crate::clock;
 use crate::error::ServerError;
 use crate::hub::Reading;
 use crate::store::Scan;
@@ -20,7 +19,7 @@ pub(in super::super) async fn snapshot(asked: Asked) -> Result<Response, ServerE
     let scan = Scan::Snapshot {
         collections: reader.collections,
         after,
-        expired_by: Some(clock::now()),
+        expired_by: Some(asked.space.now()),
         max_rows: usize::MAX,
         max_bytes: usize::MAX,
     };

@@ -4,11 +4,12 @@
 use super::super::Asked;
 use super::super::query::malformed;
 use super::StreamKey;
+use super::rows::position;
 use crate::error::ServerError;
 use crate::hub::Reading;
 use crate::store::{Encoder, Head, Row, Scan, Scanned};
 use syncline_core::hub::Ticket;
-use syncline_core::model::Lsn;
+use syncline_core::model::{Lsn, Millis};
 use syncline_core::wire::wise::Holding;
 
 /// A cursor, understood.
@@ -22,15 +23,15 @@ pub(super) struct Position {
     pub holding: Holding,
 }
 
-/// Any JSON number: clients send back literally what they were given, by whatever server.
-pub(super) fn read(asked: &Asked) -> Result<Lsn, ServerError> {
+/// Any JSON number: clients send back literally what they were given, by whatever server. One that was given under another
+/// view of the collection starts anew.
+pub(super) fn read(asked: &Asked, key: &StreamKey) -> Result<Lsn, ServerError> {
     let text = asked.query.get("since_lsn").unwrap_or_default();
     let number: f64 = text.parse().map_err(|_| malformed("since_lsn", text, "a number"))?;
     if !number.is_finite() {
         return Err(malformed("since_lsn", text, "a number"));
     }
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // saturates, which is what is meant
-    Ok(Lsn(number.floor().max(0.0) as u64))
+    Ok(position(number, key.view.as_ref()))
 }
 
 /// Finds out what the cursor stands for. One that is ahead of the log or behind its horizon starts
@@ -47,10 +48,19 @@ pub(super) async fn resolve(asked: &Asked, key: &StreamKey, sent: Lsn) -> Result
     let Some(ticket) = ticket else {
         let forgotten = sent <= head.horizon && sent != head.last_change;
         let after = if forgotten { Lsn::ZERO } else { sent };
-        return Ok(Position { cursor: sent, ticket: false, holding: Holding { after, own: Vec::new() } });
+        return Ok(Position { cursor: sent, ticket: false, holding: Holding { after, ..Holding::default() } });
     };
     let after = if ticket.from < head.horizon { Lsn::ZERO } else { ticket.from };
-    Ok(Position { cursor: sent, ticket: true, holding: Holding { after, own: ticket.own } })
+    let holding = Holding { after, own: ticket.own, sure_since: sure_since(asked) };
+    Ok(Position { cursor: sent, ticket: true, holding })
+}
+
+/// No removal that could have taken away what was made after this time is forgotten.
+fn sure_since(asked: &Asked) -> Millis {
+    let settings = &asked.app.options.settings;
+    let kept = u64::try_from(settings.retention.log.as_millis()).unwrap_or(u64::MAX);
+    // A removal may bear a time that is ahead of the hub's.
+    Millis(settings.clock.now().0.saturating_sub(kept).saturating_add(settings.limits.clock_drift_ms))
 }
 
 async fn ticket(asked: &Asked, lsn: Lsn) -> Result<Option<Ticket>, ServerError> {

@@ -107,7 +107,7 @@ mod tests {
 
     fn key() -> StreamKey {
         let (space, collection) = (SpaceName::new("s").unwrap(), CollectionName::new("c").unwrap());
-        StreamKey { space, collection, node: NodeId::new("t").unwrap() }
+        StreamKey { space, collection, node: NodeId::new("t").unwrap(), view: None }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod lists;
 mod pull;
 mod push;
 mod readers;
+mod rows;
 mod snapshot;
 
 pub use pull::pull;
@@ -18,7 +19,7 @@ use super::Asked;
 use crate::error::ServerError;
 use lists::Lists;
 use readers::Readers;
-use syncline_core::model::{CollectionName, NodeId, SpaceName};
+use syncline_core::model::{CollectionName, NodeId, SpaceName, View};
 
 /// One stream as one token sees it: all that is known of who asks.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,12 +28,15 @@ pub(crate) struct StreamKey {
     collection: CollectionName,
     /// The foreign clients of the token.
     node: NodeId,
+    /// Which rows of the collection it sees; `None`: all.
+    view: Option<View>,
 }
 
 impl StreamKey {
     fn of(asked: &Asked) -> Result<StreamKey, ServerError> {
         let (space, collection) = (asked.space.name().clone(), asked.collection()?);
-        Ok(StreamKey { space, collection, node: asked.grant.foreign_node() })
+        let view = asked.grant.views().get(&collection).cloned();
+        Ok(StreamKey { space, collection, node: asked.grant.foreign_node(), view })
     }
 }
 

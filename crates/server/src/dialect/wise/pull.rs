@@ -6,11 +6,11 @@ use super::cursor::{self, Position};
 use super::encode::{Envelope, PullEncoder, Watch};
 use super::lists::Since;
 use super::readers::Visit;
-use super::{Foreign, StreamKey};
+use super::{Foreign, StreamKey, rows};
 use crate::app::Slot;
 use crate::error::ServerError;
 use crate::hub::Reading;
-use crate::store::Scan;
+use crate::store::{Scan, Scanned};
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
@@ -18,9 +18,9 @@ use futures_util::future::Either;
 use futures_util::{Stream, StreamExt, stream};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 use syncline_core::model::{Lsn, Millis};
 use syncline_core::wire::wise::{Holding, IsoTimes};
+use tokio::time::Instant;
 
 /// `GET …/sync/pull`
 ///
@@ -31,13 +31,17 @@ pub async fn pull(asked: Asked) -> Result<Response, ServerError> {
     asked.app.meters.pages.increment(1);
     match asked.query.get("since_lsn") {
         Some(_) => by_position(asked, key).await,
-        None => as_list(asked, key).await,
+        // What lists say of positions does not say under which view.
+        None => {
+            asked.grant.check_whole(&key.collection)?;
+            as_list(asked, key).await
+        }
     }
 }
 
 /// 5.6.3 and later.
 async fn by_position(asked: Asked, key: StreamKey) -> Result<Response, ServerError> {
-    let sent = cursor::read(&asked)?;
+    let sent = cursor::read(&asked, &key)?;
     let Position { cursor, ticket, holding } = cursor::resolve(&asked, &key, sent).await?;
     let watch = Follow { foreign: Arc::clone(&asked.foreign), key: key.clone(), cursor, ticket, mark: 0 };
     let reading = read(&asked, &key, holding, Envelope::Object(cursor), watch).await?;
@@ -58,7 +62,7 @@ async fn as_list(asked: Asked, key: StreamKey) -> Result<Response, ServerError> 
     let after = if after > head.lsn || after < head.horizon { Lsn::ZERO } else { after };
     let told = Arc::new(Mutex::new(Told::default()));
     let watch = Note { told: Arc::clone(&told) };
-    let holding = Holding { after, own: Vec::new() };
+    let holding = Holding { after, ..Holding::default() };
     let envelope = if since == Since::Last { Envelope::List } else { Envelope::Marked };
     let reading = read(&asked, &key, holding, envelope, watch).await?;
     let foreign = Arc::clone(&asked.foreign);
@@ -76,10 +80,25 @@ async fn read(
     envelope: Envelope,
     watch: impl Watch + 'static,
 ) -> Result<Reading, ServerError> {
+    let after = holding.after;
+    let earlier = rows::earlier(asked, key);
+    let (view, iso) = (key.view.clone(), IsoTimes::default());
     // What a document is made of matters only where the reader may have made it.
-    let brief = holding.own.is_empty();
-    let scan = Scan::Net { collection: key.collection.clone(), after: holding.after, brief };
-    let encoder = PullEncoder { holding, envelope, watch, served: Lsn::ZERO, ops: 0, iso: IsoTimes::default() };
+    let brief = holding.own.is_empty() && view.is_none();
+    let mut encoder =
+        PullEncoder { anew: None, more: false, view, holding, envelope, watch, served: Lsn::ZERO, ops: 0, iso };
+    if key.view.is_some() {
+        if after > Lsn::ZERO && after >= asked.space.head_for(after).await?.horizon {
+            let stretch = rows::stretch(asked, key, after).await?;
+            let reply = encoder.reply(&stretch, &asked.space.head());
+            return Ok(Reading::Whole(reply.into(), Scanned::default()));
+        }
+        let anew = rows::anew(asked, key, earlier).await?;
+        encoder.more = anew.more;
+        encoder.anew = Some(anew);
+        encoder.holding.after = Lsn::ZERO;
+    }
+    let scan = Scan::Net { collection: key.collection.clone(), after: encoder.holding.after, brief };
     asked.space.read(scan, Box::new(encoder)).await
 }
 

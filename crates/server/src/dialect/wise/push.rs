@@ -2,12 +2,11 @@
 
 use super::super::Asked;
 use super::super::body::Held;
-use super::StreamKey;
 use super::readers::Sender;
+use super::{StreamKey, rows};
 use crate::answer;
 use crate::error::ServerError;
 use axum::response::Response;
-use serde_json::json;
 use syncline_core::hub::Reply;
 use syncline_core::model::{ForeignBatch, ForeignEdit};
 use syncline_core::wire::wise::{Shape, decode_push};
@@ -36,6 +35,7 @@ pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
         sole,
         cleared,
         numbered: push.shape == Shape::Object,
+        rows: asked.grant.write_rows(),
     };
     let pushed = asked.space.push_foreign(batch, body.into_share()).await?;
     match pushed.reply {
@@ -46,7 +46,9 @@ pub async fn push(asked: Asked, body: Held) -> Result<Response, ServerError> {
             if let Some(wrote) = fresh {
                 readers.pushed(&key, wrote);
             }
-            Ok(answer::json(&json!({ "status": "ok", "server_lsn": lsn })))
+            Ok(answer::json_text(
+                format!(r#"{{"status":"ok","server_lsn":{}}}"#, rows::number(lsn, key.view.as_ref())).into_bytes(),
+            ))
         }
         _ => Err(ServerError::Bug("a foreign push got another client's answer".to_owned())),
     }

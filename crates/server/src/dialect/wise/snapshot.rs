@@ -4,16 +4,15 @@ use super::super::Asked;
 use super::encode::{SnapshotEncoder, Watch};
 use super::lists::Since;
 use super::pull::{Done, answer};
-use super::{Foreign, StreamKey};
-use crate::clock;
+use super::{Foreign, StreamKey, rows};
 use crate::error::ServerError;
 use crate::store::Scan;
 use axum::response::Response;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 use syncline_core::model::Lsn;
 use syncline_core::wire::wise::IsoTimes;
+use tokio::time::Instant;
 
 /// `GET …/sync/snapshot`
 ///
@@ -25,13 +24,15 @@ pub async fn snapshot(asked: Asked) -> Result<Response, ServerError> {
     let scan = Scan::Snapshot {
         collections,
         after: Lsn::ZERO,
-        expired_by: Some(clock::now()),
+        expired_by: Some(asked.space.now()),
         max_rows: usize::MAX,
         max_bytes: usize::MAX,
     };
     let served = Arc::new(Mutex::new(Lsn::ZERO));
     let watch = Newcomer { foreign: Arc::clone(&asked.foreign), key: key.clone(), served: Arc::clone(&served) };
-    let encoder = SnapshotEncoder { watch, documents: 0, iso: IsoTimes::default() };
+    let rows = asked.grant.read_rows();
+    rows::earlier(&asked, &key);
+    let encoder = SnapshotEncoder { watch, rows, view: key.view.clone(), documents: 0, iso: IsoTimes::default() };
     let reading = asked.space.read(scan, Box::new(encoder)).await?;
     asked.app.meters.snapshots.increment(1);
     let foreign = Arc::clone(&asked.foreign);

@@ -56,6 +56,6 @@ impl Admin {
 
 /// The body of an admin request.
 pub(super) async fn body<T: DeserializeOwned>(app: &App, request: Request) -> Result<T, ServerError> {
-    let held = read_body(app, request).await?;
+    let held = read_body(app, None, request).await?;
     Ok(object::read("the body", &held.bytes)?)
 }

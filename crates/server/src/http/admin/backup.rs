@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 /// Pieces between the disk and the connection.
 const PIECES_AHEAD: usize = 4;
 
-/// Lines of JSON with the files' bytes between them. One that fails ends the connection, so that no half backup looks whole.
+/// Lines of JSON with the files' bytes between them. One that fails says so in its last line: only a manifest makes a backup whole.
+/// To cut the connection behind that line could take it away again before it is written.
 pub(in crate::http) async fn take(admin: Admin, State(app): State<Arc<App>>) -> Result<Response, ServerError> {
     admin.query(&[])?;
     let (out, mut pieces) = mpsc::channel(PIECES_AHEAD);
@@ -35,9 +36,11 @@ pub(in crate::http) async fn take(admin: Admin, State(app): State<Arc<App>>) -> 
             Some(piece) => Some((Ok(piece), Some((None, pieces, work)))),
             None => {
                 let broken = |source| StoreError::Engine { action: "making a backup", source: Box::new(source) };
-                let error = work.await.map_err(broken).and_then(|done| done).err()?;
-                tracing::error!(%error, "a backup was cut");
-                Some((Err(error), None))
+                let done = work.await.map_err(broken);
+                if let Ok(Err(error)) = &done {
+                    tracing::error!(%error, "a backup was cut");
+                }
+                Some((Err(done.err()?), None))
             }
         }
     });

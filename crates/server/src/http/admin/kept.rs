@@ -47,7 +47,7 @@ pub(in crate::http) async fn quarantined(admin: Admin, State(app): Shared) -> An
 /// Without a body the op is tried as it was set aside.
 pub(in crate::http) async fn retry(admin: Admin, State(app): Shared, request: Request) -> Answer {
     let (space, n) = (admin.space()?, number(&admin)?);
-    let held = read_body(&app, request).await?;
+    let held = read_body(&app, None, request).await?;
     let text = std::str::from_utf8(&held.bytes).map_err(|e| Malformed::json("the body", e))?;
     let mended = Some(text).filter(|text| !text.trim().is_empty());
     Ok(answer::json(&kept::retry(&app.hub, &space, n, mended).await?))

@@ -13,7 +13,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 use std::sync::Arc;
-use syncline_core::model::{Lsn, Malformed, NodeId, Plan, Registration};
+use syncline_core::model::{Lsn, Malformed, Millis, NodeId, Plan, Registration};
 use syncline_core::wire::object;
 
 type Answer = Result<Response, ServerError>;
@@ -44,9 +44,11 @@ pub(in crate::http) async fn list(admin: Admin, State(app): Shared) -> Answer {
         place.handed = place.handed.max(Lsn(view.cursor));
     }
     let (head, nodes) = hub::nodes(app.hub.store().as_ref(), &name, &places, app.options.settings.clock.now()).await?;
+    let look = app.hub.look(&name);
     Ok(answer::json(&json!({
         "epoch": head.epoch, "head": head.lsn, "last_change": head.last_change, "horizon": head.horizon,
         "conflicts": head.kept.conflicts, "quarantined": head.kept.quarantined,
+        "looked_at": look.at.map(Millis::iso), "damage": look.damage,
         "nodes": joined(&registered, &nodes),
     })))
 }
@@ -101,7 +103,7 @@ pub(in crate::http) async fn export(admin: Admin, State(app): Shared) -> Answer 
 
 /// A packet of a node that was carried here.
 pub(in crate::http) async fn import(admin: Admin, State(app): Shared, request: Request) -> Answer {
-    let held = read_body(&app, request).await?;
+    let held = read_body(&app, None, request).await?;
     Ok(answer::json(&exchange::import(&app, &admin.space()?, held.bytes.clone()).await?))
 }
 

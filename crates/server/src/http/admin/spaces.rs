@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use syncline_core::model::SpaceName;
+use syncline_core::model::{Millis, SpaceName};
 
 type Answer = Result<Response, ServerError>;
 type Shared = State<Arc<App>>;
@@ -24,13 +24,16 @@ pub(in crate::http) async fn status(admin: Admin, State(app): Shared) -> Answer 
         let failed = |error: ServerError| json!({ "space": name, "failure": error.to_string() });
         spaces.push(status_of(&name, &app, stopped.get(&name)).await.unwrap_or_else(failed));
     }
-    Ok(answer::json(&json!({ "version": env!("CARGO_PKG_VERSION"), "spaces": spaces })))
+    let records = app.hub.records_look();
+    let (looked_at, damage) = (records.at.map(Millis::iso), records.damage);
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(answer::json(&json!({ "version": version, "looked_at": looked_at, "damage": damage, "spaces": spaces })))
 }
 
 /// Asks the store: a space that nobody uses is not taken into use for a look at it.
 async fn status_of(name: &SpaceName, app: &App, stopped: Option<&StoreError>) -> Result<Value, ServerError> {
     let (store, in_use) = (app.hub.store(), app.hub.opened(name));
-    let head = store.head(name).await?;
+    let (head, look) = (store.head(name).await?, app.hub.look(name));
     Ok(json!({
         "space": name,
         "epoch": head.epoch,
@@ -43,6 +46,8 @@ async fn status_of(name: &SpaceName, app: &App, stopped: Option<&StoreError>) ->
         "quarantined": head.kept.quarantined,
         "rule_refusals": in_use.as_ref().map_or(0, |space| space.rule_refusals()),
         "failure": stopped.map(ToString::to_string),
+        "looked_at": look.at.map(Millis::iso),
+        "damage": look.damage,
     }))
 }
 

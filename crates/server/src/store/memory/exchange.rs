@@ -7,8 +7,11 @@ use syncline_core::hub::DocKey;
 use syncline_core::model::{Holding, NodeId, Registration, Traffic};
 
 impl Space {
-    pub fn register(&mut self, registration: Registration) -> Result<(), StoreError> {
+    pub fn register(&mut self, registration: Registration, before: Option<&Registration>) -> Result<bool, StoreError> {
         let head = self.head.lsn;
+        if self.registered.get(&registration.id).map(|known| &known.registration) != before {
+            return Ok(false);
+        }
         let same_code = |other: &&Registered| other.registration.code == registration.code;
         if let Some(other) = self.registered.values().find(same_code).map(|other| &other.registration)
             && other.id != registration.id
@@ -19,7 +22,7 @@ impl Space {
         match self.registered.get_mut(&registration.id) {
             Some(known) => {
                 if known.registration.plan != registration.plan {
-                    known.traffic.fill_again(head);
+                    known.traffic.fill_otherwise(head);
                 }
                 known.registration = registration;
             }
@@ -28,7 +31,7 @@ impl Space {
                 self.registered.insert(fresh.registration.id.clone(), fresh);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     pub fn registered(&self, node: Option<&NodeId>) -> Vec<(Registration, Traffic)> {

@@ -197,8 +197,9 @@ impl Store for MemoryStore {
         &'a self,
         space: &'a SpaceName,
         registration: Registration,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        ready(self.with(space, |space| space.register(registration))).boxed()
+        before: Option<Registration>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        ready(self.with(space, |space| space.register(registration, before.as_ref()))).boxed()
     }
 
     fn unregister<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> BoxFuture<'a, Result<bool, StoreError>> {
@@ -275,6 +276,26 @@ impl Store for MemoryStore {
             fresh
         });
         ready(added).boxed()
+    }
+
+    fn replace_record(
+        &self,
+        kind: RecordKind,
+        key: String,
+        before: String,
+        value: String,
+    ) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let replaced = self.lock().map(|mut state| {
+            let is_there = state.records.get(&(kind, key.clone())) == Some(&before);
+            if is_there {
+                if kind == RecordKind::Collection {
+                    state.rules.put(key.clone(), Some(&value));
+                }
+                state.records.insert((kind, key), value);
+            }
+            is_there
+        });
+        ready(replaced).boxed()
     }
 
     fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>> {

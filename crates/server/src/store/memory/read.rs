@@ -34,6 +34,9 @@ impl Space {
                 Entry::Ticket(ticket) if matches!(scan, Scan::Ticket { lsn: asked } if *asked == lsn) => {
                     offer_ticket(&mut feed, *at, ticket)
                 }
+                Entry::Return(back) if is_of(scan, back) => {
+                    offer_gone(&mut feed, lsn, &(back.collection.clone(), back.id.clone()))
+                }
                 Entry::Return(back) if self.owes(scan, back, &mut told) => self.offer_return(&mut feed, back),
                 Entry::Change(_) | Entry::Ticket(_) | Entry::Return(_) => true,
             };
@@ -66,11 +69,11 @@ impl Space {
                 let expired = change.facts.expires.is_some_and(|at| expired_by.is_some_and(|now| at <= now));
                 among(collections) && newest && change.version.meta.is_live() && !expired
             }
-            Scan::Packet { author, fill, collections, .. } => {
-                let made_it = change.version.author == *author && change.version.lsn > *fill;
-                among(collections) && newest && !made_it
+            Scan::Packet { author, collections, .. } => {
+                let left_out = change.version.author == *author && !tells_own(scan, &change.version);
+                among(collections) && newest && !left_out
             }
-            Scan::Ticket { .. } => false,
+            Scan::Returns { .. } | Scan::Ticket { .. } => false,
         }
     }
 
@@ -88,8 +91,8 @@ impl Space {
     /// Whether a return is for the scan's node, and says more than the rows that come by themselves and those
     /// that were told.
     fn owes<'s>(&'s self, scan: &Scan, back: &'s Return, told: &mut BTreeSet<(&'s CollectionName, &'s DocId)>) -> bool {
-        let Scan::Packet { after, author, fill, collections, .. } = scan else { return false };
-        let comes = |version: &Version| version.lsn > *after && (version.author != *author || version.lsn <= *fill);
+        let Scan::Packet { after, author, collections, .. } = scan else { return false };
+        let comes = |version: &Version| version.lsn > *after && (version.author != *author || tells_own(scan, version));
         let mine = back.author == *author && collections.as_ref().is_none_or(|names| names.contains(&back.collection));
         let newest = self.newest(back).map(|change| &change.version);
         let news = newest.is_none_or(|version| !comes(version));
@@ -179,6 +182,16 @@ fn offer_version(feed: &mut Feed, at: Millis, lsn: Lsn, (change, before): (&Chan
         body: version.body.text(),
         before,
     })
+}
+
+/// Whether a return is one of those that are asked for by name.
+fn is_of(scan: &Scan, back: &Return) -> bool {
+    let Scan::Returns { author, collections, .. } = scan else { return false };
+    back.author == *author && collections.contains(&back.collection)
+}
+
+fn tells_own(scan: &Scan, version: &Version) -> bool {
+    scan.tells_own(version.lsn, version.meta.created)
 }
 
 /// A document whose removal is past the horizon.

@@ -31,7 +31,8 @@ pub(super) fn ask<'a>(
     space: &'a SpaceName,
     nodes: impl IntoIterator<Item = &'a NodeId>,
 ) -> usize {
-    let sql = "SELECT node, author, forgotten, owner FROM syncline.authors WHERE space = $1 AND node = ANY($2)";
+    let sql = "SELECT a.* FROM unnest($2::TEXT[]) AS t (node) CROSS JOIN LATERAL (
+        SELECT node, author, forgotten, owner FROM syncline.authors WHERE space = $1 AND node = t.node LIMIT 1) a";
     pipeline.send(sql, vec![text(space.as_str()), texts(nodes.into_iter().map(NodeId::as_str))])
 }
 

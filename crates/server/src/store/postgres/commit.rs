@@ -1,5 +1,6 @@
 //! One group of pushes: a transaction under the space's lock, with the decision inside (steps 4 to 6 of the life of a
-//! change). Two round trips: loading, and writing with the COMMIT.
+//! change). Two round trips: loading, and writing with the COMMIT. Where another worker writes to the space as well, a
+//! third one before them waits for the turn, and what arrives meanwhile joins the group.
 
 use super::authors::{self, Authors};
 use super::history;
@@ -10,26 +11,26 @@ use super::pool::{Pools, Session};
 use super::rules::Rules;
 use super::space;
 use super::trouble::Failure;
+use super::turn::{self, Crowds};
 use super::unique;
 use super::write::{self, Pen};
-use crate::store::columns::{int, nat};
+use crate::store::columns::nat;
 use crate::store::rules::{Dialogue, Said};
-use crate::store::{Decide, Head, Kept, StoreError, check_order};
+use crate::store::{Decide, Gather, Head, Kept, StoreError, check_order};
 use std::collections::BTreeSet;
-use syncline_core::hub::{DocKey, Loaded, Touch, WriteSet};
+use syncline_core::hub::{DocKey, Loaded, WriteSet};
 use syncline_core::model::{Epoch, Lsn, NodeId, SpaceName};
 
 /// One attempt. Where it fails, nothing of it is there, and the decision may be asked again; where the connection is lost
 /// while the COMMIT is under way, the log tells which of the two it is.
 pub(super) async fn attempt(
-    (pools, rules): (&Pools, &Rules),
-    space: &SpaceName,
-    (touch, seen): (&Touch, Option<(Epoch, Lsn)>),
-    decide: &mut Decide,
+    (pools, rules, crowds): (&Pools, &Rules, &Crowds),
+    (space, seen): (&SpaceName, Option<(Epoch, Lsn)>),
+    what: (&mut Gather, &mut Decide),
 ) -> Result<Head, Failure> {
     let session = pools.writing(space).await?;
     let mut mark = None;
-    let done = in_turn((&session, rules), (space, touch, seen.as_ref()), decide, &mut mark).await;
+    let done = in_turn((&session, rules, crowds), (space, seen.as_ref()), what, &mut mark).await;
     let done = session.finish(done).await;
     match (done, mark, seen) {
         (Err(Failure::InDoubt(error)), Some(mark), _) => Err(Failure::Unanswered(error, mark)),
@@ -39,20 +40,26 @@ pub(super) async fn attempt(
 }
 
 async fn in_turn(
-    (session, rules): (&Session, &Rules),
-    (space, touch, seen): (&SpaceName, &Touch, Option<&(Epoch, Lsn)>),
-    decide: &mut Decide,
-    mark: &mut Option<Box<Mark>>,
+    (session, rules, crowds): (&Session, &Rules, &Crowds),
+    (space, seen): (&SpaceName, Option<&(Epoch, Lsn)>),
+    (gather, decide): (&mut Gather, &mut Decide),
+    mark: &mut Option<Mark>,
 ) -> Result<Head, Failure> {
-    let mut pipeline = session.begin();
-    let asked = load::ask(&mut pipeline, space, touch);
+    let waits = crowds.is_crowded(space);
+    if waits {
+        turn::take(session, space).await?;
+    }
+    let touch = gather();
+    let mut pipeline = if waits { session.pipeline() } else { session.begin() };
+    let asked = load::ask(&mut pipeline, space, &touch);
     let mut answers = pipeline.answers().await?;
-    let (state, mut authors, mut loaded) = load::loaded(&asked, &mut answers, space, touch)?;
+    let (state, mut authors, mut loaded) = load::loaded(&asked, &mut answers, space, &touch)?;
     if history::is_set_back(seen, &state.head) {
         return Err(Failure::SetBack);
     }
-    let (mut keys, demands) = load::demanded(&asked, &mut answers, (space, touch), rules)?;
-    keys.keep(session, space, touch, &demands).await?;
+    crowds.found(space, state.head.lsn);
+    let (mut keys, demands) = load::demanded(&asked, &mut answers, (space, &touch), rules)?;
+    keys.keep(session, space, &touch, &demands).await?;
     loaded.rules = demands;
     let fresh: BTreeSet<DocKey> = touch.docs.iter().filter(|key| !loaded.docs.contains_key(*key)).cloned().collect();
     let writes = decided(session, space, loaded, decide).await?;
@@ -63,12 +70,13 @@ async fn in_turn(
     number_the_rest(session, space, &writes, &mut authors).await?;
     *mark = Mark::of(&writes);
     let mut pipeline = session.pipeline();
-    let pen = Pen { space, authors: &authors, writes: &writes, keys: &keys, fresh: &fresh };
+    let pen = Pen { space, authors: &authors, writes: &writes, keys: &keys, fresh: &fresh, mark: *mark };
     let (mut head, counts) = pen.write(&mut pipeline, &state);
     let counted = session.commit(pipeline).await?.take(Some(counts));
     let counted = counted.first().ok_or_else(|| StoreError::UnknownSpace(space.clone()))?;
     let last_conflict = nat(state.last.conflict) + writes.conflicts.len() as u64;
     head.kept = Kept { conflicts: nat(counted.try_get(0)?), quarantined: nat(counted.try_get(1)?), last_conflict };
+    crowds.left(space, head.lsn);
     Ok(head)
 }
 
@@ -116,20 +124,12 @@ async fn number_the_rest(
 
 /// Looks whether a commit took place that nobody answered. The space's turn is waited for: the server may still be at
 /// it. `None`: it did not.
-pub(super) async fn look_again(pools: &Pools, space: &SpaceName, mark: &Mark) -> Result<Option<Head>, Failure> {
+pub(super) async fn look_again(pools: &Pools, space: &SpaceName, mark: Mark) -> Result<Option<Head>, Failure> {
     let session = pools.writing(space).await?;
     let mut pipeline = session.begin();
     let asked = space::lock(&mut pipeline, space);
-    let sql = "SELECT FROM syncline.log
-        WHERE space = $1 AND lsn = $2 AND at = $3 AND author = $4 AND collection = $5 AND id = $6";
-    let params = vec![
-        text(space.as_str()),
-        long(int(mark.head.0)),
-        long(int(mark.at.0)),
-        long(i64::from(mark.author.0)),
-        text(mark.collection.as_str()),
-        text(&mark.id),
-    ];
+    let sql = "SELECT FROM syncline.log WHERE space = $1 AND lsn = $2 AND mark = $3";
+    let params = vec![text(space.as_str()), long(mark.lsn), long(mark.drawn)];
     let ours = pipeline.send(sql, params);
     let found = match pipeline.answers().await {
         Ok(mut answers) => space::found(&mut answers, asked, space)

@@ -8,6 +8,7 @@ use super::trouble::Failure;
 use crate::store::columns::record_kind;
 use crate::store::{Head, Record, RecordKind, StoreError};
 use syncline_core::model::SpaceName;
+use tokio_postgres::error::SqlState;
 
 /// Makes the space when it is missing.
 pub(super) async fn open_space(pools: &Pools, space: &SpaceName) -> Result<Head, Failure> {
@@ -89,16 +90,55 @@ pub(super) async fn add_record(pools: &Pools, kind: RecordKind, key: &str, value
     session.finish(done).await
 }
 
+/// Writes a record over the one that was read; `false`: it does not stand there. Asked again after a lost answer, it knows its own.
+pub(super) async fn replace_record(
+    pools: &Pools,
+    kind: RecordKind,
+    key: &str,
+    (before, value): (&str, &str),
+) -> Result<bool, Failure> {
+    let session = pools.writing(None).await?;
+    let mut pipeline = session.begin();
+    let sql = "UPDATE syncline.records SET value = $4 WHERE kind = $1 AND key = $2 AND value = $3";
+    pipeline.send(sql, vec![text(record_kind(kind)), text(key), text(before), text(value)]);
+    let sql = "SELECT FROM syncline.records WHERE kind = $1 AND key = $2 AND value = $3";
+    let ours = pipeline.send(sql, vec![text(record_kind(kind)), text(key), text(value)]);
+    let done = session.commit(pipeline).await.map(|mut answers| !answers.take(Some(ours)).is_empty());
+    session.finish(done).await
+}
+
 /// Whether a commit would be taken: the server is there, is the primary, and its tables are ours.
 pub(super) async fn check(pools: &Pools, place: &str) -> Result<(), Failure> {
     let session = pools.writing(None).await?;
     let mut pipeline = session.pipeline();
-    let asked = pipeline.send("SELECT pg_is_in_recovery()", vec![]);
+    let sql = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only') = 'on'";
+    let asked = pipeline.send(sql, vec![]);
     let rows = pipeline.answers().await?.take(Some(asked));
-    let replica = rows.first().is_some_and(|row| row.try_get(0).unwrap_or(false));
-    if replica {
-        let reason = "the server is a replica and takes no writes; name the primary in the store's URL".to_owned();
-        return Err(StoreError::Database { place: place.to_owned(), reason }.into());
+    let is = |column| rows.first().is_some_and(|row| row.try_get(column).unwrap_or(false));
+    let reason = match (is(0), is(1)) {
+        (true, _) => "the server is a replica and takes no writes; name the primary in the store's URL",
+        (_, true) => {
+            "the server takes no writes: default_transaction_read_only is on, as some providers set it on a full disk; make \
+             room there, or set it off"
+        }
+        _ => return Ok(()),
+    };
+    Err(StoreError::Database { place: place.to_owned(), reason: reason.to_owned() }.into())
+}
+
+/// Finds out whether a full disk has room again, without leaving anything there. Readiness must not wait for the next
+/// push: while it says no, none may come.
+pub(super) async fn check_room(pools: &Pools) -> Result<(), Failure> {
+    let session = pools.writing(None).await?;
+    let mut pipeline = session.begin();
+    // About as much as a usual group of pushes adds to the log.
+    pipeline.say(
+        "CREATE UNLOGGED TABLE syncline.room AS SELECT repeat(md5(n::TEXT), 32) FROM generate_series(1, 1024) AS n",
+    );
+    let tried = pipeline.answers().await.map(drop).map_err(Failure::Engine);
+    match session.finish(tried).await {
+        // Who may not make a table finds out by the next commit.
+        Err(Failure::Engine(error)) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => Ok(()),
+        tried => tried,
     }
-    Ok(())
 }

@@ -174,10 +174,12 @@ pub(super) async fn documents(
     space: &SpaceName,
     docs: &[DocKey],
 ) -> Result<Vec<(DocKey, Version)>, Failure> {
-    let sql = "SELECT h.collection, h.id, l.kind, l.lsn, l.author, l.stamp, l.meta, l.body
+    let sql = "SELECT t.collection, t.id, l.kind, l.lsn, l.author, l.stamp, l.meta, l.body
         FROM unnest($2::TEXT[], $3::TEXT[]) WITH ORDINALITY AS t (collection, id, place)
-            JOIN syncline.heads h ON h.space = $1 AND h.collection = t.collection AND h.id = t.id
-            JOIN syncline.log l ON l.space = $1 AND l.lsn = h.lsn
+            CROSS JOIN LATERAL (SELECT lsn FROM syncline.heads
+                WHERE space = $1 AND collection = t.collection AND id = t.id LIMIT 1) h
+            CROSS JOIN LATERAL (SELECT kind, lsn, author, stamp, meta, body FROM syncline.log
+                WHERE space = $1 AND lsn = h.lsn LIMIT 1) l
         ORDER BY t.place";
     let (collections, ids) = places(docs);
     let found = rows(pools, space, sql, vec![text(space.as_str()), collections, ids]).await?;

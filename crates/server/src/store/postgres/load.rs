@@ -1,5 +1,8 @@
 //! What a group of pushes needs to know (steps 4 and 5 of the life of a change): one statement for each kind of thing,
 //! all sent behind the one that takes the space's turn, so that they cost one round trip however many ops there are.
+//!
+//! What is asked for by name is looked up one by one (`LATERAL … LIMIT 1`). With a plain join it is the planner's choice to
+//! read all of a space instead, and where a table has grown since it was last analyzed, that is what it does.
 
 use super::authors::{self, Authors};
 use super::nodes;
@@ -44,7 +47,8 @@ pub(super) fn ask<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, touch: 
         whole: (!touch.whole.is_empty()).then(|| ask_whole(pipeline, space, &touch.whole)),
         batches: (!touch.batches.is_empty()).then(|| ask_batches(pipeline, space, touch)),
         seen: (!touch.keys.is_empty()).then(|| {
-            let sql = "SELECT key FROM syncline.seen WHERE space = $1 AND key = ANY($2)";
+            let sql = "SELECT s.key FROM unnest($2::BYTEA[]) AS t (key) CROSS JOIN LATERAL (
+                SELECT key FROM syncline.seen WHERE space = $1 AND key = t.key LIMIT 1) s";
             pipeline.send(sql, vec![text(space.as_str()), blobs(touch.keys.iter().map(<[u8; 16]>::as_slice))])
         }),
         receipts: (!touch.seqs.is_empty()).then(|| ask_receipts(pipeline, space, touch)),
@@ -70,12 +74,15 @@ fn places(docs: &BTreeSet<DocKey>) -> (Vec<&str>, Vec<&str>) {
 
 fn ask_docs<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, docs: &'a BTreeSet<DocKey>) -> usize {
     let sql = "WITH asked AS (SELECT * FROM unnest($2::TEXT[], $3::TEXT[]) AS t (collection, id))
-        SELECT h.collection, h.id, l.kind, l.lsn, l.author, l.stamp, l.meta, l.body FROM asked
-            JOIN syncline.heads h ON h.space = $1 AND h.collection = asked.collection AND h.id = asked.id
-            JOIN syncline.log l ON l.space = $1 AND l.lsn = h.lsn
+        SELECT asked.collection, asked.id, l.kind, l.lsn, l.author, l.stamp, l.meta, l.body FROM asked
+            CROSS JOIN LATERAL (SELECT lsn FROM syncline.heads
+                WHERE space = $1 AND collection = asked.collection AND id = asked.id LIMIT 1) h
+            CROSS JOIN LATERAL (SELECT kind, lsn, author, stamp, meta, body FROM syncline.log
+                WHERE space = $1 AND lsn = h.lsn LIMIT 1) l
         UNION ALL
-        SELECT l.collection, l.id, l.kind, l.lsn, l.author, 0, NULL, '' FROM asked
-            JOIN syncline.log l ON l.space = $1 AND l.collection = asked.collection AND l.id = asked.id AND l.kind = 4";
+        SELECT asked.collection, asked.id, 4, l.lsn, l.author, 0, NULL, '' FROM asked
+            CROSS JOIN LATERAL (SELECT lsn, author FROM syncline.log
+                WHERE space = $1 AND collection = asked.collection AND id = asked.id AND kind = 4 LIMIT 1) l";
     let (collections, ids) = places(docs);
     pipeline.send(sql, vec![text(space.as_str()), texts(collections), texts(ids)])
 }
@@ -88,20 +95,22 @@ fn ask_whole<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, whole: &'a B
 }
 
 fn ask_batches<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, touch: &'a Touch) -> usize {
-    let sql = "SELECT a.node, b.id, b.digest, b.lsn FROM unnest($2::TEXT[], $3::TEXT[]) AS t (node, id)
-        JOIN syncline.authors a ON a.space = $1 AND a.node = t.node
-        JOIN syncline.batches b ON b.space = $1 AND b.author = a.author AND b.id = t.id";
+    let sql = "SELECT t.node, t.id, b.digest, b.lsn FROM unnest($2::TEXT[], $3::TEXT[]) AS t (node, id)
+        CROSS JOIN LATERAL (SELECT author FROM syncline.authors WHERE space = $1 AND node = t.node LIMIT 1) a
+        CROSS JOIN LATERAL (SELECT digest, lsn FROM syncline.batches
+            WHERE space = $1 AND author = a.author AND id = t.id LIMIT 1) b";
     let (nodes, ids): (Vec<_>, Vec<_>) = touch.batches.iter().map(|(node, id)| (node.as_str(), id.as_str())).unzip();
     pipeline.send(sql, vec![text(space.as_str()), texts(nodes), texts(ids)])
 }
 
 /// Rows with receipts that may be asked for, oldest first; what lies between the numbers is not read.
 fn ask_receipts<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, touch: &'a Touch) -> usize {
-    let sql = "SELECT DISTINCT ON (r.n) a.node, r.body
+    let sql = "SELECT DISTINCT ON (r.n) t.node, r.body
         FROM unnest($2::TEXT[], $3::BIGINT[], $4::BIGINT[]) AS t (node, first, last)
-        JOIN syncline.authors a ON a.space = $1 AND a.node = t.node AND a.last_seq >= t.first
-        JOIN syncline.receipts r
-            ON r.space = $1 AND r.author = a.author AND r.last_seq >= t.first AND r.first_seq <= t.last
+        CROSS JOIN LATERAL (SELECT author, last_seq FROM syncline.authors WHERE space = $1 AND node = t.node LIMIT 1) a
+        CROSS JOIN LATERAL (SELECT n, body FROM syncline.receipts
+            WHERE a.last_seq >= t.first AND space = $1 AND author = a.author AND last_seq >= t.first
+                AND first_seq <= t.last OFFSET 0) r
         ORDER BY r.n";
     let (mut nodes, mut firsts, mut lasts) = (Vec::new(), Vec::new(), Vec::new());
     for (node, seqs) in &touch.seqs {

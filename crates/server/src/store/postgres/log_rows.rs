@@ -1,6 +1,7 @@
 //! The rows of the log as a commit writes them.
 
-use super::pipeline::{Pipeline, longs, text, texts};
+use super::mark as commit;
+use super::pipeline::{Pipeline, long, longs, text, texts};
 use crate::store::columns::{LIVE, REMOVED, RETURN, TICKET, flags, int};
 use crate::store::lost;
 use std::borrow::Cow;
@@ -79,13 +80,14 @@ impl<'a> LogRows<'a> {
         self.body.push(body);
     }
 
-    /// Sends all of them.
-    pub fn send(self, pipeline: &mut Pipeline<'a>, space: &'a SpaceName) {
+    /// Sends all of them; the last one bears the commit's mark.
+    pub fn send(self, pipeline: &mut Pipeline<'a>, space: &'a SpaceName, commit: commit::Mark) {
         let sql = "INSERT INTO syncline.log (space, lsn, kind, author, at, stamp, created, born, flags, expires,
-                collection, id, meta, body)
-            SELECT $1, t.* FROM unnest($2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[],
+                collection, id, meta, body, mark)
+            SELECT $1, t.*, CASE t.lsn WHEN $15 THEN $16 END FROM unnest($2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[],
                 $7::BIGINT[], $8::BIGINT[], $9::BIGINT[], $10::BIGINT[], $11::TEXT[], $12::TEXT[], $13::TEXT[],
-                $14::TEXT[]) AS t";
+                $14::TEXT[])
+                AS t (lsn)";
         let params = vec![
             text(space.as_str()),
             longs(self.lsn),
@@ -101,6 +103,8 @@ impl<'a> LogRows<'a> {
             texts(self.id),
             texts(self.meta),
             texts(self.body),
+            long(commit.lsn),
+            long(commit.drawn),
         ];
         pipeline.send(sql, params);
     }

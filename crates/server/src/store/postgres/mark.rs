@@ -1,27 +1,23 @@
 //! How a commit is known again whose answer was lost.
 
-use syncline_core::hub::{Entry, WriteSet};
-use syncline_core::model::{Author, CollectionName, Lsn, Millis};
+use crate::store::columns::int;
+use syncline_core::hub::WriteSet;
+use uuid::Uuid;
 
-/// What a commit leaves at the end of the log: nobody else can leave it there.
-#[derive(Debug)]
+/// What an attempt leaves in the last row that it writes to the log. It is drawn anew for each attempt, so that no other
+/// one, of whomever and with whatever in it, is taken for this one. What stands in the database says it, and not what its
+/// server remembers: that also holds after a failover to a replica, behind a pooler and on another engine.
+#[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct Mark {
-    pub head: Lsn,
-    pub at: Millis,
-    pub author: Author,
-    pub collection: CollectionName,
-    pub id: String,
+    /// Where the row stands.
+    pub lsn: i64,
+    pub drawn: i64,
 }
 
 impl Mark {
-    /// Of a write set that writes to the log.
-    pub fn of(writes: &WriteSet) -> Option<Box<Mark>> {
-        let (author, collection, id) = match writes.entries.last()? {
-            Entry::Change(change) => (change.version.author, &change.collection, change.id.to_string()),
-            Entry::Ticket(ticket) => (ticket.author, &ticket.collection, String::new()),
-            Entry::Return(back) => (back.author, &back.collection, back.id.to_string()),
-        };
-        let head = writes.entries.last()?.lsn();
-        Some(Box::new(Mark { head, at: writes.at, author, collection: collection.clone(), id }))
+    /// For a write set that writes to the log.
+    pub fn of(writes: &WriteSet) -> Option<Mark> {
+        let last = writes.entries.last()?;
+        Some(Mark { lsn: int(last.lsn().0), drawn: Uuid::new_v4().as_u64_pair().0.cast_signed() })
     }
 }

@@ -2,10 +2,10 @@
 //! order of commits; statements are set-oriented and sent together; nothing is kept in a session between
 //! transactions, so that failover and poolers between take nothing away.
 
-mod address;
 mod authors;
 mod clients;
 mod commit;
+mod examine;
 mod history;
 mod hub;
 mod list;
@@ -14,17 +14,18 @@ mod log_rows;
 mod mark;
 mod news;
 mod nodes;
+mod options;
 mod packets;
 mod pipeline;
 mod pool;
 mod register;
+mod replica;
 mod rows;
 mod rules;
 mod scan;
 mod schema;
 mod select;
 mod space;
-mod tls;
 mod trim;
 mod trouble;
 mod turn;
@@ -32,14 +33,16 @@ mod unique;
 mod whole;
 mod write;
 
-pub use address::Url;
+pub use examine::{DatabaseFacts, Follower, LongTransaction, examine};
+pub use options::Options;
 pub(in crate::store) use pipeline::{Param, stream, text};
 pub(in crate::store) use pool::Session;
+pub use syncline_postgres::Url;
 pub(in crate::store) use trouble::Failure;
 pub(in crate::store) use whole::{moving_from, moving_into, said};
 
 use super::{
-    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Head, Heard, Holders, LateRows, ListQuery, NodeRow,
+    ConflictRow, Decide, Encoder, ExpiredRow, FailedSpaces, Gather, Head, Heard, Holders, LateRows, ListQuery, NodeRow,
     QuarantineRow, Record, RecordKind, Scan, Scanned, Store, StoreError, Trim, Trimmed,
 };
 use bytes::Bytes;
@@ -47,10 +50,11 @@ use futures_util::future::{BoxFuture, FutureExt};
 use history::Seen;
 use news::Messenger;
 use pool::Pools;
+use replica::Replica;
 use rules::Rules;
 use scan::Reader;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
 use syncline_core::hub::{DocKey, Touch};
 use syncline_core::model::{
     Author, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
@@ -58,33 +62,7 @@ use syncline_core::model::{
 use tokio::sync::mpsc;
 use trim::Stage;
 use trouble::{Patience, told};
-
-/// What can be chosen about the shared store.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Connections that this worker opens at most; a quarter of them is for commits.
-    pub connections: usize,
-    /// How long one connection may take to open.
-    pub connect_timeout: Duration,
-    /// How long a call goes on trying while the database is away, and waits for a connection.
-    pub patience: Duration,
-    /// How long a space's turn is waited for, and how long a worker that stands still may keep it.
-    pub lock_timeout: Duration,
-    /// A scan whose reader takes nothing for so long is cut off: it holds a connection.
-    pub reader_stall: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Options {
-            connections: 16,
-            connect_timeout: Duration::from_secs(5),
-            patience: Duration::from_secs(10),
-            lock_timeout: Duration::from_secs(10),
-            reader_stall: Duration::from_secs(30),
-        }
-    }
-}
+use turn::Crowds;
 
 /// Keeps spaces in a database. Needs a tokio runtime with time.
 pub struct PostgresStore {
@@ -93,11 +71,16 @@ pub struct PostgresStore {
 
 struct Shared {
     pools: Pools,
+    /// Serves long readings where it is as far.
+    replica: Option<Replica>,
     place: String,
     options: Options,
     messenger: Arc<Messenger>,
     rules: Rules,
     seen: Seen,
+    crowds: Crowds,
+    /// The last commit found the disk full. The next one may not.
+    is_full: AtomicBool,
 }
 
 /// Makes attempts until one succeeds or none is worth it any more.
@@ -123,13 +106,25 @@ impl PostgresStore {
     /// # Errors
     /// [`StoreError::Database`] says what is wrong and what to do; [`StoreError::NewerSchema`].
     pub async fn open(url: &Url, options: Options) -> Result<PostgresStore, StoreError> {
+        PostgresStore::open_beside(None, url, options).await
+    }
+
+    /// The same with a replica of the database: a streaming one, which serves long readings where it has come as far as
+    /// the primary. Whether it is there is seen when it is wanted.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub async fn open_beside(replica: Option<&Url>, url: &Url, options: Options) -> Result<PostgresStore, StoreError> {
         let shared = Arc::new(Shared {
             pools: Pools::new(url, &options)?,
+            replica: replica.map(|url| Replica::new(url, &options)).transpose()?,
             place: url.to_string(),
             options,
             messenger: Arc::new(Messenger::new(url.clone())),
             rules: Rules::default(),
             seen: Seen::default(),
+            crowds: Crowds::default(),
+            is_full: AtomicBool::new(false),
         });
         patiently!(shared, "making the tables", schema::prepare(&shared.pools, &shared.place))?;
         Ok(PostgresStore { shared })
@@ -147,37 +142,51 @@ impl PostgresStore {
 }
 
 /// Once begun it goes on, even if the caller goes away.
-async fn commit(shared: Arc<Shared>, space: SpaceName, touch: Touch, mut decide: Decide) -> Result<Head, StoreError> {
+async fn commit(
+    shared: Arc<Shared>,
+    space: SpaceName,
+    mut gather: Gather,
+    mut decide: Decide,
+) -> Result<Head, StoreError> {
+    let disk = Arc::clone(&shared);
     let attempts = async move {
         let (action, pools, mut patience) =
             ("writing a group of pushes", &shared.pools, Patience::new(&shared.options));
-        loop {
-            let seen = shared.seen.now(&space);
-            match commit::attempt((pools, &shared.rules), &space, (&touch, seen), &mut decide).await {
-                Ok(head) => {
-                    shared.seen.note(&space, &head);
-                    shared.messenger.tell(&space, head.lsn);
-                    return Ok(head);
-                }
+        let head = loop {
+            let (tools, seen) = ((pools, &shared.rules, &shared.crowds), shared.seen.now(&space));
+            match commit::attempt(tools, (&space, seen), (&mut gather, &mut decide)).await {
+                Ok(head) => break head,
                 Err(Failure::Unanswered(error, mark)) => {
-                    let looked = patiently!(shared, action, commit::look_again(pools, &space, &mark));
+                    let looked = patiently!(shared, action, commit::look_again(pools, &space, mark));
                     if let Some(head) = looked? {
-                        shared.seen.note(&space, &head);
-                        shared.messenger.tell(&space, head.lsn);
-                        return Ok(head);
+                        break head;
                     }
                     patience.again(&shared.place, action, Failure::Engine(error)).await?;
                 }
                 Err(failure) => patience.again(&shared.place, action, failure).await?,
             }
-        }
+        };
+        shared.seen.note(&space, &head);
+        shared.messenger.tell(&space, head.lsn);
+        Ok(head)
     };
-    tokio::spawn(attempts).await.map_err(StoreError::engine("committing"))?
+    let done = tokio::spawn(attempts).await.map_err(StoreError::engine("committing"))?;
+    match &done {
+        Ok(_) => disk.is_full.store(false, Ordering::Relaxed),
+        Err(StoreError::NoRoom { .. }) => disk.is_full.store(true, Ordering::Relaxed),
+        Err(_) => {}
+    }
+    done
 }
 
 impl Store for PostgresStore {
     fn open_space<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<Head, StoreError>> {
-        async move { patiently!(self.shared, "making a space", hub::open_space(&self.shared.pools, space)) }.boxed()
+        async move {
+            let head = patiently!(self.shared, "making a space", hub::open_space(&self.shared.pools, space))?;
+            self.shared.seen.note(space, &head);
+            Ok(head)
+        }
+        .boxed()
     }
 
     fn spaces(&self) -> BoxFuture<'_, Result<Vec<SpaceName>, StoreError>> {
@@ -208,7 +217,16 @@ impl Store for PostgresStore {
         touch: Touch,
         decide: Decide,
     ) -> BoxFuture<'a, Result<Head, StoreError>> {
-        commit(Arc::clone(&self.shared), space.clone(), touch, decide).boxed()
+        self.commit_gathered(space, Box::new(move || touch.clone()), decide)
+    }
+
+    fn commit_gathered<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        gather: Gather,
+        decide: Decide,
+    ) -> BoxFuture<'a, Result<Head, StoreError>> {
+        commit(Arc::clone(&self.shared), space.clone(), gather, decide).boxed()
     }
 
     fn scan<'a>(
@@ -219,11 +237,12 @@ impl Store for PostgresStore {
         out: mpsc::Sender<Bytes>,
     ) -> BoxFuture<'a, Result<Scanned, StoreError>> {
         async move {
-            let (pools, action) = (&self.shared.pools, "reading the log");
+            let (from, action) = ((&self.shared.pools, self.shared.replica.as_ref()), "reading the log");
             let mut patience = Patience::new(&self.shared.options);
             let mut reader = Some(Reader { encoder, out, stall: self.shared.options.reader_stall });
             loop {
-                let failure = match scan::run(pools, space, &scan, &mut reader).await {
+                let seen = self.shared.seen.now(space).map(|(_, lsn)| lsn);
+                let failure = match scan::run(from, (space, seen), &scan, &mut reader).await {
                     Ok(scanned) => return Ok(scanned),
                     Err(failure) => failure,
                 };
@@ -331,10 +350,11 @@ impl Store for PostgresStore {
         &'a self,
         space: &'a SpaceName,
         registration: Registration,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
+        before: Option<Registration>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
         async move {
-            let pools = &self.shared.pools;
-            patiently!(self.shared, "registering a node", register::register(pools, space, &registration))
+            let (pools, before) = (&self.shared.pools, before.as_ref());
+            patiently!(self.shared, "registering a node", register::register(pools, space, &registration, before))
         }
         .boxed()
     }
@@ -412,11 +432,30 @@ impl Store for PostgresStore {
         .boxed()
     }
 
+    fn replace_record(
+        &self,
+        kind: RecordKind,
+        key: String,
+        before: String,
+        value: String,
+    ) -> BoxFuture<'_, Result<bool, StoreError>> {
+        async move {
+            let write = || hub::replace_record(&self.shared.pools, kind, &key, (&before, &value));
+            let replaced = patiently!(self.shared, "writing a record", write())?;
+            self.shared.messenger.tell_of_records();
+            Ok(replaced)
+        }
+        .boxed()
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>> {
         async move {
             let (pools, place) = (&self.shared.pools, &self.shared.place);
-            let checked =
-                hub::check(pools, place).await.map_err(|failure| told(place, "looking after the database", failure));
+            let checked = async {
+                hub::check(pools, place).await?;
+                if self.shared.is_full.load(Ordering::Relaxed) { hub::check_room(pools).await } else { Ok(()) }
+            };
+            let checked = checked.await.map_err(|failure| told(place, "looking after the database", failure));
             checked.map(|()| FailedSpaces::new())
         }
         .boxed()
@@ -443,6 +482,7 @@ impl Store for PostgresStore {
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.shared.pools.close();
+        self.shared.replica.iter().for_each(Replica::close);
         self.shared.messenger.stop();
         futures_util::future::ready(Ok(())).boxed()
     }

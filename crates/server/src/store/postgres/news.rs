@@ -22,11 +22,11 @@ const CHANNEL: &str = "syncline";
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks while all is well, and two signs of life.
 const LOOK_SOMETIMES: Duration = Duration::from_secs(10);
-/// What a worker says to itself is heard within this, or a pooler in between keeps messages back.
+/// What a worker says in another session is heard within this, or a pooler in between keeps messages back.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
 /// Then it is tried again after this.
 const DEAF_PAUSE: Duration = Duration::from_secs(30);
-/// Commits of a space in so long are told as one.
+/// After word of commits; what is committed meanwhile is told as one.
 const TOGETHER: Duration = Duration::from_millis(1);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
@@ -153,9 +153,9 @@ impl Messenger {
         }
     }
 
-    /// A connection by which this worker hears what it says itself.
+    /// A connection by which this worker hears what is said elsewhere.
     async fn connect(&self) -> Result<(Client, mpsc::Receiver<Notification>), Unheard> {
-        let (client, mut connection) = self.url.config.connect(self.url.trust.connector()).await?;
+        let (client, mut connection) = self.url.config().connect(self.url.connector()).await?;
         let (out, mut messages) = mpsc::channel(QUEUE);
         tokio::spawn(async move {
             let mut said = poll_fn(move |context| connection.poll_message(context));
@@ -168,8 +168,7 @@ impl Messenger {
         });
         client.batch_execute(&format!("LISTEN {CHANNEL}")).await?;
         let word = format!("{} hears", self.origin);
-        let sql = "SELECT pg_notify($1, $2)";
-        client.query_typed(sql, &[(&CHANNEL, Type::TEXT), (&word, Type::TEXT)]).await?;
+        self.say_from_elsewhere(&word).await?;
         let own = async {
             while let Some(message) = messages.recv().await {
                 if message.payload() == word {
@@ -180,6 +179,15 @@ impl Messenger {
         };
         timeout(HEARD_WITHIN, own).await.unwrap_or(Err(Unheard::Deaf))?;
         Ok((client, messages))
+    }
+
+    /// Says a word in a session that does not listen. One that listens hears its own word before its transaction ends,
+    /// also where a pooler then gives the session to others.
+    async fn say_from_elsewhere(&self, word: &str) -> Result<(), Error> {
+        let (client, connection) = self.url.config().connect(self.url.connector()).await?;
+        tokio::spawn(connection);
+        let sql = "SELECT pg_notify($1, $2)";
+        client.query_typed(sql, &[(&CHANNEL, Type::TEXT), (&word, Type::TEXT)]).await.map(drop)
     }
 
     /// Tells and hears until the connection ends; returns why.
@@ -212,14 +220,17 @@ impl Messenger {
         }
     }
 
+    /// The first is told at once. Nobody waits for the disk: a hint that a crash takes with it is missed by nobody.
     async fn tell_all(&self, client: &Client) -> Result<(), Error> {
-        sleep(TOGETHER).await;
         let due = std::mem::take(&mut *self.due.lock().unwrap_or_else(PoisonError::into_inner));
         let name = |space: &Option<SpaceName>| space.as_ref().map(ToString::to_string).unwrap_or_default();
         let said: Vec<String> =
             due.iter().map(|(space, lsn)| format!("{} {lsn} {}", self.origin, name(space))).collect();
-        let sql = "SELECT pg_notify($1, said) FROM unnest($2::TEXT[]) AS t (said)";
-        client.query_typed(sql, &[(&CHANNEL, Type::TEXT), (&said, Type::TEXT_ARRAY)]).await.map(drop)
+        let sql = "SELECT set_config('synchronous_commit', 'off', TRUE), pg_notify($1, said)
+            FROM unnest($2::TEXT[]) AS t (said)";
+        client.query_typed(sql, &[(&CHANNEL, Type::TEXT), (&said, Type::TEXT_ARRAY)]).await?;
+        sleep(TOGETHER).await;
+        Ok(())
     }
 
     /// Whoever may connect to the database can say anything: it only makes this worker look.

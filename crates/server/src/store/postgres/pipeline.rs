@@ -37,6 +37,12 @@ pub(super) fn blobs<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Param<'a>
     (Box::new(values.into_iter().collect::<Vec<_>>()), Type::BYTEA_ARRAY)
 }
 
+/// A scan walks along the log by its key, and ends where the page is full. Left to itself the planner sorts all that is
+/// ahead for each page, or goes through all superseded positions for each row, as long as it takes a table that has grown
+/// for a small one. What it then has left to guess is not worth compiling.
+pub(super) const BY_KEY: &str = "SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off; \
+                                 SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+
 /// What is under way on one connection. Answers come in the order of sending.
 pub(in crate::store) struct Pipeline<'a> {
     client: &'a Client,

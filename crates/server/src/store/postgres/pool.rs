@@ -15,36 +15,25 @@ use syncline_core::model::SpaceName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_postgres::Config;
+use tokio_postgres::error::{DbError, Severity};
 
 /// The two sets of connections: reading, which may take long, never keeps commits waiting. A space has at most half of
 /// each: however many want something of it, others find a connection.
 #[derive(Clone)]
 pub(super) struct Pools {
-    reading: Shared,
+    reading: Reading,
     writing: Shared,
     begin_writing: String,
-    begin_reading: String,
 }
 
 impl Pools {
     /// Connects nowhere yet.
     pub fn new(url: &Url, options: &Options) -> Result<Pools, StoreError> {
-        let writing = (options.connections / 4).max(1);
-        let reading = options.connections.saturating_sub(writing).max(1);
-        let waits = |stalled: u128| {
-            format!(
-                "SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {stalled}",
-                options.lock_timeout.as_millis()
-            )
-        };
+        let stalled = options.lock_timeout;
         Ok(Pools {
-            reading: Shared::new(url, options, reading)?,
-            writing: Shared::new(url, options, writing)?,
-            begin_writing: format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", waits(options.lock_timeout.as_millis())),
-            begin_reading: format!(
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {}",
-                waits(2 * options.reader_stall.as_millis())
-            ),
+            reading: Reading::new(url, options)?,
+            writing: Shared::new(url, options, for_commits(options))?,
+            begin_writing: format!("BEGIN ISOLATION LEVEL READ COMMITTED; {}", waits(options, stalled)),
         })
     }
 
@@ -56,13 +45,52 @@ impl Pools {
 
     /// A transaction that sees one state of the database.
     pub async fn reading(&self, space: impl Into<Option<&SpaceName>>) -> Result<Session, Failure> {
-        self.reading.session(space.into(), self.begin_reading.clone()).await
+        self.reading.session(space).await
     }
 
     /// From now on nothing is lent.
     pub fn close(&self) {
-        self.reading.pool.close();
+        self.reading.close();
         self.writing.pool.close();
+    }
+}
+
+fn for_commits(options: &Options) -> usize {
+    (options.connections / 4).max(1)
+}
+
+fn waits(options: &Options, stalled: Duration) -> String {
+    format!(
+        "SET LOCAL lock_timeout = {}; SET LOCAL idle_in_transaction_session_timeout = {}",
+        options.lock_timeout.as_millis(),
+        stalled.as_millis()
+    )
+}
+
+/// The connections to one server that read.
+#[derive(Clone)]
+pub(super) struct Reading {
+    shared: Shared,
+    begin: String,
+}
+
+impl Reading {
+    /// Connects nowhere yet.
+    pub fn new(url: &Url, options: &Options) -> Result<Reading, StoreError> {
+        let size = options.connections.saturating_sub(for_commits(options)).max(1);
+        let waits = waits(options, 2 * options.reader_stall);
+        let begin = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {waits}");
+        Ok(Reading { shared: Shared::new(url, options, size)?, begin })
+    }
+
+    /// A transaction that sees one state of the database.
+    pub async fn session(&self, space: impl Into<Option<&SpaceName>>) -> Result<Session, Failure> {
+        self.shared.session(space.into(), self.begin.clone()).await
+    }
+
+    /// From now on nothing is lent.
+    pub fn close(&self) {
+        self.shared.pool.close();
     }
 }
 
@@ -111,9 +139,9 @@ impl Shared {
 }
 
 fn pool(url: &Url, options: &Options, size: usize) -> Result<Pool, StoreError> {
-    let mut config = Config::clone(&url.config);
+    let mut config = Config::clone(url.config());
     config.connect_timeout(options.connect_timeout);
-    let manager = Manager::from_config(config, url.trust.connector(), ManagerConfig::default());
+    let manager = Manager::from_config(config, url.connector(), ManagerConfig::default());
     let timeouts = Timeouts {
         wait: Some(options.patience),
         create: Some(options.connect_timeout),
@@ -162,7 +190,14 @@ impl Session {
                 Ok(answers)
             }
             Err(error) if sent && error.as_db_error().is_none() => Err(Failure::InDoubt(error)),
-            Err(error) => Err(Failure::Engine(error)),
+            Err(error) => {
+                let severity = error.as_db_error().and_then(DbError::parsed_severity);
+                if sent && severity == Some(Severity::Error) && !spoils(&error) {
+                    // The COMMIT behind what failed ends the transaction all the same: there is none to take back.
+                    self.open.store(false, Ordering::Release);
+                }
+                Err(Failure::Engine(error))
+            }
         }
     }
 

@@ -14,14 +14,24 @@ use crate::store::columns::int;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::model::{Lsn, Millis, NodeId, Registration, SpaceName, Traffic};
 
-/// Registers a node, or changes what is known of it.
-pub(super) async fn register(pools: &Pools, space: &SpaceName, registration: &Registration) -> Result<(), Failure> {
+/// Registers a node, or changes what is known of it; `false`: something else than `expected` is registered.
+pub(super) async fn register(
+    pools: &Pools,
+    space: &SpaceName,
+    registration: &Registration,
+    expected: Option<&Registration>,
+) -> Result<bool, Failure> {
     let session = pools.writing(space).await?;
-    let done = write_registration(&session, space, registration).await;
+    let done = write_registration(&session, space, registration, expected).await;
     session.finish(done).await
 }
 
-async fn write_registration(session: &Session, space: &SpaceName, registration: &Registration) -> Result<(), Failure> {
+async fn write_registration(
+    session: &Session,
+    space: &SpaceName,
+    registration: &Registration,
+    expected: Option<&Registration>,
+) -> Result<bool, Failure> {
     let Registration { id, code, name, plan } = registration;
     let which = BTreeSet::from([id.clone()]);
     let mut pipeline = session.begin();
@@ -32,16 +42,19 @@ async fn write_registration(session: &Session, space: &SpaceName, registration: 
     let before = nodes::ask(&mut pipeline, space, &which);
     let mut answers = pipeline.answers().await?;
     let state = space::found(&mut answers, state, space)?;
+    let before = nodes::found(&answers.take(Some(before)))?.pop();
+    if before.as_ref().map(|(before, _)| before) != expected {
+        return Ok(false);
+    }
     if let Some(row) = answers.take(Some(taken)).first() {
         return Err(StoreError::CodeTaken { code: code.clone(), id: node_of(row, 0)? }.into());
     }
     let mut authors = Authors::of(&answers.take(Some(known)), state.last.author)?;
     let author = i64::from(authors.number(id).author.0);
-    let before = nodes::found(&answers.take(Some(before)))?.pop();
     let replanned = before.as_ref().is_some_and(|(before, _)| before.plan != *plan);
     let mut traffic = before.map_or_else(|| Traffic::new(state.head.lsn), |(_, traffic)| traffic);
     if replanned {
-        traffic.fill_again(state.head.lsn);
+        traffic.fill_otherwise(state.head.lsn);
     }
     let plan = serde_json::to_string(plan).expect("a plan serializes");
     let mut pipeline = session.pipeline();
@@ -54,7 +67,7 @@ async fn write_registration(session: &Session, space: &SpaceName, registration: 
     pipeline.send(put, params);
     nodes::write_traffic(&mut pipeline, space, &authors, std::iter::once((id, &traffic)));
     write_last_author(&mut pipeline, space, &authors);
-    session.commit(pipeline).await.map(drop)
+    session.commit(pipeline).await.map(|_| true)
 }
 
 fn write_last_author<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, authors: &Authors) {

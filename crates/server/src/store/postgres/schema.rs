@@ -14,7 +14,7 @@ use crate::store::StoreError;
 /// indexes, trimming finds what may go, and who compares finds what stood before. `unique_values` says which documents
 /// have which values of the keys that rules ask for; `late` rows of the ledger are those whose losing side had been
 /// accepted before. The space leads every key: an engine that spreads tables over machines can keep all of a space
-/// together. All text is compared byte by byte, as everywhere else. Numbers of nodes, receipts and kept rows are counted
+/// together. The `mark` of a row of the log says which attempt wrote it. All text is compared byte by byte, as everywhere else. Numbers of nodes, receipts and kept rows are counted
 /// in the row of their space, whose lock gives a commit its turn.
 pub(super) const STEPS: &[&str] = &[r#"
     CREATE TABLE syncline.spaces (
@@ -29,6 +29,7 @@ pub(super) const STEPS: &[&str] = &[r#"
         space TEXT COLLATE "C" NOT NULL, lsn BIGINT NOT NULL, kind BIGINT NOT NULL, author BIGINT NOT NULL,
         at BIGINT NOT NULL, stamp BIGINT NOT NULL, created BIGINT NOT NULL, born BIGINT, flags BIGINT NOT NULL,
         expires BIGINT, collection TEXT COLLATE "C" NOT NULL, id TEXT COLLATE "C" NOT NULL, meta TEXT, body TEXT NOT NULL,
+        mark BIGINT,
         PRIMARY KEY (space, lsn));
     CREATE INDEX log_buried ON syncline.log (space, collection, id) WHERE kind = 4;
     CREATE TABLE syncline.heads (
@@ -144,6 +145,13 @@ pub(super) async fn prepare(pools: &Pools, place: &str) -> Result<(), Failure> {
     let here = identity(&session).await;
     let found = look(&session, session.begin()).await;
     let found = session.finish(found).await?;
+    if found.is_hasty {
+        let reason =
+            "synchronous_commit is off: pushes would be answered before they are on disk; put it on, e.g. `ALTER \
+                      DATABASE name SET synchronous_commit = on`"
+                .to_owned();
+        return Err(StoreError::Database { place: place.to_owned(), reason }.into());
+    }
     if is_newest(&found, place)? && found.is_at_home(&here) { Ok(()) } else { migrate(pools, place).await }
 }
 
@@ -152,6 +160,11 @@ pub(super) async fn is_there(pools: &Pools) -> Result<bool, Failure> {
     let session = pools.reading(None).await?;
     let found = look(&session, session.begin()).await;
     Ok(session.finish(found).await?.version > 0)
+}
+
+/// The schema of the tables that are there; 0: none are.
+pub(super) async fn found(session: &Session) -> Result<u64, Failure> {
+    Ok(u64::try_from(look(session, session.pipeline()).await?.version).unwrap_or_default())
 }
 
 /// The newest schema of this program.
@@ -167,6 +180,8 @@ struct Found {
     home: Option<String>,
     /// Which tables these are.
     table: Option<String>,
+    /// Commits are answered before they are on disk.
+    is_hasty: bool,
 }
 
 impl Found {
@@ -198,20 +213,21 @@ fn is_newest(found: &Found, place: &str) -> Result<bool, StoreError> {
 async fn look(session: &Session, mut pipeline: Pipeline<'_>) -> Result<Found, Failure> {
     let sql = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'syncline'),
                       to_regclass('syncline.schema') IS NOT NULL,
-                      to_regclass('syncline.spaces')::OID::TEXT";
+                      to_regclass('syncline.spaces')::OID::TEXT,
+                      current_setting('synchronous_commit') = 'off'";
     let asked = pipeline.send(sql, vec![]);
     let rows = pipeline.answers().await?.take(Some(asked));
     let row = rows.first().ok_or_else(|| missing("what is there"))?;
     let (schema, counted): (bool, bool) = (row.try_get(0)?, row.try_get(1)?);
-    let table = row.try_get(2)?;
+    let (table, is_hasty) = (row.try_get(2)?, row.try_get(3)?);
     if !counted {
-        return Ok(Found { schema, version: 0, home: None, table });
+        return Ok(Found { schema, version: 0, home: None, table, is_hasty });
     }
     let mut pipeline = session.pipeline();
     let asked = pipeline.send("SELECT version, home FROM syncline.schema", vec![]);
     let rows = pipeline.answers().await?.take(Some(asked));
     let row = rows.first().ok_or_else(|| missing("the version of the schema"))?;
-    Ok(Found { schema, version: row.try_get(0)?, home: row.try_get(1)?, table })
+    Ok(Found { schema, version: row.try_get(0)?, home: row.try_get(1)?, table, is_hasty })
 }
 
 fn missing(what: &str) -> StoreError {

@@ -3,7 +3,7 @@
 use super::authors::author_of;
 use super::pipeline::{Param, long, longs, text, texts};
 use super::trouble::Failure;
-use crate::store::columns::{EVENTFUL, LIVE, REMOVED, TICKET, int, nat, times};
+use crate::store::columns::{EVENTFUL, LIVE, REMOVED, RETURN, TICKET, int, nat, times};
 use crate::store::{Row, Scan};
 use std::collections::BTreeSet;
 use syncline_core::model::{CollectionName, Lsn, Millis, SpaceName, Stamp};
@@ -21,6 +21,16 @@ pub(super) enum Stretch<'l> {
     Between(i64, i64),
     /// These.
     At(&'l [i64]),
+}
+
+/// What comes of a row of the log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shape {
+    Whole,
+    /// With what stood before.
+    Compared,
+    /// Of a snapshot, what a brief reader reads: seven columns instead of twelve take three quarters of the server's time.
+    Brief,
 }
 
 /// A statement that comes together part by part.
@@ -54,6 +64,7 @@ pub(super) fn collections(scan: &Scan) -> Option<&BTreeSet<CollectionName>> {
         Scan::Log { collections, .. } | Scan::Packet { collections, .. } | Scan::Snapshot { collections, .. } => {
             collections.as_ref()
         }
+        Scan::Returns { collections, .. } => Some(collections),
         Scan::Net { .. } | Scan::Ticket { .. } => None,
     }
 }
@@ -78,18 +89,19 @@ pub(super) fn heads_sql<'a>(space: &'a SpaceName, scan: &'a Scan, limit: i64) ->
     (words.sql, words.params)
 }
 
-/// Rows of a scan in log order; of one that compares with what stood before.
+/// Rows of a scan in log order.
 pub(super) fn rows_sql<'a>(
     space: &'a SpaceName,
     scan: &'a Scan,
-    compares: bool,
+    shape: Shape,
     stretch: &Stretch<'_>,
     limit: usize,
 ) -> (String, Vec<Param<'a>>) {
     let mut words = Words { sql: String::new(), params: Vec::new() };
     let space = words.bind(text(space.as_str()));
+    let compares = shape == Shape::Compared;
     let stood = if compares { ", p.body" } else { "" };
-    let columns = columns(&mut words, scan) + stood;
+    let columns = columns(&mut words, scan, shape) + stood;
     words.add(&format!("SELECT {columns} FROM syncline.log l"));
     if matches!(scan, Scan::Packet { .. }) {
         words.add(&format!(
@@ -121,7 +133,7 @@ pub(super) fn rows_sql<'a>(
     (words.sql, words.params)
 }
 
-fn columns(words: &mut Words<'_>, scan: &Scan) -> String {
+fn columns(words: &mut Words<'_>, scan: &Scan, shape: Shape) -> String {
     let of = |table: &str| {
         ["kind", "author", "at", "stamp", "created", "born", "flags", "collection", "id", "meta", "body"]
             .map(|column| format!("{table}.{column}"))
@@ -138,6 +150,9 @@ fn columns(words: &mut Words<'_>, scan: &Scan) -> String {
             )
         }
         Scan::Packet { .. } => format!("l.lsn, {}, n.lsn, {}", of("l"), of("n")),
+        Scan::Snapshot { .. } if shape == Shape::Brief => {
+            "l.lsn, l.author, l.stamp, l.collection, l.id, l.meta, l.body".to_owned()
+        }
         _ => format!("l.lsn, {}", of("l")),
     }
 }
@@ -158,18 +173,45 @@ fn which<'a>(words: &mut Words<'a>, scan: &'a Scan, space: &str, listed: bool) {
                 words.add(&format!(" AND (l.expires IS NULL OR l.expires > {at})"));
             }
         }
-        Scan::Packet { author, fill, .. } => {
-            let (author, fill) = (words.bind(long(i64::from(author.0))), words.bind(long(int(fill.0))));
+        Scan::Packet { author, .. } => {
+            let own_upto = words.bind(long(int(scan.own_upto().0)));
+            let author = words.bind(long(i64::from(author.0)));
             words.add(&format!(
-                " AND (l.kind <= {REMOVED} AND (l.author <> {author} OR l.lsn <= {fill}) AND {standing}
-                       OR l.kind = 3 AND l.author = {author} OR l.kind = 4)"
+                " AND (l.kind <= {REMOVED} AND (l.author <> {author} OR l.lsn <= {own_upto} OR l.created BETWEEN 1 AND {own_upto})
+                       AND {standing} OR l.kind = 3 AND l.author = {author} OR l.kind = 4)"
             ));
+        }
+        Scan::Returns { author, .. } => {
+            let author = words.bind(long(i64::from(author.0)));
+            words.add(&format!(" AND l.kind = {RETURN} AND l.author = {author}"));
         }
         Scan::Ticket { .. } => words.add(&format!(" AND l.kind = {TICKET}")),
     }
     if is_newest_only(scan) && !listed {
         words.add(&format!(" AND {standing}"));
     }
+}
+
+/// A brief row of a snapshot.
+pub(super) fn brief_row_of(row: &tokio_postgres::Row) -> Result<Row<'_>, Failure> {
+    let nat_at = |column: usize| row.try_get::<_, i64>(column).map(nat);
+    let stamp = Stamp(nat_at(2)?);
+    Ok(Row {
+        lsn: Lsn(nat_at(0)?),
+        at: Millis(0),
+        collection: row.try_get(3)?,
+        id: row.try_get(4)?,
+        live: true,
+        author: author_of(row.try_get(1)?),
+        stamp,
+        born: stamp,
+        meta: row.try_get::<_, Option<&str>>(5)?.unwrap_or_default(),
+        eventful: false,
+        created: Lsn::ZERO,
+        times: times(0),
+        body: row.try_get(6)?,
+        before: None,
+    })
 }
 
 /// A row of the log, from a column on.

@@ -23,7 +23,7 @@ pub(in crate::store) enum Failure {
     /// The connection was lost while the commit was under way.
     InDoubt(Error),
     /// The same, and what tells whether it took place.
-    Unanswered(Error, Box<Mark>),
+    Unanswered(Error, Mark),
 }
 
 impl From<StoreError> for Failure {
@@ -170,12 +170,26 @@ fn advice(error: &Error) -> Option<&'static str> {
             "give the user what it needs: `GRANT CREATE ON DATABASE name TO user`, or let it own the schema `syncline`"
         }
         "53300" => "allow more by the server's max_connections, or fewer for each hub by `postgres.connections`",
-        "25006" => "the server takes no writes, as a replica does; name the primary in the store's URL",
+        "25006" => {
+            "the server takes no writes; where it is a replica, name the primary in the store's URL, and where it is not, see \
+             its default_transaction_read_only"
+        }
         "57P03" | "57P01" | "57P02" => "the server is starting or stopping; the hub goes on by itself",
         "53100" => "make room",
         "55P03" | "57014" => "something else holds what is needed; see pg_stat_activity for who does",
         _ => return None,
     })
+}
+
+/// Why an attempt failed, in a few words.
+pub(super) fn words_of(failure: &Failure) -> String {
+    match failure {
+        Failure::Store(error) => error.to_string(),
+        Failure::SetBack => "the database was set back".to_owned(),
+        Failure::Pool(PoolError::Backend(error)) => words(error),
+        Failure::Pool(error) => error.to_string(),
+        Failure::Engine(error) | Failure::InDoubt(error) | Failure::Unanswered(error, _) => words(error),
+    }
 }
 
 /// The engine's own words, without what they were about.

@@ -1,8 +1,10 @@
 //! The rows of a decided group (step 6 of the life of a change): one statement for each table, however many rows, and
-//! the COMMIT with them. The head of the space is written last.
+//! the COMMIT with them. The head of the space is written last. What is known by its key is found by it (see `load`),
+//! also where it is changed: by `ON CONFLICT`, which leaves the planner no other way.
 
 use super::authors::Authors;
 use super::log_rows::LogRows;
+use super::mark::Mark;
 use super::nodes;
 use super::pipeline::{Pipeline, blobs, long, longs, text, texts};
 use super::space::{Numbers, State};
@@ -23,6 +25,8 @@ pub(super) struct Pen<'a> {
     pub keys: &'a Keys,
     /// Documents that have no head yet.
     pub fresh: &'a BTreeSet<DocKey>,
+    /// By which the commit is known again; none where nothing goes to the log.
+    pub mark: Option<Mark>,
 }
 
 /// Nodes that a write set names.
@@ -109,10 +113,8 @@ impl<'a> Pen<'a> {
                 }
             }
         }
-        if self.writes.entries.is_empty() {
-            return;
-        }
-        rows.send(pipeline, self.space);
+        let Some(mark) = self.mark else { return };
+        rows.send(pipeline, self.space, mark);
         first.retain(|(c, i), _| !self.fresh.contains(&((*c).clone(), (*i).clone())));
         if !first.is_empty() {
             let params = vec![
@@ -142,10 +144,16 @@ impl<'a> Pen<'a> {
     fn write_owners(&self, pipeline: &mut Pipeline<'a>) {
         let owners = &self.writes.owners;
         if !owners.is_empty() {
-            let sql = "UPDATE syncline.authors a SET owner = t.owner
-                FROM unnest($2::TEXT[], $3::TEXT[]) AS t (node, owner) WHERE a.space = $1 AND a.node = t.node";
-            let (nodes, tokens) = (owners.keys().map(NodeId::as_str), owners.values().map(NodeId::as_str));
-            pipeline.send(sql, vec![text(self.space.as_str()), texts(nodes), texts(tokens)]);
+            let sql = "INSERT INTO syncline.authors (space, node, author, owner)
+                SELECT $1, t.* FROM unnest($2::TEXT[], $3::BIGINT[], $4::TEXT[]) AS t
+                ON CONFLICT (space, node) DO UPDATE SET owner = excluded.owner";
+            let params = vec![
+                text(self.space.as_str()),
+                texts(owners.keys().map(NodeId::as_str)),
+                longs(owners.keys().map(|node| self.authors.of_known(node)).collect::<Vec<_>>()),
+                texts(owners.values().map(NodeId::as_str)),
+            ];
+            pipeline.send(sql, params);
         }
     }
 
@@ -177,11 +185,13 @@ impl<'a> Pen<'a> {
     /// One row for all receipts that a node gets in this group.
     fn write_receipts(&self, pipeline: &mut Pipeline<'a>, last: &mut Numbers) {
         let (mut numbers, mut authors, mut firsts, mut lasts, mut bodies) = (vec![], vec![], vec![], vec![], vec![]);
+        let mut nodes = vec![];
         for (node, receipts) in &self.writes.receipts {
             let seqs = || receipts.iter().map(|receipt| int(receipt.seq.0));
             let (Some(first), Some(until)) = (seqs().min(), seqs().max()) else { continue };
             last.receipts += 1;
             numbers.push(last.receipts);
+            nodes.push(node.as_str());
             authors.push(self.authors.of_known(node));
             firsts.push(first);
             lasts.push(until);
@@ -191,9 +201,12 @@ impl<'a> Pen<'a> {
             return;
         }
         let at = int(self.writes.at.0);
-        let update = "UPDATE syncline.authors a SET last_seq = greatest(a.last_seq, t.last), seen_at = $4
-            FROM unnest($2::BIGINT[], $3::BIGINT[]) AS t (author, last) WHERE a.space = $1 AND a.author = t.author";
-        let answered = vec![text(self.space.as_str()), longs(authors.clone()), longs(lasts.clone()), long(at)];
+        let answer = "INSERT INTO syncline.authors AS a (space, node, author, last_seq, seen_at)
+            SELECT $1, t.*, $5 FROM unnest($2::TEXT[], $3::BIGINT[], $4::BIGINT[]) AS t
+            ON CONFLICT (space, node) DO UPDATE SET
+                last_seq = greatest(a.last_seq, excluded.last_seq), seen_at = excluded.seen_at";
+        let answered =
+            vec![text(self.space.as_str()), texts(nodes), longs(authors.clone()), longs(lasts.clone()), long(at)];
         let insert = "INSERT INTO syncline.receipts (space, n, author, first_seq, last_seq, body, at)
             SELECT $1, t.n, t.author, t.first, t.last, t.body, $7
             FROM unnest($2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::TEXT[])
@@ -208,7 +221,7 @@ impl<'a> Pen<'a> {
             long(at),
         ];
         pipeline.send(insert, params);
-        pipeline.send(update, answered);
+        pipeline.send(answer, answered);
     }
 
     fn write_ledger(&self, pipeline: &mut Pipeline<'a>, last: &mut Numbers) {
@@ -299,10 +312,11 @@ impl<'a> Pen<'a> {
 const SUPERSEDE: &str = "
     WITH met AS (SELECT * FROM unnest($2::TEXT[], $3::TEXT[], $4::BIGINT[]) AS t (collection, id, until)),
         unburied AS (
-            DELETE FROM syncline.log l USING met
-            WHERE l.space = $1 AND l.kind = 4 AND l.collection = met.collection AND l.id = met.id)
-    INSERT INTO syncline.superseded SELECT $1, h.lsn, met.until FROM met
-        JOIN syncline.heads h ON h.space = $1 AND h.collection = met.collection AND h.id = met.id";
+            DELETE FROM syncline.log WHERE space = $1 AND lsn = ANY(ARRAY(
+                SELECT l.lsn FROM met CROSS JOIN LATERAL (SELECT lsn FROM syncline.log
+                    WHERE space = $1 AND collection = met.collection AND id = met.id AND kind = 4 OFFSET 0) l)))
+    INSERT INTO syncline.superseded SELECT $1, h.lsn, met.until FROM met CROSS JOIN LATERAL (
+        SELECT lsn FROM syncline.heads WHERE space = $1 AND collection = met.collection AND id = met.id LIMIT 1) h";
 
 const HEADS: &str = "
     INSERT INTO syncline.heads (space, collection, id, lsn, expires)

@@ -2,9 +2,9 @@
 //! that says what it holds. It reads the directory by SQLite's own locks and never writes into it. The copy gets its
 //! name only once it is complete and on disk, so what bears a backup's name is one.
 
-use super::building::{Building, sync};
+use super::building::{Building, at, sync};
 use super::home::{HUB_FILE, file_name};
-use super::manifest::{FORMAT, Manifest, SavedFile, SavedSpace, Schemas, digest, refuse_backup};
+use super::manifest::{FORMAT, LeftOut, Manifest, SavedFile, SavedSpace, Schemas, digest, refuse_backup};
 use super::sound::{self, Content};
 use super::{columns, schema};
 use crate::clock;
@@ -12,6 +12,7 @@ use crate::store::StoreError;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, Transaction};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -45,11 +46,12 @@ pub struct Copied<'a> {
 }
 
 /// Copies the data of a hub, running or not, to a new directory. Each space is as it was at one moment of its own,
-/// and all were made before the copy began. Every page of the copy is looked at: what is damaged makes no backup.
-/// Blocks.
+/// and all were made before the copy began. Every page of the copy is looked at: a space that is damaged or gone is left out
+/// ([`Manifest::left_out`]), and the others are saved. Blocks.
 ///
 /// # Errors
-/// There is no hub's data, some of it is gone, damaged or newer than this program, or the target is taken.
+/// There is no hub's data, the hub's own file or every space is damaged, some of it is newer than this program, or the
+/// target is taken.
 pub fn backup(data: &Path, target: &Path, report: &mut dyn FnMut(Copied<'_>)) -> Result<Manifest, StoreError> {
     let building = Building::begin(target)?;
     fs::create_dir(building.part().join("spaces")).map_err(building.failed("making a directory"))?;
@@ -63,7 +65,7 @@ fn copy_all(data: &Path, part: &Path, report: &mut dyn FnMut(Copied<'_>)) -> Res
     for space in spaces {
         saver.space(space, report)?;
     }
-    let manifest = saver.manifest();
+    let manifest = saver.manifest()?;
     manifest.write(part)?;
     Ok(manifest)
 }
@@ -74,6 +76,7 @@ pub(super) struct Saver<'a> {
     part: &'a Path,
     hub: SavedFile,
     saved: Vec<SavedSpace>,
+    left_out: Vec<LeftOut>,
 }
 
 impl<'a> Saver<'a> {
@@ -84,10 +87,9 @@ impl<'a> Saver<'a> {
         report: &mut dyn FnMut(Copied<'_>),
     ) -> Result<(Saver<'a>, Vec<SpaceName>), StoreError> {
         refuse_backup(data)?;
-        let (bytes, spaces) = copy(
+        let copied = copy(
             (&data.join(HUB_FILE), &part.join(HUB_FILE)),
             Content::Hub,
-            "the hub's own file",
             |snapshot| {
                 let mut find = snapshot.prepare("SELECT name FROM spaces ORDER BY name")?;
                 let names = find.query_map([], |row| {
@@ -96,41 +98,85 @@ impl<'a> Saver<'a> {
                 names.collect::<rusqlite::Result<Vec<_>>>()
             },
             &mut |stage, bytes, of| report(Copied { stage, file: HUB_FILE, bytes, of }),
-        )?;
+        );
+        let (bytes, spaces) = copied.map_err(|error| match error {
+            StoreError::Damaged { place, cause } => {
+                no_backup(place, format!("the hub's own file is damaged ({cause})"))
+            }
+            other => other,
+        })?;
         let hub = SavedFile { bytes, sha256: digest(&part.join(HUB_FILE))? };
-        Ok((Saver { data, part, hub, saved: Vec::with_capacity(spaces.len()) }, spaces))
+        Ok((Saver { data, part, hub, saved: Vec::with_capacity(spaces.len()), left_out: Vec::new() }, spaces))
     }
 
-    /// Copies a space. Returns the name of its file.
-    pub fn space(&mut self, space: SpaceName, report: &mut dyn FnMut(Copied<'_>)) -> Result<String, StoreError> {
+    /// Copies a space. Returns the name of its file; `None`: it is damaged or gone, and left out.
+    pub fn space(
+        &mut self,
+        space: SpaceName,
+        report: &mut dyn FnMut(Copied<'_>),
+    ) -> Result<Option<String>, StoreError> {
         let name = space_path(&space);
         let (from, to) = (self.data.join(&name), self.part.join(&name));
-        super::home::look_for(&from)?;
         let mut tell = |stage, bytes, of| report(Copied { stage, file: &name, bytes, of });
-        let whose = format!("space `{space}`");
-        let (bytes, head) = copy((&from, &to), Content::Space, &whose, |snapshot| columns::head(snapshot), &mut tell)?;
-        self.saved.push(SavedSpace {
-            space,
-            epoch: head.epoch,
-            lsn: head.lsn,
-            last_change: head.last_change,
-            horizon: head.horizon,
-            file: SavedFile { bytes, sha256: digest(&to)? },
-        });
-        Ok(name)
+        let copied = super::home::look_for(&from)
+            .and_then(|()| copy((&from, &to), Content::Space, |snapshot| columns::head(snapshot), &mut tell));
+        match copied {
+            Ok((bytes, head)) => {
+                self.saved.push(SavedSpace {
+                    space,
+                    epoch: head.epoch,
+                    lsn: head.lsn,
+                    last_change: head.last_change,
+                    horizon: head.horizon,
+                    file: SavedFile { bytes, sha256: digest(&to)? },
+                });
+                Ok(Some(name))
+            }
+            Err(StoreError::Damaged { place, cause }) => self.leave_out(space, format!("{place} is damaged ({cause})")),
+            Err(StoreError::Missing { path }) => self.leave_out(space, format!("{path} is missing")),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn leave_out(&mut self, space: SpaceName, reason: String) -> Result<Option<String>, StoreError> {
+        let half = self.part.join(space_path(&space));
+        match fs::remove_file(&half) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(at(&half, "clearing away a half copy")(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.left_out.push(LeftOut { space, reason });
+        Ok(None)
     }
 
     /// What was copied.
-    pub fn manifest(self) -> Manifest {
-        Manifest {
+    ///
+    /// # Errors
+    /// It is nothing that anybody would bring back: there are spaces, and none could be copied.
+    pub fn manifest(self) -> Result<Manifest, StoreError> {
+        if let (true, Some(first)) = (self.saved.is_empty(), self.left_out.first()) {
+            let what = format!("no space can be saved: of `{}`, {}", first.space, first.reason);
+            return Err(no_backup(self.data.display().to_string(), what));
+        }
+        Ok(Manifest {
             format: FORMAT,
             syncline: env!("CARGO_PKG_VERSION").into(),
             made_at: clock::now().iso(),
             schemas: Schemas::known(),
             hub: self.hub,
             spaces: self.saved,
-        }
+            left_out: self.left_out,
+        })
     }
+}
+
+fn no_backup(place: String, what: String) -> StoreError {
+    let reason = format!(
+        "{what}, so this is no backup. Keep the backups that there are; `syncline doctor` looks at every file; stop the hub, \
+         keep a copy of its data, and bring the newest good backup back (`syncline restore`)"
+    );
+    StoreError::Backup { place, reason }
 }
 
 /// Where a space's file stands in a backup, as in a data directory.
@@ -146,18 +192,11 @@ type Tell<'a> = dyn FnMut(Stage, u64, u64) + 'a;
 fn copy<T>(
     (from, to): (&Path, &Path),
     content: Content,
-    whose: &str,
     read: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
     tell: &mut Tell<'_>,
 ) -> Result<(u64, T), StoreError> {
     let action = "copying a data file";
-    let damaged = |cause: String| {
-        let reason = format!(
-            "{whose} is damaged ({cause}), so this is no backup. Keep the backups that there are; `syncline doctor` looks \
-             at every file; stop the hub, keep a copy of this file, and bring the newest good backup back (`syncline restore`)"
-        );
-        StoreError::Backup { place: from.display().to_string(), reason }
-    };
+    let damaged = |cause: String| StoreError::Damaged { place: from.display().to_string(), cause };
     let failed = |error: rusqlite::Error| {
         let error = StoreError::engine(action)(error);
         sound::damage_in(&error).map_or_else(|| error.of_file(from), damaged)

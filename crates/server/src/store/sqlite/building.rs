@@ -92,14 +92,17 @@ impl Building {
 
     /// What went wrong while something was written here: a full disk is no fault of the files that are read.
     pub fn blamed(&self, error: StoreError) -> StoreError {
-        match error {
-            StoreError::File { action, source, .. } if is_unwritten(source.as_ref()) => {
-                let place = self.part.display().to_string();
-                let reason = format!("{action}: {source}; make room there, or name a directory on another disk");
-                StoreError::Backup { place, reason }
-            }
-            other => other,
+        blamed(error, &self.part, "make room there, or name a directory on another disk")
+    }
+}
+
+/// A full disk is the fault of where something is written, which `next` says more of.
+pub(super) fn blamed(error: StoreError, part: &Path, next: &str) -> StoreError {
+    match error {
+        StoreError::File { action, source, .. } if is_unwritten(source.as_ref()) => {
+            StoreError::Backup { place: part.display().to_string(), reason: format!("{action}: {source}; {next}") }
         }
+        other => other,
     }
 }
 

@@ -46,6 +46,12 @@ pub fn examine(data: &Path) -> Result<Vec<Examined>, StoreError> {
     Ok(examined)
 }
 
+/// Looks at the hub's own file, which a hub may have open. Blocks.
+pub(super) fn hub_file(path: &Path) -> Result<(), StoreError> {
+    look_for(path)?;
+    whole(&open(path, Content::Hub, false)?, Content::Hub, path)
+}
+
 fn file(path: PathBuf, look: impl FnOnce(&Path) -> Result<Millis, StoreError>) -> Examined {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");

@@ -1,7 +1,7 @@
 //! What a writer last met, for those who ask whether it can still write; and what stands in the way of the
 //! directory as a whole.
 
-use super::home::{Place, file_name, look_for};
+use super::home::{FixedFile, file_name, look_for};
 use crate::store::{FailedSpaces, StoreError};
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -64,7 +64,7 @@ impl Trouble {
 #[derive(Clone, Debug)]
 pub(super) struct Vitals {
     /// Where its file must stay.
-    pub place: Arc<Place>,
+    pub place: Arc<FixedFile>,
     /// What its writer last met.
     pub trouble: SharedTrouble,
 }
@@ -72,7 +72,7 @@ pub(super) struct Vitals {
 /// Looks after the directory as a whole, then after each space: an open one must be where it was opened and
 /// not have stopped, another one must be there. Opens nothing.
 pub(super) fn check(
-    home: &Place,
+    home: &FixedFile,
     dir: &Path,
     names: Vec<SpaceName>,
     open: &HashMap<SpaceName, Vitals>,

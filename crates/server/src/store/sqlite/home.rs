@@ -12,16 +12,16 @@ pub(super) const HUB_FILE: &str = "hub.db";
 
 /// A file that must stay where it is.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct FixedFile {
     path: PathBuf,
     identity: Identity,
 }
 
-impl Place {
+impl FixedFile {
     /// Remembers the file that is at `path` now.
-    pub fn of(path: &Path) -> Result<Place, StoreError> {
+    pub fn of(path: &Path) -> Result<FixedFile, StoreError> {
         let found = fs::metadata(path).map_err(StoreError::engine("looking at a data file"))?;
-        Ok(Place { path: path.to_path_buf(), identity: identity(&found) })
+        Ok(FixedFile { path: path.to_path_buf(), identity: identity(&found) })
     }
 
     /// Where it is.

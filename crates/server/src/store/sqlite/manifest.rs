@@ -31,6 +31,9 @@ pub struct Manifest {
     pub hub: SavedFile,
     /// Its spaces by name.
     pub spaces: Vec<SavedSpace>,
+    /// Spaces of the hub that are not in it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
 }
 
 /// How many steps the schemas of files have taken.
@@ -49,6 +52,15 @@ pub struct SavedFile {
     pub bytes: u64,
     /// SHA-256 of its bytes, in hexadecimal digits.
     pub sha256: String,
+}
+
+/// A space that could not be saved with the others.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub space: SpaceName,
+    /// Why: its file is damaged, or not there.
+    pub reason: String,
 }
 
 /// A space of a backup, and where it stood.
@@ -173,6 +185,7 @@ mod tests {
     use syncline_core::mutation::damaged;
 
     const MANIFEST: &str = r#"{"format": 1, "syncline": "0.1.0", "made_at": "2026-11-21T00:00:00.000Z",
+        "left_out": [{"space": "shop", "reason": "it is damaged"}],
         "schemas": {"hub": 1, "space": 1}, "hub": {"bytes": 24576, "sha256": "ab"},
         "spaces": [{"space": "main", "epoch": "e", "lsn": 7, "last_change": 7, "horizon": 0, "bytes": 8192, "sha256": "cd"}]}"#;
 

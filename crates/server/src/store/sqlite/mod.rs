@@ -23,6 +23,7 @@ mod registry;
 mod restore;
 mod scan;
 mod schema;
+mod scrub;
 mod sound;
 mod space;
 mod strays;
@@ -38,8 +39,8 @@ mod writer;
 
 pub use backup::{Copied, Stage, backup};
 pub use examine::{Examined, examine};
-pub use manifest::{Manifest, SavedFile, SavedSpace, Schemas};
-pub use restore::restore;
+pub use manifest::{LeftOut, Manifest, SavedFile, SavedSpace, Schemas};
+pub use restore::{Replaced, restore, restore_space};
 pub use strays::{adopt, strays};
 pub use transfer::Arriving;
 pub(in crate::store) use whole::{Directory, NewDirectory, NewFile, SpacePlace};
@@ -52,16 +53,17 @@ use super::{
 use bytes::Bytes;
 use checkpoint::Checkpointer;
 use futures_util::future::{BoxFuture, FutureExt};
-use home::{HUB_FILE, Place};
+use home::{FixedFile, HUB_FILE};
 use lock::DirLock;
 use open::OpenSpaces;
 use registry::Registry;
 use scan::Gone;
+use scrub::{Found, Looked};
 use space::SpaceFile;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, TryLockError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use syncline_core::hub::{DocKey, Touch};
 use syncline_core::model::{
     Author, Holding, Lsn, Millis, NodeId, Registration, SpaceName, Traffic, UniqueValue, Version,
@@ -99,7 +101,7 @@ pub struct SqliteStore {
     dir: PathBuf,
     options: Options,
     registry: Arc<Registry>,
-    home: Arc<Place>,
+    home: Arc<FixedFile>,
     spaces: OpenSpaces,
     /// One backup leaves at a time.
     outgoing: Arc<Mutex<()>>,
@@ -125,11 +127,12 @@ impl SqliteStore {
             .map_err(|error| format!("{}: {error}; choose a directory that can be written", dir.display()))
             .map_err(StoreError::engine("making the data directory"))?;
         let lock = DirLock::take(&dir)?;
-        let home = Arc::new(Place::of(&dir.join(lock::FILE))?);
+        let home = Arc::new(FixedFile::of(&dir.join(lock::FILE))?);
         let registry = Arc::new(Registry::open(&dir.join(HUB_FILE))?);
         let checkpointer = Checkpointer::start().map_err(StoreError::engine("starting the checkpoint thread"))?;
         let spaces = OpenSpaces::new(dir.clone(), options, checkpointer, lock);
         transfer::clear(&dir)?;
+        restore::clear(&dir)?;
         Ok(SqliteStore { dir, options, registry, home, spaces, outgoing: Arc::default() })
     }
 
@@ -339,8 +342,10 @@ impl Store for SqliteStore {
         &'a self,
         space: &'a SpaceName,
         registration: Registration,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        async move { self.space(space).await?.write(move |writer| writer.register(&registration)).await }.boxed()
+        before: Option<Registration>,
+    ) -> BoxFuture<'a, Result<bool, StoreError>> {
+        let register = move |writer: &mut writer::Writer| writer.register(&registration, before.as_ref());
+        async move { self.space(space).await?.write(register).await }.boxed()
     }
 
     fn unregister<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> BoxFuture<'a, Result<bool, StoreError>> {
@@ -399,6 +404,16 @@ impl Store for SqliteStore {
         self.registry(move |registry| registry.put_new(kind, &key, &value)).boxed()
     }
 
+    fn replace_record(
+        &self,
+        kind: RecordKind,
+        key: String,
+        before: String,
+        value: String,
+    ) -> BoxFuture<'_, Result<bool, StoreError>> {
+        self.registry(move |registry| registry.put_over(kind, &key, &before, &value)).boxed()
+    }
+
     fn check(&self) -> BoxFuture<'_, Result<FailedSpaces, StoreError>> {
         async move {
             self.spaces.check_open()?;
@@ -412,6 +427,37 @@ impl Store for SqliteStore {
                 }
             }
             Ok(failed)
+        }
+        .boxed()
+    }
+
+    fn examine<'a>(&'a self, space: &'a SpaceName) -> BoxFuture<'a, Result<bool, StoreError>> {
+        async move {
+            let mut looked = Looked::default();
+            while !looked.is_done() {
+                let began = Instant::now();
+                // Between two steps the file may be closed, and the log may be cleaned up.
+                let file = self.space(space).await?;
+                let step;
+                (step, looked) = file.read(move |reader| scrub::step(reader, looked)).await?;
+                match step {
+                    Found::Sound => {}
+                    Found::Pages(cause) => return Err(file.is_damaged(cause)),
+                    Found::Text(error) => return Err(error),
+                }
+                drop(file);
+                tokio::time::sleep(began.elapsed() * scrub::REST).await;
+            }
+            Ok(true)
+        }
+        .boxed()
+    }
+
+    fn examine_records(&self) -> BoxFuture<'_, Result<bool, StoreError>> {
+        let path = self.dir.join(HUB_FILE);
+        async move {
+            self.spaces.check_open()?;
+            blocking(move || examine::hub_file(&path)).await.map(|()| true)
         }
         .boxed()
     }

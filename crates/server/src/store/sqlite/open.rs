@@ -4,7 +4,7 @@
 use super::Options;
 use super::checkpoint::Checkpointer;
 use super::health::Vitals;
-use super::home::{Place, file_name, look_for};
+use super::home::{FixedFile, file_name, look_for};
 use super::lock::DirLock;
 use super::schema;
 use super::space::SpaceFile;
@@ -51,7 +51,7 @@ impl OpenSpaces {
 
     /// The file of a space, opened when it is not open. Only the file of a space that is `new` is made: an
     /// empty one in the place of one that got lost would tell every device that its documents are gone.
-    pub async fn file(&self, name: &SpaceName, new: bool, home: &Place) -> Result<Arc<SpaceFile>, StoreError> {
+    pub async fn file(&self, name: &SpaceName, new: bool, home: &FixedFile) -> Result<Arc<SpaceFile>, StoreError> {
         let (cell, lock, closed) = {
             let mut state = self.state();
             let lock = state.lock.clone().ok_or(StoreError::Closed)?;

@@ -8,16 +8,17 @@ use rusqlite::{Connection, OptionalExtension, params};
 use syncline_core::model::{NodeId, Registration, Traffic};
 
 impl Writer {
-    /// Registers a node, or changes what is known of it.
-    pub fn register(&mut self, registration: &Registration) -> Result<(), StoreError> {
+    /// Registers a node, or changes what is known of it; `false`: something else than `expected` is registered.
+    pub fn register(
+        &mut self,
+        registration: &Registration,
+        expected: Option<&Registration>,
+    ) -> Result<bool, StoreError> {
         let action = "registering a node";
-        let taken = self.transaction(action, |conn, known| {
-            write_registration(conn, known, registration).map_err(StoreError::engine(action))
+        let done = self.transaction(action, |conn, known| {
+            write_registration(conn, known, registration, expected).map_err(StoreError::engine(action))
         })?;
-        match taken {
-            Some(id) => Err(StoreError::CodeTaken { code: registration.code.clone(), id }),
-            None => Ok(()),
-        }
+        done.map_err(|id| StoreError::CodeTaken { code: registration.code.clone(), id })
     }
 
     /// Ends a registration.
@@ -27,19 +28,23 @@ impl Writer {
     }
 }
 
-/// Tells who has the code already; then nothing is written.
+/// Where somebody has the code already, tells who; then nothing is written.
 fn write_registration(
     conn: &Connection,
     known: &mut Known,
     registration: &Registration,
-) -> rusqlite::Result<Option<NodeId>> {
+    expected: Option<&Registration>,
+) -> rusqlite::Result<Result<bool, NodeId>> {
     let Registration { id, code, name, plan } = registration;
+    let before = registered(conn, Some(id))?.pop();
+    if before.as_ref().map(|(before, _)| before) != expected {
+        return Ok(Ok(false));
+    }
     let mut owner = conn.prepare_cached("SELECT id FROM nodes WHERE code = ?1 AND id <> ?2")?;
     if let Some(owner) = owner.query_row([code, id.as_str()], |row| node_id(row, 0)).optional()? {
-        return Ok(Some(owner));
+        return Ok(Err(owner));
     }
     let author = known.author(conn, id)?.author;
-    let before = registered(conn, Some(id))?.pop();
     let replanned = before.as_ref().is_some_and(|(before, _)| before.plan != *plan);
     let mut add = conn.prepare_cached(
         "INSERT INTO nodes (author, id, code, name, plan) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -49,10 +54,10 @@ fn write_registration(
     add.execute(params![author.0, id.as_str(), code, name, plan])?;
     let mut traffic = before.map_or_else(|| Traffic::new(known.head.lsn), |(_, traffic)| traffic);
     if replanned {
-        traffic.fill_again(known.head.lsn);
+        traffic.fill_otherwise(known.head.lsn);
     }
     write_traffic(conn, known, id, &traffic)?;
-    Ok(None)
+    Ok(Ok(true))
 }
 
 fn remove(conn: &Connection, node: &NodeId) -> rusqlite::Result<bool> {

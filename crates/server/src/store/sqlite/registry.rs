@@ -2,6 +2,7 @@
 
 use super::columns::record_kind;
 use super::schema;
+use super::writer::no_room;
 use crate::store::rules::RuleBook;
 use crate::store::{Record, RecordKind, StoreError};
 use rusqlite::{Connection, params};
@@ -53,7 +54,7 @@ impl Registry {
         let mut state = self.lock();
         if !state.spaces.contains(space) {
             let sql = "INSERT INTO spaces VALUES (?1) ON CONFLICT DO NOTHING";
-            state.conn.execute(sql, [space.as_str()]).map_err(StoreError::engine("listing a space"))?;
+            state.conn.execute(sql, [space.as_str()]).map_err(unwritten("listing a space"))?;
             state.spaces.insert(space.clone());
         }
         Ok(())
@@ -78,7 +79,7 @@ impl Registry {
             ),
             None => state.conn.execute("DELETE FROM records WHERE kind = ?1 AND key = ?2", params![name, key]),
         };
-        done.map_err(StoreError::engine("writing a record"))?;
+        done.map_err(unwritten("writing a record"))?;
         if kind == RecordKind::Collection {
             state.rules.put(key, value);
         }
@@ -90,15 +91,35 @@ impl Registry {
         let mut state = self.lock();
         let sql = "INSERT INTO records VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
         let added = state.conn.execute(sql, params![record_kind(kind), key, value]);
-        let added = added.map_err(StoreError::engine("writing a record"))? > 0;
+        let added = added.map_err(unwritten("writing a record"))? > 0;
         if added && kind == RecordKind::Collection {
             state.rules.put(key.to_owned(), Some(value));
         }
         Ok(added)
     }
 
+    /// Writes a record over the one that was read; `false`: it does not stand there.
+    pub fn put_over(&self, kind: RecordKind, key: &str, before: &str, value: &str) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let sql = "UPDATE records SET value = ?4 WHERE kind = ?1 AND key = ?2 AND value = ?3";
+        let replaced = state.conn.execute(sql, params![record_kind(kind), key, before, value]);
+        let replaced = replaced.map_err(StoreError::engine("writing a record"))? > 0;
+        if replaced && kind == RecordKind::Collection {
+            state.rules.put(key.to_owned(), Some(value));
+        }
+        Ok(replaced)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A full disk is told from a broken one.
+fn unwritten(action: &'static str) -> impl FnOnce(rusqlite::Error) -> StoreError {
+    move |error| {
+        let error = StoreError::engine(action)(error);
+        no_room(&error).map_or(error, |cause| StoreError::NoRoom { cause })
     }
 }
 

@@ -4,16 +4,23 @@
 use super::backup::{Copied, Stage, space_path};
 use super::building::{Building, at, sync};
 use super::exchange::{registered, write_traffic};
-use super::home::HUB_FILE;
+use super::home::{HUB_FILE, look_for};
 use super::known::Known;
-use super::manifest::{Manifest, SavedFile, SavedSpace, digest};
+use super::lock::DirLock;
+use super::manifest::{Manifest, SavedFile, SavedSpace, digest, refuse_backup};
+use super::registry::Registry;
 use super::sound::{self, Content};
 use super::{columns, schema};
 use crate::store::StoreError;
 use rusqlite::{Connection, params};
+use serde::Serialize;
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use syncline_core::model::SpaceName;
+
+/// Where a space is made ready, below the data directory.
+const INCOMING: &str = "incoming";
 
 /// SQLite's cache while a file is looked over.
 const CACHE_BYTES: u64 = 4 << 20;
@@ -33,6 +40,90 @@ pub fn restore(backup: &Path, data: &Path, report: &mut dyn FnMut(Copied<'_>)) -
     bring_all(backup, building.part(), &manifest, report).map_err(|error| building.blamed(error))?;
     building.finish()?;
     Ok(manifest)
+}
+
+/// Puts one space of a backup into the data of a hub that does not run, in the place of the one that is there, which is moved
+/// aside and never deleted. Tokens, rules and the other spaces stay as they are. Blocks.
+///
+/// # Errors
+/// As [`restore`]; the backup does not have the space; a hub runs on the data.
+pub fn restore_space(
+    backup: &Path,
+    data: &Path,
+    space: &SpaceName,
+    report: &mut dyn FnMut(Copied<'_>),
+) -> Result<Replaced, StoreError> {
+    let manifest = Manifest::read(backup)?;
+    let refuse = |reason: String| StoreError::Backup { place: backup.display().to_string(), reason };
+    let saved = manifest.spaces.iter().find(|saved| saved.space == *space).ok_or_else(|| {
+        match manifest.left_out.iter().find(|left| left.space == *space) {
+            Some(left) => refuse(format!("space `{space}` is not in it: {}; take an earlier backup", left.reason)),
+            None => {
+                let names: Vec<String> = manifest.spaces.iter().map(|saved| format!("`{}`", saved.space)).collect();
+                refuse(format!("there is no space `{space}` in it; it has {}", names.join(", ")))
+            }
+        }
+    })?;
+    refuse_backup(data)?;
+    look_for(&data.join(HUB_FILE))?;
+    let _lock = DirLock::take(data)?;
+    clear(data)?;
+    let (part, name) = (data.join(INCOMING), space_path(space));
+    fs::create_dir_all(part.join("spaces")).map_err(at(&part, "making a directory"))?;
+    bring(backup, &part, (&name, Content::Space), &saved.file, report)?;
+    begin_history(&part.join(&name), saved, &backup.join(&name))?;
+    let file = data.join(&name);
+    let aside = move_aside(&file)?;
+    fs::rename(part.join(&name), &file).map_err(at(&file, "putting the space in its place"))?;
+    fs::File::open(data.join("spaces")).and_then(|dir| dir.sync_all()).map_err(at(&file, "writing a directory"))?;
+    Registry::open(&data.join(HUB_FILE))?.add(space)?;
+    clear(data)?;
+    Ok(Replaced { space: saved.clone(), made_at: manifest.made_at, aside })
+}
+
+/// A space that was brought back by itself.
+#[derive(Clone, Debug, Serialize)]
+pub struct Replaced {
+    /// It, and where it stood when the backup was made.
+    #[serde(flatten)]
+    pub space: SavedSpace,
+    /// When the backup was complete (ISO 8601).
+    pub made_at: String,
+    /// Where the file is that stood in its place.
+    pub aside: Option<PathBuf>,
+}
+
+/// Takes away what a restoration that was killed has left.
+pub(super) fn clear(data: &Path) -> Result<(), StoreError> {
+    let part = data.join(INCOMING);
+    match fs::remove_dir_all(&part) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(at(&part, "clearing away a restoration")(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Gives a space's file, and the log beside it, a name that no space has.
+fn move_aside(file: &Path) -> Result<Option<PathBuf>, StoreError> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let named = |path: &Path, end: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(end);
+        PathBuf::from(name)
+    };
+    let free = (1..).map(|n| named(file, &format!(".replaced-{n}"))).find(|path| !path.exists());
+    let aside = free.expect("some number is free");
+    // The log first: without it the file is an older one, and with another's it would be nothing.
+    for end in ["-wal", ""] {
+        match fs::rename(named(file, end), named(&aside, end)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            moved => moved.map_err(at(file, "moving a space's file aside"))?,
+        }
+    }
+    // What readers share of the log; SQLite makes it anew.
+    let _removed = fs::remove_file(named(file, "-shm"));
+    Ok(Some(aside))
 }
 
 fn bring_all(
@@ -102,7 +193,8 @@ fn check_spaces(hub: &Path, manifest: &Manifest, backup: &Path) -> Result<(), St
     };
     let listed =
         names().map_err(StoreError::engine("reading the list of spaces")).map_err(|error| error.of_file(hub))?;
-    let mut saved: Vec<&str> = manifest.spaces.iter().map(|saved| saved.space.as_str()).collect();
+    let left_out = manifest.left_out.iter().map(|left| left.space.as_str());
+    let mut saved: Vec<&str> = manifest.spaces.iter().map(|saved| saved.space.as_str()).chain(left_out).collect();
     saved.sort_unstable();
     if listed != saved {
         return Err(changed(&backup.join(HUB_FILE), "it lists other spaces than the manifest"));

@@ -110,6 +110,7 @@ fn select(scan: &Scan, names: &[String]) -> Selection {
             ..base
         },
         Scan::Packet { collections, .. } => Selection { cids: collections.as_ref().map(numbers), ..base },
+        Scan::Returns { collections, .. } => Selection { cids: Some(numbers(collections)), ..base },
         Scan::Ticket { .. } => Selection { kinds: (TICKET, TICKET), ..base },
     }
 }
@@ -131,6 +132,9 @@ impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
         }
         if let Scan::Packet { .. } = scan {
             return self.packet(conn, wanted, scan);
+        }
+        if let Scan::Returns { after, author, .. } = scan {
+            return self.returns(conn, wanted, (*after, *author));
         }
         match list_heads(conn, wanted, head)? {
             Some(list) => self.listed(conn, wanted, &list),
@@ -200,11 +204,16 @@ impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
         let (author, at) = if wanted.brief { (0, 0) } else { (row.get(3)?, nat(row.get(4)?)) };
         let (stamp, born): (i64, Option<i64>) = (row.get(5)?, row.get(7)?);
         let flags: i64 = row.get(8)?;
+        let (collection, id) = (self.name(row.get(1)?)?, row.get_ref(9)?.as_str()?);
+        let body = match std::str::from_utf8(row.get_ref(11)?.as_bytes()?) {
+            Ok(body) => body,
+            Err(why) => return Ok(self.feed.spoiled(collection, id, &why)),
+        };
         self.offer_row(&Row {
             lsn: columns::lsn(row, 0)?,
             at: Millis(at),
-            collection: self.name(row.get(1)?)?,
-            id: row.get_ref(9)?.as_str()?,
+            collection,
+            id,
             live: row.get::<_, i64>(2)? == LIVE,
             author: Author(author),
             stamp: Stamp(nat(stamp)),
@@ -213,7 +222,7 @@ impl<'a, S: FnMut(Bytes) -> Result<(), Gone>> Pass<'a, S> {
             eventful: flags & EVENTFUL != 0,
             created: Lsn(nat(row.get(6)?)),
             times: columns::times(flags),
-            body: row.get_ref(11)?.as_str()?,
+            body,
             before,
         })
     }

@@ -1,15 +1,17 @@
 //! Whether a data file is sound: SQLite's own look at every page, and that what a space's rows name is there. Reads, and
 //! never writes; what is damaged inside of a text, only its reader can tell.
 
+use super::columns::nat;
 use super::schema;
 use crate::store::StoreError;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
+use syncline_core::model::counted;
 
 /// Between two reports.
 const TELL_EVERY: Duration = Duration::from_millis(200);
@@ -74,22 +76,29 @@ pub(super) fn damage_by(conn: &Connection, content: Content) -> Result<Option<St
             return Ok(Some(said));
         }
         match content {
-            Content::Hub => Ok(None),
+            Content::Hub => spoiled(conn),
             Content::Space => missing(conn),
         }
     });
     found.map_err(StoreError::engine(action)).or_else(|error| damage_in(&error).map(Some).ok_or(error))
 }
 
+/// Every record is what the hub reads when it starts.
+fn spoiled(conn: &Connection) -> rusqlite::Result<Option<String>> {
+    let sql = "SELECT kind, key FROM records WHERE NOT json_valid(value) LIMIT 1";
+    let found = conn.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    Ok(found.map(|(kind, key): (String, String)| format!("the {kind} `{key}` is no JSON any more")))
+}
+
 /// Every document has its text, and the log ends where the space says.
 fn missing(conn: &Connection) -> rusqlite::Result<Option<String>> {
-    let count = |sql: &str| conn.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let count = |sql: &str| conn.query_row(sql, [], |row| row.get(0)).map(nat);
     let lost = count("SELECT count(*) FROM heads h LEFT JOIN log l ON l.lsn = h.lsn WHERE l.lsn IS NULL")?;
     let beyond = count("SELECT count(*) FROM log WHERE lsn > (SELECT lsn FROM state)")?;
     Ok(match (lost, beyond) {
         (0, 0) => None,
-        (0, n) => Some(format!("{n} changes lie behind the end of its log")),
-        (n, _) => Some(format!("{n} documents have no text")),
+        (0, n) => Some(format!("{} behind the end of its log", counted(n, "change lies", "changes lie"))),
+        (n, _) => Some(counted(n, "document has no text", "documents have no text")),
     })
 }
 

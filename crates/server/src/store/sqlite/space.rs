@@ -2,7 +2,7 @@
 
 use super::checkpoint::Checkpointer;
 use super::health::{Trouble, Vitals};
-use super::home::Place;
+use super::home::FixedFile;
 use super::lock::DirLock;
 use super::reader::{Reader, Readers};
 use super::writer::{Job, SharedHead, Writer};
@@ -40,7 +40,7 @@ impl SpaceFile {
         let epoch = uuid::Uuid::new_v4().to_string();
         conn.execute("INSERT INTO state VALUES (1, ?1, 0, 0, 0, 0, 0, 0) ON CONFLICT DO NOTHING", params![epoch])
             .map_err(|e| StoreError::engine(action)(e).of_file(&path))?;
-        let place = Arc::new(Place::of(&path)?);
+        let place = Arc::new(FixedFile::of(&path)?);
         let writer =
             Writer::new(conn, checkpointer.watch(path.clone()), Arc::clone(&place)).map_err(|e| e.of_file(&path))?;
         let (head, trouble) = (writer.shared_head(), writer.shared_trouble());
@@ -103,13 +103,16 @@ impl SpaceFile {
         let space = Arc::clone(self);
         let done = super::blocking(move || space.readers.with(&space.path, work)).await;
         done.map_err(|error| match sound::damage_in(&error) {
-            Some(cause) => {
-                tracing::error!(path = %self.path.display(), cause, "a data file is damaged");
-                self.vitals.trouble.set(Trouble::Damaged(cause.clone()));
-                StoreError::Damaged { place: self.path.display().to_string(), cause }
-            }
+            Some(cause) => self.is_damaged(cause),
             None => error,
         })
+    }
+
+    /// Stops the writer of a file that is not what was written.
+    pub fn is_damaged(&self, cause: String) -> StoreError {
+        tracing::error!(path = %self.path.display(), cause, "a data file is damaged");
+        self.vitals.trouble.set(Trouble::Damaged(cause.clone()));
+        StoreError::Damaged { place: self.path.display().to_string(), cause }
     }
 
     /// Lets the writer finish its queue and end, and closes the file.

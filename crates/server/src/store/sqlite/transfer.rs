@@ -3,7 +3,7 @@
 //! only when the manifest has come and every file is what it says.
 
 use super::backup::{Copied, Saver, Stage, space_path};
-use super::building::{Building, at, sync};
+use super::building::{Building, at, blamed, sync};
 use super::home::HUB_FILE;
 use super::manifest::{Manifest, SavedFile, digest};
 use crate::store::StoreError;
@@ -43,7 +43,8 @@ pub(super) fn hand_out(data: &Path, send: &mut dyn FnMut(Bytes) -> bool) -> Resu
     let part = data.join(OUTGOING);
     clear(data)?;
     fs::create_dir_all(part.join("spaces")).map_err(at(&part, "making a directory"))?;
-    let done = pieces(data, &part, send);
+    let next = "each file is copied there before it leaves: make room for the largest one";
+    let done = pieces(data, &part, send).map_err(|error| blamed(error, &part, next));
     if let Err(error) = &done {
         send(line(&Frame::Failed { reason: error.to_string() }));
     }
@@ -75,12 +76,12 @@ fn pieces(data: &Path, part: &Path, send: &mut dyn FnMut(Bytes) -> bool) -> Resu
         return Ok(false);
     }
     for space in spaces {
-        let name = saver.space(space, &mut |copied| tell(send, copied))?;
+        let Some(name) = saver.space(space, &mut |copied| tell(send, copied))? else { continue };
         if !send_file(part, &name, send)? {
             return Ok(false);
         }
     }
-    Ok(send(line(&Frame::Manifest(Box::new(saver.manifest())))))
+    Ok(send(line(&Frame::Manifest(Box::new(saver.manifest()?)))))
 }
 
 fn send_file(part: &Path, name: &str, send: &mut dyn FnMut(Bytes) -> bool) -> Result<bool, StoreError> {

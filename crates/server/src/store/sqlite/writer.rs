@@ -4,7 +4,7 @@
 
 use super::checkpoint::WalWatch;
 use super::health::{SharedTrouble, Trouble};
-use super::home::Place;
+use super::home::FixedFile;
 use super::known::Known;
 use super::{load, sound, unique, write};
 use crate::store::rules::decided;
@@ -33,13 +33,13 @@ pub(super) struct Writer {
     pub known: Known,
     head: SharedHead,
     wal: WalWatch,
-    place: Arc<Place>,
+    place: Arc<FixedFile>,
     trouble: SharedTrouble,
 }
 
 impl Writer {
     /// Takes over a connection whose schema is current.
-    pub fn new(conn: Connection, wal: WalWatch, place: Arc<Place>) -> Result<Writer, StoreError> {
+    pub fn new(conn: Connection, wal: WalWatch, place: Arc<FixedFile>) -> Result<Writer, StoreError> {
         let known = Known::read(&conn).map_err(StoreError::engine("opening a space"))?;
         let head = Arc::new(Mutex::new(known.head.clone()));
         Ok(Writer { conn, known, head, wal, place, trouble: SharedTrouble::default() })
@@ -160,7 +160,7 @@ fn execute(conn: &Connection, sql: &'static str, action: &'static str) -> Result
 }
 
 /// What a full disk is called.
-fn no_room(error: &StoreError) -> Option<String> {
+pub(super) fn no_room(error: &StoreError) -> Option<String> {
     let StoreError::Engine { action, source } = error else { return None };
     let failure = source.downcast_ref::<rusqlite::Error>()?;
     (failure.sqlite_error_code() == Some(ErrorCode::DiskFull)).then(|| format!("{action}: {source}"))

@@ -17,8 +17,9 @@
 //! - Own pushes are noted only while there is one mark.
 //! - A mark ends when its cycle is over for certain; a device that pushes later is taken to have nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use syncline_core::model::Lsn;
+use tokio::time::Instant;
 
 /// Between a pull and a push of the same cycle.
 pub(super) const CYCLE: Duration = Duration::from_secs(600);

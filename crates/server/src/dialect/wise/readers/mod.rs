@@ -9,8 +9,9 @@ use marks::Marks;
 pub(super) use marks::{Sender, Visit};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use syncline_core::model::{Lsn, SpaceName};
+use tokio::time::Instant;
 
 /// After a start of the hub, devices may push that have pulled before it.
 const RESTART: Duration = Duration::from_secs(60);
@@ -123,6 +124,7 @@ mod tests {
             space: SpaceName::new("s").unwrap(),
             collection: CollectionName::new("c").unwrap(),
             node: NodeId::new("shared").unwrap(),
+            view: None,
         }
     }
 

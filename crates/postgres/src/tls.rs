@@ -1,6 +1,6 @@
 //! The way to the database by TLS: whom to believe.
 
-use crate::store::StoreError;
+use super::error::UrlError;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -40,7 +40,7 @@ impl Trust {
 
 /// Makes connections by TLS, where the server asks for it.
 #[derive(Clone)]
-pub(super) struct Connector(MakeRustlsConnect);
+pub struct Connector(MakeRustlsConnect);
 
 impl MakeTlsConnect<Socket> for Connector {
     type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
@@ -55,7 +55,7 @@ impl MakeTlsConnect<Socket> for Connector {
 }
 
 /// Reads the signers, where they count.
-pub(super) fn trust(verify: Verify, roots: Option<PathBuf>) -> Result<Trust, StoreError> {
+pub(super) fn trust(verify: Verify, roots: Option<PathBuf>) -> Result<Trust, UrlError> {
     let provider = Arc::new(ring::default_provider());
     let roots = match verify {
         Verify::Nothing => RootCertStore::empty(),
@@ -63,12 +63,12 @@ pub(super) fn trust(verify: Verify, roots: Option<PathBuf>) -> Result<Trust, Sto
     };
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(StoreError::engine("choosing TLS versions"))?;
+        .map_err(wrong("choosing TLS versions"))?;
     let config = match verify {
         Verify::Name => {
             let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
                 .build()
-                .map_err(StoreError::engine("reading sslrootcert"))?;
+                .map_err(wrong("reading sslrootcert"))?;
             builder.with_webpki_verifier(verifier)
         }
         Verify::Signer | Verify::Nothing => {
@@ -79,10 +79,15 @@ pub(super) fn trust(verify: Verify, roots: Option<PathBuf>) -> Result<Trust, Sto
     Ok(Trust(Arc::new(config.with_no_client_auth())))
 }
 
-fn read_roots(path: &Path) -> Result<RootCertStore, StoreError> {
-    let wrong = |reason: String| StoreError::Database {
+/// TLS that cannot be set up.
+fn wrong<E: std::fmt::Display>(action: &'static str) -> impl Fn(E) -> UrlError {
+    move |error| UrlError { place: action.to_owned(), reason: error.to_string() }
+}
+
+fn read_roots(path: &Path) -> Result<RootCertStore, UrlError> {
+    let wrong = |reason: String| UrlError {
         place: path.display().to_string(),
-        reason: format!("{reason}; name a file of PEM certificates by sslrootcert=FILE in the store's URL"),
+        reason: format!("{reason}; name a file of PEM certificates by sslrootcert=FILE in the URL"),
     };
     let mut roots = RootCertStore::empty();
     let certificates = CertificateDer::pem_file_iter(path).map_err(|error| wrong(error.to_string()))?;

@@ -1,7 +1,7 @@
 //! Where a database is, out of a URL. Holds the password and never shows it.
 
-use super::tls::{self, Trust, Verify};
-use crate::store::StoreError;
+use super::error::UrlError;
+use super::tls::{self, Connector, Trust, Verify};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,8 +12,8 @@ use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 /// A database: `postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=verify-full`.
 #[derive(Clone)]
 pub struct Url {
-    pub(super) config: Box<Config>,
-    pub(super) trust: Trust,
+    config: Box<Config>,
+    trust: Trust,
     shown: String,
 }
 
@@ -23,7 +23,7 @@ impl Url {
     ///
     /// # Errors
     /// What is wrong with it, without its password.
-    pub fn parse(url: &str) -> Result<Url, StoreError> {
+    pub fn parse(url: &str) -> Result<Url, UrlError> {
         let Some(rest) = url.strip_prefix("postgres://").or_else(|| url.strip_prefix("postgresql://")) else {
             return Err(malformed("it must begin with postgres://"));
         };
@@ -53,17 +53,53 @@ impl Url {
 }
 
 impl Url {
+    /// How to connect, with [`Url::connector`].
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// TLS as the URL asks for it.
+    #[must_use]
+    pub fn connector(&self) -> Connector {
+        self.trust.connector()
+    }
+
+    /// The same under another name, by which the server shows its sessions.
+    #[must_use]
+    pub fn named(mut self, application: &str) -> Url {
+        self.config.application_name(application);
+        self
+    }
+
+    /// Whether the server is on this machine.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.config.get_hosts().iter().all(|host| match host {
+            Host::Tcp(name) => name == "localhost" || name == "::1" || name.starts_with("127."),
+            Host::Unix(_) => true,
+        })
+    }
+
     /// The same with a password from elsewhere.
     ///
     /// # Errors
     /// It holds one already.
-    pub fn with_password(mut self, password: &str) -> Result<Url, StoreError> {
+    pub fn with_password(mut self, password: &str) -> Result<Url, UrlError> {
         if self.config.get_password().is_some() {
             let reason = "the password is given twice: in the URL and by `postgres.password_file`; keep one".to_owned();
-            return Err(StoreError::Database { place: self.shown, reason });
+            return Err(UrlError { place: self.shown, reason });
         }
         self.config.password(password);
         Ok(self)
+    }
+
+    /// The same where none of its hosts takes writes.
+    #[must_use]
+    pub fn for_a_replica(&self) -> Url {
+        let mut url = self.clone();
+        url.config.target_session_attrs(TargetSessionAttrs::Any);
+        url
     }
 }
 
@@ -89,7 +125,7 @@ struct Asked {
 
 impl Asked {
     /// Takes what the client library does not know and returns the rest.
-    fn take<'q>(&mut self, query: &'q str) -> Result<Vec<&'q str>, StoreError> {
+    fn take<'q>(&mut self, query: &'q str) -> Result<Vec<&'q str>, UrlError> {
         let mut kept = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
@@ -105,7 +141,7 @@ impl Asked {
     }
 }
 
-fn mode_of(mode: &str) -> Result<(SslMode, Verify), StoreError> {
+fn mode_of(mode: &str) -> Result<(SslMode, Verify), UrlError> {
     Ok(match mode {
         "disable" => (SslMode::Disable, Verify::Nothing),
         "prefer" => (SslMode::Prefer, Verify::Nothing),
@@ -136,9 +172,9 @@ fn reason(error: &tokio_postgres::Error) -> String {
     std::error::Error::source(error).map_or_else(|| "it cannot be read".to_owned(), ToString::to_string)
 }
 
-fn malformed(reason: &str) -> StoreError {
-    StoreError::Database {
-        place: "the store's URL".to_owned(),
+fn malformed(reason: &str) -> UrlError {
+    UrlError {
+        place: "the database's URL".to_owned(),
         reason: format!("{reason}; write postgres://USER:PASSWORD@HOST:5432/DATABASE"),
     }
 }
