@@ -213,8 +213,13 @@ fn merge(target: &mut Value, patch: &Value) {
 fn written(fields: &Map<String, Value>, id: &DocId, limits: &Limits) -> Result<(String, Option<Millis>)> {
     let text = serde_json::to_string(fields).expect("JSON values serialize");
     let depth = 1 + fields.values().map(depth).max().unwrap_or(0);
-    let broken =
-        |measure, actual, limit, name| Malformed::TooBig { id: id.as_str().to_owned(), measure, actual, limit, name };
+    let broken = |measure, actual, limit, name| Malformed::TooBig {
+        what: format!("document `{id}`"),
+        measure,
+        actual,
+        limit,
+        name,
+    };
     if text.len() > limits.document_bytes {
         let limit = limits.document_bytes;
         return Err(broken("has this many bytes:", text.len(), limit, "limits.document_bytes").into());

@@ -47,7 +47,7 @@ pub use fate::{Fate, WriteReceipt};
 pub use outbox::PendingBatch;
 pub use quarantine::Quarantined;
 pub use rebase::{Conflict, Resolution, Resolver};
-pub use replica::{Correction, Replica, Unsynced};
+pub use replica::{Correction, Replica, Unsynced, packet_of};
 pub use syncline_core::model::{CollectionName, DocId, Kind, Limits, Lsn, Malformed, Millis, NodeId};
 pub use transaction::{Transaction, TransactionCollection};
 pub use typed::TypedCollection;

@@ -14,6 +14,7 @@ mod unsynced;
 mod versions;
 
 pub(crate) use absorb::UNTIMED;
+pub use packet::packet_of;
 pub(crate) use packet::{Ends, Order, Sent};
 pub use unsynced::Unsynced;
 pub use versions::Correction;

@@ -18,7 +18,7 @@ use crate::sync_error::SyncError;
 use crate::transaction::enqueue_all;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::model::{
-    Body, DocId, Epoch, Fields, Lsn, NodeId, PacketReceipt, Page, PageOp, Rejection, Strategy, Verdict,
+    Body, Cursor, DocId, Epoch, Fields, Lsn, NodeId, PacketReceipt, Page, PageOp, Rejection, Strategy, Verdict,
 };
 use syncline_core::session::interface::{Batch, Stored};
 use syncline_core::session::notice;
@@ -65,6 +65,12 @@ impl Ends {
     pub(crate) fn epoch(&self) -> Epoch {
         Epoch::new(format!("{STREAM}{}", self.hub)).expect("a UUID makes a valid epoch")
     }
+}
+
+/// The number of the hub's packet that a cursor stands for; `None`: it is a place in a log.
+#[must_use]
+pub fn packet_of(cursor: &Cursor) -> Option<u64> {
+    cursor.epoch.as_str().starts_with(STREAM).then_some(cursor.lsn.0)
 }
 
 impl Replica {
@@ -281,6 +287,7 @@ fn write(unit: &Unit<'_>, ends: &Ends, number: u64, entities: Vec<WireEntity>) -
         ack_packet_no: ack,
         schema_version: ends.schema_version.clone(),
         whole_objects: true,
+        conflicts_after: Some(conflicts::told(unit.conn)?),
         ..Header::default()
     };
     let envelope = Envelope { header, body: Contents { entities } };
@@ -308,6 +315,9 @@ fn take(unit: &mut Unit<'_>, applying: &mut Applying, scope: &Scope, (page, orde
     let moved = enter(unit, &names, &page.epoch)? || traffic != before;
     if news {
         store(unit, applying, &names, page, &settled)?;
+    }
+    if let Some(late) = &page.conflicts {
+        applying.conflicts.extend(conflicts::take_late(unit, late)?);
     }
     if moved {
         traffic.save(unit.conn)?;

@@ -61,7 +61,7 @@ pub(super) fn retire_passed(unit: &mut Unit<'_>, members: &[Arc<Named>], lsn: Ls
                 Some(doc) => drop(by_doc.entry(doc).or_default().insert(op.number())),
                 None => {
                     unit.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([op.number()])?;
-                    stale.docs.extend(hidden(unit, named.cid)?);
+                    stale.docs.extend(covered(unit, named.cid)?);
                 }
             }
         }
@@ -82,9 +82,11 @@ pub(super) struct Stale {
     pub docs: BTreeSet<i64>,
 }
 
-/// Documents that the app does not see because of a clear or a removal.
-pub(super) fn hidden(unit: &Unit<'_>, cid: i64) -> Result<Vec<i64>> {
-    let mut statement = unit.conn.prepare_cached("SELECT doc FROM docs WHERE cid = ?1 AND body IS NULL")?;
+/// Documents of which the app sees something else than the hub has: edits, a removal or a clear lie over them. What a clear
+/// takes from a document here may be less or more than what it takes at the hub, which knows better who wrote what.
+pub(super) fn covered(unit: &Unit<'_>, cid: i64) -> Result<Vec<i64>> {
+    let sql = "SELECT doc FROM docs WHERE cid = ?1 AND (body IS NULL OR shadow IS NOT NULL)";
+    let mut statement = unit.conn.prepare_cached(sql)?;
     Ok(statement.query_map([cid], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
 }
 

@@ -139,7 +139,7 @@ pub(super) fn reject(
         Some(doc) => rebase::take_back(unit, named, doc, &BTreeSet::from([op.number()])),
         None => {
             unit.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([op.number()])?;
-            let docs = pull::hidden(unit, named.cid)?.into_iter().collect();
+            let docs = pull::covered(unit, named.cid)?.into_iter().collect();
             pull::refold_stale(unit, &Stale { docs })
         }
     }

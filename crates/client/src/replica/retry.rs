@@ -36,7 +36,7 @@ pub(super) fn clear_pending(unit: &mut Unit<'_>, scope: &Scope) -> Result<u64> {
                 rebase::take_back(unit, named, doc, &gone)?;
             }
         }
-        let docs = pull::hidden(unit, named.cid)?.into_iter().collect();
+        let docs = pull::covered(unit, named.cid)?.into_iter().collect();
         pull::refold_stale(unit, &Stale { docs })?;
     }
     Ok(count)

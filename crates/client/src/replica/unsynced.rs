@@ -70,7 +70,7 @@ pub(super) fn discard(unit: &mut Unit<'_>, number: i64) -> Result<Vec<Unsynced>>
             unit.outbox_shrinks();
             unit.recount_waiting(named.cid);
             unit.conn.prepare_cached("DELETE FROM outbox WHERE seq = ?1")?.execute([number])?;
-            let docs = pull::hidden(unit, named.cid)?.into_iter().collect();
+            let docs = pull::covered(unit, named.cid)?.into_iter().collect();
             pull::refold_stale(unit, &Stale { docs })?;
         }
     }

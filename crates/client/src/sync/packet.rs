@@ -126,7 +126,7 @@ pub(crate) fn read(text: &[u8], ends: &Ends, node: &NodeId) -> Result<Page, Stri
         has_more: header.has_more,
         views: Views::new(),
         ops,
-        conflicts: None,
+        conflicts: header.conflicts.clone(),
         receipt: Some(PacketReceipt { number, accepted, refused: header.rejected.clone(), outside }),
     })
 }

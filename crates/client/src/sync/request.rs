@@ -38,6 +38,12 @@ pub fn digests(
     )
 }
 
+/// The same as packets bring it to a registered node, which has stored this packet of the hub last.
+#[must_use]
+pub fn by_packet(path: String, number: u64) -> String {
+    path + &format!("&packet={number}")
+}
+
 /// The changes since a position: at most `limit`, and an answer within `wait_s` seconds where there are none yet.
 #[must_use]
 pub fn pull(node: &NodeId, scope: &BTreeSet<CollectionName>, since: &Cursor, limit: u32, wait_s: u64) -> String {

@@ -1,5 +1,6 @@
 //! Why an import or export stops.
 
+use syncline_core::model::counted;
 use thiserror::Error;
 
 /// A file that cannot be read further, or a document that cannot be written. Records count from 1,
@@ -20,7 +21,7 @@ pub enum TransferError {
         reason: String,
     },
     /// A JSON file that is not one array, outside its records.
-    #[error("line {line}, after {records} documents: {reason}")]
+    #[error("line {line}, after {}: {reason}", counted(*records, "document", "documents"))]
     Array {
         /// The line of the trouble.
         line: u64,

@@ -4,6 +4,7 @@
 use super::{RECORD_BYTES_MAX, TransferError};
 use serde_json::Value;
 use std::io::{BufRead, Read};
+use syncline_core::model::plain_words;
 
 /// The documents of a file with one per line; empty lines are passed over.
 #[derive(Debug)]
@@ -170,7 +171,10 @@ fn document(text: &[u8], record: u64, line: u64) -> Result<Value, TransferError>
     match serde_json::from_slice(text) {
         Ok(document @ Value::Object(_)) => Ok(document),
         Ok(_) => Err(refused(NOT_AN_OBJECT.to_owned())),
-        Err(error) => Err(refused(format!("is not valid JSON: {error}, counting from where the record begins"))),
+        Err(error) => {
+            let why = plain_words(error.to_string());
+            Err(refused(format!("is not valid JSON: {why}, counting from where the record begins")))
+        }
     }
 }
 

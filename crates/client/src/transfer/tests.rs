@@ -132,7 +132,7 @@ fn broken_json_arrays_name_the_record_and_the_reason() {
     assert!(broken("[{}\n,{\"a\":}]").1.starts_with("record 2 (line 2): is not valid JSON: expected value"));
     assert!(broken("[{\"a\": 1]}]").1.contains("record 1 (line 1): is not valid JSON"));
     assert!(broken("[{},\n{\"a\": \"").1.contains("record 2 (line 2): the file ends inside this document"));
-    assert!(broken("[{}\n").1.contains("line 2, after 1 documents: the file ends before the end of the array"));
+    assert!(broken("[{}\n").1.contains("line 2, after 1 document: the file ends before the end of the array"));
     assert!(broken("[").1.contains("ends before the end of the array"));
     assert!(broken("[{},]").1.contains("a comma too many"));
     assert!(broken("[{} {}]").1.contains("expected a comma"));

@@ -68,7 +68,8 @@ impl Hub {
     }
 
     pub fn snapshot(&self) -> (SnapshotHead, Vec<PageOp>) {
-        let head = SnapshotHead { server_lsn: self.state.head, epoch: self.epoch.clone(), views: Views::new() };
+        let head =
+            SnapshotHead { server_lsn: self.state.head, epoch: self.epoch.clone(), views: Views::new(), at: None };
         let mut live: Vec<PageOp> = self.documents().into_iter().filter(|op| op.op == PageEdit::Put).collect();
         live.sort_by_key(|op| op.lsn);
         (head, live)
