@@ -13,6 +13,7 @@ Usage: syncline-sim --seed N               play one world, and tell what happene
 Options:
   --world NAME   the kind of world (default `devices`), or `all`
   --bug NAME     plant a bug, to see what the checks are worth; the exit status then still says whether they held
+  --twice        play each world twice, and fail where it does not have the same history both times
   --full         tell all of a history, at any length
   --help         this text
 
@@ -49,11 +50,12 @@ struct Wish {
     count: u64,
     bug: Option<Bug>,
     full: bool,
+    twice: bool,
 }
 
 impl Wish {
     fn read(arguments: &[String]) -> Result<Wish, String> {
-        let mut wish = Wish { kinds: vec![Kind::Devices], from: 0, count: 0, bug: None, full: false };
+        let mut wish = Wish { kinds: vec![Kind::Devices], from: 0, count: 0, bug: None, full: false, twice: false };
         let mut words = arguments.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or_else(|| format!("`{word}` needs a value"));
@@ -64,6 +66,7 @@ impl Wish {
                 "--world" => wish.kinds = kinds(value()?)?,
                 "--bug" => wish.bug = Some(bug(value()?)?),
                 "--full" => wish.full = true,
+                "--twice" => wish.twice = true,
                 _ => return Err(format!("`{word}` is no option")),
             }
         }
@@ -74,7 +77,8 @@ impl Wish {
     fn play(&self, kind: Kind) -> Result<(), String> {
         let mut changes = 0;
         for seed in self.from..self.from.saturating_add(self.count) {
-            changes += Run { kind, seed, bug: self.bug, full: self.full }.play()?.changes;
+            let run = Run { kind, seed, bug: self.bug, full: self.full };
+            changes += if self.twice { run.play_twice()? } else { run.play()? }.changes;
             if self.count > 1_000 && (seed + 1) % 1_000 == 0 {
                 eprintln!("  {}: seed {}", kind.name(), seed + 1);
             }

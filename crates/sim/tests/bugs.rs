@@ -47,6 +47,7 @@ fn planted() -> Vec<Caught> {
         caught(ResumedFromLast, Kind::Rows, 13, "convergent"),
         caught(RuleIgnored, Kind::Rows, 0, "rules"),
         caught(RowsIgnored, Kind::Rows, 0, "isolated"),
+        caught(RowsIgnored, Kind::Live, 2, "isolated"),
         caught(CopyNotSeen, Kind::Copies, 0, "nothing lost"),
         caught(TicketIgnored, Kind::Foreign, 1, "convergent: client"),
         caught(ForeignOpForgotten, Kind::Foreign, 0, "exactly one effect"),
@@ -95,14 +96,6 @@ fn the_story_of_a_broken_promise_can_be_read() {
     }
     assert!(story.lines().count() < 90, "a person reads it to its end: {} lines", story.lines().count());
     assert!(story.lines().all(|line| line.chars().count() < 500), "no line is longer than a person can read");
-}
-
-#[test]
-fn the_same_seed_gives_the_same_story() {
-    let story = || Run::of(Kind::Troubles, 1).with(Bug::LedgerRowForgotten).play().expect_err("a row is missing");
-    let told =
-        |story: &str| story.lines().filter(|line| !line.contains("batchId")).map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(told(&story()), told(&story()), "only random names differ");
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl World {
         let node = NodeId::new(format!("desk-{n}")).unwrap();
         let (code, name) = (node.to_string(), String::new());
         let registration = Registration { id: node.clone(), code, name, plan: Plan::default() };
-        pollster::block_on(self.store.register(&space(), registration)).unwrap();
+        pollster::block_on(self.store.register(&space(), registration, None)).unwrap();
         let (objects, pending, ahead) = (BTreeMap::new(), BTreeMap::new(), self.random.u64(0..30));
         self.desks.push(Desk { node, objects, pending, confirmed: 0, number: 0, ack: 0, ahead });
     }
@@ -188,7 +188,8 @@ impl World {
         let Reply::Packet(taken) = self.commit(Intake::Packet(Packet { settled, ..packet })) else { panic!("taken") };
         let fill = taken.reached.fill.map_or(Lsn(0), |fill| fill.start);
         let (after, author) = (taken.reached.cursor, taken.author);
-        let scan = Scan::Packet { after, author, fill, collections: None, max_rows: PAGE, max_bytes: 1 << 20 };
+        let (own, collections) = (false, None);
+        let scan = Scan::Packet { after, author, fill, own, collections, max_rows: PAGE, max_bytes: 1 << 20 };
         let (told, upto, last) = self.read(scan);
         if told.is_empty() {
             self.settled.insert(node, Settled { from: taken.reached, upto, last });

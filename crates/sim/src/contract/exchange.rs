@@ -15,7 +15,7 @@ fn named(name: &str) -> Registration {
 }
 
 async fn register(store: &AnyStore, name: &str) {
-    store.register(&space(), named(name)).await.expect("a node is registered");
+    assert!(store.register(&space(), named(name), None).await.expect("registering works"), "a node is registered");
 }
 
 async fn by(store: &AnyStore, name: &str, steps: &[Do]) -> Head {
@@ -35,7 +35,15 @@ async fn set_traffic(store: &AnyStore, name: &str, traffic: Traffic) {
 /// Everything for the first node that has written (`n1`).
 fn packet_after(after: u64) -> Scan {
     let (max_rows, max_bytes) = (usize::MAX, usize::MAX);
-    Scan::Packet { after: Lsn(after), author: Author(1), fill: Lsn(0), collections: None, max_rows, max_bytes }
+    Scan::Packet {
+        after: Lsn(after),
+        author: Author(1),
+        fill: Lsn(0),
+        own: false,
+        collections: None,
+        max_rows,
+        max_bytes,
+    }
 }
 
 /// Registrations are found by id and listed by code; what a node exchanges may change, its traffic goes on.
@@ -49,8 +57,18 @@ pub async fn registrations_are_kept(bench: &dyn Bench) {
     let moved =
         Traffic { cursor: Lsn(1), received: 7, issued: 2, sent: vec![(2, Lsn(1))], fill: None, ..first.clone() };
     set_traffic(&store, "n2", moved.clone()).await;
-    store.register(&space(), Registration { name: "Other".into(), ..named("n2") }).await.expect("a name changes");
-    let taken = store.register(&space(), Registration { code: "N1".into(), ..named("n3") }).await;
+    let other = Registration { name: "Other".into(), ..named("n2") };
+    for (before, why) in
+        [(None, "it is there"), (Some(other.clone()), "it is otherwise"), (Some(named("n3")), "another")]
+    {
+        let quicker = store.register(&space(), other.clone(), before).await.expect("registering works");
+        assert!(!quicker, "nothing is written: {why}");
+    }
+    let absent = store.register(&space(), named("n3"), Some(named("n3"))).await.expect("registering works");
+    assert!(!absent, "what is not there is not changed");
+    let changed = store.register(&space(), other.clone(), Some(named("n2"))).await.expect("registering works");
+    assert!(changed, "a name changes");
+    let taken = store.register(&space(), Registration { code: "N1".into(), ..named("n3") }, None).await;
 
     let store = bench.reopen(store).await;
     let all = store.registered(&space(), None).await.expect("readable");
@@ -62,11 +80,12 @@ pub async fn registrations_are_kept(bench: &dyn Bench) {
 
     let types = Some(BTreeSet::from([collection("a")]));
     let plan = Plan { types, attributes: [("site".into(), "north".into())].into(), ..Plan::default() };
-    store.register(&space(), Registration { plan: plan.clone(), ..named("n2") }).await.expect("a plan changes");
+    let replanned = Registration { plan: plan.clone(), ..named("n2") };
+    assert!(store.register(&space(), replanned, Some(other)).await.expect("registering works"), "a plan changes");
     let store = bench.reopen(store).await;
     let known = store.registered(&space(), Some(&node("n2"))).await.expect("readable").remove(0);
     assert_eq!(known.0.plan, plan);
-    let again = Fill { start: Lsn(1), again: true };
+    let again = Fill { start: Lsn(1), again: true, since: Lsn(1) };
     assert_eq!(known.1, Traffic { cursor: Lsn(0), sent: Vec::new(), fill: Some(again), ..moved });
 
     assert!(store.unregister(&space(), &node("n2")).await.expect("removable"));
@@ -99,7 +118,7 @@ pub async fn traffic_comes_back_as_written(bench: &dyn Bench) {
         cursor: Lsn(9),
         known: Known { upto: Lsn(7), ends: [5].into() },
         sent: vec![(4, Lsn(10)), (5, Lsn(12))],
-        fill: Some(Fill { start: Lsn(20), again: true }),
+        fill: Some(Fill { start: Lsn(20), again: true, since: Lsn(20) }),
         last,
     };
     set_traffic(&store, "n1", traffic.clone()).await;
@@ -174,12 +193,22 @@ pub async fn a_packet_leaves_out_own_changes(bench: &dyn Bench) {
     assert_eq!((heard.rows[1].created, heard.rows[1].author), (Lsn(6), Author(2)));
     assert_eq!(scan(&store, packet_after(6)).await.expect("readable").words(), "7:-y");
     let Scan::Packet { after, author, max_rows, max_bytes, .. } = packet_after(0) else { unreachable!() };
-    let some =
-        |fill, names: &[&str]| Scan::Packet { after, author, fill, collections: among(names), max_rows, max_bytes };
+    let some = |fill, names: &[&str]| Scan::Packet {
+        after,
+        author,
+        fill,
+        own: false,
+        collections: among(names),
+        max_rows,
+        max_bytes,
+    };
     assert_eq!(scan(&store, some(Lsn(0), &["b", "c"])).await.expect("readable").words(), "7:-y");
     assert_eq!(scan(&store, some(Lsn(0), &["never"])).await.expect("readable").words(), "");
     let filled = scan(&store, some(Lsn(9), &["a", "b", "c"])).await.expect("readable");
     assert_eq!(filled.words(), "1:mine 5:x 6:taken 7:-y", "a fill brings its own back, up to where it began");
+    let (fill, own, collections) = (Lsn(0), true, None);
+    let all = Scan::Packet { after: Lsn(5), author, fill, own, collections, max_rows, max_bytes };
+    assert_eq!(scan(&store, all).await.expect("readable").words(), "6:taken 7:-y 10:z", "its own as well");
 }
 
 /// A return is seen by its node alone, and only where the newest version does not come by itself.
@@ -199,12 +228,37 @@ pub async fn returns_reach_only_their_node(bench: &dyn Bench) {
     assert_eq!(scan(&store, packet_after(7)).await.expect("readable").words(), "10:-z", "its own version is older");
     assert_eq!(scan(&store, packet_after(10)).await.expect("readable").scanned.upto, Lsn(10));
 
-    let Scan::Packet { after, fill, collections, max_rows, max_bytes, .. } = packet_after(0) else { unreachable!() };
-    let other = Scan::Packet { after, author: Author(2), fill, collections, max_rows, max_bytes };
+    let Scan::Packet { after, fill, own, collections, max_rows, max_bytes, .. } = packet_after(0) else {
+        unreachable!()
+    };
+    let other = Scan::Packet { after, author: Author(2), fill, own, collections, max_rows, max_bytes };
     assert_eq!(scan(&store, other).await.expect("readable").words(), "3:x 9:-z");
     assert_eq!(scan(&store, log_after(3)).await.expect("readable").words(), "5:y 7:y 8:z 9:-z");
     assert_eq!(scan(&store, snapshot_after(0)).await.expect("readable").words(), "3:x 7:y");
     assert_eq!((head.lsn, head.last_change), (Lsn(10), Lsn(9)), "pages end on changes");
+
+    by(&store, "n1", &[Do::Return("a", "never"), Do::Return("new", "never")]).await;
+    let heard = scan(&store, packet_after(10)).await.expect("readable");
+    assert_eq!(heard.words(), "11:-never 12:-never", "what has never stood is not there either");
+}
+
+/// Returns are found by name whatever has become of their documents.
+pub async fn returns_are_found_by_name(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    by(&store, "n1", &[Do::Put("a", "x", 1), Do::Return("a", "x"), Do::ReturnWithout("a", "y", "v")]).await;
+    by(&store, "n2", &[Do::Put("a", "x", 2), Do::Put("a", "y", 1), Do::Return("a", "z")]).await;
+    by(&store, "n1", &[Do::Return("b", "x")]).await;
+    let returns = |after, names: &[&str]| {
+        let collections = names.iter().map(|name| collection(name)).collect();
+        Scan::Returns { after: Lsn(after), author: Author(1), collections }
+    };
+
+    assert_eq!(scan(&store, returns(0, &["a", "b"])).await.expect("readable").words(), "2:-x 3:-y 7:-x");
+    assert_eq!(scan(&store, returns(2, &["a"])).await.expect("readable").words(), "3:-y");
+    store.trim(&space(), Trim { horizon: Lsn(5), ..Trim::default() }).await.expect("trimmed");
+    let behind = scan(&store, returns(2, &["a"])).await;
+    assert!(matches!(behind, Err(StoreError::BehindHorizon { horizon: Lsn(5), asked: Lsn(2) })), "{behind:?}");
 }
 
 /// A return that takes fields away comes beside the version that comes by itself, while there is one to take from.
@@ -215,11 +269,30 @@ pub async fn returns_take_fields_away(bench: &dyn Bench) {
     let lost = [Do::ReturnWithout("a", "x", "v"), Do::ReturnWithout("a", "x", "w"), Do::ReturnWithout("a", "z", "v")];
     by(&store, "n1", &lost).await;
     let author = Author(2);
-    let Scan::Packet { after, fill, collections, max_rows, max_bytes, .. } = packet_after(0) else { unreachable!() };
-    let heard = scan(&store, Scan::Packet { after, author, fill, collections, max_rows, max_bytes }).await;
+    let Scan::Packet { after, fill, own, collections, max_rows, max_bytes, .. } = packet_after(0) else {
+        unreachable!()
+    };
+    let heard = scan(&store, Scan::Packet { after, author, fill, own, collections, max_rows, max_bytes }).await;
     let heard = heard.expect("readable");
     assert_eq!(heard.words(), "1:x 2:y 4:-z 5:x 6:x");
     assert_eq!(heard.lost, [(r#"["v"]"#.to_owned(), Lsn(5)), (r#"["w"]"#.to_owned(), Lsn(6))]);
+}
+
+/// What a node made before it is filled is told also where it was logged once more since, and not told twice.
+pub async fn a_fill_tells_own_documents_wherever_they_are_logged(bench: &dyn Bench) {
+    let store = bench.store();
+    open(&store).await;
+    by(&store, "n1", &[Do::Put("a", "x", 1), Do::Put("a", "y", 1), Do::Put("a", "z", 1)]).await;
+    by(&store, "n2", &[Do::Again("a", "x"), Do::Again("a", "y")]).await;
+    by(&store, "n1", &[Do::Return("a", "y"), Do::Put("a", "new", 1)]).await;
+    let Scan::Packet { author, own, max_rows, max_bytes, .. } = packet_after(0) else { unreachable!() };
+    let fill =
+        |after| Scan::Packet { after: Lsn(after), author, fill: Lsn(3), own, collections: None, max_rows, max_bytes };
+
+    assert_eq!(scan(&store, packet_after(0)).await.expect("readable").words(), "6:y", "only what it is owed");
+    assert_eq!(scan(&store, fill(0)).await.expect("readable").words(), "3:z 4:x 5:y");
+    assert_eq!(scan(&store, fill(4)).await.expect("readable").words(), "5:y");
+    assert_eq!(scan(&store, fill(5)).await.expect("readable").words(), "6:y", "as it stood before");
 }
 
 /// Pages of a packet fit together without a gap.
@@ -229,8 +302,8 @@ pub async fn a_packet_stops_at_its_limits(bench: &dyn Bench) {
     by(&store, "n1", &[Do::Put("a", "own", 1), Do::Return("a", "own")]).await;
     by(&store, "n2", &[Do::Put("a", "x", 1), Do::Put("a", "y", 1), Do::Put("a", "z", 1)]).await;
     let page = |after, rows, bytes| {
-        let Scan::Packet { author, fill, .. } = packet_after(0) else { unreachable!() };
-        Scan::Packet { after: Lsn(after), author, fill, collections: None, max_rows: rows, max_bytes: bytes }
+        let Scan::Packet { author, fill, own, .. } = packet_after(0) else { unreachable!() };
+        Scan::Packet { after: Lsn(after), author, fill, own, collections: None, max_rows: rows, max_bytes: bytes }
     };
 
     let first = scan(&store, page(0, 2, 1 << 20)).await.expect("readable");
@@ -253,15 +326,19 @@ pub async fn a_trim_forgets_returns(bench: &dyn Bench) {
     store.trim(&space(), trim(3)).await.expect("trimmed");
     let heard = scan(&store, packet_after(3)).await.expect("readable");
     assert_eq!(heard.words(), "4:-gone 5:x");
-    let behind = scan(&store, packet_after(2)).await;
-    assert!(matches!(behind, Err(StoreError::BehindHorizon { horizon: Lsn(3), asked: Lsn(2) })), "{behind:?}");
     let Scan::Packet { author, max_rows, max_bytes, .. } = packet_after(0) else { unreachable!() };
-    let fill = Scan::Packet { after: Lsn(0), author, fill: Lsn(6), collections: None, max_rows, max_bytes };
+    let with_own =
+        Scan::Packet { after: Lsn(2), author, fill: Lsn(0), own: true, collections: None, max_rows, max_bytes };
+    for scanned in [packet_after(2), with_own] {
+        let behind = scan(&store, scanned).await;
+        assert!(matches!(behind, Err(StoreError::BehindHorizon { horizon: Lsn(3), asked: Lsn(2) })), "{behind:?}");
+    }
+    let fill = Scan::Packet { after: Lsn(0), author, fill: Lsn(6), own: false, collections: None, max_rows, max_bytes };
     assert_eq!(scan(&store, fill).await.expect("a fill needs what is alive").words(), "3:x 4:-gone 6:y");
 
     let trimmed = store.trim(&space(), trim(6)).await.expect("trimmed");
     assert_eq!(trimmed.changes, 2);
-    let fill = Scan::Packet { after: Lsn(0), author, fill: Lsn(6), collections: None, max_rows, max_bytes };
+    let fill = Scan::Packet { after: Lsn(0), author, fill: Lsn(6), own: false, collections: None, max_rows, max_bytes };
     assert_eq!(scan(&store, fill).await.expect("readable").words(), "3:x 6:y");
     assert_eq!(load(&store, Touch::default()).await.horizon, Lsn(6));
 }
@@ -280,7 +357,15 @@ pub async fn removals_are_remembered_for_registered_nodes(bench: &dyn Bench) {
     assert_eq!(trimmed.tombstones, 2);
     let store = bench.reopen(store).await;
     let Scan::Packet { author, max_rows, max_bytes, .. } = packet_after(0) else { unreachable!() };
-    let fill = |collections| Scan::Packet { after: Lsn(0), author, fill: Lsn(6), collections, max_rows, max_bytes };
+    let fill = |collections| Scan::Packet {
+        after: Lsn(0),
+        author,
+        fill: Lsn(6),
+        own: false,
+        collections,
+        max_rows,
+        max_bytes,
+    };
     assert_eq!(scan(&store, fill(None)).await.expect("readable").words(), "3:z 4:-x 5:-y 6:w");
     assert_eq!(scan(&store, fill(among(&["b"]))).await.expect("readable").words(), "5:-y");
     assert_eq!(scan(&store, log_after(6)).await.expect("readable").words(), "", "nobody else sees them");
@@ -288,7 +373,7 @@ pub async fn removals_are_remembered_for_registered_nodes(bench: &dyn Bench) {
 
     by(&store, "n2", &[Do::Put("a", "x", 2)]).await;
     assert_eq!(scan(&store, fill(None)).await.expect("readable").words(), "3:z 5:-y 6:w 7:x", "written again");
-    let filling = Some(Fill { start: Lsn(7), again: true });
+    let filling = Some(Fill { start: Lsn(7), again: true, since: Lsn(7) });
     set_traffic(&store, "n1", Traffic { cursor: Lsn(4), fill: filling, ..Traffic::default() }).await;
     store.trim(&space(), Trim { horizon: Lsn(6), ..Trim::default() }).await.expect("trimmed");
     assert_eq!(scan(&store, fill(None)).await.expect("readable").words(), "3:z 5:-y 6:w 7:x", "heard of");

@@ -32,7 +32,7 @@ pub async fn the_recorded_exchange_comes_out(bench: &dyn Bench) {
         if store.registered(&space(), Some(&sender)).await.expect("readable").is_empty() {
             let (code, name) = (step["node"].to_string(), String::new());
             let registration = Registration { id: sender.clone(), code, name, plan: Plan::default() };
-            store.register(&space(), registration).await.expect("a node is registered");
+            store.register(&space(), registration, None).await.expect("a node is registered");
         }
         let answer = exchange(&store, &sender, &step["request"], &mut settled).await;
         let header = &step["response"]["header"];
@@ -67,6 +67,7 @@ async fn read(store: &AnyStore, taken: &Taken) -> (Vec<Value>, Lsn) {
         after: cursor,
         author: taken.author,
         fill: fill.map_or(Lsn::ZERO, |fill| fill.start),
+        own: false,
         collections: None,
         max_rows: 1_000,
         max_bytes: 1 << 20,

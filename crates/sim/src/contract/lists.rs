@@ -224,7 +224,8 @@ pub async fn cursors_are_noted(bench: &dyn Bench) {
     assert_eq!(store.node(&space(), &node("nobody")).await.expect("readable"), None);
 }
 
-/// Kinds do not see each other; writing again replaces, writing nothing removes.
+/// Kinds do not see each other; writing again replaces, writing nothing removes, and what was read is replaced only while it
+/// stands.
 pub async fn records_are_kept_by_kind(bench: &dyn Bench) {
     let store = bench.store();
     let put = async |kind, key: &str, value: Option<&str>| {
@@ -241,11 +242,19 @@ pub async fn records_are_kept_by_kind(bench: &dyn Bench) {
     };
     assert!(add("a", "5").await && add("b", "6").await && !add("a", "7").await, "a key is taken once");
 
+    let replace = async |key: &str, before: &str, value: &str| {
+        let (key, before, value) = (key.into(), before.into(), value.into());
+        store.replace_record(RecordKind::Token, key, before, value).await.expect("written")
+    };
+    assert!(!replace("b", "1", "8").await, "another one stands there by now");
+    assert!(!replace("a", "2", "8").await, "what was removed does not come back");
+    assert!(replace("b", "4", "9").await);
+
     let list = async |kind| {
         let records = store.records(kind).await.expect("readable");
         records.into_iter().map(|record| (record.key, record.value)).collect::<Vec<_>>()
     };
-    assert_eq!(list(RecordKind::Token).await, [("b".into(), "4".into())]);
+    assert_eq!(list(RecordKind::Token).await, [("b".into(), "9".into())]);
     assert_eq!(list(RecordKind::Collection).await, [("a".to_owned(), "3".to_owned())]);
 }
 

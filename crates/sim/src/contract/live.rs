@@ -13,7 +13,7 @@ async fn report(store: &super::AnyStore, client: &str, served: u64, events: &Val
     let received = read(&events.to_string(), Place::default(), client, &Limits::default()).expect("a list").received;
     let events = received.into_iter().map(|received| received.event).collect();
     let node = NodeId::of_live(client).expect("a client id");
-    match decided(store, Intake::Live(LiveBatch { node, served: Lsn(served), events })).await {
+    match decided(store, Intake::Live(LiveBatch::whole(node, Lsn(served), events))).await {
         Reply::Live(taken) => taken,
         other => panic!("{other:?}"),
     }
@@ -43,7 +43,7 @@ pub async fn a_live_client_is_owed_what_it_could_not_know(bench: &dyn Bench) {
     let store = bench.reopen(store).await;
     let told = |author: Author| {
         let (max_rows, max_bytes) = (usize::MAX, usize::MAX);
-        Scan::Packet { after: Lsn(2), author, fill: Lsn(0), collections: None, max_rows, max_bytes }
+        Scan::Packet { after: Lsn(2), author, fill: Lsn(0), own: false, collections: None, max_rows, max_bytes }
     };
     let two = scan(&store, told(taken.author)).await.expect("readable");
     assert_eq!((two.words().as_str(), two.rows[0].body.as_str()), ("6:x", r#"{"_id":"x","n":2}"#));

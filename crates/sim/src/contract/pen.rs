@@ -16,6 +16,8 @@ pub(super) enum Do {
     /// Writes `{"n":value}` under `collection`, `id`.
     Put(&'static str, &'static str, u64),
     Remove(&'static str, &'static str),
+    /// Logs what stands once more, as its author's.
+    Again(&'static str, &'static str),
     Ticket(&'static str),
     /// The writer is owed what stands.
     Return(&'static str, &'static str),
@@ -74,7 +76,7 @@ pub(super) async fn write_in(store: &AnyStore, space: &SpaceName, by: &str, step
     let by = node(by);
     let mut touch = Touch { nodes: [by.clone()].into(), ..Touch::default() };
     for step in steps {
-        if let Do::Put(c, i, _) | Do::Remove(c, i) = step {
+        if let Do::Put(c, i, _) | Do::Remove(c, i) | Do::Again(c, i) = step {
             touch.docs.insert((collection(c), id(i)));
         }
     }
@@ -102,6 +104,10 @@ fn apply(mut loaded: Loaded, author: Author, steps: &[Do]) -> WriteSet {
                 let old = loaded.docs.get(&(collection(c), id(i))).cloned().expect("only what exists is removed");
                 let meta = Meta { removed: Some(mark), ..old.meta };
                 change(&mut loaded, (c, i), Version { lsn, author, body: old.body, meta })
+            }
+            Do::Again(c, i) => {
+                let old = loaded.docs.get(&(collection(c), id(i))).cloned().expect("only what exists is logged again");
+                change(&mut loaded, (c, i), Version { lsn, ..old })
             }
             Do::Return(c, i) => give_back((c, i), (lsn, author), None),
             Do::ReturnWithout(c, i, field) => give_back((c, i), (lsn, author), Some(field)),

@@ -36,6 +36,8 @@ pub struct Device {
     node: NodeId,
     /// Counts restarts, so that what belongs to an earlier life is told apart.
     pub life: u32,
+    /// Between a crash and the next start.
+    pub is_down: bool,
     edits: u64,
     /// The last value of each field that this device wrote and did not write over itself.
     written: BTreeMap<(String, String, String), String>,
@@ -91,6 +93,7 @@ impl Device {
             jitter,
             node,
             life: 0,
+            is_down: false,
             edits: 0,
             written: BTreeMap::new(),
             line: None,
@@ -152,10 +155,15 @@ impl Device {
         &self.node
     }
 
+    /// Its process is gone: what reaches it now finds nobody.
+    pub fn crash(&mut self) {
+        (self.life, self.is_down) = (self.life + 1, true);
+    }
+
     /// A new session on the same database.
     pub fn start(&mut self, now: Millis) -> (Event, u32) {
         self.set_clock(now);
-        self.life += 1;
+        (self.life, self.is_down) = (self.life + 1, false);
         let (replica, scope) = (self.database.replica(), self.scope());
         self.session = match &mut self.line {
             None => {

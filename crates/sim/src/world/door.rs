@@ -1,6 +1,7 @@
 //! The door of a world's hub for packets: the real router over the world's store, without sockets. What it
-//! keeps in memory is lost when it restarts.
+//! keeps in memory is lost when it restarts. Its timers run by the world's clock, never by the machine's.
 
+use super::BEGINNING;
 use super::recorder::Recorder;
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -25,11 +26,14 @@ use tower::ServiceExt;
 
 thread_local! {
     /// A world lives on one thread; its hub reads the time here.
-    static NOW: Cell<u64> = const { Cell::new(0) };
+    static NOW: Cell<u64> = const { Cell::new(BEGINNING) };
 }
 
 /// Superseded changes are forgotten soon, so that cursors meet the horizon.
 const KEPT: Duration = Duration::from_secs(10);
+
+/// The world says when the hub forgets, not the hub's upkeep.
+const NEVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// How often all that is ready in the hub gets its turn before somebody looks.
 const YIELDS: usize = 64;
@@ -56,8 +60,9 @@ impl Door {
         (store, space, limits): (Arc<Recorder>, SpaceName, Limits),
         rules: impl Fn(&SpaceName) -> Vec<DeclaredRule>,
     ) -> Door {
+        NOW.set(BEGINNING);
         let runtime = runtime();
-        let retention = Retention { log: KEPT, ..Retention::default() };
+        let retention = Retention { log: KEPT, trim_every: NEVER, ..Retention::default() };
         let clock = Clock::of(|| Millis(NOW.get()));
         let settings = Settings { limits, retention, clock, ..Settings::default() };
         let collections = rules(&space);
@@ -66,8 +71,19 @@ impl Door {
         Door { runtime, app, router, store, options }
     }
 
-    pub fn set_clock(&self, now: u64) {
-        NOW.set(now);
+    /// Lets time pass at the hub until it is as late there as in the world.
+    pub fn pass(&self, now: u64) {
+        while self.pass_some(now, Duration::MAX) {}
+    }
+
+    /// The same, but no more than `most` at once; `true`: it is not as late yet.
+    pub fn pass_some(&self, now: u64, most: Duration) -> bool {
+        let time = Duration::from_millis(now.saturating_sub(NOW.get())).min(most);
+        if !time.is_zero() {
+            NOW.set(NOW.get() + u64::try_from(time.as_millis()).expect("worlds last for minutes"));
+            self.wait(time);
+        }
+        NOW.get() < now
     }
 
     /// Loses its memory, and whatever it was doing.
@@ -142,7 +158,7 @@ impl Door {
         });
     }
 
-    /// Lets the hub work for so long by the machine's clock.
+    /// Lets the hub's timers go on, beside the world's time.
     pub fn wait(&self, time: Duration) {
         self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
@@ -195,7 +211,7 @@ async fn answered(router: Router, request: Request<Body>) -> Answered {
 }
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime starts")
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime starts")
 }
 
 fn opened(runtime: &Runtime, store: &Arc<Recorder>, options: &Options) -> (Arc<App>, Router) {

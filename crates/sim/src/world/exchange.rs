@@ -89,7 +89,7 @@ impl World {
     }
 
     pub(super) fn happen_to_nodes(&mut self, event: Event) {
-        self.door().set_clock(self.now);
+        self.door().pass(self.now);
         match event {
             Event::Register(node) => {
                 let (id, token) = (self.nodes[node].id.clone(), self.nodes[node].token.clone());

@@ -5,12 +5,13 @@ use super::bug::Bug;
 use super::device::IDS;
 use super::door::Door;
 use super::network::Faults;
-use super::wise::Wise;
+use super::wise::{SKEW_MS, Wise};
 use super::{Happening, TROUBLE_MS, World, check, log};
 use fastrand::Rng;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use syncline_core::model::{Lsn, Millis};
+use syncline_core::hub::Change;
+use syncline_core::model::{Limits, Lsn, Millis};
 
 /// Longest time between two steps of a client.
 const STEP_EVERY_MS: u64 = 2_000;
@@ -40,7 +41,8 @@ impl World {
             clients.push(Wise::new(n, token, &mut dice));
         }
         let mut world = World::with(bug, dice, faults, Vec::new());
-        let door = Door::new(world.hub.parts());
+        let (store, space, limits) = world.hub.parts();
+        let door = Door::new((store, space, Limits { clock_drift_ms: SKEW_MS, ..limits }));
         let tokens = if shared { 1 } else { count };
         (0..tokens).for_each(|n| door.admit(&format!("client-{n}"), format!("secret-of-client-{n}")));
         world.door = Some(door);
@@ -66,7 +68,7 @@ impl World {
     }
 
     pub(super) fn happen_to_clients(&mut self, event: Event) {
-        self.door().set_clock(self.now);
+        self.door().pass(self.now);
         match event {
             Event::Step(client) => {
                 let wait = if self.healed { STEP_AT_REST_MS } else { self.dice.u64(1..STEP_EVERY_MS) };
@@ -163,13 +165,13 @@ impl World {
     /// Every promise to foreign clients that is broken in a world at rest. What was removed so long ago that nobody knows
     /// it goes from them only when they start again.
     pub(super) fn clients_at_rest(&mut self) -> Vec<String> {
-        let mut problems = self.differ_from_hub(|id| self.is_forgotten(id));
+        let mut problems = self.differ_from_hub(true);
         for client in &mut self.clients {
             client.restart();
         }
         self.note("every client restarts once more".to_owned());
         self.live(self.now + 3 * STEP_AT_REST_MS);
-        problems.extend(self.differ_from_hub(|_| false));
+        problems.extend(self.differ_from_hub(false));
         let written = self.clients.iter().map(|client| client.written().collect());
         problems.extend(check::nothing_lost(&self.hub, "client", written));
         problems
@@ -185,7 +187,16 @@ impl World {
         gone_at.is_some_and(|lsn| lsn <= self.hub.head().horizon)
     }
 
-    fn differ_from_hub(&self, excused: impl Fn(&str) -> bool) -> Vec<String> {
+    /// Whether a document went at some time, and that removal stands behind the horizon.
+    fn was_forgotten(&self, id: &str) -> bool {
+        let horizon = self.hub.head().horizon;
+        let gone = |change: &Change| change.id.as_str() == id && !change.version.meta.is_live();
+        log::changes(&self.hub.log()).any(|change| gone(change) && change.version.lsn <= horizon)
+    }
+
+    /// `running`: clients keep what was removed and forgotten until they start again, also under a document that was made
+    /// in its place since.
+    fn differ_from_hub(&self, running: bool) -> Vec<String> {
         let documents = log::documents(&self.hub).into_iter().filter(|((kind, _), _)| kind == "notes");
         let due: BTreeMap<String, Value> = documents.map(|((_, id), it)| (id, without_times(it))).collect();
         let mut problems = Vec::new();
@@ -193,7 +204,11 @@ impl World {
             let shown = client.shown();
             let ids: BTreeSet<&String> = due.keys().chain(shown.keys()).collect();
             for id in ids.into_iter().filter(|id| due.get(*id) != shown.get(*id)) {
-                if !due.contains_key(id) && excused(id) {
+                let left = match (due.get(id), shown.get(id)) {
+                    (Some(due), Some(shown)) => self.was_forgotten(id) && has_all_of(shown, due),
+                    (due, _) => due.is_none() && self.is_forgotten(id),
+                };
+                if running && left {
                     continue;
                 }
                 problems.push(differs(n, id, due.get(id), shown.get(id)));
@@ -201,6 +216,11 @@ impl World {
         }
         problems
     }
+}
+
+/// Whether a document has each field of another one, beside others.
+fn has_all_of(document: &Value, other: &Value) -> bool {
+    other.as_object().is_some_and(|fields| fields.iter().all(|(name, value)| document.get(name) == Some(value)))
 }
 
 /// A client has another document than the hub has for it.

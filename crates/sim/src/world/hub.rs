@@ -258,8 +258,12 @@ impl Hub {
             max_bytes: usize::MAX,
         };
         let (ops, scanned) = self.scan(scan);
-        let first =
-            Answer::SnapshotHead(SnapshotHead { server_lsn: head.last_change, epoch: head.epoch, views: Views::new() });
+        let first = Answer::SnapshotHead(SnapshotHead {
+            server_lsn: head.last_change,
+            epoch: head.epoch,
+            views: Views::new(),
+            at: None,
+        });
         let parts = ops.chunks(SNAPSHOT_PART).map(|part| Answer::SnapshotPart(part.to_vec()));
         let last = Answer::SnapshotEnd(SnapshotEnd { end: true, documents: scanned.rows });
         std::iter::once(first).chain(parts).chain([last]).collect()

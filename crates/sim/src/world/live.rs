@@ -1,8 +1,8 @@
-//! Worlds of event sync: models of NebulaDB's plugin over connections without sockets, beside a WiseJSON client. Connections
-//! end before and behind a list, processes start again with their documents or without, the hub restarts and forgets.
+//! Worlds of event sync: models of NebulaDB's plugin over connections without sockets, beside a WiseJSON client. Some
+//! of their tokens open only some rows. Connections end before and behind a list, processes start again with their documents or without, the hub restarts and forgets.
 //!
 //! What a connection carries takes no time of the world: each step of a client is followed by some rounds in which all of
-//! them send and read. The hub's own timers run by the machine's clock.
+//! them send and read. Now and then all of it arrives, and time passes at the hub.
 
 use super::bug::Bug;
 use super::device::IDS;
@@ -14,7 +14,7 @@ use super::network::Faults;
 use super::wise::Wise;
 use super::{Happening, TROUBLE_MS, World, check, log};
 use fastrand::Rng;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use syncline_core::model::Millis;
@@ -23,7 +23,9 @@ use syncline_core::model::Millis;
 const STEP_EVERY_MS: u64 = 2_000;
 /// When a world at rest is looked at.
 const REST_AFTER_MS: [u64; 3] = [1_000, 100_000, 400_000];
-/// Rounds without a message after which nothing is expected any more, with a breath of real time for each.
+/// A client looks at its connection so often, or the hub would miss the answers to its pings.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Rounds without a message after which nothing is expected any more, with a breath of the hub's time for each.
 const QUIET_ROUNDS: usize = 12;
 const BREATH: Duration = Duration::from_millis(1);
 /// Rounds after which traffic should have come to rest.
@@ -46,6 +48,15 @@ pub(super) struct Seat {
     link: Option<Link>,
     /// Whether the hub has taken the connection in: before that the client sends nothing.
     welcome: bool,
+    /// Its token opens the documents whose `x` is not below this; `None`: all.
+    from: Option<&'static str>,
+}
+
+impl Seat {
+    fn sees(&self, document: &Value) -> bool {
+        let x = document.get("x").and_then(Value::as_str);
+        self.from.is_none_or(|from| x.is_some_and(|x| x >= from))
+    }
 }
 
 impl World {
@@ -55,13 +66,26 @@ impl World {
         let faults = Faults::roll(&mut dice);
         let (count, others) = (dice.usize(2..=3), dice.usize(0..=1));
         let token = |n: usize| format!("secret-of-client-{n}");
-        let seats: Vec<Seat> = (0..count)
-            .map(|n| Seat { client: Nebula::new(n, token(n), &mut dice), link: None, welcome: false })
-            .collect();
+        // Apart from the dice, so that everything else is as in the worlds without rows.
+        let mut lots = Rng::with_seed(!seed);
+        let mut seat = |n| {
+            let from = (lots.u32(0..3) == 0).then(|| ["l0", "l1", "l2"][lots.usize(..3)]);
+            Seat { client: Nebula::new(n, token(n), &mut dice), link: None, welcome: false, from }
+        };
+        let seats: Vec<Seat> = (0..count).map(&mut seat).collect();
         let clients: Vec<Wise> = (0..others).map(|n| Wise::new(n, token(count + n), &mut dice)).collect();
         let mut world = World::with(bug, dice, faults, Vec::new());
         let door = Door::new(world.hub.parts());
-        (0..count + others).for_each(|n| door.admit(&format!("client-{n}"), token(n)));
+        for n in 0..count + others {
+            let from = seats.get(n).and_then(|seat| seat.from);
+            let kind = if lots.bool() { "rows" } else { "read_rows" };
+            let limited = from.filter(|_| bug != Some(Bug::RowsIgnored));
+            let rows = limited.map_or(json!({}), |from| json!({ kind: { COLLECTION: { "x": { "$gte": from } } } }));
+            if from.is_some() {
+                world.note(format!("client {n} has the {kind} of notes from {from:?}"));
+            }
+            door.admit_with(&format!("client-{n}"), token(n), &[COLLECTION], rows);
+        }
         (world.door, world.seats, world.clients) = (Some(door), seats, clients);
         for n in 0..count {
             let from = if world.dice.u32(0..3) == 0 { world.dice.u64(0..TROUBLE_MS / 2) } else { 0 };
@@ -75,7 +99,13 @@ impl World {
     }
 
     pub(super) fn happen_to_seats(&mut self, event: Event) {
-        self.door().set_clock(self.now);
+        // What is on its way takes no two seconds, by which the hub tells what is from before a connection ended.
+        if matches!(event, Event::Rest) || self.dice.u32(0..4) == 0 {
+            self.until_quiet();
+            while self.door().pass_some(self.now, LOOK_EVERY) {
+                self.exchange();
+            }
+        }
         match event {
             Event::Step(_) if self.healed => {}
             Event::Step(n) => {
@@ -173,6 +203,10 @@ impl World {
                     let info = self.seats[n].client.connected();
                     let link = self.seats[n].link.take();
                     self.seats[n].link = link.filter(|link| link.emit(self.door(), "client:info", &info));
+                    // What is pending follows at once, and may arrive when the hub has answered the first already.
+                    if self.dice.bool() {
+                        self.send_lists(n);
+                    }
                     Ok(())
                 }
                 Heard::Answer(number, answer) => {
@@ -200,6 +234,10 @@ impl World {
         let stranger = |event: &&Value| event["collection"].as_str().is_some_and(|name| name != COLLECTION);
         if let Some(event) = payload.as_array().into_iter().flatten().find(stranger) {
             self.blame([format!("isolated: client {n} listens to {COLLECTION} only, and is sent {event}")]);
+        }
+        let hidden = |event: &&Value| event.get("data").is_some_and(|document| !self.seats[n].sees(document));
+        if let Some(event) = payload.as_array().into_iter().flatten().find(hidden) {
+            self.blame([format!("isolated: client {n} sees notes from {:?}, and is sent {event}", self.seats[n].from)]);
         }
     }
 
@@ -251,14 +289,15 @@ impl World {
         let mut problems = Vec::new();
         for (n, seat) in self.seats.iter().enumerate() {
             let (shown, twice) = seat.client.shown();
+            let due: BTreeMap<&String, &Value> = due.iter().filter(|(_, document)| seat.sees(document)).collect();
             problems
                 .extend(twice.iter().map(|id| format!("exactly one effect: client {n} has {COLLECTION}/{id} twice")));
-            let ids: BTreeSet<&String> = due.keys().chain(shown.keys()).collect();
-            for id in ids.into_iter().filter(|id| due.get(*id) != shown.get(*id)) {
+            let ids: BTreeSet<&String> = due.keys().copied().chain(shown.keys()).collect();
+            for id in ids.into_iter().filter(|id| due.get(*id).copied() != shown.get(*id)) {
                 // What it kept from before a restart nobody can take away, nor what went behind the horizon.
                 let left = seat.client.strays.contains(id) || self.is_forgotten(id);
                 if due.contains_key(id) || !left {
-                    problems.push(foreign::differs(n, id, due.get(id), shown.get(id)));
+                    problems.push(foreign::differs(n, id, due.get(id).copied(), shown.get(id)));
                 }
             }
         }

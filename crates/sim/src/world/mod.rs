@@ -26,6 +26,7 @@ mod rows;
 mod run;
 mod story;
 mod trouble;
+mod twice;
 mod watch;
 mod wise;
 

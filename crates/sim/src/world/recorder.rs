@@ -403,9 +403,14 @@ impl Store for Recorder {
         async move { inner.node(space, node).await }.boxed()
     }
 
-    fn register<'a>(&'a self, space: &'a SpaceName, registration: Registration) -> Answer<'a, ()> {
+    fn register<'a>(
+        &'a self,
+        space: &'a SpaceName,
+        registration: Registration,
+        before: Option<Registration>,
+    ) -> Answer<'a, bool> {
         let inner = self.inner();
-        async move { inner.register(space, registration).await }.boxed()
+        async move { inner.register(space, registration, before).await }.boxed()
     }
 
     fn unregister<'a>(&'a self, space: &'a SpaceName, node: &'a NodeId) -> Answer<'a, bool> {
@@ -445,6 +450,11 @@ impl Store for Recorder {
     fn add_record(&self, kind: RecordKind, key: String, value: String) -> Answer<'_, bool> {
         let inner = self.inner();
         async move { inner.add_record(kind, key, value).await }.boxed()
+    }
+
+    fn replace_record(&self, kind: RecordKind, key: String, before: String, value: String) -> Answer<'_, bool> {
+        let inner = self.inner();
+        async move { inner.replace_record(kind, key, before, value).await }.boxed()
     }
 
     fn check(&self) -> Answer<'_, BTreeMap<SpaceName, StoreError>> {

@@ -84,7 +84,7 @@ impl World {
     }
 
     pub(super) fn happen_to_rows(&mut self, event: Event) {
-        self.door().set_clock(self.now);
+        self.door().pass(self.now);
         match event {
             Event::Regrant(n) => {
                 let from = MARKS[self.dice.usize(..2)];
@@ -104,7 +104,7 @@ impl World {
     pub(super) fn ask_router(&mut self, device: usize, request: &Request) -> Result<Vec<Answer>, Failure> {
         let node = hub::pushed_by(request).unwrap_or_else(|| self.devices[device].node().clone());
         self.promises.asked(&node, request);
-        self.door().set_clock(self.now);
+        self.door().pass(self.now);
         let token = self.tickets[device].secret.clone();
         let answers = match request {
             Request::Health => return Ok(vec![Answer::Healthy]),

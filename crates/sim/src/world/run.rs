@@ -3,7 +3,7 @@
 use super::bug::Bug;
 use super::check::{self, Report};
 use super::story::{self, Place};
-use super::{BEGINNING, REST_MS, TROUBLE_MS, World, trouble, watch};
+use super::{BEGINNING, REST_MS, TROUBLE_MS, World, trouble, twice, watch};
 
 /// A kind of world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +94,22 @@ impl Run {
     /// # Errors
     /// The story of the promise that was broken.
     pub fn play(self) -> Result<Report, String> {
+        self.with_history().0
+    }
+
+    /// Runs the world twice: a seed that gives another history when it is played again explains nothing.
+    ///
+    /// # Errors
+    /// The same, or where the two histories part.
+    pub fn play_twice(self) -> Result<Report, String> {
+        let ((report, first), (_, again)) = (self.with_history(), self.with_history());
+        match twice::parted(&first, &again) {
+            Some(where_) => Err(format!("world `{}`, seed {}: {where_}", self.kind.name(), self.seed)),
+            None => report,
+        }
+    }
+
+    fn with_history(self) -> (Result<Report, String>, Vec<String>) {
         let Run { kind, seed, bug, .. } = self;
         match kind {
             Kind::Devices => self.live(World::of_devices(seed, bug), TROUBLE_MS),
@@ -107,7 +123,7 @@ impl Run {
         }
     }
 
-    fn live(self, mut world: World, trouble_ms: u64) -> Result<Report, String> {
+    fn live(self, mut world: World, trouble_ms: u64) -> (Result<Report, String>, Vec<String>) {
         world.live(BEGINNING + trouble_ms);
         world.heal();
         world.live(BEGINNING + trouble_ms + REST_MS);
@@ -133,9 +149,9 @@ impl Run {
             problems.append(&mut world.problems);
         }
         if problems.is_empty() {
-            return Ok(check::report(&world.hub, &world.devices));
+            return (Ok(check::report(&world.hub, &world.devices)), world.history);
         }
         let place = Place { world: self.kind.name(), seed: self.seed, bug: self.bug.map(Bug::name), full: self.full };
-        Err(story::tell(&place, &problems, &world.history))
+        (Err(story::tell(&place, &problems, &world.history)), world.history)
     }
 }

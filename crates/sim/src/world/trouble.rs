@@ -191,6 +191,9 @@ impl World {
     fn look(&mut self) {
         for n in 0..self.devices.len() {
             let device = &self.devices[n];
+            if device.is_down {
+                continue;
+            }
             let (status, pending) = (device.status(Millis(self.now)), device.backlog().pending);
             let at = Moment { now: self.now, device: n, life: device.life };
             let problems = self.promises.says(at, &status, pending);
@@ -297,7 +300,7 @@ impl World {
             "behind storing something"
         };
         self.note(format!("(fault) device {device} crashes {what}"));
-        self.devices[device].life += 1;
+        self.devices[device].crash();
         self.schedule(0, Happening::Restart(device));
         None
     }

@@ -162,11 +162,12 @@ fn foreign(hub: &Hub, caller: &Caller<'_>, before: usize) -> Option<String> {
     None
 }
 
+/// Whether nobody else has ever touched a document, and it never went: one that is removed and comes again is told always.
 fn is_all_its_own(hub: &Hub, key: (&str, &str), author: Author) -> bool {
     let log = hub.log();
     changes(&log)
         .filter(|change| (change.collection.as_str(), change.id.as_str()) == key)
-        .all(|change| change.version.author == author)
+        .all(|change| change.version.author == author && change.version.meta.is_live())
 }
 
 /// Every promise to packet nodes that is broken in a world at rest.

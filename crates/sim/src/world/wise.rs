@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use syncline_core::model::Millis;
 
 const FIELDS: [&str; 3] = ["x", "y", "z"];
+/// How far its clock may be off.
+pub const SKEW_MS: u64 = 5_000;
 /// What each device fills in by itself.
 pub const OWN_FIELDS: [&str; 3] = ["createdAt", "updatedAt", "_txn"];
 
@@ -45,7 +47,7 @@ impl Wise {
             cursor: 0,
             begun: false,
             batch_size: dice.usize(1..6),
-            skew_ms: dice.i64(-5_000..5_000),
+            skew_ms: dice.i64(-SKEW_MS.cast_signed()..SKEW_MS.cast_signed()),
             edits: 0,
             names: 0,
             written: BTreeMap::new(),

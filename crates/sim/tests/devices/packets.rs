@@ -194,6 +194,31 @@ fn what_the_hub_refuses_is_set_aside_and_the_rest_goes_on() {
 }
 
 #[test]
+fn a_node_hears_of_an_edit_that_lost_after_it_was_accepted() {
+    let (hub, clock) = (Hub::start(), Clock::new());
+    let (ada, bob, cem) = (node(&hub, &clock, "ADA"), node(&hub, &clock, "BOB"), device(&hub, &clock));
+    ada.notes.insert(json!({"_id": id(1), "title": "t", "text": "x"})).unwrap();
+    settle(&[&ada, &bob, &cem]);
+    ada.notes.update(&id(1), &json!({"title": "ada's"})).unwrap();
+    bob.notes.update(&id(1), &json!({"title": "bob's"})).unwrap();
+    // On its way while hers is taken.
+    let carried = bob.db.export_packet(&SyncOptions::default().collections(["notes"])).unwrap();
+    settle(&[&ada]);
+    assert_eq!(ada.db.conflicts().unwrap().len(), 0, "it was accepted");
+    let told = ada.hear("sync:conflict");
+    admin(&hub, "/packets", Some(&carried));
+    settle(&[&ada]);
+    let kept = ada.db.conflicts().unwrap();
+    assert_eq!((kept.len(), &kept[0].operation["set"]["title"]), (1, &json!("ada's")), "{kept:?}");
+    assert!(told.try_iter().any(|conflict| conflict["docId"] == id(1)));
+    settle(&[&ada, &ada]);
+    assert_eq!(ada.db.conflicts().unwrap().len(), 1, "once");
+    assert_eq!(bob.db.conflicts().unwrap().len(), 0);
+    settle(&[&cem, &ada, &bob]);
+    assert_equal(&[&cem, &ada, &bob], "late conflict");
+}
+
+#[test]
 fn a_node_takes_back_what_its_row_filter_refuses_and_shows_what_the_hub_has() {
     let (hub, clock) = (Hub::start(), Clock::new());
     let cem = device(&hub, &clock);
