@@ -8,16 +8,19 @@ use crate::mapping::Mapping;
 use crate::outgoing;
 use crate::packet::{self, Ends};
 use crate::plan::{Plan, TypePlan};
-use crate::sqlite::{Sqlite, Standing, Work, dangles};
+use crate::postgres::Postgres;
+use crate::sqlite::Sqlite;
+use crate::work::{Database, Standing, Work};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use syncline_core::model::Millis;
 use syncline_core::wire::exchange::is_uuid;
 
 pub use crate::incoming::Taken;
-pub use crate::sqlite::{Aside, Conflict};
+pub use crate::work::{Aside, Conflict};
 
 /// Rows that are registered in one transaction while tables are filled.
 const FILL_ROWS: usize = 1_000;
@@ -49,7 +52,7 @@ impl Default for Options {
 
 /// A database of an application as a node.
 pub struct Attachment {
-    db: Sqlite,
+    db: Database,
     mapping: Mapping,
     plan: Plan,
     options: Options,
@@ -128,8 +131,12 @@ impl Attachment {
     ///
     /// # Errors
     /// [`AttachError::NoDatabase`], [`AttachError::Mapping`], or what the database says.
-    pub fn open(database: &Path, mapping: Mapping, options: Options) -> Result<Attachment, AttachError> {
-        let db = Sqlite::open(database, options.busy_timeout_ms)?;
+    pub fn open(
+        place: &(impl AsRef<OsStr> + ?Sized),
+        mapping: Mapping,
+        options: Options,
+    ) -> Result<Attachment, AttachError> {
+        let db = open(place.as_ref(), options.busy_timeout_ms)?;
         let plan = plan_of(&db, &mapping)?;
         Ok(Attachment { db, mapping, plan, options, remarks: Vec::new() })
     }
@@ -161,9 +168,12 @@ impl Attachment {
                 uuid::Uuid::new_v4()
             )));
         }
+        let missing = self.db.catalogue()?.missing(&self.mapping);
         if !self.db.is_attached()? {
             let node = self.options.node.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-            self.db.install(&self.plan, &node, &self.mapping.hub_id)?;
+            self.db.install(&self.plan, (&node, &self.mapping.hub_id), &missing)?;
+        } else if !missing.is_empty() {
+            self.db.add_columns(&missing)?;
         }
         self.check_ends()?;
         self.plan = plan_of(&self.db, &self.mapping)?;
@@ -186,12 +196,17 @@ impl Attachment {
 
     fn check_ends(&self) -> Result<(), AttachError> {
         let standing = self.standing()?;
-        if let Some(node) = self.options.node.as_ref().filter(|node| !node.eq_ignore_ascii_case(&standing.node)) {
-            let known = &standing.node;
-            return Err(AttachError::Node(format!(
-                "this database is node {known}, not {node}; a copy of a database becomes a node of its own by `syncline \
-                 attach remove` and a first `once` with its id"
-            )));
+        let wished = self.options.node.as_ref().filter(|node| !node.eq_ignore_ascii_case(&standing.node));
+        if let Some(node) = wished {
+            // Until a hub has answered, the id may be one that was drawn for want of a better.
+            if standing.filled_in || standing.received > 0 {
+                return Err(AttachError::Node(format!(
+                    "this database is node {}, not {node}; a copy of a database becomes a node of its own by `syncline \
+                     attach remove` and a first `once` with its id",
+                    standing.node
+                )));
+            }
+            self.db.write(&self.plan, |work| work.name_node(node))?;
         }
         if standing.hub.eq_ignore_ascii_case(&self.mapping.hub_id) {
             return Ok(());
@@ -240,8 +255,8 @@ impl Attachment {
         self.db.read(&self.plan, |work| work.standing())
     }
 
-    pub(crate) fn data_version(&self) -> Result<i64, AttachError> {
-        self.db.data_version()
+    pub(crate) fn database(&self) -> &Database {
+        &self.db
     }
 
     pub(crate) fn packet_rows(&mut self) -> &mut usize {
@@ -295,7 +310,7 @@ impl Attachment {
 
     /// Registers the next rows that were there before, when nothing else waits.
     fn fill_out(&self, work: &Work<'_>) -> Result<(), AttachError> {
-        if !work.waiting(1)?.0.is_empty() {
+        if work.is_waiting()? {
             return Ok(());
         }
         while let Some((kind, after)) = work.fill()? {
@@ -328,10 +343,11 @@ impl Attachment {
         let mut manner = Manner::default();
         loop {
             match self.take_once(sent, &answer, &manner) {
+                Err(AttachError::Undone { .. }) if !manner.single => manner.single = true,
                 Err(AttachError::Undone { kind, uuid, why }) if manner.barred.len() < BARRED_MAX => {
                     manner.barred.insert((kind, uuid), why);
                 }
-                Err(error) if dangles(&error) && !manner.careful => manner.careful = true,
+                Err(AttachError::Dangling(_)) if !manner.careful => manner.careful = true,
                 done => return done,
             }
         }
@@ -366,7 +382,7 @@ impl Attachment {
 
     /// Whether changes wait that no packet holds.
     pub(crate) fn has_news(&self) -> Result<bool, AttachError> {
-        self.db.read(&self.plan, |work| Ok(!work.waiting(1)?.0.is_empty() || work.fill()?.is_some()))
+        self.db.read(&self.plan, |work| Ok(work.is_waiting()? || work.fill()?.is_some()))
     }
 
     /// Where it stands.
@@ -375,7 +391,7 @@ impl Attachment {
     /// [`AttachError::NotAttached`], or what the database says.
     pub fn status(&self) -> Result<Status, AttachError> {
         if !self.db.is_attached()? {
-            return Err(AttachError::NotAttached(self.db.path().to_owned()));
+            return Err(AttachError::NotAttached(self.db.place()));
         }
         let guard = self.db.guard(&self.plan)?;
         self.db.read(&self.plan, |work| {
@@ -402,10 +418,10 @@ impl Attachment {
 ///
 /// # Errors
 /// [`AttachError::Unsent`] where changes have not reached the hub and `force` is not set.
-pub fn remove(database: &Path, busy_timeout_ms: u64, force: bool) -> Result<(), AttachError> {
-    let db = Sqlite::open(database, busy_timeout_ms)?;
+pub fn remove(place: &(impl AsRef<OsStr> + ?Sized), busy_timeout_ms: u64, force: bool) -> Result<(), AttachError> {
+    let db = open(place.as_ref(), busy_timeout_ms)?;
     if !db.is_attached()? {
-        return Err(AttachError::NotAttached(PathBuf::from(database)));
+        return Err(AttachError::NotAttached(db.place()));
     }
     let plan = Plan { types: Vec::new() };
     let unsent: u64 = db.read(&plan, |work| Ok(work.backlog()?.values().sum()))?;
@@ -419,14 +435,39 @@ pub fn remove(database: &Path, busy_timeout_ms: u64, force: bool) -> Result<(), 
 ///
 /// # Errors
 /// What the database says.
-pub(crate) fn look(database: &Path) -> Result<(Sqlite, Catalogue), AttachError> {
-    let db = Sqlite::open(database, Options::default().busy_timeout_ms)?;
+pub(crate) fn look(place: &OsStr) -> Result<(Database, Catalogue), AttachError> {
+    let db = open(place, Options::default().busy_timeout_ms)?;
     let catalogue = db.catalogue()?;
     Ok((db, catalogue))
 }
 
-fn plan_of(db: &Sqlite, mapping: &Mapping) -> Result<Plan, AttachError> {
-    Plan::new(mapping, &db.catalogue()?, &|table, column| db.sample(table, column))
+/// Whether a place is the address of a PostgreSQL database; else it is a file.
+#[must_use]
+pub fn is_address(place: &OsStr) -> bool {
+    place.to_str().is_some_and(|place| place.starts_with("postgres://") || place.starts_with("postgresql://"))
+}
+
+/// A place as messages name it: an address without its password.
+#[must_use]
+pub fn shown(place: &OsStr) -> String {
+    let shown = place.to_string_lossy();
+    match is_address(place) {
+        true => syncline_postgres::Url::parse(&shown).map_or_else(|error| error.place, |url| url.to_string()),
+        false => shown.into_owned(),
+    }
+}
+
+fn open(place: &OsStr, busy_timeout_ms: u64) -> Result<Database, AttachError> {
+    Ok(Database::new(match place.to_str().filter(|_| is_address(place)) {
+        Some(url) => Box::new(Postgres::open(url, busy_timeout_ms)?),
+        None => Box::new(Sqlite::open(Path::new(place), busy_timeout_ms)?),
+    }))
+}
+
+fn plan_of(db: &Database, mapping: &Mapping) -> Result<Plan, AttachError> {
+    let mut catalogue = db.catalogue()?;
+    catalogue.complete(mapping);
+    Plan::new(mapping, &catalogue, &|table, column| db.sample(table, column))
 }
 
 fn now() -> String {

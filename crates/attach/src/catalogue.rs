@@ -1,6 +1,8 @@
 //! What a database says of its own tables, in words that every engine has. Owns no SQL and no rule about what is
 //! exchanged.
 
+use crate::mapping::{Added, Form, Mapping, TypeMap};
+
 /// The tables of a database, as they stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalogue {
@@ -36,6 +38,10 @@ pub struct Column {
     pub declared: String,
     /// What becomes of values of other types.
     pub affinity: Affinity,
+    /// How its values are written in packets, where the mapping does not say it.
+    pub form: Form,
+    /// One value may be spelled in several ways, of which the column holds another one than was written.
+    pub respells: bool,
     /// Whether NULL is refused.
     pub not_null: bool,
     /// Whether the database computes it from others: it is neither sent nor written.
@@ -68,6 +74,8 @@ pub struct ForeignKey {
     pub targets: Vec<String>,
     /// Whether the row goes with the other one.
     pub cascades: bool,
+    /// Whether the other row may come later in the same transaction.
+    pub defers: bool,
 }
 
 impl Catalogue {
@@ -75,6 +83,32 @@ impl Catalogue {
     #[must_use]
     pub fn table(&self, name: &str) -> Option<&Table> {
         self.tables.iter().find(|table| table.name.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Catalogue {
+    /// Columns that a mapping has made and that are not there yet, with their tables.
+    #[must_use]
+    pub(crate) fn missing(&self, mapping: &Mapping) -> Vec<(String, Added)> {
+        let of = |wish: &TypeMap| {
+            let table = self.table(&wish.table)?;
+            let missing = wish.add.iter().filter(|added| table.column(added.column()).is_none());
+            Some(missing.map(|added| (table.name.clone(), *added)).collect::<Vec<_>>())
+        };
+        mapping.types.values().filter_map(of).flatten().collect()
+    }
+
+    /// As it will be with them.
+    pub(crate) fn complete(&mut self, mapping: &Mapping) {
+        for (table, added) in self.missing(mapping) {
+            let (name, not_null) = (added.column().to_owned(), added == Added::IsDeleted);
+            let form = if not_null { Form::Boolean } else { Form::Plain };
+            let affinity = if not_null { Affinity::Numeric } else { Affinity::Text };
+            let column =
+                Column { name, declared: String::new(), affinity, form, respells: false, not_null, generated: false };
+            let all = self.tables.iter_mut().filter(|other| other.name == table);
+            all.for_each(|table| table.columns.push(column.clone()));
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What can go wrong with an attached database. A message names the thing, the rule and what to do.
 
 use std::path::PathBuf;
-use syncline_core::model::{Kind, Rejection};
+use syncline_core::model::{Kind, Rejection, counted};
 
 /// Why something did not happen. Nothing of it was done, and nothing is lost: what was registered waits.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +21,8 @@ pub enum AttachError {
         reason: String,
     },
     /// A database without tables of Syncline.
-    #[error("{} is not attached; `syncline attach once` or `run` attaches it", .0.display())]
-    NotAttached(PathBuf),
+    #[error("{0} is not attached; `syncline attach once` or `run` attaches it")]
+    NotAttached(String),
     /// An id that is none, or another one than before.
     #[error("{0}")]
     Node(String),
@@ -39,14 +39,28 @@ pub enum AttachError {
         /// How long it was waited for.
         waited_ms: u64,
     },
+    /// Rows that the application holds locked.
+    #[error("the application is at it: {0}; nothing was done, try again later")]
+    Busy(String),
     /// A disk without room.
     #[error("the disk of the database is full; make room and repeat: nothing was lost")]
     Full,
     /// A file or directory that may not be written to.
     #[error("the database cannot be written to: {0}; check who may use the file and its directory (`ls -l`)")]
     Rights(String),
+    /// A user of a database server who may not do what is needed.
+    #[error("the database refuses for want of rights: {0}; attach as the owner of the tables and of their schema")]
+    Denied(String),
+    /// A database server that does not answer or does not let in.
+    #[error("cannot use the database at {place}: {reason}")]
+    NoServer {
+        /// User, host and database.
+        place: String,
+        /// What happened.
+        reason: String,
+    },
     /// Changes that would be forgotten.
-    #[error("{0} changes have not reached the hub; sync first, or repeat with --force to forget them")]
+    #[error("{} not reached the hub; sync first, or repeat with --force to forget them", counted(*.0, "change has", "changes have"))]
     Unsent(u64),
     /// Tables of an other format.
     #[error("the tables of Syncline in this database have format {found}; this program knows {known}: use a newer one")]
@@ -60,8 +74,8 @@ pub enum AttachError {
     #[error("another `syncline attach` works on this database at the same time; its rounds count, stop one of the two")]
     Overtaken,
     /// References that were written before their targets, which then could not be.
-    #[error("objects of a packet refer to others of it that cannot be stored")]
-    Dangling,
+    #[error("objects of a packet cannot be stored as they stand together: {0}")]
+    Dangling(String),
     /// A rule of the application that undoes a whole transaction for one object.
     #[error("{kind} {uuid} cannot be stored: {}", .why.reason)]
     Undone {
@@ -77,7 +91,7 @@ pub enum AttachError {
     Packet(String),
     /// The database refuses.
     #[error("the database refuses: {0}")]
-    Sqlite(rusqlite::Error),
+    Database(String),
     /// An address that is none.
     #[error("`{url}` is not the address of a hub ({reason}); it should read like `https://hub.example.com`")]
     BadUrl {
@@ -129,12 +143,14 @@ impl AttachError {
     pub fn kind(&self) -> Kind {
         match self {
             AttachError::Locked { .. }
+            | AttachError::Busy(_)
+            | AttachError::NoServer { .. }
             | AttachError::Full
             | AttachError::Overtaken
             | AttachError::Unreachable { .. }
             | AttachError::Overloaded { .. }
             | AttachError::TooLarge(_)
-            | AttachError::Sqlite(_) => Kind::Retry,
+            | AttachError::Database(_) => Kind::Retry,
             AttachError::Unauthorized { .. } => Kind::Reauthenticate,
             _ => Kind::Reject,
         }
@@ -142,19 +158,5 @@ impl AttachError {
 
     pub(crate) fn mapping(at: impl Into<String>, reason: impl Into<String>) -> AttachError {
         AttachError::Mapping { at: at.into(), reason: reason.into() }
-    }
-}
-
-impl From<rusqlite::Error> for AttachError {
-    fn from(error: rusqlite::Error) -> AttachError {
-        use rusqlite::ErrorCode as Code;
-        match error.sqlite_error_code() {
-            Some(Code::DatabaseBusy | Code::DatabaseLocked) => AttachError::Locked { waited_ms: 0 },
-            Some(Code::DiskFull) => AttachError::Full,
-            Some(
-                Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen | Code::AuthorizationForStatementDenied,
-            ) => AttachError::Rights(error.to_string()),
-            _ => AttachError::Sqlite(error),
-        }
     }
 }

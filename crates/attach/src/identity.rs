@@ -73,7 +73,7 @@ impl Key {
 
 fn quoted(cell: &Cell) -> String {
     match cell {
-        Cell::Null => "NULL".into(),
+        Cell::Null | Cell::Garbled => "NULL".into(),
         Cell::Integer(number) => number.to_string(),
         Cell::Real(number) => format!("{number:?}"),
         Cell::Text(text) => format!("'{}'", text.replace('\'', "''")),

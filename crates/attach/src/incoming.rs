@@ -1,20 +1,30 @@
 //! A packet of the hub becomes rows (step 9 of the life of a change): what it confirms, then what it brings, then its
 //! number, in one transaction.
 //!
-//! One object that cannot be stored is set aside and tried again; it holds up nothing else. References are satisfied by
-//! order, or by the end of the transaction; unique values that change places are taken out of the way first.
+//! One object that cannot be stored is set aside and tried again; it holds up nothing else: objects of a type are stored
+//! together, and those of a group in which something fails one by one. References are satisfied by order, or by the end of
+//! the transaction; unique values that change places are taken out of the way first.
+
+mod order;
 
 use crate::error::AttachError;
 use crate::packet::{Answer, Arrival, entities_of};
 use crate::plan::TypePlan;
-use crate::sqlite::{Arrivals, Fault, Held, Work, full};
+use crate::work::{Arrivals, Fault, Held, Work};
+use order::targets_first;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::model::{Body, Fields, Rejection};
 use syncline_core::wire::exchange::Operation;
 
 /// Objects that were set aside and are tried again with each packet.
-const RETRIES_MAX: usize = 200;
+const RETRIES_MAX: u64 = 200;
+
+/// Objects that are stored together, at most: all of them go one by one where one fails.
+const GROUP: usize = 1_024;
+
+/// Fewer are not worth a statement for several.
+const GROUP_MIN: usize = 3;
 
 /// What a packet of the hub did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -43,27 +53,32 @@ type Name = (String, String);
 pub(crate) struct Manner {
     /// References count only when their targets are rows already.
     pub careful: bool,
+    /// Each object goes by itself, so that whatever fails has its name.
+    pub single: bool,
     /// Objects for which the application undoes whole transactions, and why.
     pub barred: BTreeMap<Name, Rejection>,
 }
 
 /// Takes a packet in.
 pub(crate) fn take(work: &Work<'_>, answer: &Answer, manner: &Manner, now: &str) -> Result<Taken, AttachError> {
-    let Manner { careful, barred } = manner.clone();
+    let Manner { careful, single, barred } = manner.clone();
     let mut taken = Taken { more: answer.more, ..Taken::default() };
+    work.look_for_waiting()?;
     let sent = confirm(work, answer, now, &mut taken)?;
+    let uuids: Vec<&str> = answer.objects.iter().map(|object| &*object.uuid).collect();
     // A long queue is not read for an answer that brings nothing.
-    let idle = answer.objects.is_empty() && work.to_retry(1)?.is_empty();
-    let unsent = if idle { BTreeSet::new() } else { work.unsent()? };
+    let idle = uuids.is_empty() && work.to_retry(1)?.is_empty();
+    let unsent = if idle { BTreeSet::new() } else { work.unsent(&uuids)? };
     let arrivals = Arrivals { careful, unsent, barred, now: now.to_owned(), ..Arrivals::default() };
-    let mut intake = Intake { work, arrivals, taken, present: Vec::new() };
+    let mut intake = Intake { work, arrivals, single, taken, present: Vec::new() };
     let arriving = intake.sort_out(&answer.objects);
     intake.tell_conflicts(&arriving, &sent)?;
     work.defer(!careful)?;
-    intake.prepare(&arriving)?;
-    let left = intake.all(arriving)?;
+    let (put, gone) = in_order(arriving);
+    intake.prepare(&put)?;
+    let left = intake.all(put, gone)?;
     if !careful && left.iter().any(|left| intake.arrivals.numbers.contains_key(&name_of(&left.object))) {
-        return Err(AttachError::Dangling);
+        return Err(AttachError::Dangling("others of it refer to some that were set aside".into()));
     }
     intake.set_aside(left)?;
     intake.follow_up()?;
@@ -82,6 +97,7 @@ fn confirm(
     if let Some((number, text)) = work.under_way()?
         && number <= answer.accepted
     {
+        let has_asides = work.has_asides()?;
         for entity in entities_of(&text)? {
             let of_it = |kind: &str, uuid: &str| kind == entity.kind && uuid.eq_ignore_ascii_case(&entity.uuid);
             if let Some(refused) = answer.rejected.iter().find(|refused| of_it(&refused.kind, &refused.uuid)) {
@@ -102,6 +118,9 @@ fn confirm(
                     work.keep(&entity.kind, &entity.uuid, key, Some(&base))
                 }
             }?;
+            if has_asides {
+                work.edit_aside(&entity.kind, &entity.uuid, fields.as_ref())?;
+            }
             taken.confirmed += 1;
             sent.insert((entity.kind, entity.uuid), fields);
         }
@@ -115,6 +134,7 @@ fn confirm(
 struct Intake<'a> {
     work: &'a Work<'a>,
     arrivals: Arrivals,
+    single: bool,
     taken: Taken,
     /// Objects that have rows now.
     present: Vec<Name>,
@@ -172,42 +192,63 @@ impl<'a> Intake<'a> {
     }
 
     /// Finds rows that are the same as new objects, and numbers for new rows, before anything refers to them.
-    fn prepare(&mut self, arriving: &[Left<'a>]) -> Result<(), AttachError> {
-        let mut next: BTreeMap<&str, i64> = BTreeMap::new();
-        let put = arriving.iter().filter_map(|left| Some((left.plan, &left.object, left.object.data.as_ref()?)));
-        for (plan, object, data) in put {
-            if self.work.has_object(plan, &object.uuid)? {
-                continue;
+    fn prepare(&mut self, put: &[Left<'a>]) -> Result<(), AttachError> {
+        let mut new: BTreeMap<&str, (&TypePlan, Vec<Name>)> = BTreeMap::new();
+        for group in groups(put) {
+            let plan = group[0].plan;
+            for left in self.rowless(plan, group)? {
+                self.arrivals.arriving.insert(name_of(&left.object));
+                if plan.numbered {
+                    new.entry(&plan.kind).or_insert((plan, Vec::new())).1.push(name_of(&left.object));
+                }
             }
-            let twin = self.work.whole(|| self.work.claim(plan, &object.uuid, data, &self.arrivals));
-            if matches!(twin, Ok(true)) {
-                continue;
-            }
-            self.arrivals.arriving.insert(name_of(object));
-            if plan.numbered {
-                let last = match next.get(&*plan.kind) {
-                    Some(last) => *last,
-                    None => self.work.next_number(plan)?,
-                };
-                let number = last.checked_add(1).ok_or_else(|| full(plan))?;
-                next.insert(&plan.kind, number);
-                self.arrivals.numbers.insert(name_of(object), number);
-            }
+        }
+        for (plan, names) in new.into_values() {
+            self.arrivals.numbers.extend(self.work.numbers(plan, names)?);
         }
         Ok(())
     }
 
+    /// Objects of one type that are no row so far. Others are noted to be the row that they are.
+    fn rowless<'l>(&self, plan: &TypePlan, group: &'l [Left<'a>]) -> Result<Vec<&'l Left<'a>>, AttachError> {
+        let uuids: Vec<&str> = group.iter().map(|left| &*left.object.uuid).collect();
+        let here = self.work.have_rows(plan, &uuids)?;
+        let mut rest: Vec<_> = group.iter().filter(|left| !here.contains(&*left.object.uuid)).collect();
+        let objects: Vec<_> =
+            rest.iter().filter_map(|left| Some((&*left.object.uuid, left.object.data.as_ref()?))).collect();
+        match self.work.whole(|| self.work.have_twins(plan, &objects, &self.arrivals)) {
+            Ok(false) => return Ok(rest),
+            Err(Fault::Failed(error)) => return Err(error),
+            // Whatever is wrong with one of them will be found when it is stored.
+            Ok(true) | Err(_) => {}
+        }
+        let mut failed = Ok(());
+        rest.retain(|left| {
+            let Some(data) = left.object.data.as_ref().filter(|_| failed.is_ok()) else { return false };
+            match self.work.whole(|| self.work.claim(plan, &left.object.uuid, data, &self.arrivals)) {
+                Err(Fault::Failed(error)) => failed = Err(error),
+                Ok(true) => return false,
+                Ok(false) | Err(_) => {}
+            }
+            true
+        });
+        failed.map(|()| rest)
+    }
+
     /// Stores everything that can be; returns the rest.
-    fn all(&mut self, arriving: Vec<Left<'a>>) -> Result<Vec<Left<'a>>, AttachError> {
-        let (mut gone, mut put): (Vec<_>, Vec<_>) = arriving.into_iter().partition(|left| left.object.data.is_none());
-        gone.reverse();
-        let mut swapped = false;
+    fn all(&mut self, mut put: Vec<Left<'a>>, mut gone: Vec<Left<'a>>) -> Result<Vec<Left<'a>>, AttachError> {
+        let (mut swapped, mut tried) = (false, false);
         loop {
             let before = put.len() + gone.len();
-            put = self.each(put)?;
-            self.work.defer(false)?;
-            gone = self.each(gone)?;
-            self.work.defer(!self.arrivals.careful)?;
+            put = if tried { self.each(put)? } else { self.together(put)? };
+            tried = true;
+            if self.arrivals.careful {
+                gone = self.each(gone)?;
+            } else {
+                self.work.remove_strictly(true)?;
+                gone = self.each(gone)?;
+                self.work.remove_strictly(false)?;
+            }
             if put.is_empty() && gone.is_empty() {
                 return Ok(put);
             }
@@ -223,6 +264,46 @@ impl<'a> Intake<'a> {
         }
     }
 
+    /// One try for all, those of a type together; returns those that it did not work for.
+    fn together(&mut self, objects: Vec<Left<'a>>) -> Result<Vec<Left<'a>>, AttachError> {
+        let sizes: Vec<usize> = groups(&objects).map(<[_]>::len).collect();
+        let (mut objects, mut left) = (objects.into_iter(), Vec::new());
+        for size in sizes {
+            left.extend(self.group(objects.by_ref().take(size).collect())?);
+        }
+        Ok(left)
+    }
+
+    fn group(&mut self, mut group: Vec<Left<'a>>) -> Result<Vec<Left<'a>>, AttachError> {
+        if self.single || group.len() < GROUP_MIN {
+            return self.each(group);
+        }
+        let plan = group[0].plan;
+        let objects = group.iter().filter_map(|left| Some((&*left.object.uuid, left.object.data.as_ref()?)));
+        let objects: Vec<_> = objects.collect();
+        match self.work.whole(|| self.work.put_together(plan, &objects, &self.arrivals)) {
+            Ok(plain) => {
+                let mut plain = plain.into_iter();
+                let (stored, rest): (Vec<_>, Vec<_>) = group.into_iter().partition(|_| plain.next() == Some(true));
+                self.taken.stored += stored.len() as u64;
+                self.present.extend(stored.iter().map(|left| name_of(&left.object)));
+                self.each(rest)
+            }
+            Err(Fault::Failed(error)) => Err(error),
+            Err(Fault::Aside(why)) if self.work.is_undone() => {
+                let Arrival { kind, uuid, .. } = group.swap_remove(0).object;
+                Err(AttachError::Undone { kind, uuid, why })
+            }
+            Err(_) => {
+                // Whose fault it is will be found in one of the halves.
+                let behind = group.split_off(group.len() / 2);
+                let mut left = self.group(group)?;
+                left.extend(self.group(behind)?);
+                Ok(left)
+            }
+        }
+    }
+
     /// One try for each; returns those that it did not work for.
     fn each(&mut self, objects: Vec<Left<'a>>) -> Result<Vec<Left<'a>>, AttachError> {
         let mut left = Vec::new();
@@ -233,7 +314,7 @@ impl<'a> Intake<'a> {
                     let Arrival { kind, uuid, .. } = object.object;
                     return Err(AttachError::Undone { kind, uuid, why });
                 }
-                Err(Fault::Failed(error)) => return Err(error.into()),
+                Err(Fault::Failed(error)) => return Err(error),
                 Err(fault) => {
                     object.why = Some(fault);
                     left.push(object);
@@ -267,10 +348,12 @@ impl<'a> Intake<'a> {
         let (mut group, mut rest): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_taken);
         while group.len() > 1 {
             let (stored, present) = (self.taken.stored, self.present.len());
-            self.work.conn.execute_batch("SAVEPOINT swap")?;
+            self.work.save("swap")?;
             for Left { plan, object, .. } in &group {
-                // What cannot step aside will fail below, and leave the group.
-                let _ = self.work.whole(|| self.work.step_aside(plan, &object.uuid));
+                // What else cannot step aside will fail below, and leave the group.
+                if let Err(Fault::Failed(error)) = self.work.whole(|| self.work.step_aside(plan, &object.uuid)) {
+                    return Err(error);
+                }
             }
             let tried = group.iter().map(|left| Left { plan: left.plan, object: left.object.clone(), why: None });
             let mut failed = self.each(tried.collect())?;
@@ -282,10 +365,10 @@ impl<'a> Intake<'a> {
                 }
             }
             if failed.is_empty() {
-                self.work.conn.execute_batch("RELEASE swap")?;
+                self.work.release("swap")?;
                 return Ok(rest);
             }
-            self.work.conn.execute_batch("ROLLBACK TO swap; RELEASE swap")?;
+            self.work.back_to("swap")?;
             self.taken.stored = stored;
             self.present.truncate(present);
             let names: BTreeSet<Name> = failed.iter().map(|left| name_of(&left.object)).collect();
@@ -299,6 +382,12 @@ impl<'a> Intake<'a> {
     fn set_aside(&mut self, left: Vec<Left<'_>>) -> Result<(), AttachError> {
         for Left { object, why, .. } in left {
             let Some(why) = why else { continue };
+            if object.data.is_none()
+                && let Some(known) = self.work.known(&object.kind, &object.uuid)?
+            {
+                // The hub has none: edits meanwhile go there as a whole.
+                self.work.keep(&object.kind, &object.uuid, known.key.as_ref(), None)?;
+            }
             let data = object.data.map(|data| data.to_body().text().to_owned());
             self.work.set_aside(&object.kind, &object.uuid, data.as_deref(), &why, &self.arrivals.now)?;
             self.taken.aside += 1;
@@ -322,7 +411,8 @@ impl<'a> Intake<'a> {
                 Some(Left { plan, object: Arrival { kind, uuid, data }, why: None })
             });
             // Together, because they may wait for each other's unique values.
-            let left = self.all(held.collect())?;
+            let (put, gone) = in_order(held.collect());
+            let left = self.all(put, gone)?;
             self.again(left)?;
             if self.present.is_empty() {
                 return Ok(());
@@ -337,6 +427,18 @@ impl<'a> Intake<'a> {
         self.taken.aside = counted;
         Ok(())
     }
+}
+
+/// What is stored, targets first, and what is removed, targets last.
+fn in_order(arriving: Vec<Left<'_>>) -> (Vec<Left<'_>>, Vec<Left<'_>>) {
+    let (mut gone, put): (Vec<_>, Vec<_>) = arriving.into_iter().partition(|left| left.object.data.is_none());
+    gone.reverse();
+    (targets_first(put), gone)
+}
+
+/// Neighbours of one type.
+fn groups<'s, 'a>(objects: &'s [Left<'a>]) -> impl Iterator<Item = &'s [Left<'a>]> {
+    objects.chunk_by(|one, next| std::ptr::eq(one.plan, next.plan)).flat_map(|all| all.chunks(GROUP))
 }
 
 fn is_taken(left: &Left<'_>) -> bool {

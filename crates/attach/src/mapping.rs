@@ -39,6 +39,9 @@ pub struct TypeMap {
     /// The column that marks a row as removed: what the hub removes is marked instead of deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub is_deleted: Option<String>,
+    /// Columns that the table does not have and that are made for it; `syncline attach remove` takes them away again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub add: Vec<Added>,
     /// Columns that tell rows apart, where the table has no primary key.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<String>,
@@ -54,6 +57,30 @@ pub struct TypeMap {
     /// By field: child tables whose rows are a list inside the object.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lines: BTreeMap<String, LinesMap>,
+}
+
+/// A column that is made on request, of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Added {
+    /// The object's UUID.
+    Uuid,
+    /// When the row was last changed; triggers keep it.
+    UpdatedAt,
+    /// Marks a row as removed.
+    IsDeleted,
+}
+
+impl Added {
+    /// Its name.
+    #[must_use]
+    pub fn column(self) -> &'static str {
+        match self {
+            Added::Uuid => "uuid",
+            Added::UpdatedAt => "updated_at",
+            Added::IsDeleted => "is_deleted",
+        }
+    }
 }
 
 /// A child table whose rows stand inside the objects of another one.
@@ -104,10 +131,18 @@ pub enum Form {
     Boolean,
     /// Text that is JSON as the value that it is.
     Json,
+    /// Text that is a number as that number, with all its digits.
+    Decimal,
+    /// `{1,t}` as `[1, true]`: PostgreSQL's arrays of numbers and booleans.
+    Array,
+    /// `{1,t}` as `["1", "t"]`: PostgreSQL's arrays of everything else.
+    TextArray,
     /// `2025-12-12 10:00:00.000000` as `2025-12-12T10:00:00`; what comes with a zone is turned to UTC.
     Datetime,
     /// The same without a fraction: `2025-12-12 10:00:00`.
     DatetimeSeconds,
+    /// `2025-12-12 10:00:00+00` as `2025-12-12T10:00:00Z`.
+    Instant,
 }
 
 impl Mapping {
@@ -116,14 +151,39 @@ impl Mapping {
     /// # Errors
     /// [`AttachError::Syntax`] with line and column, [`AttachError::Mapping`] for a version or an id that is none.
     pub fn parse(text: &str) -> Result<Mapping, AttachError> {
-        let mapping: Mapping = toml::from_str(text).map_err(|e| AttachError::Syntax(e.to_string()))?;
+        let mut mapping: Mapping = toml::from_str(text).map_err(|e| AttachError::Syntax(e.to_string()))?;
         if major_version(&mapping.schema_version).is_none() {
             return Err(AttachError::mapping("schema_version", "must be a version such as \"1.2.0\""));
         }
         if !is_uuid(&mapping.hub_id) {
             return Err(AttachError::mapping("hub_id", format!("must be a UUID such as \"{DEFAULT_HUB_ID}\"")));
         }
+        for (kind, wish) in &mut mapping.types {
+            wish.take_added(&format!("types.{kind}"))?;
+        }
         Ok(mapping)
+    }
+}
+
+impl TypeMap {
+    /// Columns that are made are those that they are made for.
+    fn take_added(&mut self, at: &str) -> Result<(), AttachError> {
+        for added in &self.add {
+            let name = added.column();
+            let option = match added {
+                Added::Uuid => &mut self.uuid,
+                Added::UpdatedAt => &mut self.updated_at,
+                Added::IsDeleted => &mut self.is_deleted,
+            };
+            if option.get_or_insert_with(|| name.to_owned()) != name {
+                let reason = format!("has `{name}` made and names another column for it; keep one of the two");
+                return Err(AttachError::mapping(format!("{at}.{name}"), reason));
+            }
+        }
+        if self.add.contains(&Added::UpdatedAt) {
+            self.columns.forms.entry(Added::UpdatedAt.column().to_owned()).or_insert(Form::Datetime);
+        }
+        Ok(())
     }
 }
 

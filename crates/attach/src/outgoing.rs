@@ -5,8 +5,8 @@ use crate::error::AttachError;
 use crate::identity::{Key, UuidForm};
 use crate::packet::entity;
 use crate::plan::TypePlan;
-use crate::sqlite::{Fault, Folded, Known, Work};
 use crate::value::Cell;
+use crate::work::{Fault, Folded, Known, Work};
 use syncline_core::model::{Fields, Rejection};
 use syncline_core::wire::exchange::WireEntity;
 
@@ -27,6 +27,7 @@ pub(crate) struct Composed {
 
 /// Composes the oldest changes that wait, of at most so many rows.
 pub(crate) fn compose(work: &Work<'_>, rows_max: usize, now: &str) -> Result<Composed, AttachError> {
+    work.look_for_waiting()?;
     let (folded, upto) = work.waiting(rows_max)?;
     let mut composing = Composing { work, now, removed: Vec::new(), done: Composed { upto, ..Composed::default() } };
     composing.done.empty = folded.is_empty();
@@ -65,7 +66,7 @@ impl<'a> Composing<'a> {
                 Ok(bytes)
             }
             Ok(None) => Ok(0),
-            Err(Fault::Failed(error)) => Err(error.into()),
+            Err(fault @ (Fault::Failed(_) | Fault::Busy(_))) => Err(fault.into()),
             Err(Fault::Aside(why)) => self.keep_back(plan, &change.key, &why),
             Err(Fault::Waits { kind, uuid }) => {
                 let reason = format!("it refers to {kind} {uuid}, which is not there");

@@ -6,13 +6,13 @@ mod lines;
 #[cfg(test)]
 mod tests;
 
-use crate::catalogue::{Affinity, Catalogue, Table};
+use crate::catalogue::{Affinity, Catalogue, Column, Table};
 use crate::error::AttachError;
 use crate::identity::UuidForm;
-use crate::mapping::{Form, Mapping, TypeMap};
+use crate::mapping::{Added, Form, Mapping, TypeMap};
 use crate::value::Cell;
 use std::collections::BTreeMap;
-use syncline_core::model::CollectionName;
+use syncline_core::model::{CollectionName, Fields};
 
 /// What Syncline's own tables begin with.
 pub(crate) const RESERVED_PREFIX: &str = "sync_";
@@ -31,6 +31,8 @@ pub(crate) struct TypePlan {
     pub table: String,
     /// The columns that tell rows apart.
     pub key: Vec<String>,
+    /// The same columns as the catalogue has them.
+    pub key_columns: Vec<Column>,
     /// The database numbers new rows by itself, and the number means nothing elsewhere.
     pub numbered: bool,
     /// A number is never given again.
@@ -39,6 +41,8 @@ pub(crate) struct TypePlan {
     /// Places in `columns`.
     pub updated_at: Option<usize>,
     pub is_deleted: Option<usize>,
+    /// The column `updated_at` is Syncline's own, and kept by its triggers.
+    pub touches: bool,
     pub matching: Vec<usize>,
     pub columns: Vec<ColumnPlan>,
     pub uniques: Vec<Vec<String>>,
@@ -50,10 +54,14 @@ pub(crate) struct TypePlan {
 pub(crate) struct ColumnPlan {
     pub name: String,
     pub field: String,
+    pub declared: String,
     pub affinity: Affinity,
     pub form: Form,
+    pub respells: bool,
     pub not_null: bool,
     pub refers: Refers,
+    /// What it refers to may come later in the same transaction.
+    pub defers: bool,
 }
 
 /// What a column's value names.
@@ -99,6 +107,22 @@ pub(crate) struct Ground<'a> {
     pub mapping: &'a Mapping,
     pub catalogue: &'a Catalogue,
     pub sample: Sample<'a>,
+}
+
+impl ColumnPlan {
+    /// Of which type the objects are that its values name.
+    pub fn target_kind(&self) -> Option<&str> {
+        match &self.refers {
+            Refers::Key { kind } | Refers::Uuid { kind, .. } => Some(kind),
+            Refers::Nothing | Refers::Row { .. } => None,
+        }
+    }
+
+    /// Which object an arriving one names here: its type, and its id as it is written.
+    pub fn target(&self, data: &Fields) -> Option<(&str, String)> {
+        let (kind, field) = (self.target_kind()?, data.get(&self.field)?);
+        Some((kind, field.get().trim_matches('"').to_owned()))
+    }
 }
 
 impl Plan {
@@ -184,9 +208,11 @@ impl<'a> Ground<'a> {
             never_again: table.never_again,
             updated_at: wish.updated_at.as_ref().map(|name| place("updated_at", name)).transpose()?,
             is_deleted: wish.is_deleted.as_ref().map(|name| place("is_deleted", name)).transpose()?,
+            touches: wish.add.contains(&Added::UpdatedAt),
             matching: wish.matching.iter().map(|name| place("match", name)).collect::<Result<_, _>>()?,
             uniques: table.uniques.clone(),
             lines: self.lines(&at, table, wish)?,
+            key_columns: key.iter().filter_map(|name| table.column(name)).cloned().collect(),
             key,
             uuid,
             columns,
@@ -204,7 +230,7 @@ impl<'a> Ground<'a> {
             Some(Cell::Text(_)) => UuidForm::Hyphens,
             Some(Cell::Blob(_)) => UuidForm::Bytes,
             _ if declared.contains("(32)") => UuidForm::Digits,
-            _ if declared.contains("BLOB") || declared.contains("BINARY") => UuidForm::Bytes,
+            _ if declared.contains("BLOB") || declared.contains("BINARY") || declared == "BYTEA" => UuidForm::Bytes,
             _ => UuidForm::Hyphens,
         };
         Ok(Some((column.name.clone(), form)))

@@ -3,17 +3,17 @@
 use crate::attachment::look;
 use crate::catalogue::{Catalogue, Table};
 use crate::error::AttachError;
-use crate::sqlite::Sqlite;
 use crate::value::Cell;
+use crate::work::Database;
+use std::ffi::OsStr;
 use std::fmt::Write;
-use std::path::Path;
 
 /// The text of a mapping for everything in a database that can be exchanged; what cannot stands in remarks.
 ///
 /// # Errors
 /// There is no database, or it cannot be read.
-pub fn propose(database: &Path) -> Result<String, AttachError> {
-    let (db, catalogue) = look(database)?;
+pub fn propose(place: &(impl AsRef<OsStr> + ?Sized)) -> Result<String, AttachError> {
+    let (db, catalogue) = look(place.as_ref())?;
     let mut text = String::from(
         "# Which tables are exchanged, and as which types. docs/attach.md explains every key.\n\
          schema_version = \"1.0.0\"\n",
@@ -35,7 +35,7 @@ pub fn propose(database: &Path) -> Result<String, AttachError> {
     Ok(text)
 }
 
-fn put_type(text: &mut String, db: &Sqlite, catalogue: &Catalogue, table: &Table) {
+fn put_type(text: &mut String, db: &Database, catalogue: &Catalogue, table: &Table) {
     let kind = type_name(&table.name);
     let _ = write!(text, "\n[types.{kind}]\ntable = {}\n", toml_text(&table.name));
     if let Some(uuid) = uuid_of(table) {
@@ -47,14 +47,7 @@ fn put_type(text: &mut String, db: &Sqlite, catalogue: &Catalogue, table: &Table
         }
     }
     put_columns(text, db, table);
-    let naturals: Vec<&Vec<String>> =
-        table.uniques.iter().filter(|unique| Some(&unique[0][..]) != uuid_of(table)).collect();
-    if let Some(natural) = naturals.first() {
-        let names: Vec<String> = natural.iter().map(|name| toml_text(name)).collect();
-        let _ =
-            writeln!(text, "# Rows that other databases have as well, under other ids, are found to be the same by:");
-        let _ = writeln!(text, "# match = [{}]", names.join(", "));
-    }
+    put_match(text, table);
     for lines in
         catalogue.tables.iter().filter(|lines| parent_of(catalogue, lines).is_some_and(|(of, _)| of == table.name))
     {
@@ -66,8 +59,24 @@ fn put_type(text: &mut String, db: &Sqlite, catalogue: &Catalogue, table: &Table
     }
 }
 
+/// By what rows of two databases are found to be the same. A key that is exchanged says it of itself; whether other
+/// unique columns do, a person decides.
+fn put_match(text: &mut String, table: &Table) {
+    let listed = |names: &[String]| names.iter().map(|name| toml_text(name)).collect::<Vec<_>>().join(", ");
+    if !table.numbered && uuid_of(table).is_none() {
+        let _ = writeln!(text, "match = [{}]", listed(&table.key));
+        return;
+    }
+    let mut naturals = table.uniques.iter().filter(|unique| Some(&unique[0][..]) != uuid_of(table));
+    if let Some(natural) = naturals.next() {
+        let _ =
+            writeln!(text, "# Rows that other databases have as well, under other ids, are found to be the same by:");
+        let _ = writeln!(text, "# match = [{}]", listed(natural));
+    }
+}
+
 /// Names that a hub takes for something else, and forms of times as the application writes them.
-fn put_columns(text: &mut String, db: &Sqlite, table: &Table) {
+fn put_columns(text: &mut String, db: &Database, table: &Table) {
     let taken = table.columns.iter().filter(|column| matches!(&*column.name, "_id" | "ttl" | "expireAt"));
     let renamed: Vec<String> = taken
         .map(|column| format!("{} = \"row_{}\"", toml_key(&column.name), column.name.trim_start_matches('_')))

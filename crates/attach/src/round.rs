@@ -68,9 +68,7 @@ impl Attachment {
     /// # Errors
     /// What the database says.
     pub fn has_written(&self, version: &mut i64) -> Result<bool, AttachError> {
-        let now = self.data_version()?;
-        let other = std::mem::replace(version, now) != now;
-        Ok(other && self.has_news()?)
+        Ok(self.database().has_written(version)? && self.has_news()?)
     }
 }
 

@@ -1,40 +1,22 @@
-//! Everything that is SQLite: its catalogue, the tables and triggers of Syncline, rows in and rows out. Decides nothing:
-//! which packet goes and what an answer means is above.
-//!
-//! The seam for a second engine is what this module offers upwards: [`Sqlite`] (open, install, one transaction at a
-//! time) and [`Work`] (what is done in one).
+//! SQLite as an engine: its catalogue, its triggers, statements by `rusqlite`. Decides nothing.
 
-mod adopt;
-mod aside;
 mod catalogue;
-mod delete;
-mod entities;
-mod install;
-mod put;
-mod queue;
-mod rows;
-mod state;
-mod swap;
+mod tables;
 mod triggers;
-mod wire;
-mod write_lines;
 
-pub(crate) use aside::Held;
-pub use aside::{Aside, Conflict};
-pub(crate) use entities::Known;
-pub(crate) use put::{Arrivals, full};
-pub(crate) use queue::Folded;
-pub(crate) use state::Standing;
-
+use crate::catalogue::Catalogue;
+use crate::engine::{Engine, Fault, Purpose, Spellings, TAKEN, Trigger};
 use crate::error::AttachError;
-use crate::identity::Key;
-use crate::plan::{Plan, TypePlan};
+use crate::mapping::Added;
+use crate::plan::{ColumnPlan, Plan, TypePlan};
+use crate::sql::{Given, quoted};
 use crate::value::Cell;
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
-use rusqlite::{Connection, OpenFlags, ToSql, Transaction, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, ToSql, params_from_iter};
+use std::cell::Cell as Flag;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use syncline_core::model::Rejection;
 
 /// Statements that stay prepared.
 const STATEMENTS: usize = 512;
@@ -44,23 +26,8 @@ pub(crate) struct Sqlite {
     conn: Connection,
     path: PathBuf,
     busy_timeout_ms: u64,
-}
-
-/// What is done in one transaction.
-pub(crate) struct Work<'a> {
-    pub(crate) conn: &'a Connection,
-    pub(crate) plan: &'a Plan,
-}
-
-/// Why one object cannot be read or written.
-#[derive(Debug)]
-pub(crate) enum Fault {
-    /// It refers to an object that is not here yet.
-    Waits { kind: String, uuid: String },
-    /// It can never be, as things stand.
-    Aside(Rejection),
-    /// The database itself.
-    Failed(rusqlite::Error),
+    /// A transaction was begun and neither committed nor taken back.
+    open: Flag<bool>,
 }
 
 impl Sqlite {
@@ -69,192 +36,259 @@ impl Sqlite {
         if !path.is_file() {
             return Err(AttachError::NoDatabase(path.to_owned()));
         }
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let conn = Connection::open_with_flags(path, flags)?;
-        conn.busy_timeout(Duration::from_millis(busy_timeout_ms))?;
-        conn.set_prepared_statement_cache_capacity(STATEMENTS);
-        conn.pragma_update(None, "foreign_keys", true)?;
-        Ok(Sqlite { conn, path: path.to_owned(), busy_timeout_ms })
+        let open = || {
+            let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            let conn = Connection::open_with_flags(path, flags)?;
+            conn.busy_timeout(Duration::from_millis(busy_timeout_ms))?;
+            conn.set_prepared_statement_cache_capacity(STATEMENTS);
+            conn.pragma_update(None, "foreign_keys", true)?;
+            Ok(conn)
+        };
+        let conn = open().map_err(|error| told(error, busy_timeout_ms))?;
+        Ok(Sqlite { conn, path: path.to_owned(), busy_timeout_ms, open: Flag::new(false) })
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    fn fault(&self, error: rusqlite::Error) -> Fault {
+        of_object(&error).unwrap_or_else(|| Fault::Failed(self.told(error)))
     }
 
-    /// Reads at one moment.
-    pub(crate) fn read<T>(
-        &self,
-        plan: &Plan,
-        work: impl FnOnce(&Work<'_>) -> Result<T, AttachError>,
-    ) -> Result<T, AttachError> {
-        let behavior = TransactionBehavior::Deferred;
-        let transaction = Transaction::new_unchecked(&self.conn, behavior).map_err(|e| self.named(e.into()))?;
-        work(&Work { conn: &transaction, plan }).map_err(|e| self.named(e))
-    }
-
-    /// Writes all or nothing. Capturing is off in between: what is written here is no change of the application.
-    pub(crate) fn write<T>(
-        &self,
-        plan: &Plan,
-        work: impl FnOnce(&Work<'_>) -> Result<T, AttachError>,
-    ) -> Result<T, AttachError> {
-        let behavior = TransactionBehavior::Immediate;
-        let transaction = Transaction::new_unchecked(&self.conn, behavior).map_err(|e| self.named(e.into()))?;
-        let unit = Work { conn: &transaction, plan };
-        unit.capture(false).map_err(|e| self.named(e.into()))?;
-        let done = work(&unit).map_err(|e| self.named(e))?;
-        unit.capture(true)?;
-        transaction.commit().map_err(|e| self.named(e.into()))?;
-        Ok(done)
-    }
-
-    /// A lock says how long it was waited for.
-    fn named(&self, error: AttachError) -> AttachError {
-        match error {
-            AttachError::Locked { .. } => AttachError::Locked { waited_ms: self.busy_timeout_ms },
-            error => error,
-        }
-    }
-
-    /// Counts up when another connection has written.
-    pub(crate) fn data_version(&self) -> Result<i64, AttachError> {
-        Ok(self.conn.query_row("PRAGMA data_version", [], |row| row.get(0))?)
+    fn told(&self, error: rusqlite::Error) -> AttachError {
+        told(error, self.busy_timeout_ms)
     }
 }
 
-impl Work<'_> {
-    /// Whether triggers register what is done from now on.
-    pub(crate) fn capture(&self, on: bool) -> rusqlite::Result<()> {
-        let sql = "UPDATE sync_attached SET applying = ?1";
-        self.conn.prepare_cached(sql)?.execute([!on]).map(drop)
+impl Engine for Sqlite {
+    fn place(&self) -> String {
+        self.path.display().to_string()
     }
 
-    /// References may point nowhere until the transaction ends.
-    pub(crate) fn defer(&self, on: bool) -> rusqlite::Result<()> {
-        self.conn.pragma_update(None, "defer_foreign_keys", on)
+    fn catalogue(&self) -> Result<Catalogue, AttachError> {
+        catalogue::catalogue(&self.conn).map_err(|error| self.told(error))
     }
 
-    /// Whether a rule of the application (`RAISE(ROLLBACK)`) has undone the whole transaction.
-    pub(crate) fn is_undone(&self) -> bool {
-        self.conn.is_autocommit()
+    fn query(&self, sql: &str, values: &[Given<'_>]) -> Result<Vec<Vec<Cell>>, Fault> {
+        let read = || {
+            let mut find = self.conn.prepare_cached(sql)?;
+            let width = find.column_count();
+            let mut rows = find.query(params_from_iter(values))?;
+            let mut all = Vec::new();
+            while let Some(row) = rows.next()? {
+                all.push((0..width).map(|place| Ok(cell(row.get_ref(place)?))).collect::<rusqlite::Result<_>>()?);
+            }
+            Ok(all)
+        };
+        read().map_err(|error| self.fault(error))
     }
 
-    /// Does something to one object: all of it or nothing.
-    pub(crate) fn whole<T>(&self, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-        self.conn.prepare_cached("SAVEPOINT object")?.execute([])?;
-        let done = work();
-        match &done {
-            // The whole transaction goes; it may be gone already.
-            Err(Fault::Failed(_)) => return done,
-            Err(_) if self.is_undone() => return done,
-            Err(_) => drop(self.conn.prepare_cached("ROLLBACK TO object")?.execute([])?),
-            Ok(_) => {}
+    fn execute(&self, sql: &str, values: &[Given<'_>]) -> Result<u64, Fault> {
+        let run = || self.conn.prepare_cached(sql)?.execute(params_from_iter(values));
+        run().map(|count| count as u64).map_err(|error| self.fault(error))
+    }
+
+    fn execute_all(&self, statements: &[(&str, Vec<Given<'_>>)]) -> Result<(), Fault> {
+        statements.iter().try_for_each(|(sql, values)| self.execute(sql, values).map(drop))
+    }
+
+    fn batch(&self, sql: &str) -> Result<(), Fault> {
+        self.conn.execute_batch(sql).map_err(|error| self.fault(error))
+    }
+
+    fn begin(&self, purpose: Purpose) -> Result<(), AttachError> {
+        let sql = if purpose == Purpose::Reading { "BEGIN" } else { "BEGIN IMMEDIATE" };
+        self.conn.execute_batch(sql).map_err(|error| self.told(error))?;
+        self.open.set(true);
+        Ok(())
+    }
+
+    fn commit(&self) -> Result<(), AttachError> {
+        self.conn.execute_batch("COMMIT").map_err(|error| match of_object(&error) {
+            Some(Fault::Aside(why)) => AttachError::Dangling(why.reason),
+            _ => self.told(error),
+        })?;
+        self.open.set(false);
+        Ok(())
+    }
+
+    fn roll_back(&self) {
+        // It may have been undone already; what failed then has been told.
+        if self.open.replace(false) && !self.conn.is_autocommit() {
+            let _ = self.conn.execute_batch("ROLLBACK");
         }
-        self.conn.prepare_cached("RELEASE object")?.execute([])?;
+    }
+
+    fn is_undone(&self) -> bool {
+        self.open.get() && self.conn.is_autocommit()
+    }
+
+    fn capture(&self, on: bool) -> Result<(), Fault> {
+        // Nobody else writes meanwhile, and a trigger that looked here each time would cost the application more.
+        if on {
+            self.execute("DELETE FROM sync_log WHERE id > (SELECT kept_upto FROM sync_attached)", &[])?;
+            return self.execute("UPDATE sync_attached SET kept_upto = NULL", &[]).map(drop);
+        }
+        let sql = "UPDATE sync_attached SET kept_upto = (SELECT ifnull(max(id), 0) FROM sync_log)";
+        self.execute(sql, &[]).map(drop)
+    }
+
+    fn defer(&self, on: bool) -> Result<(), Fault> {
+        self.conn.pragma_update(None, "defer_foreign_keys", on).map_err(|error| self.fault(error))
+    }
+
+    fn remove_strictly(&self, on: bool) -> Result<(), Fault> {
+        // Those that are declared as deferred stay so.
+        self.defer(!on)
+    }
+
+    fn has_written(&self, version: &mut i64) -> Result<bool, AttachError> {
+        let now = self.conn.query_row("PRAGMA data_version", [], |row| row.get(0));
+        let now = now.map_err(|error| self.told(error))?;
+        Ok(std::mem::replace(version, now) != now)
+    }
+
+    fn spellings(&self) -> &'static Spellings {
+        &SPELLINGS
+    }
+
+    fn triggers(&self, plan: &Plan) -> Vec<Trigger> {
+        triggers::triggers(plan)
+    }
+
+    fn standing(&self) -> Result<BTreeMap<String, String>, Fault> {
+        let sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name LIKE 'sync\\_%' ESCAPE '\\'";
+        let read = |row: Vec<Cell>| {
+            let mut texts = row.into_iter().filter_map(Cell::into_text);
+            Some((texts.next()?, texts.next()?))
+        };
+        Ok(self.query(sql, &[])?.into_iter().filter_map(read).collect())
+    }
+
+    fn drop_trigger(&self, name: &str) -> Result<(), Fault> {
+        self.batch(&format!("DROP TRIGGER IF EXISTS {}", quoted(name)))
+    }
+
+    fn add_column(&self, table: &str, added: Added) -> Result<(), Fault> {
+        let (own, column) = (quoted(table), quoted(added.column()));
+        let declared = match added {
+            Added::Uuid => "CHAR(36)",
+            Added::UpdatedAt => "DATETIME",
+            Added::IsDeleted => "BOOLEAN NOT NULL DEFAULT 0",
+        };
+        self.batch(&format!("ALTER TABLE {own} ADD COLUMN {column} {declared}"))?;
+        if added == Added::Uuid {
+            self.batch(&format!("CREATE UNIQUE INDEX {} ON {own}({column})", index_of(table, added.column())))?;
+        }
+        Ok(())
+    }
+
+    fn drop_column(&self, table: &str, column: &str) -> Result<(), Fault> {
+        self.batch(&format!("DROP INDEX IF EXISTS {}", index_of(table, column)))?;
+        self.batch(&format!("ALTER TABLE {} DROP COLUMN {}", quoted(table), quoted(column)))
+    }
+
+    fn key_sql(&self, plan: &TypePlan, of: &str) -> String {
+        key_sql(&plan.key, plan.numbered, of)
+    }
+
+    fn numbers(&self, plan: &TypePlan, count: usize) -> Result<Vec<i64>, Fault> {
+        let (table, key) = (quoted(&plan.table), quoted(&plan.key[0]));
+        let mut sql = format!("SELECT max(0, ifnull((SELECT max({key}) FROM {table}), 0)");
+        if plan.never_again {
+            sql.push_str(", ifnull((SELECT seq FROM sqlite_sequence WHERE name = ?1), 0)) WHERE ?1 IS NOT NULL");
+        } else {
+            sql.push_str(") WHERE ?1 IS NOT NULL");
+        }
+        let rows = self.query(&sql, &[(&plan.table).into()])?;
+        let last = rows.first().map_or(0, |row| row[0].number());
+        // Fewer, where the largest number has been given out.
+        Ok((1..).map_while(|n| last.checked_add(n)).take(count).collect())
+    }
+
+    fn held(&self, _: &ColumnPlan, cell: Cell) -> Result<Cell, Fault> {
+        Ok(cell)
+    }
+
+    fn late_references(&self, table: &str) -> Result<Vec<(String, String, Option<String>)>, Fault> {
+        let sql = "SELECT m.name, f.\"from\", f.\"to\" FROM sqlite_schema AS m, pragma_foreign_key_list(m.name) AS f
+                   WHERE m.type = 'table' AND f.\"table\" = ?1 COLLATE NOCASE
+                   AND f.id NOT IN (SELECT id FROM pragma_foreign_key_list(m.name) WHERE seq > 0)";
+        let read = |row: Vec<Cell>| {
+            let mut texts = row.into_iter().map(Cell::into_text);
+            Some((texts.next()??, texts.next()??, texts.next()?))
+        };
+        Ok(self.query(sql, &[table.into()])?.into_iter().filter_map(read).collect())
+    }
+
+    fn unchecked(&self, work: &mut dyn FnMut() -> Result<(), Fault>) -> Result<(), Fault> {
+        let ignore =
+            |on| self.conn.pragma_update(None, "ignore_check_constraints", on).map_err(|error| self.fault(error));
+        ignore(true)?;
+        let done = work();
+        ignore(false)?;
         done
     }
 }
 
-impl Fault {
-    pub(crate) fn aside(code: &str, reason: impl Into<String>) -> Fault {
-        Fault::Aside(Rejection { code: code.to_owned(), reason: reason.into() })
-    }
-
-    /// Whether another row holds a value that is to be unique.
-    pub(crate) fn is_taken(&self) -> bool {
-        matches!(self, Fault::Aside(why) if why.code == TAKEN)
-    }
-}
-
-/// The code of a value that another row holds.
-pub(crate) const TAKEN: &str = "not_unique";
+static SPELLINGS: Spellings = Spellings {
+    tables: tables::TABLES,
+    has_table: "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+    made_at: "strftime('%Y-%m-%dT%H:%M:%fZ', made_at)",
+    inserting: "",
+};
 
 /// A rule of the application's schema that one object breaks is that object's matter; all else is the database's.
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Fault {
-        use rusqlite::ffi;
-        let rusqlite::Error::SqliteFailure(failure, words) = &error else { return Fault::Failed(error) };
-        let code = match failure.extended_code {
-            ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => TAKEN,
-            ffi::SQLITE_CONSTRAINT_CHECK => "check",
-            ffi::SQLITE_CONSTRAINT_NOTNULL => "not_null",
-            ffi::SQLITE_CONSTRAINT_FOREIGNKEY => "foreign_key",
-            ffi::SQLITE_CONSTRAINT_DATATYPE => "datatype",
-            ffi::SQLITE_CONSTRAINT_TRIGGER => "trigger",
-            ffi::SQLITE_MISMATCH => "datatype",
-            ffi::SQLITE_TOOBIG => "too_big",
-            _ => return Fault::Failed(error),
-        };
-        Fault::aside(code, words.clone().unwrap_or_else(|| failure.to_string()))
-    }
+fn of_object(error: &rusqlite::Error) -> Option<Fault> {
+    use rusqlite::ffi;
+    let rusqlite::Error::SqliteFailure(failure, words) = error else { return None };
+    let code = match failure.extended_code {
+        ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY | ffi::SQLITE_CONSTRAINT_ROWID => TAKEN,
+        ffi::SQLITE_CONSTRAINT_CHECK => "check",
+        ffi::SQLITE_CONSTRAINT_NOTNULL => "not_null",
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => "foreign_key",
+        ffi::SQLITE_CONSTRAINT_DATATYPE => "datatype",
+        ffi::SQLITE_CONSTRAINT_TRIGGER => "trigger",
+        ffi::SQLITE_MISMATCH => "datatype",
+        ffi::SQLITE_TOOBIG => "too_big",
+        _ => return None,
+    };
+    Some(Fault::aside(code, words.clone().unwrap_or_else(|| failure.to_string())))
 }
 
-/// Where one object's matter is everybody's: it was to be in order.
-impl From<Fault> for AttachError {
-    fn from(fault: Fault) -> AttachError {
-        match fault {
-            Fault::Failed(error) => error.into(),
-            Fault::Aside(why) => AttachError::Packet(why.reason),
-            Fault::Waits { kind, uuid } => AttachError::Packet(format!("{kind} {uuid} is not there")),
+fn told(error: rusqlite::Error, waited_ms: u64) -> AttachError {
+    use rusqlite::ErrorCode as Code;
+    match error.sqlite_error_code() {
+        Some(Code::DatabaseBusy | Code::DatabaseLocked) => AttachError::Locked { waited_ms },
+        Some(Code::DiskFull) => AttachError::Full,
+        Some(Code::ReadOnly | Code::PermissionDenied | Code::CannotOpen | Code::AuthorizationForStatementDenied) => {
+            AttachError::Rights(error.to_string())
         }
+        _ => AttachError::Database(error.to_string()),
     }
 }
 
-/// Whether references that point nowhere kept a transaction from being committed.
-pub(crate) fn dangles(error: &AttachError) -> bool {
-    let by_schema = matches!(error, AttachError::Sqlite(rusqlite::Error::SqliteFailure(failure, _))
-        if failure.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY);
-    by_schema || matches!(error, AttachError::Dangling)
-}
-
-impl ToSql for Cell {
+impl ToSql for Given<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(match self {
-            Cell::Null => ToSqlOutput::Owned(SqlValue::Null),
-            Cell::Integer(number) => ToSqlOutput::Owned(SqlValue::Integer(*number)),
-            Cell::Real(number) => ToSqlOutput::Owned(SqlValue::Real(*number)),
-            Cell::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
-            Cell::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+            Given::Null => ToSqlOutput::Owned(SqlValue::Null),
+            Given::Integer(number) => ToSqlOutput::Owned(SqlValue::Integer(*number)),
+            Given::Real(number) => ToSqlOutput::Owned(SqlValue::Real(*number)),
+            Given::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes())),
+            Given::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
         })
     }
 }
 
-/// What stands in a column of a row that was read.
-fn cell_at(row: &rusqlite::Row<'_>, place: usize) -> Result<Cell, Fault> {
-    Ok(match row.get_ref(place)? {
+fn cell(held: ValueRef<'_>) -> Cell {
+    match held {
         ValueRef::Null => Cell::Null,
         ValueRef::Integer(number) => Cell::Integer(number),
         ValueRef::Real(number) => Cell::Real(number),
-        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Cell::Text(text.to_owned()),
-            Err(_) => {
-                let name = row.as_ref().column_name(place).unwrap_or("?").to_owned();
-                return Err(Fault::aside("not_utf8", format!("column `{name}` holds text that is not UTF-8")));
-            }
-        },
+        ValueRef::Text(bytes) => std::str::from_utf8(bytes).map_or(Cell::Garbled, |text| Cell::Text(text.to_owned())),
         ValueRef::Blob(bytes) => Cell::Blob(bytes.to_vec()),
-    })
+    }
 }
 
-/// A name as SQL.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text as SQL.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// Names as a list in SQL.
-fn list<'n>(names: impl IntoIterator<Item = &'n String>) -> String {
-    names.into_iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ")
-}
-
-/// `"a" = ?1 AND "b" = ?2`, with numbers from one on.
-fn equals<'n>(names: impl IntoIterator<Item = &'n String>, from: usize) -> String {
-    let terms = names.into_iter().enumerate().map(|(n, name)| format!("{} = ?{}", quoted(name), from + n));
-    terms.collect::<Vec<_>>().join(" AND ")
+fn index_of(table: &str, column: &str) -> String {
+    quoted(&format!("sync_{table}_{column}"))
 }
 
 /// The key of a row as `entity_key` holds it; `of` is what stands before the columns (`NEW.`).
@@ -266,22 +300,5 @@ fn key_sql(columns: &[String], numbered: bool, of: &str) -> String {
             format!("CASE typeof({one}) WHEN 'integer' THEN {one} ELSE quote({one}) END")
         }
         many => many.iter().map(|name| format!("quote({of}{})", quoted(name))).collect::<Vec<_>>().join("||','||"),
-    }
-}
-
-impl TypePlan {
-    fn key_sql(&self, of: &str) -> String {
-        key_sql(&self.key, self.numbered, of)
-    }
-}
-
-/// Values as parameters.
-fn parameters<'c>(cells: impl IntoIterator<Item = &'c Cell>) -> Vec<&'c dyn ToSql> {
-    cells.into_iter().map(|cell| cell as &dyn ToSql).collect()
-}
-
-impl Key {
-    fn parameters(&self) -> Vec<&dyn ToSql> {
-        parameters(&self.0)
     }
 }

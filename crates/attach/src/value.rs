@@ -3,6 +3,8 @@
 //! What was read from JSON is compared with what a column holds as the column would hold it, so that a number's spelling
 //! or a time's zone is no change.
 
+mod array;
+
 use crate::catalogue::Affinity;
 use crate::mapping::Form;
 use base64::Engine;
@@ -21,6 +23,26 @@ pub(crate) enum Cell {
     Real(f64),
     Text(String),
     Blob(Vec<u8>),
+    /// Text that is not UTF-8. Rows with it are not exchanged.
+    Garbled,
+}
+
+impl Cell {
+    /// A number that Syncline itself has written; other cells count as zero.
+    pub(crate) fn number(&self) -> i64 {
+        match self {
+            Cell::Integer(number) => *number,
+            _ => 0,
+        }
+    }
+
+    /// A text that Syncline itself has written; other cells count as none.
+    pub(crate) fn into_text(self) -> Option<String> {
+        match self {
+            Cell::Text(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// Bytes, for which JSON has no form of its own.
@@ -33,12 +55,22 @@ struct Bytes {
 /// A value as JSON.
 pub(crate) fn to_json(form: Form, cell: &Cell) -> Value {
     match (form, cell) {
-        (_, Cell::Null) => raw("null"),
+        (_, Cell::Null | Cell::Garbled) => raw("null"),
         (Form::Boolean, Cell::Integer(0)) => raw("false"),
         (Form::Boolean, Cell::Integer(1)) => raw("true"),
         (Form::Text, Cell::Integer(number)) => text(&number.to_string()),
         (Form::Text, Cell::Real(number)) => text(&number.to_string()),
         (Form::Json, Cell::Text(json)) => RawValue::from_string(json.clone()).unwrap_or_else(|_| text(json)),
+        (Form::Decimal, Cell::Text(number)) if looks_like_number(number) => {
+            RawValue::from_string(number.clone()).unwrap_or_else(|_| text(number))
+        }
+        (Form::Array | Form::TextArray, Cell::Text(array)) => {
+            array::to_json(array, form == Form::TextArray).unwrap_or_else(|| text(array))
+        }
+        (Form::Instant, Cell::Text(time)) => match time.parse::<jiff::Timestamp>() {
+            Ok(instant) => text(&instant.to_string()),
+            Err(_) => text(time),
+        },
         (Form::Datetime | Form::DatetimeSeconds, Cell::Text(time)) => match time.parse::<DateTime>() {
             Ok(civil) if time.len() > "2025-12-12".len() => text(&civil.to_string()),
             _ => text(time),
@@ -59,6 +91,7 @@ pub(crate) fn from_json(form: Form, affinity: Affinity, value: &RawValue) -> Res
     let cell = match spelled.as_bytes().first() {
         Some(b'n') => return Ok(Cell::Null),
         _ if form == Form::Json => Cell::Text(spelled.to_owned()),
+        Some(b'[') if matches!(form, Form::Array | Form::TextArray) => Cell::Text(array::from_json(spelled)?),
         Some(b't' | b'f') => match affinity {
             Affinity::Text => Cell::Text(spelled.to_owned()),
             _ => Cell::Integer(i64::from(spelled == "true")),

@@ -3,7 +3,7 @@
 use super::{ColumnPlan, Ground, Refers, TypePlan};
 use crate::catalogue::{Column, Table};
 use crate::error::AttachError;
-use crate::mapping::{ColumnsMap, Form, TypeMap};
+use crate::mapping::{ColumnsMap, TypeMap};
 use std::collections::BTreeSet;
 
 /// Names of fields that a hub reads for itself, and what it takes them for.
@@ -54,10 +54,13 @@ impl Ground<'_> {
         Ok(ColumnPlan {
             name: name.clone(),
             field: field.clone(),
+            declared: column.declared.clone(),
             affinity: column.affinity,
-            form: form.unwrap_or_else(|| form_of(column)),
+            form: form.unwrap_or(column.form),
+            respells: column.respells,
             not_null: column.not_null,
             refers: self.refers(at, table, name, wish)?,
+            defers: table.reference(name).is_none_or(|foreign| foreign.defers),
         })
     }
 
@@ -130,15 +133,6 @@ pub(crate) fn column_of<'t>(at: &str, table: &'t Table, name: &str) -> Result<&'
         let reason = format!("names `{name}`, which is no column of `{}`; it has: {}", table.name, names.join(", "));
         AttachError::mapping(at, reason)
     })
-}
-
-/// The form that a declared type suggests.
-fn form_of(column: &Column) -> Form {
-    match column.declared.to_uppercase().as_str() {
-        "BOOLEAN" | "BOOL" => Form::Boolean,
-        "JSON" => Form::Json,
-        _ => Form::Plain,
-    }
 }
 
 /// No two columns are the same field.

@@ -13,6 +13,8 @@ fn column(name: &str, declared: &str) -> Column {
         name: name.into(),
         declared: declared.into(),
         affinity,
+        form: Form::Plain,
+        respells: false,
         not_null: false,
         generated: name.starts_with("gen"),
     }
@@ -31,6 +33,7 @@ fn table(name: &str, key: &[&str], columns: &[(&str, &str)], references: &[(&str
                 table: table.to_string(),
                 targets: Vec::new(),
                 cascades: false,
+                defers: true,
             })
             .collect(),
         ..Table::default()

@@ -1,37 +1,21 @@
 //! The catalogue of a SQLite file, read by its pragmas.
 
-use super::{Sqlite, cell_at, quoted};
 use crate::catalogue::{Affinity, Catalogue, Column, ForeignKey, Table};
-use crate::error::AttachError;
+use crate::mapping::Form;
 use crate::plan::RESERVED_PREFIX;
-use crate::value::Cell;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use std::collections::BTreeMap;
 
-impl Sqlite {
-    /// The tables of the application.
-    pub(crate) fn catalogue(&self) -> Result<Catalogue, AttachError> {
-        let sql = "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table'
-                   AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
-        let mut find = self.conn.prepare(sql)?;
-        let rows = find.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?;
-        let named: Vec<(String, bool)> = rows.collect::<rusqlite::Result<_>>()?;
-        let own = named.into_iter().filter(|(name, _)| !name.to_lowercase().starts_with(RESERVED_PREFIX));
-        let tables = own.map(|(name, without_rowid)| table(&self.conn, &name, without_rowid));
-        Ok(Catalogue { tables: tables.collect::<rusqlite::Result<_>>()? })
-    }
-
-    /// Some value of a column.
-    pub(crate) fn sample(&self, table: &str, column: &str) -> Option<Cell> {
-        let column = quoted(column);
-        let sql = format!("SELECT {column} FROM {} WHERE {column} IS NOT NULL LIMIT 1", quoted(table));
-        self.conn.query_row(&sql, [], |row| Ok(cell_at(row, 0).ok())).optional().ok()??
-    }
-
-    /// How many rows a table has.
-    pub(crate) fn count(&self, table: &str) -> Result<u64, AttachError> {
-        Ok(self.conn.query_row(&format!("SELECT count(*) FROM {}", quoted(table)), [], |row| row.get(0))?)
-    }
+/// The tables of the application.
+pub(super) fn catalogue(conn: &Connection) -> rusqlite::Result<Catalogue> {
+    let sql = "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table'
+               AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name";
+    let mut find = conn.prepare(sql)?;
+    let rows = find.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?;
+    let named: Vec<(String, bool)> = rows.collect::<rusqlite::Result<_>>()?;
+    let own = named.into_iter().filter(|(name, _)| !name.to_lowercase().starts_with(RESERVED_PREFIX));
+    let tables = own.map(|(name, without_rowid)| table(conn, &name, without_rowid));
+    Ok(Catalogue { tables: tables.collect::<rusqlite::Result<_>>()? })
 }
 
 fn table(conn: &Connection, name: &str, without_rowid: bool) -> rusqlite::Result<Table> {
@@ -45,6 +29,8 @@ fn table(conn: &Connection, name: &str, without_rowid: bool) -> rusqlite::Result
             name: row.get(0)?,
             declared: row.get(1)?,
             affinity: affinity(&row.get::<_, String>(1)?),
+            form: form(&row.get::<_, String>(1)?),
+            respells: false,
             not_null: row.get::<_, bool>(2)? || row.get::<_, i64>(3)? > 0,
             generated: row.get::<_, i64>(4)? > 1,
         };
@@ -72,7 +58,7 @@ fn references(conn: &Connection, table: &str) -> rusqlite::Result<Vec<ForeignKey
     let mut rows = find.query([table])?;
     while let Some(row) = rows.next()? {
         let (target, cascades): (String, bool) = (row.get(1)?, row.get::<_, String>(4)? == "CASCADE");
-        let new = || ForeignKey { columns: Vec::new(), table: target, targets: Vec::new(), cascades };
+        let new = || ForeignKey { columns: Vec::new(), table: target, targets: Vec::new(), cascades, defers: true };
         let key = all.entry(row.get(0)?).or_insert_with(new);
         key.columns.push(row.get(2)?);
         key.targets.extend(row.get::<_, Option<String>>(3)?);
@@ -110,5 +96,14 @@ fn affinity(declared: &str) -> Affinity {
         Affinity::Real
     } else {
         Affinity::Numeric
+    }
+}
+
+/// The form that a declared type suggests.
+fn form(declared: &str) -> Form {
+    match declared.to_uppercase().as_str() {
+        "BOOLEAN" | "BOOL" => Form::Boolean,
+        "JSON" => Form::Json,
+        _ => Form::Plain,
     }
 }

@@ -1,19 +1,13 @@
 //! The triggers that register changes (step 1 of the life of a change), as SQL.
 //!
 //! They name the row and no more, so that columns may come and go; what has changed is found when a packet is composed.
+//! They ask nothing: what Syncline's own writes register is taken back before they are committed (see `capture`).
 
-use super::{key_sql, list, literal, quoted};
+use super::key_sql;
+use crate::engine::Trigger;
 use crate::plan::{LinesPlan, Plan, TypePlan};
+use crate::sql::{list, literal, quoted};
 use std::collections::BTreeSet;
-
-/// A trigger as it must stand in the database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trigger {
-    pub name: String,
-    /// The type whose changes it registers.
-    pub kind: String,
-    pub sql: String,
-}
 
 /// All triggers of a plan.
 pub(crate) fn triggers(plan: &Plan) -> Vec<Trigger> {
@@ -22,7 +16,7 @@ pub(crate) fn triggers(plan: &Plan) -> Vec<Trigger> {
 
 fn of_type(plan: &TypePlan) -> Vec<Trigger> {
     let kind = literal(&plan.kind);
-    let (new, old) = (plan.key_sql("NEW."), plan.key_sql("OLD."));
+    let (new, old) = (key_sql(&plan.key, plan.numbered, "NEW."), key_sql(&plan.key, plan.numbered, "OLD."));
     let register = |key: &str, operation: &str| {
         format!("INSERT INTO sync_log(entity_type, entity_key, operation) VALUES ({kind}, {key}, '{operation}');")
     };
@@ -36,15 +30,36 @@ fn of_type(plan: &TypePlan) -> Vec<Trigger> {
         trigger(plan, &plan.table, "move", &format!("AFTER UPDATE OF {}", list(&plan.key)), &moved),
         trigger(plan, &plan.table, "delete", "AFTER DELETE", &register(&old, "DELETE")),
     ];
+    if plan.touches {
+        let event = |when: &str| format!("AFTER {when} ON {} {APPLICATION}", quoted(&plan.table));
+        all.push(made(plan, &plan.table, "new", &event("INSERT"), &touch(plan, "NULL")));
+        all.push(made(plan, &plan.table, "touch", &event("UPDATE"), &touch(plan, "OLD.\"updated_at\"")));
+    }
     let uniques: Vec<&Vec<String>> = replaceable(plan).collect();
     if !uniques.is_empty() {
         let body = uniques.iter().map(|unique| replaced(plan, unique)).collect::<Vec<_>>().join(" ");
-        let columns: BTreeSet<&String> = uniques.into_iter().flatten().collect();
-        all.push(trigger(plan, &plan.table, "replace", "BEFORE INSERT", &body));
-        let event = format!("BEFORE UPDATE OF {}", list(columns));
-        all.push(trigger(plan, &plan.table, "displace", &event, &body));
+        let columns: BTreeSet<&String> = uniques.iter().copied().flatten().collect();
+        // Nearly always there is no such row, and looking costs less than a statement that finds none.
+        let found = uniques.iter().map(|unique| format!("EXISTS (SELECT 1 {})", same(plan, unique)));
+        let when = format!("ON {} WHEN {}", quoted(&plan.table), found.collect::<Vec<_>>().join(" OR "));
+        all.push(made(plan, &plan.table, "replace", &format!("BEFORE INSERT {when}"), &body));
+        let event = format!("BEFORE UPDATE OF {} {when}", list(columns));
+        all.push(made(plan, &plan.table, "displace", &event, &body));
     }
     all
+}
+
+/// What Syncline itself stores is left as it is.
+const APPLICATION: &str = "WHEN (SELECT kept_upto FROM sync_attached) IS NULL";
+
+/// Says that the row was changed now, where the application does not say when.
+fn touch(plan: &TypePlan, before: &str) -> String {
+    let same = plan.key.iter().map(|name| format!("{} = NEW.{}", quoted(name), quoted(name)));
+    format!(
+        "UPDATE {} SET \"updated_at\" = strftime('%Y-%m-%d %H:%M:%f000', 'now') WHERE {} AND \"updated_at\" IS {before};",
+        quoted(&plan.table),
+        same.collect::<Vec<_>>().join(" AND ")
+    )
 }
 
 /// Uniques by which an `INSERT OR REPLACE` takes other rows away without a word. Of a UUID the new row tells it.
@@ -54,14 +69,18 @@ fn replaceable(plan: &TypePlan) -> impl Iterator<Item = &Vec<String>> {
 }
 
 fn replaced(plan: &TypePlan, unique: &[String]) -> String {
-    let same = unique.iter().map(|name| format!("{} = NEW.{}", quoted(name), quoted(name)));
     format!(
-        "INSERT INTO sync_log(entity_type, entity_key, operation) SELECT {}, {}, 'UPDATE' FROM {} WHERE {};",
+        "INSERT INTO sync_log(entity_type, entity_key, operation) SELECT {}, {}, 'UPDATE' {};",
         literal(&plan.kind),
-        plan.key_sql(""),
-        quoted(&plan.table),
-        same.collect::<Vec<_>>().join(" AND ")
+        key_sql(&plan.key, plan.numbered, ""),
+        same(plan, unique)
     )
+}
+
+/// Rows that have the new row's values in these columns.
+fn same(plan: &TypePlan, unique: &[String]) -> String {
+    let terms = unique.iter().map(|name| format!("{} = NEW.{}", quoted(name), quoted(name)));
+    format!("FROM {} WHERE {}", quoted(&plan.table), terms.collect::<Vec<_>>().join(" AND "))
 }
 
 /// A change of a line is a change of its object.
@@ -91,15 +110,15 @@ fn touched(plan: &TypePlan, lines: &LinesPlan, of: &str) -> String {
         return format!("{} WHERE {value} IS NOT NULL;", start.replace("{}", &key));
     }
     let (table, target) = (quoted(&plan.table), quoted(target));
-    format!("{} FROM {table} WHERE {target} = {value};", start.replace("{}", &plan.key_sql("")))
+    format!("{} FROM {table} WHERE {target} = {value};", start.replace("{}", &key_sql(&plan.key, plan.numbered, "")))
 }
 
 fn trigger(plan: &TypePlan, table: &str, name: &str, event: &str, body: &str) -> Trigger {
+    made(plan, table, name, &format!("{event} ON {}", quoted(table)), body)
+}
+
+fn made(plan: &TypePlan, table: &str, name: &str, event: &str, body: &str) -> Trigger {
     let name = format!("sync_{table}_{name}");
-    let sql = format!(
-        "CREATE TRIGGER {} {event} ON {} WHEN (SELECT applying FROM sync_attached) = 0 BEGIN {body} END",
-        quoted(&name),
-        quoted(table)
-    );
+    let sql = format!("CREATE TRIGGER {} {event} BEGIN {body} END", quoted(&name));
     Trigger { name, kind: plan.kind.clone(), sql }
 }

@@ -1,18 +1,14 @@
-//! A hub as a list of objects, and applications with files of their own.
+//! A hub as a list of objects.
 
-use rusqlite::types::Value as Held;
-use rusqlite::{Connection, params_from_iter};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use syncline_attach::Attachment;
 use syncline_attach::attachment::{Outgoing, Taken};
 use syncline_attach::mapping::DEFAULT_HUB_ID;
-use syncline_attach::{AttachError, Attachment, Mapping, Options};
 use syncline_core::model::{Body, Fields};
 use syncline_core::wire::exchange::{Operation, Side, WireEntity, open};
-use tempfile::TempDir;
 
 type Name = (String, String);
 
@@ -183,66 +179,6 @@ impl Log {
     }
 }
 
-/// An application with a database of its own.
-pub struct App {
-    dir: TempDir,
-    pub conn: Connection,
-    pub mapping: String,
-}
-
-impl App {
-    pub fn new(schema: &str, mapping: &str) -> App {
-        let dir = tempfile::tempdir().unwrap();
-        let conn = Connection::open(dir.path().join("app.db")).unwrap();
-        conn.execute_batch(schema).unwrap();
-        App { dir, conn, mapping: mapping.into() }
-    }
-
-    pub fn path(&self) -> PathBuf {
-        self.dir.path().join("app.db")
-    }
-
-    /// What the application does.
-    #[track_caller]
-    pub fn run(&self, sql: &str) {
-        self.conn.execute_batch(sql).unwrap();
-    }
-
-    /// The rows of a query, values as SQLite prints them.
-    #[track_caller]
-    pub fn rows(&self, sql: &str) -> Vec<String> {
-        let mut find = self.conn.prepare(sql).unwrap();
-        let width = find.column_count();
-        let rows = find.query_map(params_from_iter([] as [&str; 0]), |row| {
-            let cells = (0..width).map(|n| row.get::<_, Held>(n).map(shown));
-            Ok(cells.collect::<rusqlite::Result<Vec<_>>>()?.join("|"))
-        });
-        rows.unwrap().collect::<rusqlite::Result<_>>().unwrap()
-    }
-
-    pub fn attach(&self) -> Result<Attachment, AttachError> {
-        self.attach_with(Options::default())
-    }
-
-    pub fn attach_with(&self, options: Options) -> Result<Attachment, AttachError> {
-        let mut attached = Attachment::open(&self.path(), Mapping::parse(&self.mapping)?, options)?;
-        attached.prepare()?;
-        Ok(attached)
-    }
-
-    /// Rounds until nothing is left to say.
-    #[track_caller]
-    pub fn sync(&self, centre: &Centre) -> Taken {
-        let mut attached = self.attach().unwrap();
-        sync(&mut attached, centre)
-    }
-
-    /// The tables and triggers of Syncline that are there.
-    pub fn traces(&self) -> Vec<String> {
-        self.rows("SELECT name FROM sqlite_schema WHERE name LIKE 'sync%' ORDER BY 1")
-    }
-}
-
 #[track_caller]
 pub fn sync(attached: &mut Attachment, centre: &Centre) -> Taken {
     let mut all = Taken::default();
@@ -269,16 +205,6 @@ pub fn step(attached: &mut Attachment, centre: &Centre) -> (Outgoing, Taken) {
     let answer = centre.answer(&sent.text);
     let taken = attached.take(&sent, answer.as_bytes()).unwrap_or_else(|error| panic!("{error}: {answer}"));
     (sent, taken)
-}
-
-fn shown(value: Held) -> String {
-    match value {
-        Held::Null => "NULL".into(),
-        Held::Integer(number) => number.to_string(),
-        Held::Real(number) => format!("{number:?}"),
-        Held::Text(text) => text,
-        Held::Blob(bytes) => format!("x{}", bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
-    }
 }
 
 pub fn uuid(n: usize) -> String {

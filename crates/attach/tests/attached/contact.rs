@@ -1,30 +1,40 @@
 //! First contact: rows that were there before, on both sides, and fills that are interrupted.
 
-use crate::centre::{App, Centre, step, sync, uuid};
+use crate::app::{Engine, on_both};
+use crate::centre::{Centre, step, sync, uuid};
 use serde_json::json;
 use syncline_attach::Options;
 
-const PARTS: &str = "CREATE TABLE parts(id INTEGER PRIMARY KEY, code TEXT UNIQUE, name TEXT, updated_at TEXT);";
+on_both!(
+    rows_of_both_sides_are_found_to_be_the_same_by_a_natural_key,
+    the_later_one_stands_where_rows_say_when_they_were_changed,
+    two_databases_with_the_same_rows_meet_without_twins_even_at_the_same_moment,
+    rows_with_uuids_meet_their_objects,
+    a_fill_goes_on_where_it_was_interrupted_in_both_directions,
+    edits_made_while_a_packet_is_under_way_are_neither_lost_nor_overwritten,
+    a_removal_by_the_hub_does_not_take_an_edit_that_it_has_not_seen,
+    a_row_may_be_marked_as_removed_instead,
+);
+
+const PARTS: &str = "CREATE TABLE parts(id $KEY, code TEXT UNIQUE, name TEXT, updated_at $TIME);";
 const BY_CODE: &str = "[types.Part]\ntable = \"parts\"\nmatch = [\"code\"]\n";
 
-#[test]
-fn rows_of_both_sides_are_found_to_be_the_same_by_a_natural_key() {
-    let (centre, a) = (Centre::default(), App::new(PARTS, BY_CODE));
+fn rows_of_both_sides_are_found_to_be_the_same_by_a_natural_key(engine: Engine) {
+    let (centre, a) = (Centre::default(), engine.app(PARTS, BY_CODE));
     centre.set("Part", &uuid(1), json!({"code": "x", "name": "theirs", "extra": 1}));
     centre.set("Part", &uuid(2), json!({"code": "z", "name": "only theirs"}));
     a.run("INSERT INTO parts(code, name) VALUES ('x', 'ours'), ('y', 'only ours')");
     a.sync(&centre);
     assert_eq!(a.rows("SELECT code, name FROM parts ORDER BY code"), ["x|theirs", "y|only ours", "z|only theirs"]);
     assert_eq!(centre.all("Part").len(), 3, "no twins");
-    let status = a.attach().unwrap().status().unwrap();
+    let status = a.status();
     assert_eq!(status.conflicts.len(), 1, "what did not stand is told");
     assert!(status.conflicts[0].ours.as_deref().unwrap().contains("ours"));
 }
 
-#[test]
-fn the_later_one_stands_where_rows_say_when_they_were_changed() {
+fn the_later_one_stands_where_rows_say_when_they_were_changed(engine: Engine) {
     let mapping = format!("{BY_CODE}updated_at = \"updated_at\"\n");
-    let (centre, a) = (Centre::default(), App::new(PARTS, &mapping));
+    let (centre, a) = (Centre::default(), engine.app(PARTS, &mapping));
     let theirs = |code: &str| json!({"code": code, "name": "theirs", "updated_at": "2025-06-01T00:00:00Z"});
     centre.set("Part", &uuid(1), theirs("early"));
     centre.set("Part", &uuid(2), theirs("late"));
@@ -34,9 +44,8 @@ fn the_later_one_stands_where_rows_say_when_they_were_changed() {
     assert_eq!(centre.object("Part", &uuid(2)).unwrap()["name"], "ours");
 }
 
-#[test]
-fn two_databases_with_the_same_rows_meet_without_twins_even_at_the_same_moment() {
-    let (centre, a, b) = (Centre::default(), App::new(PARTS, BY_CODE), App::new(PARTS, BY_CODE));
+fn two_databases_with_the_same_rows_meet_without_twins_even_at_the_same_moment(engine: Engine) {
+    let (centre, a, b) = (Centre::default(), engine.app(PARTS, BY_CODE), engine.app(PARTS, BY_CODE));
     for app in [&a, &b] {
         app.run("INSERT INTO parts(code, name) VALUES ('x', 'X'), ('y', 'Y')");
     }
@@ -54,10 +63,9 @@ fn two_databases_with_the_same_rows_meet_without_twins_even_at_the_same_moment()
     assert_eq!(b.rows("SELECT code, name FROM parts ORDER BY code"), ["x|new", "y|Y"]);
 }
 
-#[test]
-fn rows_with_uuids_meet_their_objects() {
-    let schema = "CREATE TABLE parts(id INTEGER PRIMARY KEY, uuid CHAR(32) UNIQUE, name TEXT);";
-    let (centre, a) = (Centre::default(), App::new(schema, "[types.Part]\ntable = \"parts\"\nuuid = \"uuid\"\n"));
+fn rows_with_uuids_meet_their_objects(engine: Engine) {
+    let schema = "CREATE TABLE parts(id $KEY, uuid $UUID UNIQUE, name TEXT);";
+    let (centre, a) = (Centre::default(), engine.app(schema, "[types.Part]\ntable = \"parts\"\nuuid = \"uuid\"\n"));
     centre.set("Part", &uuid(1), json!({"name": "theirs"}));
     a.run(&format!("INSERT INTO parts(uuid, name) VALUES ('{}', 'ours')", uuid(1).replace('-', "")));
     a.sync(&centre);
@@ -65,11 +73,10 @@ fn rows_with_uuids_meet_their_objects() {
     assert_eq!(centre.all("Part").len(), 1);
 }
 
-#[test]
-fn a_fill_goes_on_where_it_was_interrupted_in_both_directions() {
-    let schema = "CREATE TABLE notes(id INTEGER PRIMARY KEY, n INTEGER);";
+fn a_fill_goes_on_where_it_was_interrupted_in_both_directions(engine: Engine) {
+    let schema = "CREATE TABLE notes(id $KEY, n INTEGER);";
     let mapping = "[types.Note]\ntable = \"notes\"\n";
-    let (centre, a) = (Centre::with_page(100), App::new(schema, mapping));
+    let (centre, a) = (Centre::with_page(100), engine.app(schema, mapping));
     for n in 0..1_000 {
         centre.set("Note", &uuid(n), json!({"n": n}));
     }
@@ -92,10 +99,9 @@ fn a_fill_goes_on_where_it_was_interrupted_in_both_directions() {
     assert!(packets >= 10 + 2_500 / 300, "{packets}");
 }
 
-#[test]
-fn edits_made_while_a_packet_is_under_way_are_neither_lost_nor_overwritten() {
-    let schema = "CREATE TABLE notes(id INTEGER PRIMARY KEY, a TEXT, b TEXT, c TEXT);";
-    let (centre, app) = (Centre::default(), App::new(schema, "[types.Note]\ntable = \"notes\"\n"));
+fn edits_made_while_a_packet_is_under_way_are_neither_lost_nor_overwritten(engine: Engine) {
+    let schema = "CREATE TABLE notes(id $KEY, a TEXT, b TEXT, c TEXT);";
+    let (centre, app) = (Centre::default(), engine.app(schema, "[types.Note]\ntable = \"notes\"\n"));
     app.run("INSERT INTO notes VALUES (1, 'a', 'b', 'c')");
     let mut attached = app.attach().unwrap();
     sync(&mut attached, &centre);
@@ -116,10 +122,9 @@ fn edits_made_while_a_packet_is_under_way_are_neither_lost_nor_overwritten() {
     assert_eq!(centre.object("Note", &id), Some(json!({"a": "ours 2", "b": "ours", "c": "theirs"})));
 }
 
-#[test]
-fn a_removal_by_the_hub_does_not_take_an_edit_that_it_has_not_seen() {
-    let schema = "CREATE TABLE notes(id INTEGER PRIMARY KEY, a TEXT, b TEXT);";
-    let (centre, app) = (Centre::default(), App::new(schema, "[types.Note]\ntable = \"notes\"\n"));
+fn a_removal_by_the_hub_does_not_take_an_edit_that_it_has_not_seen(engine: Engine) {
+    let schema = "CREATE TABLE notes(id $KEY, a TEXT, b TEXT);";
+    let (centre, app) = (Centre::default(), engine.app(schema, "[types.Note]\ntable = \"notes\"\n"));
     app.run("INSERT INTO notes VALUES (1, 'a', 'b')");
     let mut attached = app.attach().unwrap();
     sync(&mut attached, &centre);
@@ -137,21 +142,20 @@ fn a_removal_by_the_hub_does_not_take_an_edit_that_it_has_not_seen() {
     );
 }
 
-#[test]
-fn a_row_may_be_marked_as_removed_instead() {
-    let schema = "CREATE TABLE notes(id INTEGER PRIMARY KEY, t TEXT, is_deleted BOOLEAN NOT NULL DEFAULT 0);";
+fn a_row_may_be_marked_as_removed_instead(engine: Engine) {
+    let schema = "CREATE TABLE notes(id $KEY, t TEXT, is_deleted BOOLEAN NOT NULL DEFAULT false);";
     let (centre, a) =
-        (Centre::default(), App::new(schema, "[types.Note]\ntable = \"notes\"\nis_deleted = \"is_deleted\"\n"));
+        (Centre::default(), engine.app(schema, "[types.Note]\ntable = \"notes\"\nis_deleted = \"is_deleted\"\n"));
     a.run("INSERT INTO notes(t) VALUES ('x')");
     a.sync(&centre);
     let (id, _) = centre.only("Note");
     centre.remove("Note", &id);
     a.sync(&centre);
-    assert_eq!(a.rows("SELECT t, is_deleted FROM notes"), ["x|1"]);
+    assert_eq!(a.rows("SELECT t FROM notes WHERE is_deleted"), ["x"]);
     a.run("UPDATE notes SET t = 'y'");
     a.sync(&centre);
     assert!(centre.all("Note").is_empty(), "an edit of a removed row brings nothing back");
-    a.run("UPDATE notes SET is_deleted = 0");
+    a.run("UPDATE notes SET is_deleted = false");
     a.sync(&centre);
     assert_eq!(centre.object("Note", &id), Some(json!({"t": "y", "is_deleted": false})));
 }

@@ -5,7 +5,6 @@ use super::{Fault, Work};
 use crate::identity::{Key, UuidForm};
 use crate::plan::{ColumnPlan, LinesPlan, Refers, TypePlan};
 use crate::value::{self, Cell, from_json, to_json};
-use rusqlite::params;
 use serde_json::value::RawValue;
 use syncline_core::model::{Fields, Value};
 
@@ -44,7 +43,11 @@ impl Work<'_> {
             Refers::Key { .. } | Refers::Uuid { .. } => {
                 Ok(self.wire(column, cell)?.get().eq_ignore_ascii_case(field.get()))
             }
-            _ => Ok(from_json(column.form, column.affinity, field).is_ok_and(|held| held == *cell)),
+            _ => match from_json(column.form, column.affinity, field) {
+                Ok(said) if said == *cell => Ok(true),
+                Ok(Cell::Null) | Err(_) => Ok(false),
+                Ok(said) => Ok(*cell != Cell::Null && self.db.held(column, said)? == *cell),
+            },
         }
     }
 
@@ -98,8 +101,11 @@ impl Work<'_> {
 
     /// Whether a reference waits for its target, so that the column is empty for now.
     fn awaits(&self, uuid: &str, field: &str) -> Result<bool, Fault> {
+        if self.quiet.get() {
+            return Ok(false);
+        }
         let sql = "SELECT EXISTS (SELECT 1 FROM sync_references WHERE entity_uuid = ?1 AND field = ?2)";
-        Ok(self.conn.prepare_cached(sql)?.query_row(params![uuid, field], |row| row.get(0))?)
+        self.exists(sql, &[uuid.into(), field.into()])
     }
 }
 

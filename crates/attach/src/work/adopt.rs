@@ -1,11 +1,14 @@
 //! First contact: a row that was there before and an object of the hub that are the same thing.
 
+use super::put::Meant;
+use super::queue::mark_of;
 use super::rows::Row;
-use super::{Arrivals, Fault, Known, Work, equals, parameters, quoted};
+use super::{Arrivals, Fault, Work};
 use crate::identity::{Key, UuidForm};
 use crate::plan::TypePlan;
-use crate::sqlite::put::Meant;
+use crate::sql::{equals, given, quoted};
 use crate::value::Cell;
+use std::collections::BTreeSet;
 use syncline_core::model::{Fields, Millis};
 
 impl Work<'_> {
@@ -27,15 +30,7 @@ impl Work<'_> {
         if plan.matching.is_empty() {
             return Ok(None);
         }
-        let mut wanted = Vec::new();
-        for place in &plan.matching {
-            let column = &plan.columns[*place];
-            let Some(field) = data.get(&column.field) else { return Ok(None) };
-            match self.meant(column, field, arrivals)? {
-                Meant::Cell(cell) if cell != Cell::Null => wanted.push((&column.name, cell)),
-                _ => return Ok(None),
-            }
-        }
+        let Some(wanted) = self.natural_key(plan, data, arrivals)? else { return Ok(None) };
         let Some((key, row)) = self.only(plan, &wanted)? else { return Ok(None) };
         if let Some(other) = self.known_by_key(&plan.kind, &key.stored())? {
             if other.base.is_some() || other.gone {
@@ -49,6 +44,50 @@ impl Work<'_> {
             self.update_row(&plan.table, &[(column, form.write(uuid))], (&plan.key, &key))?;
         }
         Ok(Some((key, row)))
+    }
+
+    /// Whether some of these objects may be rows that nobody has said it of yet.
+    pub(crate) fn have_twins(
+        &self,
+        plan: &TypePlan,
+        objects: &[(&str, &Fields)],
+        arrivals: &Arrivals,
+    ) -> Result<bool, Fault> {
+        if let Some((column, form)) = &plan.uuid {
+            let held: Vec<Vec<Cell>> = objects.iter().map(|(uuid, _)| vec![form.write(uuid)]).collect();
+            if self.has_any(&plan.table, &[column], &held)? {
+                return Ok(true);
+            }
+        }
+        let columns: Vec<&String> = plan.matching.iter().map(|place| &plan.columns[*place].name).collect();
+        if columns.is_empty() {
+            return Ok(false);
+        }
+        let mut wanted = Vec::with_capacity(objects.len());
+        for (_, data) in objects {
+            let natural = self.natural_key(plan, data, arrivals)?;
+            wanted.extend(natural.map(|set| set.into_iter().map(|(_, cell)| cell).collect()));
+        }
+        self.has_any(&plan.table, &columns, &wanted)
+    }
+
+    /// The columns by which an object is found, as it says them; `None`: it does not say them all.
+    fn natural_key<'p>(
+        &self,
+        plan: &'p TypePlan,
+        data: &Fields,
+        arrivals: &Arrivals,
+    ) -> Result<Option<Vec<(&'p String, Cell)>>, Fault> {
+        let mut wanted = Vec::new();
+        for place in &plan.matching {
+            let column = &plan.columns[*place];
+            let Some(field) = data.get(&column.field) else { return Ok(None) };
+            match self.meant(column, field, arrivals)? {
+                Meant::Cell(cell) if cell != Cell::Null => wanted.push((&column.name, cell)),
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(wanted))
     }
 
     /// Notes which row a new object is, where there is one.
@@ -67,18 +106,13 @@ impl Work<'_> {
     fn only(&self, plan: &TypePlan, wanted: &[(&String, Cell)]) -> Result<Option<(Key, Row)>, Fault> {
         let sql = format!(
             "SELECT {} FROM {} WHERE {} LIMIT 2",
-            plan.key_sql(""),
+            self.db.key_sql(plan, ""),
             quoted(&plan.table),
             equals(wanted.iter().map(|(name, _)| *name), 1)
         );
-        let mut find = self.conn.prepare_cached(&sql)?;
-        let mut rows = find.query(&*parameters(wanted.iter().map(|(_, cell)| cell)))?;
-        let Some(first) = rows.next()? else { return Ok(None) };
-        let key = Key::parse(&super::cell_at(first, 0)?);
-        if rows.next()?.is_some() {
-            return Ok(None);
-        }
-        let Some(key) = key else { return Ok(None) };
+        let found = self.query(&sql, &given(wanted.iter().map(|(_, cell)| cell)))?;
+        let [row] = &found[..] else { return Ok(None) };
+        let Some(key) = Key::parse(&row[0]) else { return Ok(None) };
         Ok(self.read_row(plan, &key)?.map(|row| (key, row)))
     }
 
@@ -126,11 +160,11 @@ impl Work<'_> {
         })
     }
 
-    /// Whether an object has a row here.
-    pub(crate) fn has_object(&self, plan: &TypePlan, uuid: &str) -> Result<bool, Fault> {
-        match self.known(&plan.kind, uuid)?.as_ref().and_then(Known::row_key) {
-            Some(key) => Ok(self.read_row(plan, &key)?.is_some()),
-            None => Ok(false),
-        }
+    /// Which of these objects have rows here.
+    pub(crate) fn have_rows<'u>(&self, plan: &TypePlan, uuids: &[&'u str]) -> Result<BTreeSet<&'u str>, Fault> {
+        let keys = self.row_keys(&plan.kind, uuids)?;
+        let rows = self.read_marks(plan, &keys.values().cloned().collect::<Vec<_>>())?;
+        let has_row = |uuid: &&str| keys.get(*uuid).is_some_and(|key| rows.contains(&mark_of(&key.stored())));
+        Ok(uuids.iter().copied().filter(has_row).collect())
     }
 }

@@ -1,13 +1,12 @@
 //! An object of the hub becomes a row (step 9 of the life of a change).
 
+use super::queue::mark_of;
 use super::rows::Row;
 use super::{Fault, Known, Work};
 use crate::error::AttachError;
 use crate::identity::Key;
 use crate::plan::{ColumnPlan, Refers, TypePlan};
-use crate::sqlite::queue::mark_of;
 use crate::value::{Cell, from_json};
-use rusqlite::params;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::model::{Fields, Rejection};
@@ -30,8 +29,11 @@ pub(crate) struct Arrivals {
     pub now: String,
 }
 
+/// Columns with the cells to write, and references that wait.
+pub(super) type Planned<'p> = (Vec<(&'p String, Cell)>, Vec<Later<'p>>);
+
 /// A reference whose column stays empty until its target arrives.
-struct Later<'p> {
+pub(super) struct Later<'p> {
     column: &'p ColumnPlan,
     kind: String,
     uuid: String,
@@ -84,6 +86,34 @@ impl Work<'_> {
         own: &Fields,
         arrivals: &Arrivals,
     ) -> Result<(), Fault> {
+        let (set, later) = self.differing(plan, row, (data, base), own, arrivals)?;
+        self.update_row(&plan.table, &set, (&plan.key, key))?;
+        let moved = plan.key.iter().zip(&key.0).map(|(name, old)| {
+            let column = plan.columns.iter().find(|column| column.name == *name);
+            match column.zip(set.iter().find(|(column, _)| *column == name)) {
+                Some((column, (_, cell))) => self.db.held(column, cell.clone()),
+                None => Ok(old.clone()),
+            }
+        });
+        let moved = Key(moved.collect::<Result<_, _>>()?);
+        for (lines, link) in plan.lines.iter().zip(&row.links) {
+            if own.get(&lines.field).is_none() {
+                let before = base.and_then(|base| base.get(&lines.field));
+                self.write_lines(lines, link, (data.get(&lines.field), before), arrivals)?;
+            }
+        }
+        self.settle(plan, uuid, &moved.stored(), data, &later)
+    }
+
+    /// The columns of a row that are to be written, but for fields that are in `own`, and references that wait.
+    pub(super) fn differing<'p>(
+        &self,
+        plan: &'p TypePlan,
+        row: &Row,
+        (data, base): (&Fields, Option<&Fields>),
+        own: &Fields,
+        arrivals: &Arrivals,
+    ) -> Result<Planned<'p>, Fault> {
         let (mut set, mut later) = (Vec::new(), Vec::new());
         for (column, cell) in plan.columns.iter().zip(&row.cells) {
             if own.get(&column.field).is_some() {
@@ -99,45 +129,18 @@ impl Work<'_> {
                 set.push((&column.name, new));
             }
         }
-        self.update_row(&plan.table, &set, (&plan.key, key))?;
-        let moved = plan.key.iter().zip(&key.0).map(|(name, old)| {
-            let new = set.iter().find(|(column, _)| *column == name);
-            new.map_or_else(|| old.clone(), |(_, cell)| cell.clone())
-        });
-        let moved = Key(moved.collect());
-        for (lines, link) in plan.lines.iter().zip(&row.links) {
-            if own.get(&lines.field).is_none() {
-                let before = base.and_then(|base| base.get(&lines.field));
-                self.write_lines(lines, link, (data.get(&lines.field), before), arrivals)?;
-            }
-        }
-        self.settle(plan, uuid, &moved.stored(), data, &later)
+        Ok((set, later))
     }
 
     /// A new row.
     fn make(&self, plan: &TypePlan, uuid: &str, data: &Fields, arrivals: &Arrivals) -> Result<(), Fault> {
-        let (mut set, mut later) = (Vec::new(), Vec::new());
-        for column in &plan.columns {
-            if let Some(field) = data.get(&column.field) {
-                let meant = self.meant(column, field, arrivals)?;
-                set.push((&column.name, placed(column, meant, &mut later)?));
+        let (set, later) = self.new_row(plan, uuid, data, arrivals)?;
+        let key = match given_key(plan, &set) {
+            Some(key) => {
+                self.insert_row(&plan.table, &set)?;
+                key
             }
-        }
-        if let Some((name, form)) = &plan.uuid {
-            set.push((name, form.write(uuid)));
-        }
-        if plan.numbered {
-            let number = match arrivals.numbers.get(&(plan.kind.clone(), uuid.to_owned())) {
-                Some(number) => *number,
-                None => self.next_number(plan)?.checked_add(1).ok_or_else(|| full(plan))?,
-            };
-            set.push((&plan.key[0], Cell::Integer(number)));
-        }
-        self.insert_row(&plan.table, &set)?;
-        let given = plan.key.iter().map(|name| set.iter().find(|(column, _)| *column == name).map(|(_, cell)| cell));
-        let key = match given.map(|cell| cell.cloned()).collect::<Option<Vec<Cell>>>() {
-            Some(cells) => Key(cells),
-            None => Key::parse(&self.last_key(plan)?).unwrap_or(Key(vec![Cell::Null])),
+            None => Key::parse(&self.insert_keyless(plan, &set)?).unwrap_or(Key(vec![Cell::Null])),
         };
         if key.0.contains(&Cell::Null) {
             let columns = plan.key.join("`, `");
@@ -156,31 +159,66 @@ impl Work<'_> {
         self.settle(plan, uuid, &key.stored(), data, &later)
     }
 
+    /// The columns of a new row, and references that wait.
+    pub(super) fn new_row<'p>(
+        &self,
+        plan: &'p TypePlan,
+        uuid: &str,
+        data: &Fields,
+        arrivals: &Arrivals,
+    ) -> Result<Planned<'p>, Fault> {
+        let (mut set, mut later) = (Vec::new(), Vec::new());
+        let number = match arrivals.numbers.get(&(plan.kind.clone(), uuid.to_owned())) {
+            Some(number) => Some(*number),
+            None if plan.numbered => self.numbers(plan, vec![()])?.first().map(|(_, number)| *number),
+            None => None,
+        };
+        for column in &plan.columns {
+            if let Some(field) = data.get(&column.field) {
+                let meant = match itself(plan, uuid, number, column, field) {
+                    Some(cell) => Meant::Cell(cell),
+                    None => self.meant(column, field, arrivals)?,
+                };
+                set.push((&column.name, placed(column, meant, &mut later)?));
+            }
+        }
+        if let Some((name, form)) = &plan.uuid {
+            set.push((name, form.write(uuid)));
+        }
+        if let Some(number) = number {
+            set.push((&plan.key[0], Cell::Integer(number)));
+        }
+        Ok((set, later))
+    }
+
     /// Notes that the row is as the hub has it, and which references wait.
     fn settle(&self, plan: &TypePlan, uuid: &str, key: &Cell, data: &Fields, later: &[Later<'_>]) -> Result<(), Fault> {
         self.keep(&plan.kind, uuid, Some(key), Some(data))?;
         self.not_aside("in", &plan.kind, uuid)?;
-        let sql = "DELETE FROM sync_references WHERE entity_type = ?1 AND entity_uuid = ?2";
-        self.conn.prepare_cached(sql)?.execute([&plan.kind, uuid])?;
+        if !self.quiet.get() {
+            let sql = "DELETE FROM sync_references WHERE entity_type = ?1 AND entity_uuid = ?2";
+            self.execute(sql, &[(&plan.kind).into(), uuid.into()])?;
+        }
         for Later { column, kind, uuid: target } in later {
-            let sql =
-                "INSERT OR REPLACE INTO sync_references(entity_type, entity_uuid, field, target_type, target_uuid)
+            self.quiet.set(false);
+            let sql = "INSERT INTO sync_references(entity_type, entity_uuid, field, target_type, target_uuid)
                        VALUES (?1, ?2, ?3, ?4, ?5)";
-            self.conn.prepare_cached(sql)?.execute(params![plan.kind, uuid, column.field, kind, target])?;
+            let names = [(&plan.kind).into(), uuid.into(), (&column.field).into(), kind.into(), target.into()];
+            self.execute(sql, &names)?;
         }
         Ok(())
     }
 
     /// Fills references that waited for an object that is here now.
     pub(crate) fn arrived(&self, kind: &str, uuid: &str) -> Result<(), Fault> {
+        if self.quiet.get() {
+            return Ok(());
+        }
         let sql =
             "SELECT entity_type, entity_uuid, field FROM sync_references WHERE target_type = ?1 AND target_uuid = ?2";
-        let waiting: Vec<[String; 3]> = {
-            let mut find = self.conn.prepare_cached(sql)?;
-            let rows = find.query_map([kind, uuid], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))?;
-            rows.collect::<rusqlite::Result<_>>()?
-        };
-        for [kind, uuid, field] in waiting {
+        for row in self.query(sql, &[kind.into(), uuid.into()])? {
+            let texts: Vec<String> = row.into_iter().filter_map(Cell::into_text).collect();
+            let Ok([kind, uuid, field]) = <[String; 3]>::try_from(texts) else { continue };
             let Some(plan) = self.plan.named(&kind) else { continue };
             let Some(known) = self.known(&kind, &uuid)? else { continue };
             let (Some(key), Some(base)) = (known.row_key(), &known.base) else { continue };
@@ -194,7 +232,7 @@ impl Work<'_> {
                     self.update_row(&plan.table, &[(&column.name, cell)], (&plan.key, &key))?;
                 }
                 let sql = "DELETE FROM sync_references WHERE entity_type = ?1 AND entity_uuid = ?2 AND field = ?3";
-                self.conn.prepare_cached(sql)?.execute([&kind, &uuid, &field])?;
+                self.execute(sql, &[(&kind).into(), (&uuid).into(), (&field).into()])?;
             }
         }
         Ok(())
@@ -203,7 +241,7 @@ impl Work<'_> {
     /// What a field would be in its column.
     pub(crate) fn meant(&self, column: &ColumnPlan, field: &RawValue, arrivals: &Arrivals) -> Result<Meant, Fault> {
         let held = |reason: String| Fault::aside("no_value", format!("field `{}` {reason}", column.field));
-        let (Refers::Key { kind } | Refers::Uuid { kind, .. }) = &column.refers else {
+        let Some(kind) = column.target_kind() else {
             let cell = from_json(column.form, column.affinity, field).map_err(held)?;
             if let Refers::Row { table, column: target } = &column.refers
                 && cell != Cell::Null
@@ -222,9 +260,9 @@ impl Work<'_> {
         if !is_uuid(&uuid) {
             return Err(held(format!("is {}, which is no UUID of a {kind}", field.get())));
         }
-        let name = (kind.clone(), uuid.clone());
-        let row = self.known(kind, &uuid)?.and_then(|known| known.row_key());
-        let arriving = !arrivals.careful && arrivals.arriving.contains(&name);
+        let name = (kind.to_owned(), uuid.clone());
+        let row = self.row_key(kind, &uuid)?;
+        let arriving = !arrivals.careful && column.defers && arrivals.arriving.contains(&name);
         let cell = match &column.refers {
             Refers::Uuid { form, .. } => (row.is_some() || arriving).then(|| form.write(&uuid)),
             _ => match row {
@@ -233,7 +271,26 @@ impl Work<'_> {
                 None => None,
             },
         };
-        Ok(cell.map_or(Meant::Later { kind: kind.clone(), uuid }, Meant::Cell))
+        Ok(cell.map_or(Meant::Later { kind: kind.to_owned(), uuid }, Meant::Cell))
+    }
+}
+
+/// The key of a new row, where its columns say it as the table will hold it.
+pub(super) fn given_key(plan: &TypePlan, set: &[(&String, Cell)]) -> Option<Key> {
+    if plan.key_columns.iter().any(|column| column.respells) {
+        return None;
+    }
+    let given = plan.key.iter().map(|name| set.iter().find(|(column, _)| *column == name).map(|(_, cell)| cell));
+    Some(Key(given.map(|cell| cell.cloned()).collect::<Option<_>>()?))
+}
+
+/// A reference of a new row to itself.
+fn itself(plan: &TypePlan, uuid: &str, number: Option<i64>, column: &ColumnPlan, field: &RawValue) -> Option<Cell> {
+    let is_own = |kind: &str| kind == plan.kind && field.get().trim_matches('"').eq_ignore_ascii_case(uuid);
+    match &column.refers {
+        Refers::Key { kind } if is_own(kind) => number.map(Cell::Integer),
+        Refers::Uuid { kind, form } if is_own(kind) => Some(form.write(uuid)),
+        _ => None,
     }
 }
 
@@ -249,7 +306,7 @@ fn placed<'p>(column: &'p ColumnPlan, meant: Meant, later: &mut Vec<Later<'p>>) 
     }
 }
 
-pub(crate) fn full(plan: &TypePlan) -> Fault {
+pub(super) fn full(plan: &TypePlan) -> Fault {
     Fault::aside("no_number", format!("`{}` has given out its largest number", plan.table))
 }
 
@@ -270,7 +327,7 @@ impl Work<'_> {
                 Meant::Later { kind, uuid } => Err(Fault::Waits { kind, uuid }),
             });
             match done {
-                Err(Fault::Failed(error)) => return Err(error.into()),
+                Err(Fault::Failed(error)) => return Err(error),
                 Err(fault) => {
                     let data = known.base.as_ref().map(|base| base.to_body().text().to_owned());
                     self.set_aside(&plan.kind, &uuid, data.as_deref(), &fault, now)?;

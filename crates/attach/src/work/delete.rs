@@ -32,32 +32,21 @@ impl Work<'_> {
                 self.delete_row(&lines.table, &lines.key, &line.key)?;
             }
         }
-        let before = self.last_change()?;
-        self.capture(true)?;
-        let done = self.delete_row(&plan.table, &plan.key, &key);
-        if done.is_err() && self.is_undone() {
-            return done.map(drop);
-        }
-        self.capture(false)?;
-        done?;
+        self.capturing(|| {
+            let before = self.last_change()?;
+            self.delete_row(&plan.table, &plan.key, &key)?;
+            self.unregister(&plan.kind, &stored, before)
+        })?;
         if arrivals.careful {
             self.check_left_behind(plan, (&key, &row))?;
         }
-        self.unregister(&plan.kind, &stored, before)?;
         self.forget(&plan.kind, uuid)
     }
+
     /// Rows that still refer to a row that was removed: foreign keys that are checked at the end of a transaction would
     /// undo all of it.
     fn check_left_behind(&self, plan: &TypePlan, (key, row): (&Key, &Row)) -> Result<(), Fault> {
-        let sql = "SELECT m.name, f.\"from\", f.\"to\" FROM sqlite_schema AS m, pragma_foreign_key_list(m.name) AS f
-                   WHERE m.type = 'table' AND f.\"table\" = ?1 COLLATE NOCASE
-                   AND f.id NOT IN (SELECT id FROM pragma_foreign_key_list(m.name) WHERE seq > 0)";
-        let references: Vec<(String, String, Option<String>)> = {
-            let mut find = self.conn.prepare_cached(sql)?;
-            let rows = find.query_map([&plan.table], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            rows.collect::<rusqlite::Result<_>>()?
-        };
-        for (table, column, target) in references {
+        for (table, column, target) in self.db.late_references(&plan.table)? {
             let target = target.as_ref().unwrap_or(&plan.key[0]);
             let of_key = plan.key.iter().position(|name| name.eq_ignore_ascii_case(target)).map(|n| &key.0[n]);
             let named = plan.uuid.as_ref().filter(|(name, _)| name.eq_ignore_ascii_case(target));

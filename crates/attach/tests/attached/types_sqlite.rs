@@ -1,6 +1,7 @@
 //! Every type at its limits, from one database to the hub and into another one.
 
-use crate::centre::{App, Centre, uuid};
+use crate::app::Engine;
+use crate::centre::{Centre, uuid};
 use serde_json::json;
 
 const ALL: &str = "CREATE TABLE things(
@@ -12,7 +13,7 @@ const SHOWN: &str = "SELECT n, r, d, t, b, f, j, day, at, bare, typeof(n), typeo
 
 #[test]
 fn values_at_their_limits_are_the_same_in_another_database() {
-    let (centre, a, b) = (Centre::default(), App::new(ALL, THING), App::new(ALL, THING));
+    let (centre, a, b) = (Centre::default(), Engine::Sqlite.app(ALL, THING), Engine::Sqlite.app(ALL, THING));
     a.run(
         "INSERT INTO things(n, r, d, t, b, f, j, day, at, bare) VALUES
          (9223372036854775807, 1.7976931348623157e308, 12345678901.2345, 'plain', x'00ff', 1, '{\"a\": [1.50, null]}', '2025-12-12', '2025-12-12 10:00:00.000001', 1),
@@ -39,7 +40,7 @@ fn values_at_their_limits_are_the_same_in_another_database() {
 
 #[test]
 fn the_hub_sees_json_that_every_reader_understands() {
-    let (centre, a) = (Centre::default(), App::new(ALL, THING));
+    let (centre, a) = (Centre::default(), Engine::Sqlite.app(ALL, THING));
     a.run(
         "INSERT INTO things(n, r, d, t, b, f, j, day, at) VALUES
            (9007199254740993, 2.0, 1.5, 'x', x'00ff', 1, '{\"a\": 1.50}', '2025-12-12', '2025-12-12 10:00:00.500000')",
@@ -55,7 +56,7 @@ fn the_hub_sees_json_that_every_reader_understands() {
 
 #[test]
 fn another_spelling_of_a_value_is_no_change_and_goes_back_to_nobody() {
-    let (centre, a) = (Centre::default(), App::new(ALL, THING));
+    let (centre, a) = (Centre::default(), Engine::Sqlite.app(ALL, THING));
     a.sync(&centre);
     let spelled = json!({"n": "5", "d": "1.50", "f": true, "at": "2025-12-12T12:00:00+02:00", "later": {"x": [1]}});
     centre.set("Thing", &uuid(1), spelled);
@@ -71,7 +72,7 @@ fn another_spelling_of_a_value_is_no_change_and_goes_back_to_nobody() {
 #[test]
 fn a_value_that_no_packet_or_column_can_hold_sets_one_object_aside() {
     let schema = "CREATE TABLE things(id INTEGER PRIMARY KEY, n INTEGER NOT NULL CHECK (n > 0), t TEXT) STRICT;";
-    let (centre, a) = (Centre::default(), App::new(schema, "[types.Thing]\ntable = \"things\"\n"));
+    let (centre, a) = (Centre::default(), Engine::Sqlite.app(schema, "[types.Thing]\ntable = \"things\"\n"));
     a.run("INSERT INTO things VALUES (1, 1, CAST(x'ff' AS TEXT)), (2, 2, 'fine')");
     a.sync(&centre);
     assert_eq!(centre.only("Thing").1, json!({"n": 2, "t": "fine"}));
@@ -82,14 +83,14 @@ fn a_value_that_no_packet_or_column_can_hold_sets_one_object_aside() {
     centre.set("Thing", &uuid(4), json!({"n": 4, "t": "good"}));
     a.sync(&centre);
     assert_eq!(a.rows("SELECT n FROM things ORDER BY n"), ["1", "2", "4"]);
-    let status = a.attach().unwrap().status().unwrap();
+    let status = a.status();
     let codes: Vec<&str> = status.aside.iter().map(|aside| aside.code.as_str()).collect();
     assert_eq!(codes, ["not_utf8", "datatype", "check", "not_null"]);
 
     centre.set("Thing", &uuid(2), json!({"n": 6}));
     a.sync(&centre);
     assert_eq!(a.rows("SELECT n FROM things ORDER BY n"), ["1", "2", "4", "6"], "corrected there, it arrives");
-    assert_eq!(a.attach().unwrap().status().unwrap().aside.len(), 3);
+    assert_eq!(a.status().aside.len(), 3);
 }
 
 #[test]
@@ -103,7 +104,8 @@ fn ids_are_found_in_every_form_in_which_applications_keep_them() {
             "CREATE TABLE things(id {declared} PRIMARY KEY NOT NULL, parent {declared} REFERENCES things(id), t TEXT);"
         );
         let mapping = "[types.Thing]\ntable = \"things\"\nuuid = \"id\"\n";
-        let (centre, a, b) = (Centre::default(), App::new(&schema, mapping), App::new(&schema, mapping));
+        let (centre, a, b) =
+            (Centre::default(), Engine::Sqlite.app(&schema, mapping), Engine::Sqlite.app(&schema, mapping));
         a.run(&format!("INSERT INTO things VALUES ({held}, {held}, 'own parent')"));
         a.sync(&centre);
         let object = json!({"parent": uuid(1), "t": "own parent"});

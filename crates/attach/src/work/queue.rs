@@ -1,11 +1,11 @@
 //! The queue of registered changes: `sync_log`, oldest first, one row for each change of the application.
 
-use super::{Fault, Work, cell_at, equals, list, quoted};
+use super::{Fault, Work};
 use crate::error::AttachError;
 use crate::identity::Key;
 use crate::plan::TypePlan;
+use crate::sql::{Given, equals, given, list, marks, quoted, sought};
 use crate::value::Cell;
-use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows of the queue that are looked at for one packet.
@@ -36,17 +36,17 @@ pub(crate) fn mark_of(key: &Cell) -> String {
 impl Work<'_> {
     /// The oldest registrations, by row, at most so many rows. Also the last registration that was looked at.
     pub(crate) fn waiting(&self, rows_max: usize) -> Result<(Vec<Folded>, i64), AttachError> {
-        let sql = "SELECT id, entity_type, entity_key, operation, strftime('%Y-%m-%dT%H:%M:%fZ', made_at) FROM sync_log
-                   WHERE packet_no IS NULL ORDER BY id LIMIT ?1";
-        let mut find = self.conn.prepare_cached(sql)?;
-        let mut rows = find.query([CHANGES_MAX])?;
+        let sql = format!(
+            "SELECT id, entity_type, entity_key, operation, {} FROM sync_log
+             WHERE packet_no IS NULL ORDER BY id LIMIT {CHANGES_MAX}",
+            self.db.spellings().made_at
+        );
         let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
         let mut gone: BTreeSet<usize> = BTreeSet::new();
         let (mut all, mut upto): (Vec<Folded>, i64) = (Vec::new(), 0);
-        while let Some(row) = rows.next()? {
-            let (id, kind, operation): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(3)?);
-            // A key that cannot be read belongs to no row that could be.
-            let key = cell_at(row, 2).unwrap_or(Cell::Null);
+        for row in self.query(&sql, &[])? {
+            let Ok([id, kind, key, operation, at]) = <[Cell; 5]>::try_from(row) else { continue };
+            let (id, kind) = (id.number(), kind.into_text().unwrap_or_default());
             let name = (kind.clone(), mark_of(&key));
             let place = match places.get(&name) {
                 Some(place) => *place,
@@ -57,10 +57,10 @@ impl Work<'_> {
                     all.len() - 1
                 }
             };
-            all[place].at = row.get(4)?;
-            match operation.as_str() {
-                "DELETE" => drop(gone.insert(place)),
-                "INSERT" => all[place].reborn |= gone.contains(&place),
+            all[place].at = at.into_text().unwrap_or_default();
+            match operation.into_text().as_deref() {
+                Some("DELETE") => drop(gone.insert(place)),
+                Some("INSERT") => all[place].reborn |= gone.contains(&place),
                 _ => {}
             }
             upto = id;
@@ -68,66 +68,94 @@ impl Work<'_> {
         Ok((all, upto))
     }
 
+    /// Whether changes wait that no packet holds.
+    pub(crate) fn is_waiting(&self) -> Result<bool, AttachError> {
+        Ok(self.exists("SELECT EXISTS (SELECT 1 FROM sync_log WHERE packet_no IS NULL)", &[])?)
+    }
+
     /// Registrations up to here travel in a packet.
     pub(crate) fn send_changes(&self, upto: i64, packet: u64) -> Result<(), AttachError> {
         let sql = "UPDATE sync_log SET packet_no = ?2 WHERE packet_no IS NULL AND id <= ?1";
-        self.conn.prepare_cached(sql)?.execute(params![upto, packet])?;
+        self.execute(sql, &[upto.into(), packet.into()])?;
         Ok(())
     }
 
     /// Registrations up to here say nothing new.
     pub(crate) fn drop_changes(&self, upto: i64) -> Result<(), AttachError> {
         let sql = "DELETE FROM sync_log WHERE packet_no IS NULL AND id <= ?1";
-        self.conn.prepare_cached(sql)?.execute([upto])?;
+        self.capturing(|| self.execute(sql, &[upto.into()]))?;
         Ok(())
     }
 
     /// The hub has what stood in the packet under way.
     pub(crate) fn confirm_changes(&self) -> Result<(), AttachError> {
         let sql = "DELETE FROM sync_log WHERE id <= (SELECT max(upto) FROM sync_packets) AND packet_no IS NOT NULL";
-        self.conn.prepare_cached(sql)?.execute([])?;
+        self.capturing(|| self.execute(sql, &[]))?;
         Ok(())
     }
 
     /// The packet under way was given up: its registrations wait again.
     pub(crate) fn release_changes(&self) -> Result<(), AttachError> {
         let sql = "UPDATE sync_log SET packet_no = NULL WHERE id <= (SELECT max(upto) FROM sync_packets)";
-        self.conn.execute(sql, [])?;
+        self.execute(sql, &[])?;
         Ok(())
     }
 
+    /// Does what counts as a change of the application, or changes the queue itself.
+    pub(crate) fn capturing<T>(&self, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+        self.db.capture(true)?;
+        let done = work()?;
+        self.db.capture(false)?;
+        Ok(done)
+    }
+
+    /// Registers a row as the application's triggers would.
     pub(crate) fn register(&self, kind: &str, key: &Cell, operation: &str) -> Result<(), Fault> {
         let sql = "INSERT INTO sync_log(entity_type, entity_key, operation) VALUES (?1, ?2, ?3)";
-        self.conn.prepare_cached(sql)?.execute(params![kind, key, operation])?;
+        self.capturing(|| self.execute(sql, &[kind.into(), key.into(), operation.into()]))?;
         Ok(())
     }
 
     /// What was registered of one row after a moment is no change of the application's.
     pub(crate) fn unregister(&self, kind: &str, key: &Cell, after: i64) -> Result<(), Fault> {
-        let sql = "DELETE FROM sync_log WHERE id > ?3 AND entity_type = ?1 AND entity_key IS ?2";
-        self.conn.prepare_cached(sql)?.execute(params![kind, key, after])?;
+        let sql = "DELETE FROM sync_log WHERE id > ?3 AND entity_type = ?1 AND entity_key = ?2";
+        self.execute(sql, &[kind.into(), key.into(), after.into()])?;
         Ok(())
     }
 
     /// The newest registration.
     pub(crate) fn last_change(&self) -> Result<i64, Fault> {
-        let sql = "SELECT ifnull(max(id), 0) FROM sync_log";
-        Ok(self.conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+        let row = self.first("SELECT coalesce(max(id), 0) FROM sync_log", &[])?;
+        Ok(row.map_or(0, |row| row[0].number()))
     }
 
-    /// Rows with changes that no packet holds.
-    pub(crate) fn unsent(&self) -> Result<BTreeSet<(String, String)>, AttachError> {
-        let sql = "SELECT DISTINCT entity_type, entity_key FROM sync_log WHERE packet_no IS NULL";
-        let mut find = self.conn.prepare_cached(sql)?;
-        let rows = find.query_map([], |row| Ok((row.get(0)?, mark_of(&cell_at(row, 1).unwrap_or(Cell::Null)))))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    /// Rows with changes that no packet holds, of these objects and of those that were set aside. Of others there may be
+    /// very many.
+    pub(crate) fn unsent(&self, uuids: &[&str]) -> Result<BTreeSet<(String, String)>, AttachError> {
+        let sql = "SELECT DISTINCT l.entity_type, l.entity_key FROM sync_log AS l JOIN sync_entities AS o
+                   ON o.entity_type = l.entity_type AND o.entity_key = l.entity_key
+                   WHERE l.packet_no IS NULL AND o.entity_uuid IN";
+        let mut rows =
+            self.query(&format!("{sql} (SELECT entity_uuid FROM sync_aside WHERE direction = 'in')"), &[])?;
+        for piece in sought(uuids, 1) {
+            let values: Vec<Given<'_>> = piece.into_iter().map(|uuid| (*uuid).into()).collect();
+            rows.extend(self.query(&format!("{sql} ({})", marks(values.len())), &values)?);
+        }
+        let name = |row: Vec<Cell>| {
+            let [kind, key] = <[Cell; 2]>::try_from(row).ok()?;
+            Some((kind.into_text()?, mark_of(&key)))
+        };
+        Ok(rows.into_iter().filter_map(name).collect())
     }
 
     /// How many changes wait, by type.
     pub(crate) fn backlog(&self) -> Result<BTreeMap<String, u64>, AttachError> {
-        let mut find = self.conn.prepare_cached("SELECT entity_type, count(*) FROM sync_log GROUP BY 1")?;
-        let rows = find.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let rows = self.query("SELECT entity_type, count(*) FROM sync_log GROUP BY entity_type", &[])?;
+        let count = |row: Vec<Cell>| {
+            let [kind, count] = <[Cell; 2]>::try_from(row).ok()?;
+            Some((kind.into_text()?, count.number().unsigned_abs()))
+        };
+        Ok(rows.into_iter().filter_map(count).collect())
     }
 
     /// Registers the rows of a table behind a key, at most so many, whether they have changed or not. The last key, or
@@ -141,27 +169,27 @@ impl Work<'_> {
         let columns = list(&plan.key);
         let behind = match Key::parse(after) {
             Some(key) if key.0.len() == plan.key.len() => {
-                let marks = (1..=key.0.len()).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
-                Some((format!(" WHERE ({columns}) > ({marks})"), key))
+                Some((format!(" WHERE ({columns}) > ({})", marks(key.0.len())), key))
             }
             _ => None,
         };
         let (condition, key) = behind.map_or((String::new(), Key(Vec::new())), |(sql, key)| (sql, key));
         let chosen = format!(
             "SELECT {} AS k FROM {}{condition} ORDER BY {columns} LIMIT {rows_max}",
-            plan.key_sql(""),
+            self.db.key_sql(plan, ""),
             quoted(&plan.table)
         );
-        let mut find = self.conn.prepare_cached(&chosen)?;
-        let mut rows = find.query(&*key.parameters())?;
-        let (mut last, mut count) = (None, 0);
-        while let Some(row) = rows.next()? {
-            let Ok(stored) = cell_at(row, 0) else { continue };
-            let sql = "INSERT INTO sync_log(entity_type, entity_key, operation) VALUES (?1, ?2, 'UPDATE')";
-            self.conn.prepare_cached(sql)?.execute(params![plan.kind, stored])?;
-            (last, count) = (Some(stored), count + 1);
-        }
-        Ok((last.filter(|_| count == rows_max as u64), count))
+        let rows = self.query(&chosen, &given(&key.0))?;
+        let is_full = rows.len() == rows_max;
+        // A key that cannot be read belongs to no row that could be.
+        let keys: Vec<Cell> = rows.into_iter().flatten().filter(|stored| *stored != Cell::Garbled).collect();
+        let statement = |piece: &[Cell]| {
+            let all: Vec<String> = (0..piece.len()).map(|n| format!("(?1, ?{}, 'UPDATE')", n + 2)).collect();
+            format!("INSERT INTO sync_log(entity_type, entity_key, operation) VALUES {}", all.join(", "))
+        };
+        let values = |piece| std::iter::once(plan.kind.as_str().into()).chain(given(piece)).collect();
+        self.capturing(|| self.execute_pieces(&keys, 1, statement, values))?;
+        Ok((keys.last().filter(|_| is_full).cloned(), keys.len() as u64))
     }
 
     /// Registers rows that were exchanged and are not there any more.
@@ -170,16 +198,16 @@ impl Work<'_> {
             "INSERT INTO sync_log(entity_type, entity_key, operation) SELECT entity_type, entity_key, 'DELETE'
              FROM sync_entities WHERE entity_type = ?1 AND entity_key IS NOT NULL
              AND entity_key NOT IN (SELECT {} FROM {})",
-            plan.key_sql(""),
+            self.db.key_sql(plan, ""),
             quoted(&plan.table)
         );
-        self.conn.execute(&sql, [&plan.kind])?;
+        self.capturing(|| self.execute(&sql, &[(&plan.kind).into()]))?;
         Ok(())
     }
 
     /// Whether a row of a table has this value.
     pub(crate) fn has_row(&self, table: &str, column: &String, value: &Cell) -> Result<bool, Fault> {
         let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {})", quoted(table), equals([column], 1));
-        Ok(self.conn.prepare_cached(&sql)?.query_row([value], |row| row.get(0))?)
+        self.exists(&sql, &[value.into()])
     }
 }

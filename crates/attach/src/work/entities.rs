@@ -1,11 +1,12 @@
 //! What is known of each object: its row, and how the hub has it (`sync_entities`).
 
-use super::{Fault, Work, cell_at};
+use super::{Fault, Work};
 use crate::error::AttachError;
 use crate::identity::{Key, UuidForm, new_uuid, uuid_of};
 use crate::plan::TypePlan;
+use crate::sql::{Given, any_of, marks_from, sought};
 use crate::value::Cell;
-use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeMap;
 use syncline_core::model::{Body, Fields};
 
 /// One object.
@@ -31,13 +32,47 @@ impl Work<'_> {
     pub(crate) fn known(&self, kind: &str, uuid: &str) -> Result<Option<Known>, Fault> {
         let sql =
             "SELECT entity_uuid, entity_key, base, gone FROM sync_entities WHERE entity_type = ?1 AND entity_uuid = ?2";
-        Ok(self.conn.prepare_cached(sql)?.query_row([kind, uuid], read).optional()?)
+        Ok(self.first(sql, &[kind.into(), uuid.into()])?.and_then(read))
+    }
+
+    /// What is known of objects, by their ids.
+    pub(crate) fn known_all(&self, kind: &str, uuids: &[&str]) -> Result<BTreeMap<String, Known>, Fault> {
+        let rows = self.of_entities("entity_uuid, entity_key, base, gone", kind, uuids)?;
+        Ok(rows.into_iter().filter_map(read).map(|known| (known.uuid.clone(), known)).collect())
+    }
+
+    /// The keys of the rows of objects, of those that have one.
+    pub(crate) fn row_keys(&self, kind: &str, uuids: &[&str]) -> Result<BTreeMap<String, Key>, Fault> {
+        let rows = self.of_entities("entity_uuid, entity_key", kind, uuids)?;
+        let key = |row: Vec<Cell>| {
+            let mut cells = row.into_iter();
+            Some((cells.next()?.into_text()?, Key::parse(&cells.next()?)?))
+        };
+        Ok(rows.into_iter().filter_map(key).collect())
+    }
+
+    fn of_entities(&self, columns: &str, kind: &str, uuids: &[&str]) -> Result<Vec<Vec<Cell>>, Fault> {
+        let (name, mut rows) = ("entity_uuid".to_owned(), Vec::new());
+        for piece in sought(uuids, 1) {
+            let condition = any_of(&[&name], piece.len(), 2);
+            let sql = format!("SELECT {columns} FROM sync_entities WHERE entity_type = ?1 AND {condition}");
+            rows.extend(self.query(&sql, &of_kind(kind, piece.into_iter().map(|uuid| (*uuid).into())))?);
+        }
+        Ok(rows)
+    }
+
+    /// The key of an object's row.
+    pub(crate) fn row_key(&self, kind: &str, uuid: &str) -> Result<Option<Key>, Fault> {
+        match self.ahead.borrow().get(kind).and_then(|keys| keys.get(uuid)) {
+            Some(key) => Ok(key.clone()),
+            None => Ok(self.known(kind, uuid)?.and_then(|known| known.row_key())),
+        }
     }
 
     pub(crate) fn known_by_key(&self, kind: &str, key: &Cell) -> Result<Option<Known>, Fault> {
         let sql =
             "SELECT entity_uuid, entity_key, base, gone FROM sync_entities WHERE entity_type = ?1 AND entity_key = ?2";
-        Ok(self.conn.prepare_cached(sql)?.query_row(params![kind, key], read).optional()?)
+        Ok(self.first(sql, &[kind.into(), key.into()])?.and_then(read))
     }
 
     /// Notes how the hub has an object, and which row it is here.
@@ -45,20 +80,47 @@ impl Work<'_> {
         if let Some(key) = key {
             let sql = "UPDATE sync_entities SET entity_key = NULL
                        WHERE entity_type = ?1 AND entity_key = ?2 AND entity_uuid <> ?3";
-            self.conn.prepare_cached(sql)?.execute(params![kind, key, uuid])?;
+            self.execute(sql, &[kind.into(), key.into(), uuid.into()])?;
         }
         let sql = "INSERT INTO sync_entities(entity_type, entity_uuid, entity_key, base) VALUES (?1, ?2, ?3, ?4)
                    ON CONFLICT(entity_type, entity_uuid)
                    DO UPDATE SET entity_key = excluded.entity_key, base = excluded.base, gone = 0";
         let base = base.map(|base| base.to_body().text().to_owned());
-        self.conn.prepare_cached(sql)?.execute(params![kind, uuid, key, base])?;
+        self.execute(sql, &[kind.into(), uuid.into(), key.into(), base.as_ref().into()])?;
+        Ok(())
+    }
+
+    /// Notes how the hub has objects, and which rows they are. No other object has such a row.
+    pub(crate) fn keep_all(&self, kind: &str, objects: &[(&str, Cell, String)]) -> Result<(), Fault> {
+        let statement = |piece: &[(&str, Cell, String)]| {
+            let rows: Vec<String> = (0..piece.len()).map(|n| format!("(?1, {})", marks_from(2 + n * 3, 3))).collect();
+            format!(
+                "INSERT INTO sync_entities(entity_type, entity_uuid, entity_key, base) VALUES {}
+                 ON CONFLICT(entity_type, entity_uuid)
+                 DO UPDATE SET entity_key = excluded.entity_key, base = excluded.base, gone = 0",
+                rows.join(", ")
+            )
+        };
+        self.execute_pieces(objects, 3, statement, |piece| {
+            of_kind(kind, piece.iter().flat_map(|(uuid, key, base)| [(*uuid).into(), key.into(), base.into()]))
+        })
+    }
+
+    /// Objects whose rows had these keys have none any more.
+    pub(crate) fn give_up_keys(&self, kind: &str, keys: &[Cell]) -> Result<(), Fault> {
+        let name = "entity_key".to_owned();
+        for piece in sought(keys, 1) {
+            let condition = any_of(&[&name], piece.len(), 2);
+            let sql = format!("UPDATE sync_entities SET entity_key = NULL WHERE entity_type = ?1 AND {condition}");
+            self.execute(&sql, &of_kind(kind, piece.into_iter().map(Given::from)))?;
+        }
         Ok(())
     }
 
     pub(crate) fn forget(&self, kind: &str, uuid: &str) -> Result<(), Fault> {
         for table in ["sync_entities", "sync_references"] {
             let sql = format!("DELETE FROM {table} WHERE entity_type = ?1 AND entity_uuid = ?2");
-            self.conn.prepare_cached(&sql)?.execute([kind, uuid])?;
+            self.execute(&sql, &[kind.into(), uuid.into()])?;
         }
         Ok(())
     }
@@ -66,7 +128,7 @@ impl Work<'_> {
     /// The row is marked as removed, as the hub wished it.
     pub(crate) fn keep_gone(&self, kind: &str, uuid: &str) -> Result<(), Fault> {
         let sql = "UPDATE sync_entities SET base = NULL, gone = 1 WHERE entity_type = ?1 AND entity_uuid = ?2";
-        self.conn.prepare_cached(sql)?.execute([kind, uuid])?;
+        self.execute(sql, &[kind.into(), uuid.into()])?;
         Ok(())
     }
 
@@ -114,25 +176,28 @@ impl Work<'_> {
 
     fn is_filling(&self, kind: &str) -> Result<bool, Fault> {
         let sql = "SELECT EXISTS (SELECT 1 FROM sync_fill WHERE entity_type = ?1 AND done < 2)";
-        Ok(self.conn.prepare_cached(sql)?.query_row([kind], |row| row.get(0))?)
+        self.exists(sql, &[kind.into()])
     }
 
     /// Objects whose text at the hub has a field.
     pub(crate) fn with_field(&self, kind: &str, field: &str) -> Result<Vec<String>, AttachError> {
-        let name = format!("%{}%", serde_json::to_string(field).expect("a text serializes"));
+        let name = serde_json::to_string(field).expect("a text serializes");
+        let name = name.replace('~', "~~").replace('%', "~%").replace('_', "~_");
         let sql = "SELECT entity_uuid FROM sync_entities
-                   WHERE entity_type = ?1 AND entity_key IS NOT NULL AND base LIKE ?2";
-        let mut find = self.conn.prepare_cached(sql)?;
-        let rows = find.query_map([kind, &name], |row| row.get(0))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+                   WHERE entity_type = ?1 AND entity_key IS NOT NULL AND base LIKE ?2 ESCAPE '~'";
+        let rows = self.query(sql, &[kind.into(), (&format!("%{name}%")).into()])?;
+        Ok(rows.into_iter().flatten().filter_map(Cell::into_text).collect())
     }
 }
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Known> {
-    let key = match cell_at(row, 1) {
-        Ok(Cell::Null) | Err(_) => None,
-        Ok(cell) => Some(cell),
-    };
-    let base: Option<String> = row.get(2)?;
-    Ok(Known { uuid: row.get(0)?, key, base: base.map(|text| Body::trusted(text).fields()), gone: row.get(3)? })
+fn of_kind<'g>(kind: &'g str, values: impl Iterator<Item = Given<'g>>) -> Vec<Given<'g>> {
+    std::iter::once(kind.into()).chain(values).collect()
+}
+
+fn read(row: Vec<Cell>) -> Option<Known> {
+    let mut cells = row.into_iter();
+    let uuid = cells.next()?.into_text()?;
+    let key = cells.next().filter(|key| !matches!(key, Cell::Null | Cell::Garbled));
+    let base = cells.next()?.into_text().map(|text| Body::trusted(text).fields());
+    Some(Known { uuid, key, base, gone: cells.next()?.number() != 0 })
 }

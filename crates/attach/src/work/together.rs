@@ -1,0 +1,299 @@
+//! Objects of one type that become rows together (step 9 of the life of a change): few statements for many rows. Only
+//! those whose way is plain; others go one by one, as do all of a group that does not work together (`put`).
+
+use super::put::{Planned, given_key};
+use super::queue::mark_of;
+use super::rows::{Line, Row, mark_of_link};
+use super::wire::listed;
+use super::write_lines::{differing_line, line_row, paired, wished};
+use super::{Arrivals, Fault, Known, Work};
+use crate::identity::{Key, UuidForm};
+use crate::plan::{ColumnPlan, LinesPlan, TypePlan};
+use crate::sql::{any_of, sought};
+use crate::value::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use syncline_core::model::Fields;
+
+/// Rows of cells, by the columns that they fill.
+type Rows<'p> = BTreeMap<Vec<&'p String>, Vec<Vec<Cell>>>;
+
+/// Lines of rows, by what names these.
+type Lines = BTreeMap<String, Vec<Line>>;
+
+/// An object whose row could be written with others.
+struct Draft<'g> {
+    /// Its place among the objects.
+    place: usize,
+    uuid: &'g str,
+    data: &'g Fields,
+    base: Option<&'g Fields>,
+    key: Key,
+    is_new: bool,
+    set: Vec<(&'g String, Cell)>,
+    /// By the plan's lists.
+    links: Vec<Cell>,
+}
+
+/// What becomes of rows of one table. Keys stand behind the values.
+#[derive(Default)]
+struct Writes<'g> {
+    gone: Vec<Vec<Cell>>,
+    changed: Rows<'g>,
+    made: Rows<'g>,
+}
+
+/// What a group of objects becomes.
+struct Group<'g> {
+    rows: Writes<'g>,
+    /// By the plan's lists.
+    lines: Vec<Writes<'g>>,
+    /// Keys of new rows.
+    keys: Vec<Cell>,
+    /// Objects, their keys, and how the hub has them.
+    kept: Vec<(&'g str, Cell, String)>,
+}
+
+impl Work<'_> {
+    /// Stores objects of one type as the hub has them, as far as their way is plain, and tells for which it is.
+    ///
+    /// # Errors
+    /// When one of them cannot be stored: then what was done to the others is to be taken back.
+    pub(crate) fn put_together(
+        &self,
+        plan: &TypePlan,
+        objects: &[(&str, &Fields)],
+        arrivals: &Arrivals,
+    ) -> Result<Vec<bool>, Fault> {
+        let uuids: Vec<&str> = objects.iter().map(|(uuid, _)| *uuid).collect();
+        let known = self.known_all(&plan.kind, &uuids)?;
+        self.look_ahead(plan, objects)?;
+        let group = self.group(plan, objects, &known, arrivals);
+        self.ahead.take();
+        let (plain, group) = group?;
+        self.give_up_keys(&plan.kind, &group.keys)?;
+        self.write_rows(&plan.table, &plan.key, &group.rows)?;
+        for (lines, writes) in plan.lines.iter().zip(&group.lines) {
+            self.write_rows(&lines.table, &lines.key, writes)?;
+        }
+        self.keep_all(&plan.kind, &group.kept)?;
+        self.settle_all(&plan.kind, &group.kept)?;
+        Ok(plain)
+    }
+
+    /// Finds the rows that objects refer to.
+    fn look_ahead(&self, plan: &TypePlan, objects: &[(&str, &Fields)]) -> Result<(), Fault> {
+        let mut targets: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for (_, data) in objects {
+            plan.columns.iter().for_each(|column| note_target(&mut targets, column, data));
+            for lines in
+                plan.lines.iter().filter(|lines| lines.columns.iter().any(|column| column.target_kind().is_some()))
+            {
+                for line in listed(data.get(&lines.field)).unwrap_or_default() {
+                    lines.columns.iter().for_each(|column| note_target(&mut targets, column, &line));
+                }
+            }
+        }
+        for (kind, uuids) in targets {
+            let mut found = self.row_keys(kind, &uuids.iter().map(String::as_str).collect::<Vec<_>>())?;
+            let keys = uuids.into_iter().map(|uuid| (found.remove(&uuid), uuid)).map(|(key, uuid)| (uuid, key));
+            let keys = keys.collect();
+            self.ahead.borrow_mut().insert(kind.to_owned(), keys);
+        }
+        Ok(())
+    }
+
+    fn group<'g>(
+        &self,
+        plan: &'g TypePlan,
+        objects: &[(&'g str, &'g Fields)],
+        known: &'g BTreeMap<String, Known>,
+        arrivals: &Arrivals,
+    ) -> Result<(Vec<bool>, Group<'g>), Fault> {
+        let keys: Vec<Key> = known.values().filter_map(|known| settled(plan, known, arrivals)).collect();
+        let rows = self.read_rows(plan, &keys)?;
+        let mut drafts = Vec::with_capacity(objects.len());
+        for (place, object) in objects.iter().enumerate() {
+            let draft = match known.get(object.0) {
+                None => self.new_draft(plan, place, *object, arrivals)?,
+                Some(known) => self.draft(plan, place, *object, (known, &rows), arrivals)?,
+            };
+            drafts.extend(draft);
+        }
+        let lines = plan.lines.iter().enumerate().map(|(n, lines)| {
+            let links: Vec<Cell> = drafts.iter().map(|draft| draft.links[n].clone()).collect();
+            self.read_all_lines(lines, &links)
+        });
+        let lines = lines.collect::<Result<Vec<Lines>, Fault>>()?;
+        let mut plain = vec![false; objects.len()];
+        let writes = plan.lines.iter().map(|_| Writes::default()).collect();
+        let mut group = Group { rows: Writes::default(), lines: writes, keys: Vec::new(), kept: Vec::new() };
+        for draft in drafts {
+            let wanted = plan.lines.iter().enumerate();
+            let wanted = wanted.map(|(n, list)| self.list_writes(list, &draft, n, &lines[n], arrivals));
+            let Some(wanted) = unless_it_waits(wanted.collect::<Result<Vec<_>, Fault>>())? else { continue };
+            plain[draft.place] = true;
+            group.lines.iter_mut().zip(wanted).for_each(|(all, one)| all.add(one));
+            group.add(draft);
+        }
+        Ok((plain, group))
+    }
+
+    /// An object that is new here, and that no row is already.
+    fn new_draft<'g>(
+        &self,
+        plan: &'g TypePlan,
+        place: usize,
+        (uuid, data): (&'g str, &'g Fields),
+        arrivals: &Arrivals,
+    ) -> Result<Option<Draft<'g>>, Fault> {
+        if !arrivals.arriving.contains(&(plan.kind.clone(), uuid.to_owned())) {
+            return Ok(None);
+        }
+        let Some(set) = at_once(self.new_row(plan, uuid, data, arrivals))? else { return Ok(None) };
+        let Some(key) = given_key(plan, &set).filter(|key| !key.0.contains(&Cell::Null)) else { return Ok(None) };
+        let link = |lines: &LinesPlan| {
+            let link = set.iter().find(|(name, _)| **name == lines.parent.1);
+            link.map(|(_, cell)| cell.clone()).filter(is_told_apart)
+        };
+        let Some(links) = plan.lines.iter().map(link).collect() else { return Ok(None) };
+        Ok(Some(Draft { place, uuid, data, base: None, key, is_new: true, set, links }))
+    }
+
+    /// An object whose row is as the hub knows it.
+    fn draft<'g>(
+        &self,
+        plan: &'g TypePlan,
+        place: usize,
+        (uuid, data): (&'g str, &'g Fields),
+        (known, rows): (&'g Known, &BTreeMap<String, Row>),
+        arrivals: &Arrivals,
+    ) -> Result<Option<Draft<'g>>, Fault> {
+        let Some((key, base)) = settled(plan, known, arrivals).zip(known.base.as_ref()) else { return Ok(None) };
+        let Some(row) = rows.get(&mark_of(&key.stored())) else { return Ok(None) };
+        let Some(set) = at_once(self.differing(plan, row, (data, Some(base)), &Fields::default(), arrivals))? else {
+            return Ok(None);
+        };
+        if set.iter().any(|(name, _)| plan.key.contains(name)) || !row.links.iter().all(is_told_apart) {
+            return Ok(None);
+        }
+        let links = row.links.clone();
+        Ok(Some(Draft { place, uuid, data, base: Some(base), key, is_new: false, set, links }))
+    }
+
+    /// What the list of an object asks for in its child table.
+    fn list_writes<'g>(
+        &self,
+        plan: &'g LinesPlan,
+        draft: &Draft<'g>,
+        n: usize,
+        lines: &Lines,
+        arrivals: &Arrivals,
+    ) -> Result<Writes<'g>, Fault> {
+        let (link, mut writes) = (&draft.links[n], Writes::default());
+        let before = draft.base.and_then(|base| base.get(&plan.field));
+        let Some(list) = wished(plan, draft.data.get(&plan.field), before)? else { return Ok(writes) };
+        let ours = lines.get(&mark_of_link(link)).map_or(&[][..], Vec::as_slice);
+        let (pairs, gone) = paired(plan, ours, &list);
+        writes.gone.extend(gone.into_iter().map(|line| line.key.0.clone()));
+        for (line, object) in pairs.into_iter().zip(&list) {
+            let cells = self.line_cells(plan, object, arrivals)?;
+            match line {
+                Some(line) => writes.change(differing_line(plan, &cells, line), &line.key),
+                None => writes.make(line_row(plan, link, &cells)),
+            }
+        }
+        Ok(writes)
+    }
+
+    fn write_rows(&self, table: &str, key: &[String], writes: &Writes<'_>) -> Result<(), Fault> {
+        self.delete_rows(table, key, &writes.gone)?;
+        for (columns, rows) in &writes.changed {
+            self.update_rows(table, columns, key, rows)?;
+        }
+        writes.made.iter().try_for_each(|(columns, rows)| self.insert_rows(table, columns, rows))
+    }
+
+    /// Objects that are stored are set aside no longer, and no reference of theirs waits.
+    fn settle_all(&self, kind: &str, objects: &[(&str, Cell, String)]) -> Result<(), Fault> {
+        if self.quiet.get() {
+            return Ok(());
+        }
+        let name = "entity_uuid".to_owned();
+        for piece in sought(objects, 1) {
+            let count = piece.len();
+            let uuids = piece.into_iter().map(|(uuid, ..)| (*uuid).into());
+            let values: Vec<_> = std::iter::once(kind.into()).chain(uuids).collect();
+            for of_them in ["sync_aside WHERE direction = 'in' AND", "sync_references WHERE"] {
+                let sql = format!("DELETE FROM {of_them} entity_type = ?1 AND {}", any_of(&[&name], count, 2));
+                self.execute(&sql, &values)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'g> Writes<'g> {
+    fn make(&mut self, set: Vec<(&'g String, Cell)>) {
+        let (columns, cells) = set.into_iter().unzip();
+        self.made.entry(columns).or_default().push(cells);
+    }
+
+    fn change(&mut self, set: Vec<(&'g String, Cell)>, key: &Key) {
+        if set.is_empty() {
+            return;
+        }
+        let (columns, mut cells): (Vec<_>, Vec<_>) = set.into_iter().unzip();
+        cells.extend(key.0.iter().cloned());
+        self.changed.entry(columns).or_default().push(cells);
+    }
+
+    fn add(&mut self, other: Writes<'g>) {
+        self.gone.extend(other.gone);
+        for (ours, theirs) in [(&mut self.changed, other.changed), (&mut self.made, other.made)] {
+            theirs.into_iter().for_each(|(columns, rows)| ours.entry(columns).or_default().extend(rows));
+        }
+    }
+}
+
+impl<'g> Group<'g> {
+    fn add(&mut self, draft: Draft<'g>) {
+        let stored = draft.key.stored();
+        if draft.is_new {
+            self.keys.push(stored.clone());
+            self.rows.make(draft.set);
+        } else {
+            self.rows.change(draft.set, &draft.key);
+        }
+        self.kept.push((draft.uuid, stored, draft.data.to_body().text().to_owned()));
+    }
+}
+
+/// The key of an object's row, where nothing was done to it that the hub has not confirmed.
+fn settled(plan: &TypePlan, known: &Known, arrivals: &Arrivals) -> Option<Key> {
+    let key = known.row_key().filter(|_| known.base.is_some())?;
+    let name = (plan.kind.clone(), mark_of(&key.stored()));
+    (!arrivals.unsent.contains(&name)).then_some(key)
+}
+
+/// Columns of which none waits for a target.
+fn at_once<'p>(planned: Result<Planned<'p>, Fault>) -> Result<Option<Vec<(&'p String, Cell)>>, Fault> {
+    Ok(unless_it_waits(planned)?.filter(|(_, later)| later.is_empty()).map(|(set, _)| set))
+}
+
+fn unless_it_waits<T>(done: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match done {
+        Err(Fault::Waits { .. }) => Ok(None),
+        done => done.map(Some),
+    }
+}
+
+/// Whether the value by which lines name a row is spelled alike in both tables, for sure.
+fn is_told_apart(link: &Cell) -> bool {
+    matches!(link, Cell::Integer(_)) || UuidForm::read(link).is_some()
+}
+
+fn note_target<'p>(targets: &mut BTreeMap<&'p str, BTreeSet<String>>, column: &'p ColumnPlan, data: &Fields) {
+    if let Some((kind, uuid)) = column.target(data) {
+        targets.entry(kind).or_default().insert(uuid);
+    }
+}
