@@ -3,7 +3,7 @@
 //! In reading order: [`args`] (the tree of commands), [`groups`] (arguments that
 //! several share), [`config`] (file, variables, flags), [`cmd`]
 //! (one file per command), [`hub`] (a hub from the administrator's side), [`packet_file`], [`log`], [`stop`]
-//! (signals), [`output`] (tables or JSON), [`error`] and [`report`] (what can fail and what to do
+//! (signals), [`output`] (tables or JSON), [`error`], [`next_step`] and [`report`] (what can fail and what to do
 //! next). Decides nothing about data: that is the libraries' work.
 
 mod args;
@@ -13,6 +13,7 @@ mod error;
 mod groups;
 mod hub;
 mod log;
+mod next_step;
 mod output;
 mod packet_file;
 mod report;

@@ -85,11 +85,6 @@ impl Output {
     }
 }
 
-/// How many there are of something, with its word: `1 edit`, `2 edits`.
-pub fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 /// Columns that line up.
 #[derive(Debug)]
 pub struct Table {
@@ -128,11 +123,6 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_is_counted_as_one() {
-        assert_eq!((counted(1, "edit", "edits").as_str(), counted(0, "edit", "edits").as_str()), ("1 edit", "0 edits"));
-    }
 
     #[test]
     fn columns_line_up() {

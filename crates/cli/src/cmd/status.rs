@@ -9,7 +9,7 @@ use crate::hub::{Admin, SpaceStatus};
 use crate::output::{Output, Style};
 use serde::Serialize;
 use std::time::Duration;
-use syncline_core::model::SpaceName;
+use syncline_core::model::{SpaceName, counted};
 use tokio::time::{Instant, sleep};
 
 const WAIT_MAX: Duration = Duration::from_secs(30);
@@ -45,6 +45,7 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     for name in names {
         spaces.push(look_at(&admin, name, args.space.is_none()).await?);
     }
+    let damage = admin.damage().await?;
     admin.close().await?;
     let config = args.admin.load()?;
     output.result(&spaces, || {
@@ -53,6 +54,9 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         }
         spaces.iter().map(|space| space.describe(&config, output)).collect::<Vec<_>>().join("\n\n")
     })?;
+    if let Some(damage) = damage {
+        output.remark(&output.paint(Style::Bad, &format!("damaged: {damage}")));
+    }
     let failed: Vec<_> = spaces.iter().filter_map(Seen::failed).map(ToString::to_string).collect();
     if failed.is_empty() { Ok(()) } else { Err(CliError::Unreadable { spaces: failed.join("`, `") }) }
 }
@@ -118,18 +122,23 @@ fn describe(space: &SpaceStatus, config: &Config, output: Output) -> String {
             format!("\nthe log is kept from {} on for `{}`, last seen {}", holder.from, holder.node, holder.seen);
         output.paint(Style::Attention, &text)
     });
-    let kept_aside = |count: u64, what: &str, command: &str| match count {
-        0 => output.paint(Style::Good, &format!("no {what}")),
-        n => output.paint(Style::Attention, &format!("{n} {what} (syncline {command})")),
+    let kept_aside = |count: u64, (one, more): (&str, &str), command: &str| match count {
+        0 => output.paint(Style::Good, &format!("no {more}")),
+        n => output.paint(Style::Attention, &format!("{} (syncline {command})", counted(n, one, more))),
+    };
+    let data = match (&space.damage, &space.looked_at) {
+        (Some(damage), _) => output.paint(Style::Bad, &format!("\ndamaged: {damage}")),
+        (None, Some(at)) => format!("\nall that is stored was sound at {at}"),
+        (None, None) => String::new(),
     };
     format!(
-        "{}  head {}  horizon {}  epoch {}\n{}, {}\n{}{}",
+        "{}  head {}  horizon {}  epoch {}\n{}, {}{data}\n{}{}",
         output.paint(Style::Bold, &format!("space {}", space.space)),
         space.head,
         space.horizon,
         space.epoch,
-        kept_aside(space.conflicts, "conflicts in the ledger", "conflicts"),
-        kept_aside(space.quarantined, "ops in quarantine", "quarantine"),
+        kept_aside(space.conflicts, ("conflict in the ledger", "conflicts in the ledger"), "conflicts"),
+        kept_aside(space.quarantined, ("op in quarantine", "ops in quarantine"), "quarantine"),
         node::readers(space, output),
         held.collect::<String>(),
     )

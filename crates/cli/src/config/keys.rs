@@ -98,6 +98,12 @@ pub const KEYS: &[Key] = &[
         "A PostgreSQL database that holds the store instead: postgres://USER:PASSWORD@HOST:5432/DATABASE.",
     ),
     key("postgres.password_file", Kind::Path, "", "A file that holds the password, which the URL then leaves out."),
+    key(
+        "postgres.replica",
+        Kind::Secret,
+        "",
+        "A streaming replica of that database, which serves long readings where it has come as far.",
+    ),
     key("postgres.connections", Kind::Count, "16", "Connections of one worker; a quarter of them is for commits."),
     key(
         "listen",
@@ -196,6 +202,7 @@ pub const KEYS: &[Key] = &[
     key("limits.node_packets", Kind::Count, "4", "Packets of a registered node that wait for the one in work."),
     key("limits.reading_nodes", Kind::Count, "100000", "Nodes whose cursors are noted although they never push."),
     key("limits.inflight_body_bytes", Kind::Bytes, "512 MiB", "Bytes of request bodies in memory at once."),
+    key("limits.space_body_bytes", Kind::Bytes, "384 MiB", "The same of one space."),
     key("limits.queued_pushes", Kind::Count, "1024", "Pushes that wait for their commit, per space."),
     key("limits.group_pushes", Kind::Count, "64", "Pushes that share one commit."),
     key("limits.group_ops", Kind::Count, "4000", "Ops after which a commit takes no further push."),
@@ -219,6 +226,12 @@ pub const KEYS: &[Key] = &[
     key("retention.quarantine", Kind::Duration, "365d", "How long rows of the hub's quarantine are kept."),
     key("retention.nodes", Kind::Duration, "90d", "A node that is silent for longer holds nothing back."),
     key("retention.trim_every", Kind::Duration, "1h", "Pause between two rounds of trimming."),
+    key(
+        "retention.look_every",
+        Kind::Duration,
+        "1d",
+        "From one look at all that is stored to the next: what has gone bad on the disk is then told, read or not.",
+    ),
     key("hub", Kind::Text, "", "URL of the hub that commands talk to, e.g. http://127.0.0.1:7460."),
     key("token", Kind::Secret, "", "The token that commands show to the hub."),
     key("client.batch", Kind::Count, "100", "Ops that `db sync` pushes at once."),

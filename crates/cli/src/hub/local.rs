@@ -8,7 +8,7 @@ use syncline_core::model::{NodeId, SpaceName};
 use syncline_server::Options;
 use syncline_server::app::App;
 use syncline_server::auth::{TokenChange, TokenSpec, TokenView, Tokens};
-use syncline_server::hub::{Place, nodes};
+use syncline_server::hub::{Sighting, nodes};
 use syncline_server::store::{ConflictRow, ListQuery, QuarantineRow, SqliteStore, Store};
 use tokio::sync::OnceCell;
 
@@ -76,7 +76,7 @@ impl LocalHub {
     pub(super) async fn space(&self, space: &SpaceName) -> Result<SpaceStatus, CliError> {
         let registered = self.store.registered(space, None).await?.into_iter();
         let confirmed =
-            registered.map(|(node, traffic)| (node.id, Place { handed: traffic.cursor, ..Place::default() }));
+            registered.map(|(node, traffic)| (node.id, Sighting { handed: traffic.cursor, ..Sighting::default() }));
         let (head, nodes) = nodes(self.store.as_ref(), space, &confirmed.collect(), now()).await?;
         Ok(SpaceStatus {
             space: space.clone(),
@@ -86,6 +86,8 @@ impl LocalHub {
             horizon: head.horizon,
             conflicts: head.kept.conflicts,
             quarantined: head.kept.quarantined,
+            looked_at: None,
+            damage: None,
             nodes,
         })
     }

@@ -79,6 +79,12 @@ pub struct SpaceStatus {
     pub conflicts: u64,
     /// Ops in quarantine.
     pub quarantined: u64,
+    /// When a running hub last looked at all that is stored of it and found it sound (ISO 8601).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub looked_at: Option<String>,
+    /// What is wrong with what is stored of it, although it takes commits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
     /// Its nodes.
     pub nodes: Vec<NodeView>,
 }
@@ -186,6 +192,17 @@ impl Admin {
         match self {
             Admin::Local(_) => Ok(Vec::new()),
             Admin::Remote(hub) => hub.ready().await,
+        }
+    }
+
+    /// What a running hub has found wrong with its own file; of one that does not run nobody has looked.
+    ///
+    /// # Errors
+    /// The hub refuses, or cannot be reached.
+    pub async fn damage(&self) -> Result<Option<String>, CliError> {
+        match self {
+            Admin::Local(_) => Ok(None),
+            Admin::Remote(hub) => hub.damage().await,
         }
     }
 

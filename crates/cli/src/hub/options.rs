@@ -196,6 +196,7 @@ fn bounds(config: &Config) -> Bounds {
         node_packets: size(config, "limits.node_packets"),
         reading_nodes: size(config, "limits.reading_nodes"),
         inflight_body_bytes: size(config, "limits.inflight_body_bytes"),
+        space_body_bytes: size(config, "limits.space_body_bytes"),
         queued_pushes: size(config, "limits.queued_pushes"),
         group_pushes: size(config, "limits.group_pushes"),
         group_ops: size(config, "limits.group_ops"),
@@ -218,6 +219,7 @@ fn retention(config: &Config) -> Retention {
         nodes: duration(config, "retention.nodes"),
         clients: duration(config, "live.client_retention"),
         trim_every: duration(config, "retention.trim_every"),
+        look_every: duration(config, "retention.look_every"),
     }
 }
 

@@ -26,11 +26,7 @@ impl StorePlace {
     /// The database's URL or password file cannot be used.
     pub fn of(config: &Config) -> Result<StorePlace, CliError> {
         let Some(url) = config.text("store") else { return Ok(StorePlace::Directory(config.data_dir())) };
-        let url = PostgresUrl::parse(url)?;
-        Ok(StorePlace::Database(match config.path("postgres.password_file") {
-            Some(file) => url.with_password(&password(&file)?)?,
-            None => url,
-        }))
+        Ok(StorePlace::Database(database(url, config)?))
     }
 
     /// Opens it; what is missing is made.
@@ -55,7 +51,8 @@ impl StorePlace {
                     reader_stall: duration("limits.reader_stall"),
                     ..PostgresOptions::default()
                 };
-                Arc::new(PostgresStore::open(url, options).await?)
+                let replica = config.text("postgres.replica").map(|url| database(url, config)).transpose()?;
+                Arc::new(PostgresStore::open_beside(replica.as_ref(), url, options).await?)
             }
         })
     }
@@ -67,6 +64,14 @@ impl StorePlace {
             StorePlace::Database(_) => None,
         }
     }
+}
+
+fn database(url: &str, config: &Config) -> Result<PostgresUrl, CliError> {
+    let url = PostgresUrl::parse(url).map_err(StoreError::from)?;
+    Ok(match config.path("postgres.password_file") {
+        Some(file) => url.with_password(&password(&file)?).map_err(StoreError::from)?,
+        None => url,
+    })
 }
 
 /// Never shows a password.

@@ -69,6 +69,11 @@ impl RemoteHub {
         Ok(self.status().await?.spaces.into_iter().map(|space| space.space).collect())
     }
 
+    /// What is wrong with the hub's own file.
+    pub(super) async fn damage(&self) -> Result<Option<String>, CliError> {
+        Ok(self.status().await?.damage)
+    }
+
     pub(super) async fn space(&self, name: &SpaceName) -> Result<SpaceStatus, CliError> {
         let path = ["spaces", name.as_str(), "nodes"];
         let answer: NodesAnswer = self.call(Method::GET, &path, &[], None::<&()>).await?;
@@ -80,6 +85,8 @@ impl RemoteHub {
             horizon: answer.horizon,
             conflicts: answer.conflicts,
             quarantined: answer.quarantined,
+            looked_at: answer.looked_at,
+            damage: answer.damage,
             nodes: answer.nodes,
         })
     }
@@ -94,7 +101,7 @@ impl RemoteHub {
         let said: ReadyAnswer = serde_json::from_str(&text)
             .map_err(|error| CliError::StrangeReply { url: self.shown.clone(), reason: error.to_string() })?;
         let spaces = said.spaces.into_iter().map(|(space, reason)| format!("space `{space}`: {reason}"));
-        Ok(said.error.into_iter().chain(spaces).collect())
+        Ok(said.error.into_iter().chain(said.trouble).chain(spaces).collect())
     }
 
     async fn status(&self) -> Result<StatusAnswer, CliError> {
@@ -131,7 +138,7 @@ impl RemoteHub {
             let text = reply.text().await.map_err(|source| unreachable(&self.shown, source))?;
             return Err(self.refusal(status, &text));
         }
-        while let Some(piece) = reply.chunk().await.map_err(|source| unreachable(&self.shown, source))? {
+        while let Some(piece) = reply.chunk().await.map_err(|source| CliError::Cut(innermost(&source)))? {
             take(&piece)?;
         }
         Ok(())
@@ -248,11 +255,14 @@ struct TokensAnswer {
 struct ReadyAnswer {
     error: Option<String>,
     #[serde(default)]
+    trouble: Vec<String>,
+    #[serde(default)]
     spaces: BTreeMap<SpaceName, String>,
 }
 
 #[derive(Deserialize)]
 struct StatusAnswer {
+    damage: Option<String>,
     spaces: Vec<SpaceAnswer>,
 }
 
@@ -269,6 +279,10 @@ struct NodesAnswer {
     horizon: Lsn,
     conflicts: u64,
     quarantined: u64,
+    #[serde(default)]
+    looked_at: Option<String>,
+    #[serde(default)]
+    damage: Option<String>,
     nodes: Vec<NodeView>,
 }
 
@@ -285,10 +299,14 @@ fn hub_url(url: &str) -> Result<Url, CliError> {
 }
 
 fn unreachable(url: &str, source: reqwest::Error) -> CliError {
-    // The innermost cause says what happened; the outer ones repeat the URL.
-    let mut cause: &dyn std::error::Error = &source;
+    CliError::Unreachable { url: url.to_owned(), reason: innermost(&source) }
+}
+
+/// The innermost cause says what happened; the outer ones repeat the URL.
+fn innermost(source: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = source;
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    CliError::Unreachable { url: url.to_owned(), reason: cause.to_string() }
+    cause.to_string()
 }

@@ -1,11 +1,12 @@
 //! `syncline attach`: databases of applications that know nothing of Syncline, as nodes of a real hub.
 
+use crate::eventually::eventually;
 use crate::shell::{Hub, Ran, SYNCLINE, Shell};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const SCHEMA: &str = "
 CREATE TABLE brigades(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -65,15 +66,15 @@ impl World {
     }
 }
 
-fn node(n: usize) -> String {
+pub fn node(n: usize) -> String {
     format!("11111111-1111-4111-8111-{n:012}")
 }
 
-fn token(n: usize) -> String {
+pub fn token(n: usize) -> String {
     format!("secret-of-app-{n}")
 }
 
-fn rows(conn: &Connection, sql: &str) -> Vec<String> {
+pub fn rows(conn: &Connection, sql: &str) -> Vec<String> {
     let mut find = conn.prepare(sql).unwrap();
     find.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
 }
@@ -162,13 +163,18 @@ fn edits_of_the_same_row_meet_at_the_hub_and_the_loser_is_told() {
 }
 
 /// `attach run` in the background.
-struct Running(Child);
+pub struct Running(Child);
 
 impl Running {
     fn start(world: &World, n: usize) -> Running {
-        let (file, id, token) = (format!("{n}.db"), node(n), token(n));
-        let args = ["--json", "attach", "run", &file, "--node", &id, "--token", &token, "--hub", &world.hub.url];
-        let mut command = world.shell.command(SYNCLINE);
+        Running::on(&world.shell, &world.hub, &format!("{n}.db"), n)
+    }
+
+    /// On a database of whatever kind.
+    pub fn on(shell: &Shell, hub: &Hub, place: &str, n: usize) -> Running {
+        let (id, token) = (node(n), token(n));
+        let args = ["--json", "attach", "run", place, "--node", &id, "--token", &token, "--hub", &hub.url];
+        let mut command = shell.command(SYNCLINE);
         command.args(args).args(["--interval", "1", "--max-interval", "1"]);
         Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
@@ -188,14 +194,6 @@ impl Drop for Running {
     }
 }
 
-fn eventually(what: &str, mut ask: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !ask() {
-        assert!(Instant::now() < until, "waited in vain: {what}");
-        std::thread::sleep(Duration::from_millis(10)); // sleep: the pause between two looks at the condition
-    }
-}
-
 #[test]
 fn running_databases_hear_of_each_other_and_stop_when_they_are_told() {
     let world = World::new();
@@ -203,7 +201,7 @@ fn running_databases_hear_of_each_other_and_stop_when_they_are_told() {
     let (mut first, second) = (Running::start(&world, 1), Running::start(&world, 2));
     a.execute_batch("INSERT INTO brigades VALUES (1, 'quick')").unwrap();
     first.says("\"event\":\"round\"");
-    eventually("the row arrives", || rows(&b, "SELECT name FROM brigades") == ["quick"]);
+    eventually("the row arrives", || (rows(&b, "SELECT name FROM brigades") == ["quick"]).then_some(()));
     for mut running in [first, second] {
         let sent = std::process::Command::new("kill").args(["-TERM", &running.0.id().to_string()]).status().unwrap();
         assert!(sent.success() && running.0.wait().unwrap().success());
@@ -239,7 +237,7 @@ fn looking_first_and_taking_away_afterwards_leave_the_database_as_it_was() {
     world.once(1);
     a.execute_batch("UPDATE brigades SET name = 'y'").unwrap();
     let refused = world.shell.fails(1, &["attach", "remove", "1.db"]);
-    assert!(refused.contains("1 changes have not reached the hub") && refused.contains("--force"), "{refused}");
+    assert!(refused.contains("1 change has not reached the hub") && refused.contains("--force"), "{refused}");
     world.once(1);
     world.shell.ok(&["attach", "remove", "1.db"]);
     assert_eq!(rows(&a, schema), before);
@@ -273,14 +271,15 @@ fn what_cannot_work_is_answered_with_the_place_and_the_next_step() {
     let there = shell.fails(2, &["attach", "init", "1.db"]);
     assert!(there.contains("1.db.toml is there already"), "{there}");
     assert!(shell.fails(1, &["attach", "init", "no.db"]).contains("no database at no.db"));
-    let address = shell.fails(2, &["attach", "once", "postgres://localhost/shop", "--token", "t"]);
-    assert!(address.contains("SQLite files only"), "{address}");
+    let address = shell.fails(2, &["attach", "once", "mysql://localhost/shop", "--token", "t"]);
+    assert!(address.contains("`mysql://…` cannot be attached"), "{address}");
 
     let stranger = world.attach("once", 1, &["--token", "wrong-token"]);
     assert_eq!(stranger.code, 2, "a flag twice is a mistake: {}", stranger.stderr);
     let stranger =
         shell.fails(1, &["attach", "once", "1.db", "--node", &node(1), "--token", "wrong", "--hub", &world.hub.url]);
     assert!(stranger.contains(&node(1)) && stranger.contains("syncline node add --id"), "{stranger}");
+    world.once(1);
     let moved =
         shell.fails(1, &["attach", "once", "1.db", "--node", &node(2), "--token", "t", "--hub", &world.hub.url]);
     assert!(moved.contains(&format!("is node {}", node(1))), "{moved}");

@@ -1,6 +1,7 @@
 //! Data that is not what was written: damaged files, files without a hub, backups that somebody would start a hub on. Who looks
 //! is told, and nothing makes it worse.
 
+use super::eventually::eventually;
 use super::shell::{Hub, Ran, Shell};
 use serde_json::{Value, json};
 use std::fs;
@@ -45,6 +46,14 @@ fn damage(file: &Path) {
     }
 }
 
+/// Writes other bytes where these stand first.
+fn spoil(file: &Path, these: &[u8], others: &[u8]) {
+    let bytes = fs::read(file).unwrap();
+    let at = bytes.windows(these.len()).position(|here| here == these).expect("they stand there");
+    let open = fs::OpenOptions::new().write(true).open(file).unwrap();
+    open.write_all_at(others, at as u64).unwrap();
+}
+
 fn get(hub: &Hub, path: &str) -> (u16, String) {
     let url = format!("{}{path}", hub.url);
     let header = format!("Authorization: Bearer {TOKEN}");
@@ -55,20 +64,136 @@ fn get(hub: &Hub, path: &str) -> (u16, String) {
 }
 
 #[test]
-fn a_damaged_space_makes_no_backup_and_the_earlier_ones_stay() {
+fn a_damaged_space_is_left_out_of_a_backup_and_brought_back_by_itself_from_an_earlier_one() {
+    let shell = Shell::new();
+    let till = filled(&shell);
+    let hub = start(&shell);
+    shell.ok(&["db", "insert", "b.db", "notes", r#"{"_id":"later"}"#]);
+    assert_eq!(sync(&shell, &hub, "b.db", &till).code, 0);
+    hub.stop("-TERM");
+    damage(&shell.path("syncline-data/spaces/main.db"));
+
+    let said = shell.fails(1, &["backup", "part"]);
+    assert!(said.contains("lacks space `main`") && said.contains("spaces/main.db is damaged"), "{said}");
+    assert!(said.contains("the other spaces are saved") && said.contains("--space NAME"), "{said}");
+    let hub = start(&shell);
+    let afar = shell.fails(1, &["backup", "afar", "--hub", &hub.url, "--token", TOKEN]);
+    assert!(afar.contains("lacks space `main`"), "{afar}");
+    hub.stop("-TERM");
+    for backup in ["part", "afar"] {
+        let ran = shell.run(&["restore", backup, "--data", &format!("from-{backup}")]);
+        assert!(ran.code == 0 && ran.stdout.contains("It lacks space `main`"), "{} {}", ran.stdout, ran.stderr);
+        assert!(!shell.path(&format!("{backup}/spaces/main.db")).exists(), "no half copy");
+        let said = shell.fails(1, &["restore", backup, "--space", "main"]);
+        assert!(said.contains("`main` is not in it") && said.contains("earlier backup"), "{said}");
+    }
+
+    for data in ["syncline-data", "from-afar"] {
+        let ran = shell.run(&["restore", "good", "--data", data, "--space", "main"]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        assert_eq!(ran.stdout.contains("main.db.replaced-1"), data == "syncline-data", "{}", ran.stdout);
+        let doctor = shell.run(&["doctor", "--data", data]);
+        assert_eq!(doctor.code, 0, "{}", doctor.stdout);
+    }
+    let hub = start(&shell);
+    let status = shell.json(&["status", "--hub", &hub.url, "--token", TOKEN]);
+    let heads: Vec<_> = status.as_array().unwrap().iter().map(|space| &space["head"]).collect();
+    assert_eq!(heads, [200, 201], "the other space keeps what came after the backup: {status}");
+    assert_eq!(sync(&shell, &hub, "a.db", TOKEN).code, 0, "devices begin anew");
+    let said = shell.fails(1, &["restore", "good", "--space", "main"]);
+    assert!(said.contains("is in use"), "{said}");
+}
+
+#[test]
+fn one_space_is_brought_back_only_from_a_backup_that_has_it_into_data_that_are_there() {
+    let shell = Shell::new();
+    filled(&shell);
+    let said = shell.fails(1, &["restore", "good", "--space", "garden"]);
+    assert!(said.contains("no space `garden` in it"), "{said}");
+    assert!(shell.fails(1, &["restore", "good", "--space", "main", "--data", "nowhere"]).contains("hub.db is missing"));
+    assert!(shell.fails(1, &["restore", "good", "--space", "main", "--data", "good"]).contains("this is a backup"));
+    let file = fs::OpenOptions::new().write(true).open(shell.path("good/spaces/main.db")).unwrap();
+    file.set_len(8_192).unwrap();
+    let said = shell.fails(1, &["restore", "good", "--space", "main"]);
+    assert!(said.contains("it is cut"), "{said}");
+    let doctor = shell.run(&["doctor"]);
+    assert_eq!(doctor.code, 0, "what stands there stays: {}", doctor.stdout);
+    let hub = start(&shell);
+    assert!(!shell.path("syncline-data/incoming").exists(), "nothing is left behind");
+    drop(hub);
+}
+
+#[test]
+fn damage_that_nobody_reads_is_told_by_status_readiness_and_metrics() {
     let shell = Shell::new();
     filled(&shell);
     damage(&shell.path("syncline-data/spaces/main.db"));
+    spoil(&shell.path("syncline-data/spaces/shop.db"), br#""_id":"n7""#, br#""_id" "n7""#);
+    let hub = Hub::start_with(&shell, &[("SYNCLINE_ADMIN_TOKEN", TOKEN)], &["--set", "retention.look_every=300ms"]);
 
-    let said = shell.fails(1, &["backup", "bad"]);
-    assert!(said.contains("space `main` is damaged") && said.contains("spaces/main.db"), "{said}");
-    assert!(said.contains("Keep the backups") && said.contains("syncline restore"), "{said}");
-    assert!(!shell.path("bad").exists() && !shell.path("bad.part").exists());
-    let hub = start(&shell);
-    let afar = shell.fails(1, &["backup", "bad", "--hub", &hub.url, "--token", TOKEN]);
-    assert!(afar.contains("space `main` is damaged") && !shell.path("bad").exists(), "{afar}");
-    hub.stop("-TERM");
-    shell.ok(&["restore", "good", "--data", "back"]);
+    let said = eventually("both are told", || {
+        let said: Value = serde_json::from_str(&get(&hub, "/health/ready").1).unwrap();
+        (said["failed"] == 1 && said["damaged"] == 1).then_some(said)
+    });
+    assert_eq!(said["status"], "degraded");
+    assert!(said["spaces"]["shop"].as_str().unwrap().contains("`n7` in `notes` is damaged"), "{said}");
+    let (_, metrics) = get(&hub, "/metrics");
+    assert!(metrics.contains("\nsyncline_damaged_spaces 1\n"), "{metrics}");
+    let status = shell.run(&["status", "--space", "shop", "--hub", &hub.url, "--token", TOKEN]);
+    assert!(status.stdout.contains("damaged: document `n7` in `notes`"), "{} {}", status.stdout, status.stderr);
+    let doctor = shell.run(&["doctor", "--hub", &hub.url, "--token", TOKEN]);
+    assert!(doctor.code == 1 && doctor.stdout.contains("space `shop`: document `n7`"), "{}", doctor.stdout);
+}
+
+#[test]
+fn the_hubs_own_file_is_looked_at_as_well() {
+    let shell = Shell::new();
+    filled(&shell);
+    let hub = Hub::start_with(&shell, &[("SYNCLINE_ADMIN_TOKEN", TOKEN)], &["--set", "retention.look_every=300ms"]);
+    eventually("it is found sound", || {
+        let (_, metrics) = get(&hub, "/metrics");
+        assert!(metrics.contains("\nsyncline_records_damaged 0\n"), "{metrics}");
+        (!metrics.contains("\nsyncline_records_looked_at_seconds 0\n")).then_some(())
+    });
+
+    spoil(&shell.path("syncline-data/hub.db"), br#"{"hash":""#, br#"{"hash" ""#);
+
+    let said = eventually("it is told", || {
+        let said: Value = serde_json::from_str(&get(&hub, "/health/ready").1).unwrap();
+        (said["store"] == "damaged").then_some(said)
+    });
+    assert_eq!(said["status"], "degraded");
+    assert!(said["trouble"][0].as_str().unwrap().contains("the token `till` is no JSON any more"), "{said}");
+    assert!(get(&hub, "/metrics").1.contains("\nsyncline_records_damaged 1\n"));
+    let status = shell.run(&["status", "--hub", &hub.url, "--token", TOKEN]);
+    assert!(status.code == 0 && status.stderr.contains("damaged: the data file"), "{}", status.stderr);
+    let doctor = shell.run(&["doctor", "--hub", &hub.url, "--token", TOKEN]);
+    assert!(doctor.code == 1 && doctor.stdout.contains("hub.db is damaged"), "{}", doctor.stdout);
+    damage(&shell.path("syncline-data/hub.db"));
+    eventually("damaged pages are told", || {
+        let said: Value = serde_json::from_str(&get(&hub, "/health/ready").1).unwrap();
+        (!said["trouble"][0].as_str()?.contains("is no JSON")).then_some(())
+    });
+    fs::remove_file(shell.path("syncline-data/hub.db")).unwrap();
+    eventually("its loss is told", || {
+        let said: Value = serde_json::from_str(&get(&hub, "/health/ready").1).unwrap();
+        said["trouble"][0].as_str()?.contains("hub.db is missing").then_some(())
+    });
+}
+
+#[test]
+fn a_sound_space_says_when_it_was_looked_at() {
+    let shell = Shell::new();
+    filled(&shell);
+    let hub = Hub::start_with(&shell, &[("SYNCLINE_ADMIN_TOKEN", TOKEN)], &["--set", "retention.look_every=300ms"]);
+    let status = eventually("it is looked at", || {
+        let status = shell.json(&["status", "--hub", &hub.url, "--token", TOKEN]);
+        status.as_array().unwrap().iter().all(|space| space["looked_at"].is_string()).then_some(status)
+    });
+    assert!(status[0].get("damage").is_none(), "{status}");
+    let (_, metrics) = get(&hub, "/metrics");
+    assert!(metrics.contains("\nsyncline_space_damaged{space=\"main\"} 0\n"), "{metrics}");
+    assert!(!metrics.contains("syncline_space_looked_at_seconds{space=\"main\"} 0\n"), "{metrics}");
 }
 
 #[test]

@@ -100,3 +100,25 @@ fn a_configuration_that_cannot_be_read_and_a_hub_that_does_not_answer_are_wrong(
     let ran = shell.run(&["doctor", "--hub", "http://127.0.0.1:1", "--token", "none"]);
     assert!(ran.code == 1 && ran.stdout.contains("WRONG  hub"), "{}", ran.stdout);
 }
+
+#[test]
+fn declared_filters_that_leave_other_collections_open_are_pointed_out() {
+    let shell = Shell::new();
+    let rows = r#"rows = '{"tasks": {"owner": "$sub"}}'"#;
+    shell.write("jwt.secret", "a-secret-of-at-least-thirty-two-bytes");
+    shell.write(
+        "beside.toml",
+        &format!(
+            "[[tokens]]\nname = \"anna\"\nsecret = \"0123456789abcdef\"\n{rows}\n\
+             [[tokens]]\nname = \"ben\"\nsecret = \"fedcba9876543210\"\ncollections = [\"tasks\"]\n{rows}\n\
+             [auth.jwt]\nalgorithms = [\"HS256\"]\nsecret_file = \"jwt.secret\"\n\
+             [[auth.jwt.grants]]\nname = \"everybody\"\n{rows}\n"
+        ),
+    );
+    let ran = shell.run(&["doctor", "--config", "beside.toml"]);
+    for what in ["token `anna`", "grant of signed tokens `everybody`"] {
+        let said = format!("{what}: the filters limit `tasks` alone: all other collections of");
+        assert!(ran.stdout.contains(&said), "{}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains("`ben`"), "{}", ran.stdout);
+}

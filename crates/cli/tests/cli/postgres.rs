@@ -1,7 +1,7 @@
 //! Hubs that share a database.
 
 #[path = "../../../server/tests/support/postgres.rs"]
-mod server;
+pub mod server;
 
 use crate::shell::{Hub, Shell};
 use server::Postgres;

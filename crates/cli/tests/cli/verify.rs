@@ -95,6 +95,10 @@ fn what_was_not_read_yet_is_no_difference() {
 
     let compared = shell.json(&link(&hub, &["verify", "a.db"]));
     assert_eq!((&compared["differences"], &compared["documents"]), (&json!([]), &json!(1)), "{compared}");
+    assert_eq!(compared["unread"], 3, "{compared}");
+    let said = shell.ok(&link(&hub, &["verify", "a.db"]));
+    assert!(said.contains("3 documents have changed at the hub") && said.contains("db sync a.db"), "{said}");
+    assert!(said.contains("1 document is the hub's"), "{said}");
     assert!(shell.fails(1, &["verify", "none.db", "--hub", &hub.url, "--token", TOKEN]).contains("none.db"));
     let stranger = shell.fails(1, &["verify", "a.db", "--hub", &hub.url, "--token", "a-wrong-token"]);
     assert!(stranger.contains("401"), "{stranger}");
@@ -202,4 +206,67 @@ fn a_damaged_text_is_named_and_repaired() {
     let repaired = shell.json(&link(&hub, &["verify", "a.db", "--repair"]));
     assert_eq!((&repaired["repaired"], &repaired["differing"]), (&json!(1), &json!(0)), "{repaired}");
     assert_eq!(shell.json(&["db", "get", "a.db", "notes", "n1"])["v"], 1);
+}
+
+#[test]
+fn a_database_that_goes_by_packets_is_held_against_what_its_node_gets() {
+    let shell = Shell::new();
+    let hub = start(&shell);
+    let id = |n: u32| format!("22222222-2222-4222-8222-00000000000{n}");
+    for (n, area) in [(1, "south"), (2, "south"), (3, "north")] {
+        let note = format!(r#"{{"area": "{area}", "v": 1.50, "_id": "{}"}}"#, id(n));
+        shell.ok(&["db", "insert", "log.db", "notes", &note]);
+    }
+    shell.ok(&["db", "insert", "log.db", "notes", r#"{"_id":"no-uuid","area":"south"}"#]);
+    sync(&shell, &hub, "log.db");
+    let own = format!(r#"{{"_id":"{}","area":"south"}}"#, id(4));
+    shell.ok(&["db", "insert", "branch.db", "notes", &own]);
+    let node = shell.json(&["db", "status", "branch.db"])["node"].as_str().unwrap().to_owned();
+    let rows = r#"{"notes": {"area": "south"}}"#;
+    let add = ["node", "add", "--id", &node, "--code", "B", "--rows", rows, "--hub", &hub.url, "--admin-token", TOKEN];
+    let token = shell.json(&add)["token"].as_str().unwrap().to_owned();
+    let branch = |args: &[&str]| {
+        shell.run(&[&["--json"], args, &["--hub", &hub.url, "--token", &token, "--collections", "notes"]].concat())
+    };
+    let exchange =
+        || (0..3).for_each(|_| assert_eq!(branch(&["db", "sync", "branch.db", "--protocol", "exchange"]).code, 0));
+    exchange();
+    let compared = || {
+        let ran = branch(&["verify", "branch.db"]);
+        let answer: Value =
+            serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{}{}", ran.stdout, ran.stderr));
+        (ran.code, differences(&ran.stdout), answer["documents"].as_u64().unwrap())
+    };
+    assert_eq!(compared(), (0, vec![], 3), "neither the north's nor what no packet can hold");
+
+    shell.ok(&["db", "update", "log.db", "notes", &id(2), r#"{"v":2}"#]);
+    sync(&shell, &hub, "log.db");
+    assert_eq!(compared(), (0, vec![], 2), "what it has not heard of yet is no difference");
+    exchange();
+    let script = format!(
+        "import sqlite3; d = sqlite3.connect('branch.db')\n\
+         d.execute(\"UPDATE docs SET body = replace(body, 'south', 'sudden') WHERE id = '{}'\")\n\
+         d.execute(\"UPDATE docs SET body = '{{broken' WHERE id = '{}'\"); d.commit()",
+        id(1),
+        id(4)
+    );
+    assert!(shell.command("python3").args(["-c", &script]).status().unwrap().success());
+    let named = [id(1), id(4)].map(|id| (id, "different".to_owned()));
+    assert_eq!(compared(), (1, named.to_vec(), 3));
+
+    let repaired = branch(&["verify", "branch.db", "--repair"]);
+    assert_eq!(repaired.code, 0, "{}{}", repaired.stdout, repaired.stderr);
+    assert_eq!(compared(), (0, vec![], 3));
+    assert_eq!(shell.json(&["db", "get", "branch.db", "notes", &id(1)])["area"], "south");
+    shell.ok(&["db", "update", "branch.db", "notes", &id(1), r#"{"w":3}"#]);
+    exchange();
+    sync(&shell, &hub, "log.db");
+    assert_eq!(shell.json(&["db", "get", "log.db", "notes", &id(1)])["w"], 3, "and it goes on");
+
+    let stranger = ["verify", "branch.db", "--hub", &hub.url, "--token", "a-wrong-token", "--collections", "notes"];
+    assert!(shell.fails(1, &stranger).contains("401"));
+    let set = ["node", "set", "B", "--attribute", "again=1", "--hub", &hub.url, "--admin-token", TOKEN];
+    shell.ok(&set);
+    let anew = branch(&["verify", "branch.db"]);
+    assert!(anew.code != 0 && anew.stderr.contains("given everything anew"), "{}", anew.stderr);
 }

@@ -1,5 +1,5 @@
 //! nginx before workers: each request goes to the next one, and to another one if that does not answer. It may repeat
-//! pushes on its own; a hub does nothing twice.
+//! pushes on its own; a hub does nothing twice. A live connection (`who`) stays with one of them.
 
 use crate::eventually::eventually;
 use std::fs;
@@ -29,7 +29,10 @@ impl Balancer {
         let servers: String = workers.iter().map(|worker| format!("server {worker} max_fails=0;\n")).collect();
         let text = format!(
             "worker_processes 1;\npid {home}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{places}\
-             upstream workers {{\n{servers}}}\nserver {{\nlisten {address};\nclient_max_body_size 64m;\n\
+             upstream workers {{\n{servers}}}\nupstream live {{\nhash $arg_who consistent;\n{servers}}}\n\
+             server {{\nlisten {address};\nclient_max_body_size 64m;\n\
+             location /socket.io {{\nproxy_pass http://live;\nproxy_http_version 1.1;\nproxy_buffering off;\n\
+             proxy_next_upstream error timeout http_503;\n}}\n\
              location / {{\nproxy_pass http://workers;\nproxy_http_version 1.1;\nproxy_buffering off;\n\
              proxy_request_buffering off;\nproxy_read_timeout 20s;\n\
              proxy_next_upstream error timeout http_502 http_503 non_idempotent;\n}}\n}}\n}}\n",

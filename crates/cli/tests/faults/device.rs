@@ -154,6 +154,11 @@ impl Open<'_> {
         &self.device.name
     }
 
+    /// The device's collection.
+    pub fn collection(&self) -> &str {
+        &self.device.collection
+    }
+
     /// A local edit; it returned, so it must never get lost.
     pub fn write(&mut self, deed: Deed, id: &str) {
         let device = &mut *self.device;

@@ -65,6 +65,18 @@ fn a_hub_on_a_full_disk_says_so_serves_readers_and_goes_on_once_there_is_room() 
     assert!(Log::read(&hub.address).len() > node.answered(), "readers are served");
     let said = String::from_utf8(doctor(&hub, home.path()).stdout).unwrap();
     assert!(said.contains("WRONG") && said.contains("disk"), "{said}");
+    if disk.is_mounted() {
+        let url = format!("http://{}", hub.address);
+        let run =
+            |args: &[&str]| run_plainly(&[args, &["--hub", &url, "--token", crate::hub::TOKEN]].concat(), home.path());
+        // What is small may still fit.
+        let added = run(&["token", "add", "late"]);
+        let said = String::from_utf8(added.stderr).unwrap();
+        assert!(added.status.success() || said.contains("no room") && said.contains("make room"), "{said}");
+        let said = String::from_utf8(run(&["backup", "afar"]).stderr).unwrap();
+        assert!(said.contains("outgoing") && said.contains("make room") && !said.contains("right file"), "{said}");
+        assert!(!home.path().join("afar").exists() && !data.join("outgoing").exists());
+    }
     open.write(Deed::Insert, "meanwhile");
     // So small a push may still fit.
     let outcome = open.cycle();

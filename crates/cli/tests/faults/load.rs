@@ -85,7 +85,7 @@ impl Load {
 }
 
 /// `false`: given up.
-fn push(node: &mut Node, patience: Patience) -> bool {
+pub fn push(node: &mut Node, patience: Patience) -> bool {
     loop {
         match node.push() {
             Ok(()) => return true,

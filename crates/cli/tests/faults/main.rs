@@ -22,6 +22,7 @@ mod database;
 mod device;
 mod disk;
 mod disk_full;
+#[path = "../support/eventually.rs"]
 mod eventually;
 mod foreign;
 mod garbage;
@@ -31,6 +32,7 @@ mod hub;
 mod hub_crash;
 mod load;
 mod many_spaces;
+mod nebula;
 mod node;
 mod packet_crash;
 mod packet_life;
@@ -41,7 +43,14 @@ mod rounds;
 mod saving;
 mod second_hub;
 mod shutdown;
+mod slow_way;
+#[allow(dead_code)] // others ask whether it is a disk of its own
+#[path = "../../../server/tests/database/small.rs"]
+mod small;
 mod strict_node;
 mod together;
 mod workers;
 mod writer;
+
+use database::Postgres;
+use disk::Disk;

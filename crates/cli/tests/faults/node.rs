@@ -12,6 +12,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub struct Node {
     pub name: String,
     address: String,
+    /// The way into its space, before that of each request.
+    door: String,
+    token: String,
     outbox: Vec<(usize, Value)>,
     batch: Option<Batch>,
     batches: u64,
@@ -45,6 +48,8 @@ impl Node {
         Node {
             name: name.into(),
             address: address.into(),
+            door: String::new(),
+            token: TOKEN.into(),
             outbox: Vec::new(),
             batch: None,
             batches: 0,
@@ -55,6 +60,11 @@ impl Node {
             epoch: String::new(),
             ballast: 0,
         }
+    }
+
+    /// The same in a space of its own, with a token.
+    pub fn of_space(space: &str, name: &str, address: &str, token: &str) -> Node {
+        Node { door: format!("/s/{space}"), token: token.into(), ..Node::new(name, address) }
     }
 
     /// Makes each document that it inserts from now on so many bytes larger.
@@ -113,7 +123,8 @@ impl Node {
             self.batch = Some(self.compose());
         }
         let Some(batch) = &self.batch else { return Ok(()) };
-        let request = Request { method: "POST", path: "/sync/push", token: TOKEN, body: Some(&batch.body) };
+        let path = format!("{}/sync/push", self.door);
+        let request = Request { method: "POST", path: &path, token: &self.token, body: Some(&batch.body) };
         let reply = http::send(&self.address, &request).map_err(|_| Unanswered::Cut)?;
         if reply.status != 200 {
             return Err(Unanswered::Refused(reply));
@@ -133,10 +144,10 @@ impl Node {
     /// Pulls page after page until there is nothing more. What arrived before a failure stays.
     pub fn pull(&mut self) -> Result<(), Unanswered> {
         loop {
-            let Node { name, cursor, epoch, .. } = self;
+            let Node { name, door, cursor, epoch, .. } = self;
             // Small pages, so that there are boundaries to get wrong.
-            let path = format!("/sync/pull?node={name}&since_lsn={cursor}&epoch={epoch}&limit=25");
-            let request = Request { method: "GET", path: &path, token: TOKEN, body: None };
+            let path = format!("{door}/sync/pull?node={name}&since_lsn={cursor}&epoch={epoch}&limit=25");
+            let request = Request { method: "GET", path: &path, token: &self.token, body: None };
             let reply = http::send(&self.address, &request).map_err(|_| Unanswered::Cut)?;
             if reply.status != 200 {
                 return Err(Unanswered::Refused(reply));

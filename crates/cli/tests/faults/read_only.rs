@@ -95,6 +95,29 @@ fn a_device_that_may_not_write_its_file_says_so_and_keeps_everything() {
     assert_eq!(place.runs(&["db", "count", "d.db", NOTES]).trim(), "2");
 }
 
+#[test]
+fn a_database_that_may_not_be_written_is_not_attached_and_stays_as_it_is() {
+    let place = Place::new();
+    let file = place.path("app.db");
+    let made = "CREATE TABLE notes(id INTEGER PRIMARY KEY, t TEXT); INSERT INTO notes(t) VALUES ('x')";
+    rusqlite::Connection::open(&file).unwrap().execute_batch(made).unwrap();
+    fs::write(place.path("app.db.toml"), "[types.Note]\ntable = \"notes\"\n").unwrap();
+    place.may(&file, 0o444);
+    place.may(place.home.path(), READ_ONLY);
+    let before = fs::read(&file).unwrap();
+    let once = ["attach", "once", "app.db", "--token", "t", "--hub", "http://127.0.0.1:1"];
+
+    let said = place.refuses(&once);
+    assert!(said.contains("cannot be written to") && said.contains("ls -l"), "{said}");
+    assert!(place.refuses(&["attach", "init", "app.db", "--mapping", "new.toml"]).contains("ermission denied"));
+    assert_eq!(fs::read(&file).unwrap(), before);
+
+    place.may(&file, 0o644);
+    place.may(place.home.path(), WRITABLE);
+    let said = place.refuses(&once);
+    assert!(said.contains("cannot reach the hub"), "{said}");
+}
+
 /// A hub that has taken one note, and who wrote it.
 fn hub_with_a_note(place: &Place, data: &Path) -> (Hub, Node) {
     let hub = Hub::spawn(place.command(), data);

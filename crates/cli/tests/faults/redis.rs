@@ -1,6 +1,7 @@
 //! A Redis between workers, on a socket file, that can be emptied and taken away.
 
 use crate::eventually::eventually;
+use crate::hub::signal;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -33,6 +34,11 @@ impl Redis {
             child.kill().unwrap();
             child.wait().unwrap();
         }
+    }
+
+    /// Sends the process a signal: `STOP` halts it until `CONT`.
+    pub fn signal(&self, name: &str) {
+        self.child.iter().for_each(|child| signal(child, name));
     }
 
     /// Forgets everything and cuts everybody off.

@@ -1,41 +1,43 @@
 //! Rounds with three workers behind nginx, on one PostgreSQL and one Redis, each of which is killed, halted, emptied or
-//! cut off at random moments under load. Everybody goes to another worker with each request. Few rounds in the test
-//! run; many by `cargo xtask faults --workers`.
+//! cut off at random moments under load, with a slow network, a full disk, and clocks that differ. Everybody goes to
+//! another worker with each request. Few rounds in the test run; many by `cargo xtask faults --workers`.
 
-use crate::balancer::Balancer;
-use crate::database::Postgres;
+mod blow;
+mod bystander;
+mod site;
+
 use crate::device::{Device, Open, SyncProcess};
 use crate::eventually::eventually;
 use crate::foreign::Foreign;
-use crate::history::{Answer, Deed, Log, Sent, converged_in_collections};
-use crate::hub::{Hub, SYNCLINE};
-use crate::load::{Load, NOTES, Pace, Patience};
+use crate::history::{Answer, Deed, Log, Replica, Sent, converged_in_collections};
+use crate::load::{Load, NOTES, Pace, Patience, SHARED};
+use crate::nebula::Nebula;
 use crate::node::Node;
-use crate::proxy::{Proxy, Weather};
-use crate::redis::Redis;
 use crate::rounds::{CARDS, asked, edit};
 use crate::together::work_as_foreign;
+use blow::Blow;
+use bystander::Bystander;
 use fastrand::Rng;
+use site::{STORM, Site};
 use std::collections::BTreeMap;
 use std::panic;
-use std::process::Command;
 use std::thread;
-use std::time::Duration;
-use tempfile::TempDir;
+use std::time::{Duration, Instant};
 
-const WORKERS: usize = 3;
 const FEW_ROUNDS: u64 = 1;
 const FEW_FROM: u64 = 5;
-const HALT_MS: u64 = 300;
+/// Edits of each live client.
+const LIVE_ROUNDS: usize = 20;
 
 #[test]
 fn rounds_of_blows_on_workers_and_what_they_stand_on_end_in_a_faultless_history() {
     let (rounds, first) = (asked("SYNCLINE_FAULT_ROUNDS", FEW_ROUNDS), asked("SYNCLINE_FAULT_SEED", FEW_FROM));
     let mut tally = BTreeMap::<&'static str, usize>::new();
     for seed in first..first + rounds {
-        match panic::catch_unwind(|| play(seed)) {
+        let began = Instant::now();
+        match panic::catch_unwind(|| Round::new(seed).play()) {
             Ok(of_round) => {
-                println!("round {seed}: {of_round:?}");
+                println!("round {seed}, {:?}: {of_round:?}", began.elapsed());
                 of_round.into_iter().for_each(|(what, times)| *tally.entry(what).or_default() += times);
             }
             Err(cause) => {
@@ -49,273 +51,185 @@ fn rounds_of_blows_on_workers_and_what_they_stand_on_end_in_a_faultless_history(
     println!("{rounds} rounds from seed {first}: {tally:?}");
 }
 
-/// What can happen.
-#[derive(Clone, Copy, Debug)]
-enum Blow {
-    WorkerKilled,
-    AllWorkersKilled,
-    WorkerHalted,
-    WorkerReplaced,
-    BackendsCut,
-    BackendHalted,
-    DatabaseCrashed,
-    RedisKilled,
-    RedisEmptied,
-    ClientsKilled,
+/// Who works on a site, whatever befalls it.
+struct Round {
+    seed: u64,
+    site: Site,
+    address: String,
+    devices: Vec<Device>,
+    foreign: Foreign,
+    live: [Nebula; 2],
+    bystander: Bystander,
+    /// Reads along from the beginning to the end.
+    reader: Log,
+    founded: Vec<Sent>,
 }
 
-const BLOWS: [Blow; 10] = [
-    Blow::WorkerKilled,
-    Blow::AllWorkersKilled,
-    Blow::WorkerHalted,
-    Blow::WorkerReplaced,
-    Blow::BackendsCut,
-    Blow::BackendHalted,
-    Blow::DatabaseCrashed,
-    Blow::RedisKilled,
-    Blow::RedisEmptied,
-    Blow::ClientsKilled,
-];
-
-impl Blow {
-    fn name(self) -> &'static str {
-        match self {
-            Blow::WorkerKilled => "workers killed",
-            Blow::AllWorkersKilled => "all workers killed",
-            Blow::WorkerHalted => "workers halted",
-            Blow::WorkerReplaced => "workers stopped and replaced",
-            Blow::BackendsCut => "times all connections to PostgreSQL cut",
-            Blow::BackendHalted => "backends of PostgreSQL halted",
-            Blow::DatabaseCrashed => "crashes of PostgreSQL",
-            Blow::RedisKilled => "outages of Redis",
-            Blow::RedisEmptied => "times Redis emptied",
-            Blow::ClientsKilled => "rounds of killed clients",
-        }
-    }
-}
-
-/// A worker, and the way to it, which stays when the worker is replaced.
-struct Worker {
-    hub: Hub,
-    way: Proxy,
-}
-
-struct Site {
-    home: TempDir,
-    database: Postgres,
-    name: String,
-    redis: Option<Redis>,
-    workers: Vec<Worker>,
-    _balancer: Balancer,
-    /// Before all of it.
-    front: Proxy,
-    rng: Rng,
-    tally: BTreeMap<&'static str, usize>,
-}
-
-fn play(seed: u64) -> BTreeMap<&'static str, usize> {
-    let mut site = Site::new(seed);
-    let address = site.front.address.clone();
-    let mut founder = Node::new("founder", &address);
-    founder.write(Deed::Insert, NOTES, "founded");
-    founder.push().unwrap();
-    let mut devices = vec![
-        Device::new("d", site.home.path(), NOTES),
-        Device::new("e", site.home.path(), NOTES),
-        Device::by_packets("p", site.home.path(), CARDS, &site.workers[0].hub),
-    ];
-    let mut reader = Log::default();
-    let load = Load::paced(&address, 2, seed, Patience::Endless, Pace { ballast: 0, pause: Duration::from_millis(15) });
-    let mut foreign = Foreign::new("f", &address, NOTES, seed);
-    site.weather(Weather { cut_within_bytes: 3_000, ..Weather::STORM });
-    thread::scope(|scope| {
-        let works = scope.spawn(|| work_as_foreign(&mut foreign, Rng::with_seed(seed)));
-        for _ in 0..site.rng.usize(3..6) {
-            site.round_of_devices(&mut devices, &load);
-            // A worker that is behind waits or asks: whoever reads along is never sent back, whichever answers.
-            let _ = reader.read_on(&address);
-        }
-        site.weather(Weather::CALM);
-        works.join().unwrap();
-    });
-    let mut sent = load.finish();
-    sent.extend(foreign.notes().iter().chain(founder.notes()).cloned());
-    site.settle((&mut devices, &mut foreign), reader, sent)
-}
-
-impl Site {
-    fn new(seed: u64) -> Site {
-        let home = tempfile::tempdir().unwrap();
-        let mut rng = Rng::with_seed(!seed);
-        let database = Postgres::start(&[]);
-        let name = database.database();
-        // Half of the rounds go by NOTIFY alone.
-        let redis = rng.bool().then(|| Redis::start(home.path()));
-        let start = |_| {
-            let hub = spawn(&home, &database.url(&name), redis.as_ref());
-            Worker { way: Proxy::start(&hub.address, seed), hub }
-        };
-        let workers: Vec<Worker> = (0..WORKERS).map(start).collect();
-        let ways: Vec<String> = workers.iter().map(|worker| worker.way.address.clone()).collect();
-        let balancer = Balancer::before(&ways, home.path());
-        let front = Proxy::start(&balancer.address, seed);
-        Site { home, database, name, redis, workers, _balancer: balancer, front, rng, tally: BTreeMap::new() }
-    }
-
-    /// Half of it between clients and nginx, half between nginx and workers.
-    fn weather(&mut self, weather: Weather) {
-        let halved = Weather {
-            delay: weather.delay / 2,
-            refuse: weather.refuse / 2,
-            cut_request: weather.cut_request / 2,
-            cut_reply: weather.cut_reply / 2,
-            duplicate: weather.duplicate / 2,
-            ..weather
-        };
-        self.front.weather(halved);
-        self.workers.iter().for_each(|worker| worker.way.weather(halved));
-    }
-
-    /// Devices edit offline and sync all at once; meanwhile a blow falls.
-    fn round_of_devices(&mut self, devices: &mut [Device], load: &Load) {
-        let address = self.front.address.clone();
-        for device in devices.iter_mut() {
-            edit(&mut device.open(&address), &mut self.rng);
-        }
-        let mut processes: Vec<SyncProcess> = devices.iter().map(|device| device.sync_process(&address)).collect();
-        let enough = load.receipts() + self.rng.usize(1..40);
-        eventually("somebody gets on", || (load.receipts() >= enough).then_some(()));
-        let blow = BLOWS[self.rng.usize(..BLOWS.len())];
-        *self.tally.entry(blow.name()).or_default() += 1;
-        self.strike(blow, &mut processes);
-        let after = load.receipts();
-        eventually("work goes on", || (load.receipts() > after).then_some(()));
-        for process in processes.iter_mut().filter_map(SyncProcess::at_work) {
-            process.strike();
+impl Round {
+    fn new(seed: u64) -> Round {
+        let site = Site::new(seed);
+        let address = site.address();
+        let mut founder = Node::new("founder", &address);
+        founder.write(Deed::Insert, NOTES, "founded");
+        founder.push().unwrap();
+        let (home, hub) = (site.home(), &site.workers[0].hub);
+        let devices = vec![
+            Device::new("d", home, NOTES),
+            Device::new("e", home, NOTES),
+            Device::by_packets("p", home, CARDS, hub),
+            Device::by_packets("q", home, CARDS, hub),
+        ];
+        Round {
+            seed,
+            devices,
+            foreign: Foreign::new("f", &address, NOTES, seed),
+            live: ["l", "m"].map(|name| Nebula::new(name, &address, NOTES)),
+            bystander: Bystander::new(&address),
+            reader: Log::default(),
+            founded: founder.notes().to_vec(),
+            site,
+            address,
         }
     }
 
-    fn strike(&mut self, blow: Blow, processes: &mut [SyncProcess]) {
-        let one = self.rng.usize(..WORKERS);
-        match blow {
-            Blow::WorkerKilled => self.replace(one),
-            Blow::AllWorkersKilled => {
-                self.workers.iter_mut().for_each(|worker| worker.hub.kill());
-                (0..WORKERS).for_each(|n| self.start(n));
+    fn play(mut self) -> BTreeMap<&'static str, usize> {
+        let pace = Pace { ballast: 0, pause: Duration::from_millis(15) };
+        let load = Load::paced(&self.address, 2, self.seed, Patience::Endless, pace);
+        let Round { seed, site, address, devices, foreign, live, bystander, reader, .. } = &mut self;
+        let (seed, has_foreign) = (*seed, !site.sets_clocks());
+        site.weather(STORM);
+        thread::scope(|scope| {
+            // It dates documents by its own clock and ignores what is dated before them.
+            let works = has_foreign.then(|| scope.spawn(|| work_as_foreign(foreign, Rng::with_seed(seed))));
+            for (n, client) in live.iter_mut().enumerate() {
+                scope.spawn(move || work_live(client, Rng::with_seed(seed.wrapping_add(n as u64))));
             }
-            Blow::WorkerHalted => {
-                self.workers[one].hub.signal("STOP");
-                self.pause(HALT_MS);
-                if self.rng.bool() { self.replace(one) } else { self.workers[one].hub.signal("CONT") }
+            scope.spawn(|| bystander.work());
+            for _ in 0..site.rng.usize(3..6) {
+                round_of_devices(site, devices, &load);
+                // A worker that is behind waits or asks: whoever reads along is never sent back, whichever answers.
+                let _ = reader.read_on(address);
             }
-            Blow::WorkerReplaced => {
-                // As a rolling restart does it: the new one is there before the old one goes.
-                let fresh = spawn(&self.home, &self.database.url(&self.name), self.redis.as_ref());
-                self.workers[one].way.lead_to(&fresh.address);
-                let old = std::mem::replace(&mut self.workers[one].hub, fresh);
-                old.signal("TERM");
-                let (status, log) = old.ended();
-                assert!(status.success(), "{log}");
+            site.heal();
+            if let Some(works) = works {
+                works.join().unwrap();
             }
-            Blow::BackendsCut => drop(self.of_backends("count(pg_terminate_backend(pid))")),
-            Blow::BackendHalted => {
-                let pids = self.of_backends("string_agg(pid::TEXT, ' ')");
-                let pids: Vec<&str> = pids.split(' ').filter(|pid| !pid.is_empty()).collect();
-                if let Some(pid) = pids.get(self.rng.usize(..pids.len().max(1))) {
-                    // Fails where its connection has ended since.
-                    let _ = Command::new("kill").args(["-STOP", pid]).status();
-                    self.pause(HALT_MS);
-                    let _ = Command::new("kill").args(["-CONT", pid]).status();
-                }
-            }
-            Blow::DatabaseCrashed => {
-                self.database.crash();
-                self.pause(HALT_MS);
-                self.database.start_again();
-            }
-            Blow::RedisKilled => {
-                if let Some(redis) = &mut self.redis {
-                    redis.kill();
-                    thread::sleep(Duration::from_millis(self.rng.u64(..HALT_MS))); // sleep: an outage lasts a while
-                    redis.start_again();
-                }
-            }
-            Blow::RedisEmptied => self.redis.iter().for_each(Redis::flush),
-            Blow::ClientsKilled => {
-                for process in processes {
-                    self.pause(20);
-                    process.strike();
-                }
-            }
-        }
-    }
-
-    /// What PostgreSQL says of the connections of workers.
-    fn of_backends(&self, what: &str) -> String {
-        let sql = format!("SELECT {what} FROM pg_stat_activity WHERE application_name = 'syncline'");
-        self.database.run(&self.name, &sql)
-    }
-
-    fn replace(&mut self, n: usize) {
-        self.workers[n].hub.kill();
-        self.start(n);
-    }
-
-    fn start(&mut self, n: usize) {
-        let hub = spawn(&self.home, &self.database.url(&self.name), self.redis.as_ref());
-        self.workers[n].way.lead_to(&hub.address);
-        self.workers[n].hub = hub;
-    }
-
-    /// Any time up to so many milliseconds.
-    fn pause(&mut self, most_ms: u64) {
-        thread::sleep(Duration::from_micros(self.rng.u64(..most_ms * 1_000))); // sleep: a blow may fall at any moment
+        });
+        let written = load.finish();
+        let by_node = |name: &str| written.iter().filter(|op| op.mark.starts_with(name)).cloned().collect();
+        self.settle(["w0-", "w1-"].map(by_node).to_vec())
     }
 
     /// Everybody hears the last word; then the history is judged, as each worker tells it.
-    fn settle(
-        mut self,
-        (devices, foreign): (&mut [Device], &mut Foreign),
-        mut reader: Log,
-        mut sent: Vec<Sent>,
-    ) -> BTreeMap<&'static str, usize> {
-        let address = self.front.address.clone();
-        let mut open: Vec<Open<'_>> = devices.iter_mut().map(|device| device.open(&address)).collect();
+    fn settle(mut self, loaded: Vec<Vec<Sent>>) -> BTreeMap<&'static str, usize> {
+        let mut replicas = self.last_cycles();
+        let address = &self.address;
+        for client in &mut self.live {
+            // Polling ends with an answer to a list: what has come is looked for again and again.
+            eventually("a live client has what a newcomer gets", || {
+                let heard = client.cycle().is_ok() && client.is_settled();
+                let log = Log::read(address);
+                (heard && client.replica() == log.replica_of(NOTES)).then_some(())
+            });
+            replicas.push((client.name().to_owned(), NOTES, client.replica()));
+        }
+        // A WiseJSON client sends what it did in transactions after all else.
+        let mut in_order = loaded;
+        in_order.extend(self.devices.iter().map(|device| device.notes().to_vec()));
+        in_order.extend(self.live.iter().map(|client| client.notes().to_vec()));
+        in_order.push(self.founded);
+        let mut sent = in_order.concat();
+        sent.extend(self.foreign.notes().to_vec());
+        assert!(sent.iter().all(|op| op.answer != Answer::None), "everything is acknowledged");
+
+        self.reader.read_on(address).unwrap();
+        self.reader.read_aside(address);
+        self.reader.judge(&sent);
+        in_order.iter().for_each(|notes| self.reader.in_order(notes));
+        for hub in self.site.hubs() {
+            self.reader.same_as(&Log::read(&hub.address));
+            eventually("a worker is ready", || (hub.get("/health/ready").status == 200).then_some(()));
+        }
+        converged_in_collections(address, &self.reader, &replicas);
+        self.bystander.judge();
+        let mut tally = self.site.tally();
+        tally.extend([("ops", sent.len()), ("changes", self.reader.len())]);
+        tally
+    }
+
+    /// Devices and the WiseJSON client, as long as they hear news; what they have then.
+    fn last_cycles(&mut self) -> Vec<(String, &'static str, Replica)> {
+        let address = &self.address;
+        let mut open: Vec<Open<'_>> = self.devices.iter_mut().map(|device| device.open(address)).collect();
+        let mut replicas = Vec::new();
         for _ in 0..3 {
-            foreign.cycle_at(&address).unwrap();
+            if !self.site.sets_clocks() {
+                self.foreign.cycle_at(address).unwrap();
+            }
             for device in &mut open {
-                let outcome = device.cycle();
+                // The hub may close a connection that has rested while the others had their turn.
+                let first = device.cycle();
+                let outcome = if first.success { first } else { device.cycle() };
                 assert!(outcome.success && device.pending() == 0, "{}: {outcome:?}", device.name());
             }
         }
-        let mut replicas = vec![(foreign.name().to_owned(), NOTES, foreign.replica())];
         for device in &open {
-            let collection = if device.name() == "p" { CARDS } else { NOTES };
+            let collection = if device.collection() == CARDS { CARDS } else { NOTES };
             replicas.push((device.name().to_owned(), collection, device.replica()));
         }
-        drop(open);
-        sent.extend(devices.iter().flat_map(|device| device.notes().to_vec()));
-        assert!(sent.iter().all(|op| op.answer != Answer::None), "everything is acknowledged");
-
-        reader.read_on(&address).unwrap();
-        reader.read_aside(&address);
-        reader.judge(&sent);
-        for worker in &self.workers {
-            reader.same_as(&Log::read(&worker.hub.address));
-            assert_eq!(worker.hub.get("/health/ready").status, 200);
+        if !self.site.sets_clocks() {
+            replicas.push((self.foreign.name().to_owned(), NOTES, self.foreign.replica()));
         }
-        converged_in_collections(&address, &reader, &replicas);
-        let faults = self.front.faults() + self.workers.iter().map(|worker| worker.way.faults()).sum::<usize>();
-        self.tally.extend([("requests spoiled", faults), ("ops", sent.len()), ("changes", reader.len())]);
-        self.tally
+        replicas
     }
 }
 
-fn spawn(home: &TempDir, store: &str, redis: Option<&Redis>) -> Hub {
-    let mut command = Command::new(SYNCLINE);
-    command.env("SYNCLINE_STORE", store);
-    if let Some(redis) = redis {
-        command.env("SYNCLINE_REDIS_URL", redis.url());
+/// Devices edit offline and sync all at once; meanwhile a blow falls.
+fn round_of_devices(site: &mut Site, devices: &mut [Device], load: &Load) {
+    let address = site.address();
+    for device in devices.iter_mut() {
+        let mut open = device.open(&address);
+        edit(&mut open, &mut site.rng);
+        edit_of_others(&mut open, &mut site.rng);
     }
-    Hub::spawn(command, &home.path().join("unused"))
+    let mut processes: Vec<SyncProcess> = devices.iter().map(|device| device.sync_process(&address)).collect();
+    let enough = load.receipts() + site.rng.usize(1..40);
+    eventually("somebody gets on", || (load.receipts() >= enough).then_some(()));
+    let (blow, name) = Blow::draw(site);
+    site.note(name);
+    blow.fall(site, &mut processes);
+    let after = load.receipts();
+    eventually("work goes on", || (load.receipts() > after).then_some(()));
+    site.slow_way.late(0);
+    site.weather(STORM);
+    for process in processes.iter_mut().filter_map(SyncProcess::at_work) {
+        process.strike();
+    }
+}
+
+/// Updates of what it has, whoever made it.
+fn edit_of_others(open: &mut Open<'_>, rng: &mut Rng) {
+    let ids: Vec<String> = open.replica().into_keys().map(|(_, id)| id).collect();
+    for _ in 0..ids.len().min(3) {
+        open.write(Deed::Update, &ids[rng.usize(..ids.len())]);
+    }
+}
+
+/// Edits of its own documents, and of those that all share, as long as it sees them.
+fn work_live(client: &mut Nebula, mut rng: Rng) {
+    for round in 0..LIVE_ROUNDS {
+        let id = |n: usize| format!("{}-{n}", client.name());
+        let (new, older) = (id(round), id(rng.usize(..=round)));
+        client.write(Deed::Insert, &new);
+        match rng.u32(0..4) {
+            0 if client.is_settled() => client.write(Deed::Remove, &older),
+            1 => client.write(Deed::Update, &older),
+            _ => client.write(Deed::Update, &format!("shared-{}", rng.usize(..SHARED))),
+        }
+        for _ in 0..rng.usize(1..4) {
+            // A connection that is lost is made anew by the next one.
+            let _ = client.cycle();
+        }
+    }
+    eventually("the list is answered", || (client.cycle().is_ok() && client.is_settled()).then_some(()));
 }

@@ -9,6 +9,9 @@
 mod browsers;
 mod clients;
 mod devices;
+#[path = "../support/environment.rs"]
+mod environment;
+#[path = "../support/eventually.rs"]
 mod eventually;
 mod machine;
 mod nginx;

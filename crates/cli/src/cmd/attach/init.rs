@@ -1,6 +1,6 @@
 //! `attach init`: a first mapping, proposed from the schema.
 
-use super::{Place, must_be_a_file};
+use super::{Place, is_known_kind};
 use crate::error::CliError;
 use crate::output::Output;
 use serde_json::json;
@@ -22,7 +22,7 @@ pub struct Args {
 /// # Errors
 /// There is no database, or the file exists.
 pub fn run(args: &Args, output: Output) -> Result<(), CliError> {
-    must_be_a_file(&args.place.database)?;
+    is_known_kind(&args.place.database)?;
     let text = syncline_attach::propose(&args.place.database)?;
     if args.dry_run {
         return output.result(&json!({ "mapping": text }), || text.clone());
@@ -41,7 +41,7 @@ pub fn run(args: &Args, output: Output) -> Result<(), CliError> {
         format!(
             "wrote {}; look it over, then: syncline attach once {} --dry-run",
             file.display(),
-            args.place.database.display()
+            syncline_attach::attachment::shown(args.place.database.as_os_str())
         )
     })
 }

@@ -9,7 +9,7 @@ use crate::error::CliError;
 use crate::output::Output;
 use std::fs;
 use std::path::{Path, PathBuf};
-use syncline_attach::attachment::remove;
+use syncline_attach::attachment::{is_address, remove, shown};
 use syncline_attach::{AttachError, Attachment, Mapping, Options};
 
 /// Arguments of `syncline attach`.
@@ -23,7 +23,9 @@ Examples:
   syncline attach once shop.db --node ID --token TOKEN --hub http://127.0.0.1:7460
   syncline attach run shop.db --token TOKEN --hub http://127.0.0.1:7460    until Ctrl-C
   syncline attach status shop.db
-  syncline attach remove shop.db                        takes tables and triggers of Syncline away")]
+  syncline attach remove shop.db                        takes tables and triggers of Syncline away
+  syncline attach init postgres://ann@db.example/shop   a PostgreSQL database; writes ./shop.toml
+A password comes from the address or from PGPASSWORD. Tables are those of the first schema of the search path.")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -46,9 +48,9 @@ enum Action {
 /// A database and its mapping.
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// The SQLite file of the application
+    /// The SQLite file of the application, or postgres://USER@HOST/DATABASE
     database: PathBuf,
-    /// The mapping file [default: DATABASE.toml]
+    /// The mapping file [default: FILE.toml beside the file, or ./DATABASE.toml]
     #[arg(long, value_name = "FILE")]
     mapping: Option<PathBuf>,
     /// Wait so long for a lock of the application, in milliseconds
@@ -58,7 +60,7 @@ struct Place {
 
 #[derive(Debug, clap::Args)]
 struct RemoveArgs {
-    /// The SQLite file of the application
+    /// The SQLite file of the application, or postgres://USER@HOST/DATABASE
     database: PathBuf,
     /// Even if changes have not reached the hub
     #[arg(long)]
@@ -72,13 +74,17 @@ impl Place {
     fn mapping_file(&self) -> PathBuf {
         self.mapping.clone().unwrap_or_else(|| {
             let mut name = self.database.as_os_str().to_owned();
+            if let Some(address) = self.database.to_str().filter(|_| is_address(&name)) {
+                let place = address.split('?').next().unwrap_or_default();
+                name = place.rsplit('/').next().unwrap_or_default().into();
+            }
             name.push(".toml");
             PathBuf::from(name)
         })
     }
 
     fn open(&self, node: Option<String>, mend: bool) -> Result<Attachment, CliError> {
-        must_be_a_file(&self.database)?;
+        is_known_kind(&self.database)?;
         let file = self.mapping_file();
         if !file.exists() {
             return Err(CliError::NoMapping { file });
@@ -100,10 +106,11 @@ fn in_file(file: &Path, error: AttachError) -> CliError {
     }
 }
 
-fn must_be_a_file(database: &Path) -> Result<(), CliError> {
+fn is_known_kind(database: &Path) -> Result<(), CliError> {
     let name = database.to_string_lossy();
-    if name.contains("://") {
-        let reason = format!("`{name}` is an address; so far `syncline attach` works with SQLite files only");
+    if name.contains("://") && !is_address(database.as_os_str()) {
+        let kind = name.split("://").next().unwrap_or_default();
+        let reason = format!("`{kind}://…` cannot be attached; name a SQLite file or postgres://USER@HOST/DATABASE");
         return Err(CliError::Usage(reason));
     }
     Ok(())
@@ -120,9 +127,9 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         Action::Run(args) => rounds::run(args, output).await,
         Action::Status(args) => status::run(args, output),
         Action::Remove(args) => {
-            must_be_a_file(&args.database)?;
+            is_known_kind(&args.database)?;
             remove(&args.database, args.busy_timeout, args.force)?;
-            let file = args.database.display().to_string();
+            let file = shown(args.database.as_os_str());
             output.result(&serde_json::json!({ "removed": file }), || {
                 format!("{file} is an ordinary database again; its rows are as they were")
             })

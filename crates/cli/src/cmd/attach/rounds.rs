@@ -4,13 +4,14 @@ use super::Place;
 use crate::cmd::db::progress;
 use crate::error::CliError;
 use crate::groups::{ConfigArgs, HubArgs, way};
-use crate::output::{Output, Style, counted};
+use crate::output::{Output, Style};
 use crate::stop::Stop;
 use serde_json::json;
 use std::time::Duration;
 use syncline_attach::link::Link;
 use syncline_attach::round::{Pace, Round};
 use syncline_attach::{AttachError, Attachment};
+use syncline_core::model::counted;
 use tokio::time::Instant;
 
 /// A hub that says nothing for so long is not waited for.
@@ -104,7 +105,8 @@ fn dry_run(attached: &Attachment, output: Output) -> Result<(), CliError> {
             preview
                 .types
                 .iter()
-                .map(|of| format!("  {} rows of `{}` as {} ({})", of.rows, of.table, of.kind, of.fields.join(", "))),
+                .map(|of| (counted(of.rows, "row", "rows"), of))
+                .map(|(rows, of)| format!("  {rows} of `{}` as {} ({})", of.table, of.kind, of.fields.join(", "))),
         );
         lines.join("\n")
     })

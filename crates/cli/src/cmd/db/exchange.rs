@@ -4,11 +4,12 @@
 use super::must_exist;
 use super::sync::PacketArgs;
 use crate::error::CliError;
-use crate::output::{Output, Style, counted};
+use crate::output::{Output, Style};
 use crate::packet_file::{self, Written};
 use std::path::{Path, PathBuf};
 use syncline::Database;
 use syncline::sync::{Imported, SyncOptions};
+use syncline_core::model::counted;
 
 /// Arguments of `db exchange`.
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,8 @@
 //! A progress bar for long work, only where a person looks at the terminal.
 
 use crate::output::Output;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::fmt::Write;
 
 /// A bar that knows how much there is to do.
 pub fn bar(output: Output, total: u64, unit: &str) -> ProgressBar {
@@ -22,5 +23,9 @@ fn target(output: Output) -> ProgressDrawTarget {
 
 fn drawn(bar: ProgressBar, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).expect("the template is well formed");
-    bar.with_style(style)
+    // Whole ones: nobody counts parts of an object.
+    let pace = |state: &ProgressState, text: &mut dyn Write| {
+        let _ = write!(text, "{:.0}/s", state.per_sec()); // a text takes all that is written
+    };
+    bar.with_style(style.with_key("per_sec", pace))
 }

@@ -2,13 +2,13 @@
 
 use super::{input, must_exist};
 use crate::error::CliError;
-use crate::output::{Output, Style, Table, counted};
+use crate::output::{Output, Style, Table};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use syncline::filter::Filter;
 use syncline::{Database, Quarantined};
-use syncline_core::model::CollectionName;
+use syncline_core::model::{CollectionName, counted};
 
 /// Arguments of `db status`.
 #[derive(Debug, clap::Args)]

@@ -18,7 +18,7 @@ use syncline::Database;
 use syncline::sync::{
     DatabaseSync, ExchangeOptions, HttpApiClient, LogLevel, LoggingOptions, Protocol, SyncEvent, SyncOptions,
 };
-use syncline_core::model::{CollectionName, DocId};
+use syncline_core::model::{CollectionName, DocId, counted};
 
 /// A hub that says nothing for so long is not waited for.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -109,15 +109,10 @@ impl LinkArgs {
     /// The hub to ask by hand what it shows to the token, and the collections.
     ///
     /// # Errors
-    /// As [`LinkArgs::connect`]; the database goes by packets, which have no LSNs to compare at.
+    /// As [`LinkArgs::connect`].
     pub fn reading(&self, database: &Database) -> Result<(HttpApiClient, Vec<String>), CliError> {
         let config = self.config.load_with(self.hub.flags())?;
         let collections = self.collections_of(database, None)?;
-        if database.protocol(&collections)? == Some(Protocol::Exchange) {
-            let reason = "the database goes by packets, which say nothing of versions; `syncline node set CODE --attribute \
-                          again=1` has it filled anew";
-            return Err(CliError::Usage(reason.into()));
-        }
         let (url, token) = way(&config)?;
         Ok((HttpApiClient::new(url, token, READ_TIMEOUT)?, collections))
     }
@@ -236,22 +231,17 @@ fn describe(round: &Round, file: &Path, output: Output) -> String {
     if round.conflicts > 0 {
         let remark = format!(
             "\n{} edited elsewhere at the same time; what of ours lost is kept: syncline db conflicts {}",
-            documents(round.conflicts),
+            counted(round.conflicts as u64, "document was", "documents were"),
             file.display()
         );
         text.push_str(&output.paint(Style::Attention, &remark));
     }
     if round.quarantined > 0 {
-        let ops =
-            if round.quarantined == 1 { "1 op was".to_owned() } else { format!("{} ops were", round.quarantined) };
+        let ops = counted(round.quarantined, "op was", "ops were");
         let remark = format!("\nnot taken: {ops} set aside: syncline db quarantine {}", file.display());
         text.push_str(&output.paint(Style::Attention, &remark));
     }
     text
-}
-
-fn documents(count: usize) -> String {
-    if count == 1 { "1 document was".into() } else { format!("{count} documents were") }
 }
 
 /// Rounds until a signal; one line per event, with `--json` one JSON object per line.
@@ -280,7 +270,7 @@ fn line_of(event: &SyncEvent, output: Output) -> Option<String> {
     }
     Some(match event {
         SyncEvent::InitialComplete { documents_loaded, lsn } => {
-            format!("loaded {documents_loaded} documents, at LSN {lsn}")
+            format!("loaded {}, at LSN {lsn}", counted(*documents_loaded, "document", "documents"))
         }
         SyncEvent::PullSuccess { pulled, lsn } => format!("pulled {pulled}, at LSN {lsn}"),
         SyncEvent::PushSuccess { pushed, .. } => format!("pushed {pushed}"),

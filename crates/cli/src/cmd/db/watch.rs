@@ -10,6 +10,7 @@ use crate::stop::Stop;
 use futures_util::StreamExt;
 use serde_json::Value;
 use syncline::sync::{DatabaseSync, SyncEvent};
+use syncline_core::model::counted;
 
 /// Arguments of `db watch`.
 #[derive(Debug, clap::Args)]
@@ -73,6 +74,6 @@ fn show(found: &[Value], output: Output) -> Result<(), CliError> {
     if output.json {
         return output.line(&Value::from(found.to_vec()).to_string());
     }
-    let title = output.paint(Style::Faint, &format!("— {} documents —", found.len()));
+    let title = output.paint(Style::Faint, &format!("— {} —", counted(found.len() as u64, "document", "documents")));
     output.line(format!("{title}\n{}", lines(found)).trim_end())
 }

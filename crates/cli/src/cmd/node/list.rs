@@ -16,8 +16,12 @@ use syncline_server::nodes::{RegisteredNode, joined};
 pub async fn run(args: &SpaceArgs, output: Output) -> Result<(), CliError> {
     let look = async |admin: &Admin, space: &SpaceName| Ok((admin.registered(space).await?, admin.space(space).await?));
     let (registered, mut status) = args.with(look).await?;
+    let is_registered = |view: &hub::NodeView| registered.iter().any(|node| node.id.as_str() == view.node.node);
+    // What is left of a removed node that only exchanged packets is its number as an author.
+    let reads = |view: &hub::NodeView| view.node.seen_at > Millis(0) || view.node.node.starts_with('(');
+    status.nodes.retain(|view| is_registered(view) || reads(view));
     output.result(&joined(&registered, &status.nodes), || {
-        status.nodes.retain(|reader| !registered.iter().any(|node| node.id.as_str() == reader.node.node));
+        status.nodes.retain(|view| !is_registered(view));
         match (registered.is_empty(), status.nodes.is_empty()) {
             (true, _) => readers(&status, output),
             (false, true) => table(&registered, output),

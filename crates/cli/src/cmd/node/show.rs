@@ -7,7 +7,7 @@ use crate::hub::{Admin, SpaceStatus, ago};
 use crate::output::Output;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use syncline_core::model::{NodeId, Plan, SpaceName};
+use syncline_core::model::{NodeId, Plan, SpaceName, counted};
 use syncline_server::dialect::exchange::{QUEUE_MAX, Standing};
 use syncline_server::hub;
 
@@ -54,7 +54,7 @@ fn registered(standing: &Standing) -> String {
         format!("received_packet_no  {}", node.received_packet_no),
         format!("sent_packet_no      {} confirmed of {} sent", node.sent_packet_no, node.issued_packet_no),
         format!("confirmed           LSN {} of {}{filling}", node.cursor, standing.head),
-        format!("holds back          {} rows of the log", standing.holds_back),
+        format!("holds back          {} of the log", counted(standing.holds_back, "row", "rows")),
         format!("queue               {}", queue(standing)),
     ];
     lines.extend(plan(&node.plan));
@@ -63,8 +63,10 @@ fn registered(standing: &Standing) -> String {
 
 fn queue(standing: &Standing) -> String {
     let Standing { queue, unsendable, .. } = standing;
-    let more = if *queue >= QUEUE_MAX { " or more" } else { "" };
-    let mut text = format!("{queue}{more} changes to confirm");
+    let mut text = match *queue >= QUEUE_MAX {
+        true => format!("{queue} or more changes to confirm"),
+        false => format!("{} to confirm", counted(*queue, "change", "changes")),
+    };
     if *unsendable > 0 {
         text += &format!("; documents that cannot travel, as their _id is no UUID: {unsendable}");
     }

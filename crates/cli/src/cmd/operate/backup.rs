@@ -15,7 +15,8 @@ use syncline_server::store::{self, Arriving, Manifest, SqliteStore};
 with an admin token; the hub's disk then needs room for a copy of its largest space. Disturbs
 nobody: the hub may run and take writes. Each space is copied as it is at one moment. The backup
 gets its name only once it is complete and on disk; what an interrupted one leaves behind is called
-DIR.part and cleared away by the next.
+DIR.part and cleared away by the next. Every page is looked at: a space that is damaged is left out,
+and the command says so and fails after it has saved the others.
 
 Examples:
   syncline backup backups/monday
@@ -32,7 +33,7 @@ pub struct Args {
 /// Makes a backup.
 ///
 /// # Errors
-/// There is no hub's data, or the directory is taken or cannot be written.
+/// There is no hub's data, or the directory is taken or cannot be written; a space is not in it, after it was shown.
 pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     let config = args.admin.load()?;
     let manifest = match config.hub() {
@@ -51,10 +52,19 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
         }
     };
     output.result(&manifest, || {
-        let title = output.paint(Style::Good, &format!("the backup {} is complete", args.dir.display()));
-        let next = format!("Bring it back: syncline restore {} --data NEW_DIRECTORY", args.dir.display());
+        let dir = args.dir.display();
+        let title = match manifest.left_out.is_empty() {
+            true => output.paint(Style::Good, &format!("the backup {dir} is complete")),
+            false => output.paint(Style::Bad, &format!("the backup {dir} does not have every space")),
+        };
+        let next = format!("Bring it back: syncline restore {dir} --data NEW_DIRECTORY");
         format!("{title}\n{}\n{next}", copying::describe(&manifest, output))
-    })
+    })?;
+    if manifest.left_out.is_empty() {
+        Ok(())
+    } else {
+        Err(CliError::Incomplete { spaces: copying::left_out(&manifest) })
+    }
 }
 
 /// Lets a running hub make the backup, and puts it together here.

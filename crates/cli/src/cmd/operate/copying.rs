@@ -9,10 +9,10 @@ use syncline_server::store::{Copied, Manifest, Stage, StoreError};
 ///
 /// # Errors
 /// Those of `work`.
-pub async fn copy(
+pub async fn copy<T: Send + 'static>(
     output: Output,
-    work: impl FnOnce(&mut dyn FnMut(Copied<'_>)) -> Result<Manifest, StoreError> + Send + 'static,
-) -> Result<Manifest, CliError> {
+    work: impl FnOnce(&mut dyn FnMut(Copied<'_>)) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, CliError> {
     let progress = Progress::new(output);
     let copied = tokio::task::spawn_blocking(move || {
         let done = work(&mut |copied: Copied<'_>| progress.show(copied));
@@ -53,6 +53,12 @@ impl Progress {
     pub fn end(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// The spaces that a backup does not hold, and why.
+pub fn left_out(manifest: &Manifest) -> String {
+    let each = manifest.left_out.iter().map(|left| format!("space `{}`: {}", left.space, left.reason));
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// What a backup holds.

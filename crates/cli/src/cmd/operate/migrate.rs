@@ -4,7 +4,7 @@ use crate::error::CliError;
 use crate::hub::password;
 use crate::output::{Output, Style, Table};
 use std::path::PathBuf;
-use syncline_server::store::{self, MovePlace, Moved, PostgresUrl};
+use syncline_server::store::{self, MovePlace, Moved, PostgresUrl, StoreError};
 
 /// Arguments of `syncline migrate`.
 #[derive(Debug, clap::Args)]
@@ -54,9 +54,9 @@ fn place(flag: &str, text: &str, args: &Args) -> Result<MovePlace, CliError> {
         let usage = "a directory is written sqlite:DIRECTORY and a database postgres://USER@HOST/DATABASE";
         return Err(CliError::Usage(format!("{flag}: {usage}")));
     }
-    let url = PostgresUrl::parse(text)?;
+    let url = PostgresUrl::parse(text).map_err(StoreError::from)?;
     Ok(MovePlace::Database(match &args.password_file {
-        Some(file) => url.with_password(&password(file)?)?,
+        Some(file) => url.with_password(&password(file)?).map_err(StoreError::from)?,
         None => url,
     }))
 }

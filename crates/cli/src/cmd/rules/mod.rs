@@ -8,7 +8,7 @@ use crate::groups::SpaceArgs;
 use crate::hub::Admin;
 use crate::output::{Output, Style, Table};
 use set::SetArgs;
-use syncline_core::model::{CollectionName, CollectionRule, SpaceName, UniqueKey};
+use syncline_core::model::{CollectionName, CollectionRule, SpaceName, UniqueKey, counted};
 use syncline_server::rules::{CheckLine, RuleView, SetSummary};
 
 /// Arguments of `syncline rules`.
@@ -201,11 +201,11 @@ fn told(summary: &SetSummary) -> String {
     }
     if checked.overdue > 0 {
         let keep = summary.view.rule.retention_ms.map(crate::config::show_millis).unwrap_or_default();
-        let (documents, them) = if checked.overdue == 1 { ("document was", "it") } else { ("documents were", "them") };
+        let documents = counted(checked.overdue, "document was", "documents were");
+        let them = if checked.overdue == 1 { "it" } else { "them" };
         lines.push(format!(
-            "warning: {} {documents} changed last longer ago than `retention` ({keep}): the hub's next round \
-             (`retention.trim_every`) removes {them} for every reader; `syncline rules set {name} --drop retention` keeps {them}",
-            checked.overdue
+            "warning: {documents} changed last longer ago than `retention` ({keep}): the hub's next round \
+             (`retention.trim_every`) removes {them} for every reader; `syncline rules set {name} --drop retention` keeps {them}"
         ));
     }
     lines.extend(summary.warnings.iter().map(|warning| format!("warning: {warning}")));

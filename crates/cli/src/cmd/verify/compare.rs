@@ -9,10 +9,11 @@ use indicatif::ProgressBar;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline::sync::{Cursor, HttpApiClient};
-use syncline::{Correction, Database, Replica};
+use syncline::{Correction, Database, Replica, packet_of};
 use syncline_core::model::{Body, CollectionName, DocId, Lsn, Millis, Views};
+use syncline_core::wire::exchange::is_uuid;
 use syncline_core::wire::own::PageOp;
-use syncline_core::wire::ranges::{Range, Tallies, Tally, place};
+use syncline_core::wire::ranges::{Range, Tallies, Tally, by_value, place};
 
 /// Documents that expire so soon may be gone on one side alone, by the clocks.
 const EXPIRY_SLACK_MS: u64 = 120_000;
@@ -55,11 +56,13 @@ impl Comparison<'_> {
         let node = replica.node()?;
         let mut found =
             Compared { lsn: by_place.keys().next().map_or(Lsn::ZERO, |(lsn, _)| *lsn), ..Compared::default() };
-        for (at, scope) in by_place.values() {
-            let source = Source { hub: self.hub, node: &node, scope };
+        for (local, scope) in by_place.values() {
+            let packet = packet_of(local);
+            let at = if packet.is_some() { Cursor::default() } else { local.clone() };
+            let source = Source { hub: self.hub, node: &node, scope, packet };
             let until = Millis(now().0.saturating_add(EXPIRY_SLACK_MS));
             let (known, changed) = (at.lsn, BTreeSet::new());
-            let part = Part { of: self, source, replica: &replica, at, views: &views, until, known, changed };
+            let part = Part { of: self, source, replica: &replica, local, at, views: &views, until, known, changed };
             part.run(&mut found).await.map_err(|error| match error {
                 CliError::SyncRefused(said) if said.contains("(410)") => {
                     scope.first().map_or(CliError::Sync(said), unread)
@@ -76,7 +79,10 @@ struct Part<'a> {
     of: &'a Comparison<'a>,
     source: Source<'a>,
     replica: &'a Replica,
-    at: &'a Cursor,
+    /// Where the database stands by its own words.
+    local: &'a Cursor,
+    /// Where that is in the hub's log. Where packets brought it there, the hub says it with its first answer.
+    at: Cursor,
     /// What the database was loaded with: the documents of which token.
     views: &'a Views,
     until: Millis,
@@ -92,8 +98,11 @@ impl Part<'_> {
         while let Some(ranges) = open.pop() {
             let bar = self.of.bar;
             let (head, theirs) =
-                self.source.digests(self.at, self.until, &ranges, |scanned| bar.set_position(scanned)).await?;
+                self.source.digests(&self.at, self.until, &ranges, |scanned| bar.set_position(scanned)).await?;
             self.check_views(&head.views)?;
+            if let (Some(lsn), true) = (head.at, first) {
+                (self.at, self.known, found.lsn) = (Cursor { epoch: head.epoch, lsn }, lsn, lsn);
+            }
             self.catch_up(head.server_lsn).await?;
             if std::mem::take(&mut first) {
                 found.documents += theirs.values().map(|tally| tally.documents).sum::<u64>();
@@ -105,6 +114,7 @@ impl Part<'_> {
             }
             open.extend(steps.deeper);
         }
+        found.unread += self.changed.len() as u64;
         Ok(())
     }
 
@@ -138,7 +148,11 @@ impl Part<'_> {
 
     fn count(&self, ranges: Vec<Range>) -> Result<Tallies, CliError> {
         let mut tallies = Tallies::of(ranges)?;
-        self.each(|collection, id, lsn, text| tallies.add((collection.as_str(), id), lsn, text))?;
+        let by_value = |text: &str| self.source.packet.map(|_| by_value(text));
+        self.each(|collection, id, lsn, text| match by_value(text) {
+            Some(text) => tallies.add((collection.as_str(), id), Lsn::ZERO, &text),
+            None => tallies.add((collection.as_str(), id), lsn, text),
+        })?;
         Ok(tallies)
     }
 
@@ -174,7 +188,9 @@ impl Part<'_> {
             let Some(difference) = self.difference(&op)? else { return Ok(()) };
             found.add(difference);
             bytes += op.doc.as_ref().map_or(0, |doc| doc.get().len());
-            correction.stands.push(op);
+            // Where packets bring documents, their numbers stand in the place of the log's.
+            let lsn = if self.source.packet.is_some() { self.local.lsn } else { op.lsn };
+            correction.stands.push(PageOp { lsn, ..op });
             if correction.len() >= STEP_DOCUMENTS || bytes >= STEP_BYTES {
                 bytes = 0;
                 self.correct(&std::mem::take(&mut correction), found)?;
@@ -196,13 +212,17 @@ impl Part<'_> {
 
     fn difference(&self, op: &PageOp) -> Result<Option<Difference>, CliError> {
         let key = (op.collection.clone(), op.id.clone());
+        let by_packets = self.source.packet.is_some();
+        if by_packets && !is_uuid(op.id.as_str()) {
+            return Ok(None); // No packet can hold it.
+        }
         if op.lsn > self.at.lsn || self.changed.contains(&key) || expires_by(op, self.until) {
             return Ok(None);
         }
         let here = self.replica.hub_version(&op.collection, &op.id)?;
         let kind = match &here {
             None => Kind::Missing,
-            Some((lsn, text)) if *lsn != op.lsn || !same(text, op) => Kind::Different,
+            Some((lsn, text)) if (*lsn != op.lsn && !by_packets) || !same(text, op) => Kind::Different,
             Some(_) => return Ok(None),
         };
         let (collection, id) = key;
@@ -213,7 +233,7 @@ impl Part<'_> {
         if !self.of.repair || correction.is_empty() {
             return Ok(());
         }
-        if !self.replica.correct(self.source.scope, self.at, correction)? {
+        if !self.replica.correct(self.source.scope, self.local, correction)? {
             return Err(CliError::Sync("the database has synced meanwhile; repair again".into()));
         }
         found.repaired += correction.len() as u64;

@@ -51,6 +51,8 @@ pub struct Compared {
     pub lsn: Lsn,
     /// Documents of the hub that were compared.
     pub documents: u64,
+    /// Documents that have changed since, and were not compared.
+    pub unread: u64,
     /// Documents that were sent to be compared one by one: those whose ranges differ.
     pub sent: u64,
     /// Documents that differed and were put right.

@@ -12,6 +12,7 @@ use compare::Comparison;
 use found::Compared;
 use std::path::{Path, PathBuf};
 use syncline::Database;
+use syncline_core::model::counted;
 
 /// Differences that are shown; `--json` has more.
 const SHOWN_MAX: usize = 50;
@@ -69,10 +70,6 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
     }
 }
 
-fn counted(n: u64, one: &str, more: &str) -> String {
-    if n == 1 { format!("1 {one}") } else { format!("{n} {more}") }
-}
-
 fn describe(found: &Compared, file: &Path, output: Output) -> String {
     let mut lines = Vec::new();
     if found.repaired > 0 {
@@ -84,6 +81,14 @@ fn describe(found: &Compared, file: &Path, output: Output) -> String {
     if found.set_aside > 0 {
         let ops = counted(found.set_aside, "edit that waited was", "edits that waited were");
         let text = format!("{ops} sent and not taken, and set aside: syncline db quarantine {}", file.display());
+        lines.push(output.paint(Style::Attention, &text));
+    }
+    if found.unread > 0 {
+        let documents = counted(found.unread, "document has", "documents have");
+        let text = format!(
+            "{documents} changed at the hub since the database has read, and could not be compared: syncline db sync {}",
+            file.display()
+        );
         lines.push(output.paint(Style::Attention, &text));
     }
     if found.differences.is_empty() {

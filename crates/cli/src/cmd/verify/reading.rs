@@ -18,6 +18,8 @@ pub struct Source<'a> {
     pub hub: &'a HttpApiClient,
     pub node: &'a NodeId,
     pub scope: &'a BTreeSet<CollectionName>,
+    /// The hub's packet that the reader has stored last, where it is a node that gets packets.
+    pub packet: Option<u64>,
 }
 
 /// A line of a count that is still under way.
@@ -39,7 +41,7 @@ impl Source<'_> {
         mut told: impl FnMut(u64),
     ) -> Result<(SnapshotHead, BTreeMap<Range, Tally>), CliError> {
         let mut parts = BTreeMap::new();
-        let path = request::digests(self.node, self.scope, at, until, ranges);
+        let path = self.read_as(request::digests(self.node, self.scope, at, until, ranges));
         let head = self.lines(&path, |line| {
             if line.starts_with(b"{\"scanned\"") {
                 told(read::<Scanned>(line)?.scanned);
@@ -62,7 +64,7 @@ impl Source<'_> {
         ranges: &[Range],
         mut take: impl FnMut(PageOp) -> Result<(), CliError>,
     ) -> Result<SnapshotHead, CliError> {
-        self.lines(&request::snapshot_of(self.node, self.scope, ranges), |line| take(read(line)?)).await
+        self.lines(&self.read_as(request::snapshot_of(self.node, self.scope, ranges)), |line| take(read(line)?)).await
     }
 
     /// Reads the log behind a cursor up to an LSN. Returns how far it has come.
@@ -71,7 +73,7 @@ impl Source<'_> {
     /// The hub refuses or cannot be reached.
     pub async fn changes(&self, mut from: Cursor, upto: Lsn, mut take: impl FnMut(&PageOp)) -> Result<Lsn, CliError> {
         loop {
-            let path = request::pull(self.node, self.scope, &from, PAGE_CHANGES, 0);
+            let path = self.read_as(request::pull(self.node, self.scope, &from, PAGE_CHANGES, 0));
             let answer = self.hub.get(&path).await.map_err(unreached)?;
             if answer.status != 200 {
                 return Err(refused(answer.status, &answer.body));
@@ -82,6 +84,13 @@ impl Source<'_> {
             if !page.has_more || from.lsn >= upto {
                 return Ok(from.lsn);
             }
+        }
+    }
+
+    fn read_as(&self, path: String) -> String {
+        match self.packet {
+            Some(number) => request::by_packet(path, number),
+            None => path,
         }
     }
 

@@ -3,11 +3,10 @@
 use super::finding::Finding;
 use crate::error::CliError;
 use crate::hub::now;
-use crate::output::counted;
 use indicatif::HumanBytes;
 use std::path::Path;
 use std::process::Command;
-use syncline_core::model::Millis;
+use syncline_core::model::{Millis, counted};
 use syncline_server::store::{Examined, SqliteStore, StoreError, examine, strays};
 
 /// With less a hub may stop within minutes.
@@ -79,14 +78,14 @@ fn store(files: &[Examined], bytes: u64) -> Vec<Finding> {
 }
 
 /// Bytes that are free where the data is, where the system's `df` can tell.
-fn room_at(data: &Path) -> Option<u64> {
+pub(super) fn room_at(data: &Path) -> Option<u64> {
     let said = Command::new("df").arg("-Pk").arg(data).output().ok().filter(|output| output.status.success())?;
     let text = String::from_utf8(said.stdout).ok()?;
     let blocks: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
     blocks.checked_mul(1024)
 }
 
-fn disk(room: u64, bytes: u64) -> Finding {
+pub(super) fn disk(room: u64, bytes: u64) -> Finding {
     let says = format!("{} are free beside {} of data", HumanBytes(room), HumanBytes(bytes));
     let next = "make room, move the data to a larger disk, or shorten `retention.log`".to_owned();
     match room {

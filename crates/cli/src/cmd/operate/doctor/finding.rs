@@ -18,7 +18,8 @@ pub enum Level {
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What was looked at: `configuration`, `store`, `disk`, `clock`, `hub`, `horizon`, `stalls`, `kept`.
+    /// What was looked at: `configuration`, `redis`, `store`, `writing`, `connections`, `transactions`, `replicas`, `disk`,
+    /// `clock`, `hub`, `horizon`, `stalls`, `kept`.
     pub check: &'static str,
     /// How bad it is.
     pub level: Level,

@@ -1,8 +1,11 @@
-//! `syncline doctor`: looks at the configuration, the files, the disk, the clock, the hub and its readers, and says of each
-//! what is wrong and what to do. Mends nothing itself. [`finding`] is what a look finds, [`files`] and [`readers`] look.
+//! `syncline doctor`: looks at the configuration, the files or the database, the disk, the clock, Redis, the hub and its
+//! readers, and says of each what is wrong and what to do. Mends nothing itself. [`finding`] is what a look finds; [`files`],
+//! [`database`], [`link`] and [`readers`] look.
 
+mod database;
 mod files;
 mod finding;
+mod link;
 mod readers;
 
 use crate::config::{Config, Origin};
@@ -13,13 +16,14 @@ use crate::output::{Output, Style};
 use finding::{Finding, Level};
 use serde_json::json;
 use std::path::Path;
+use syncline_server::Options;
 use syncline_server::store::Manifest;
 
 /// Arguments of `syncline doctor`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Looks at the files of the data directory unless --hub names a hub elsewhere, and at the running hub
-where it has a token for it. Reads every page of the files: a minute for some gigabytes.
+    after_help = "Looks at the files of the data directory, or at the database, unless --hub names a hub elsewhere, and at the
+running hub where it has a token for it. Reads every page of the files: a minute for some gigabytes.
 
 Exit codes: 0 nothing is wrong (there may be something to look at), 1 something is wrong.
 
@@ -51,7 +55,22 @@ pub async fn run(args: &Args, output: Output) -> Result<(), CliError> {
 
 async fn look(config: &Config) -> Vec<Finding> {
     let mut findings = configuration(config);
-    let files = config.hub().is_none();
+    if let Some(redis) = options(config).ok().and_then(|options| options.redis) {
+        findings.push(link::look(&redis).await);
+    }
+    let here = config.hub().is_none();
+    let database = match here.then(|| database::url(config)).transpose() {
+        Ok(url) => url.flatten(),
+        Err(error) => return [findings, vec![Finding::failed("store", &error)]].concat(),
+    };
+    if let Some(url) = &database {
+        let (found, opens) = database::look(url, config).await;
+        findings.extend(found);
+        if !opens {
+            return findings;
+        }
+    }
+    let files = here && database.is_none();
     if files {
         let (data, drift_ms) = (config.data_dir(), config.number("limits.clock_drift_ms"));
         match tokio::task::spawn_blocking(move || files::look(&data, drift_ms)).await {
@@ -92,8 +111,12 @@ fn a_backup(dir: &Path, manifest: &Manifest) -> Finding {
 fn configuration(config: &Config) -> Vec<Finding> {
     const CHECK: &str = "configuration";
     let mut findings = Vec::new();
-    if let Err(error) = options(config).and_then(|_| declared_tokens(config)) {
-        findings.push(Finding::failed(CHECK, &error));
+    match options(config).and_then(|options| Ok(Options { tokens: declared_tokens(config)?, ..options })) {
+        Ok(options) => findings.extend(options.open_beside_rows().into_iter().map(|(what, beside)| {
+            let next = "name its `collections` to leave them out".into();
+            Finding::look(CHECK, format!("{what}: {beside}"), next)
+        })),
+        Err(error) => findings.push(Finding::failed(CHECK, &error)),
     }
     for name in &config.strange_variables {
         let next = "check its spelling: `syncline config --json` lists the variables that set something".into();

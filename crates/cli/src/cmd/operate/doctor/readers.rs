@@ -5,6 +5,7 @@ use crate::cmd::node::{Holder, holders};
 use crate::config::Config;
 use crate::error::CliError;
 use crate::hub::{Admin, SpaceStatus, now};
+use syncline_core::model::counted;
 use syncline_server::hub::NodeView;
 use syncline_server::nodes::RegisteredNode;
 
@@ -20,13 +21,14 @@ pub async fn look(admin: &Admin, config: &Config) -> Vec<Finding> {
     }
     // Nothing is fine and something else at once.
     if !findings.iter().any(|finding| finding.check == "hub") {
-        findings.insert(0, Finding::fine("hub", whereabouts(admin).into()));
+        findings.insert(0, Finding::fine("hub", whereabouts(admin, config).into()));
     }
     findings
 }
 
-fn whereabouts(admin: &Admin) -> &'static str {
+fn whereabouts(admin: &Admin, config: &Config) -> &'static str {
     match admin {
+        Admin::Local(_) if config.text("store").is_some() => "every space can be read in the database",
         Admin::Local(_) => "no hub runs on this data; it opens",
         Admin::Remote(_) => "it runs, and every space takes commits",
     }
@@ -111,7 +113,8 @@ fn clock(space: &SpaceStatus, drift_ms: u64) -> Option<Finding> {
 }
 
 fn quarantined(space: &SpaceStatus) -> Option<Finding> {
-    let says = format!("space `{}`: {} ops in quarantine could not be applied", space.space, space.quarantined);
+    let ops = counted(space.quarantined, "op", "ops");
+    let says = format!("space `{}`: {ops} in quarantine could not be applied", space.space);
     let next = format!("syncline quarantine --space {}, then retry or discard each", space.space);
     (space.quarantined > 0).then(|| Finding::look("kept", says, next))
 }
