@@ -1,6 +1,7 @@
 //! Benchmarks: the hub beside a yardstick and the embedded database beside raw SQLite, alternating in
 //! one run, reported as ratios. Run by `cargo xtask bench`.
 
+mod attach;
 mod documents;
 mod exchange;
 mod hub;
@@ -10,6 +11,7 @@ mod postgres;
 mod process;
 mod remote;
 mod report;
+mod scale;
 #[path = "../../crates/server/tests/support/postgres.rs"]
 mod server;
 mod wire;
@@ -35,11 +37,15 @@ Parts:
             of it alone: live-rooms, live-idle, live-events, live-workers
   postgres  hubs on PostgreSQL beside its own statements and COPY, two workers beside one, wake-up across workers
             (needs postgresql; left out of `all` without it)
+  attach    an application's writes registered beside not registered, packets that become rows beside upserts, memory
+            of a backlog: SQLite, and PostgreSQL where it is installed
+  scale     how figures change with documents, spaces, nodes and workers, as ratios to the smallest (about five
+            minutes; left out of `all`; workers need postgresql)
   local     inserts, queries, live queries and pulled pages of the embedded database
 
 Options:
   --rounds N       rounds of each measurement, of which the median counts (default 5)
-  --documents N    documents of W1 to W3, changes of the exchange's backlog (default 100000)
+  --documents N    documents of W1 to W3, changes of backlogs (default 100000)
 ";
 
 /// How much to measure.
@@ -69,6 +75,9 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
     if let ["serve-hub" | "serve-yardstick", dir] = words[..] {
         return serve(words[0], Path::new(dir)).map(|()| true);
     }
+    if let ["carry", place, dialect, port, token] = words[..] {
+        return attach::carry(place, dialect, port, token).map(|()| true);
+    }
     let (mut part, mut extent) = ("all", Extent { rounds: 5, documents: 100_000 });
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
@@ -78,7 +87,7 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
         match *word {
             "--rounds" => extent.rounds = usize::try_from(number()?)?.max(1),
             "--documents" => extent.documents = (number()? / 1_000).max(1) * 1_000,
-            "all" | "hub" | "memory" | "exchange" | "postgres" | "live" | "local" => part = word,
+            "all" | "attach" | "hub" | "memory" | "exchange" | "postgres" | "live" | "local" | "scale" => part = word,
             "live-rooms" | "live-idle" | "live-events" | "live-workers" => part = word,
             "--help" | "-h" => {
                 println!("{HELP}");
@@ -99,6 +108,12 @@ fn run(arguments: &[String]) -> Result<bool, Box<dyn Error>> {
     }
     if part == "postgres" || part == "all" && postgres::possible() {
         met &= postgres::compare(extent)?;
+    }
+    if matches!(part, "all" | "attach") {
+        met &= attach::compare(extent)?;
+    }
+    if part == "scale" {
+        scale::measure()?;
     }
     if part.starts_with("live") || part == "all" && live::possible() {
         met &= live::compare(part.strip_prefix("live-"), extent)?;

@@ -61,20 +61,26 @@ impl Server {
     /// Peak memory in MiB.
     #[must_use]
     pub fn peak_mib(&self) -> f64 {
-        self.status_mib("VmHWM:")
+        peak_mib(self.child.id())
     }
 
     /// Memory that it holds now, in MiB.
     #[must_use]
     pub fn resident_mib(&self) -> f64 {
-        self.status_mib("VmRSS:")
+        status_mib(self.child.id(), "VmRSS:")
     }
+}
 
-    fn status_mib(&self, field: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let kib = |line: &str| line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok());
-        status.lines().find(|line| line.starts_with(field)).and_then(kib).unwrap_or(0.0) / 1024.0
-    }
+/// Peak memory of a process in MiB.
+#[must_use]
+pub fn peak_mib(process: u32) -> f64 {
+    status_mib(process, "VmHWM:")
+}
+
+fn status_mib(process: u32, field: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let kib = |line: &str| line.split_whitespace().nth(1).and_then(|n| n.parse::<f64>().ok());
+    status.lines().find(|line| line.starts_with(field)).and_then(kib).unwrap_or(0.0) / 1024.0
 }
 
 impl Drop for Server {

@@ -49,3 +49,10 @@ pub fn single(name: &str, unit: &str, ours: f64, goal: Goal) -> bool {
     println!("{name:<42} {ours:>12.2} {unit:<12} {:>42}{judged}", "");
     met
 }
+
+/// One line: a figure at growing sizes, as ratios to the first.
+pub fn curve(name: &str, unit: &str, points: &[(u64, f64)]) {
+    let Some((first, base)) = points.first() else { return };
+    let rest: Vec<String> = points[1..].iter().map(|(size, figure)| format!("{size}: {:.2}", figure / base)).collect();
+    println!("{name:<42} {first}: {base:.1} {unit} = 1   {}", rest.join("   "));
+}

@@ -36,7 +36,16 @@ impl Connection {
     ///
     /// # Errors
     /// When the connection breaks or the status is not 2xx.
-    pub fn request(&mut self, method: &str, path: &str, body: &str, mut sink: impl FnMut(&[u8])) -> Result<Answer> {
+    pub fn request(&mut self, method: &str, path: &str, body: &str, sink: impl FnMut(&[u8])) -> Result<Answer> {
+        self.send(method, path, body)?;
+        self.receive(sink).map_err(|error| Error::other(format!("{method} {path}: {error}")))
+    }
+
+    /// Sends one request, whose answer is taken later.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub fn send(&mut self, method: &str, path: &str, body: &str) -> Result<()> {
         let head = format!(
             "{method} {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {}\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n",
@@ -45,7 +54,14 @@ impl Connection {
         );
         let out = self.stream.get_mut();
         out.write_all(head.as_bytes())?;
-        out.write_all(body.as_bytes())?;
+        out.write_all(body.as_bytes())
+    }
+
+    /// Takes the answer to what was sent, its body piece by piece.
+    ///
+    /// # Errors
+    /// When the connection breaks or the status is not 2xx.
+    pub fn receive(&mut self, mut sink: impl FnMut(&[u8])) -> Result<Answer> {
         let (status, length) = self.read_head()?;
         let mut answer = Answer { head: Vec::new(), tail: Vec::new() };
         let mut take = |piece: &[u8]| {
@@ -65,7 +81,7 @@ impl Connection {
             return Ok(answer);
         }
         let text = String::from_utf8_lossy(&answer.tail).into_owned();
-        Err(Error::other(format!("{method} {path}: status {status}: {text}")))
+        Err(Error::other(format!("status {status}: {text}")))
     }
 
     fn read_head(&mut self) -> Result<(u16, Option<usize>)> {

@@ -1,7 +1,7 @@
 //! Packets of registered nodes beside own pushes and pulls of the same rows, and what one write costs
 //! when many nodes are registered. Alternating, as ratios.
 
-mod node;
+pub mod node;
 mod rows;
 
 use crate::Extent;

@@ -8,7 +8,7 @@ use std::io::{Error, Result};
 const HUB: &str = "00000000-0000-4000-8000-000000000000";
 
 /// Registers nodes of one hub.
-pub(super) struct Registrar {
+pub struct Registrar {
     port: u16,
     connection: Connection,
 }
@@ -36,7 +36,7 @@ impl Registrar {
 }
 
 /// A registered node.
-pub(super) struct Node {
+pub struct Node {
     id: String,
     token: String,
     port: u16,
@@ -47,6 +47,11 @@ pub(super) struct Node {
 }
 
 impl Node {
+    /// What it shows the hub.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// Sends a packet of these entities and takes what comes back. Returns how many objects that were.
     ///
     /// # Errors

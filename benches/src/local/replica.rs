@@ -89,7 +89,7 @@ fn joined(dir: &std::path::Path) -> Result<(Database, Replica), Box<dyn Error>> 
 }
 
 fn head() -> Result<SnapshotHead, Box<dyn Error>> {
-    Ok(SnapshotHead { server_lsn: Lsn(1), epoch: Epoch::new("bench")?, views: Views::new() })
+    Ok(SnapshotHead { server_lsn: Lsn(1), epoch: Epoch::new("bench")?, views: Views::new(), at: None })
 }
 
 /// Every document once, in its version: 0 by one insert, later ones with who wrote which field.

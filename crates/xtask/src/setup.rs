@@ -19,7 +19,7 @@ changes nothing. SQLite itself is compiled in; sqlite3 is its shell.
   git             lists the files that the style rules read
   node, npm       run the JavaScript packages and their tests
   curl, sqlite3   run the commands of the guides
-  python3         runs a strict client of the exchange dialect, and python-socketio in an environment of its own
+  python3         runs a strict client of the exchange dialect, python-socketio and SQLAlchemy in environments of their own
   chromium        opens the pages of the example as a person would
   redis-server    stands between the workers of the tests
   postgresql      holds the stores that workers share

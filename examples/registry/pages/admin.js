@@ -85,7 +85,6 @@ function facts() {
     Session: socket?.id ?? "none",
     Window: me(),
     Documents: COLLECTIONS.reduce((sum, collection) => sum + all(collection).length, 0),
-    "Events heard": heard,
     Opened: new Date(openedAt).toLocaleTimeString("en-GB", { hour12: false }),
   };
   const entries = Object.entries(told).map(([key, value]) => html`<dt>${key}</dt><dd>${value}</dd>`);

@@ -8,14 +8,15 @@ use crate::cargo::Package;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The members of the workspace and what each may depend on.
-const CRATES: [(&str, &[&str]); 9] = [
+const CRATES: [(&str, &[&str]); 10] = [
     ("syncline-core", &[]),
+    ("syncline-postgres", &[]),
     ("syncline", &["syncline-core"]),
-    ("syncline-server", &["syncline-core"]),
-    ("syncline-attach", &["syncline-core"]),
+    ("syncline-server", &["syncline-core", "syncline-postgres"]),
+    ("syncline-attach", &["syncline-core", "syncline-postgres"]),
     ("syncline-cli", &["syncline", "syncline-attach", "syncline-core", "syncline-server"]),
     ("syncline-sim", &["syncline", "syncline-core", "syncline-server"]),
-    ("syncline-bench", &["syncline", "syncline-core", "syncline-server"]),
+    ("syncline-bench", &["syncline", "syncline-attach", "syncline-core", "syncline-server"]),
     ("syncline-registry", &["syncline-core", "syncline-server"]),
     ("xtask", &[]),
 ];
