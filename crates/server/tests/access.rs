@@ -297,6 +297,11 @@ async fn a_node_that_has_read_what_others_wrote_is_in_step() {
         assert_eq!(behind().await, (Some(3), Some(2)));
         assert_eq!(hub.get("/sync/pull?node=n1&since_lsn=0").await.status, 200);
         assert_eq!(behind().await.0, Some(0), "it was handed everything");
+        assert_eq!(hub.get("/sync/pull?node=n1&since_lsn=3").await.status, 200);
+        hub.push("n1", "b2", &json!([insert(3, "a", "w")])).await;
+        let nodes = hub.get("/admin/spaces/main/nodes").await.json()["nodes"].clone();
+        let n1 = nodes.as_array().unwrap().iter().find(|node| node["node"] == "n1").unwrap().clone();
+        assert_eq!((&n1["cursor"], &n1["last_seq"]), (&json!(3), &json!(3)), "a push says nothing of where it is");
         assert_eq!(hub.get("/sync/pull?node=n1&since_lsn=2&limit=1&collections=b").await.status, 200);
         hub.push("n1", "b2", &json!([insert(3, "a", "w")])).await;
         assert_eq!(behind().await, (Some(0), Some(4)));

@@ -39,8 +39,8 @@ impl Kind {
     /// What an error message says that the key takes.
     pub fn expectation(self) -> String {
         match self {
-            Kind::Text | Kind::Secret => "a text in quotes".into(),
-            Kind::Path => "a path in quotes".into(),
+            Kind::Text | Kind::Secret => "a text that is not empty (in a file in quotes)".into(),
+            Kind::Path => "a path (in a file in quotes)".into(),
             Kind::Name => "a name (letters, digits, `_`, `-`, `.`; at most 128 bytes; not starting with `.`)".into(),
             Kind::Count => "a whole number above zero".into(),
             Kind::Whole => "a whole number, 0 or more".into(),

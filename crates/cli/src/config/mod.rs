@@ -154,7 +154,11 @@ impl Config {
         let value = value::read(key.kind, text).ok_or_else(|| CliError::WrongValue {
             place: origin.to_string(),
             key: key.name.into(),
-            found: if key.kind == Kind::Secret { "(hidden)".into() } else { format!("`{text}`") },
+            found: match (text, key.kind) {
+                ("", _) => "empty".into(),
+                (_, Kind::Secret) => "(hidden)".into(),
+                _ => format!("`{text}`"),
+            },
             expected: key.kind.expectation(),
         })?;
         self.values.insert(key.name, (value, origin));

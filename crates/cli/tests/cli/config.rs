@@ -132,3 +132,9 @@ fn completions_know_the_commands_of_every_shell() {
         assert!(script.contains("serve") && script.contains("token"), "{name}");
     }
 }
+
+#[test]
+fn an_empty_flag_is_called_empty_and_no_secret() {
+    let said = Shell::new().fails(2, &["db", "sync", "phone.db", "--token", ""]);
+    assert!(said.contains("--token: `token` is empty; it takes a text that is not empty"), "{said}");
+}

@@ -178,6 +178,12 @@ impl NodeId {
         NodeId(format!("(token:{name})").into())
     }
 
+    /// Whether it is the hub itself, which reads nothing and is never behind.
+    #[must_use]
+    pub fn is_hub(&self) -> bool {
+        matches!(&*self.0, "(hub)" | "(ledger)" | "(quarantine)")
+    }
+
     /// Whether the name is the hub's to give: no client is to use it for itself.
     #[must_use]
     pub fn is_reserved(&self) -> bool {

@@ -142,7 +142,7 @@ pub struct NodeView {
     pub stall: Option<Stall>,
 }
 
-/// The nodes of a space, and where its log stands. A node is where it says it is, or at what it was
+/// The nodes of a space but for the hub itself, and where its log stands. A node is where it says it is, or at what it was
 /// handed since: it confirms that only with its next request.
 ///
 /// # Errors
@@ -158,10 +158,13 @@ pub async fn nodes(
     let last = newest_not_by(store, space, (before_last, None)).await?;
     let mut views = Vec::with_capacity(nodes.len());
     for node in nodes {
-        let place = NodeId::new(node.node.as_str()).ok().and_then(|id| places.get(&id).copied());
+        let id = NodeId::new(node.node.as_str()).ok();
+        if id.as_ref().is_some_and(NodeId::is_hub) {
+            continue;
+        }
+        let place = id.and_then(|id| places.get(&id).copied());
         let place = place.unwrap_or(Sighting { handed: node.cursor, confirmed: node.cursor, ..Sighting::default() });
-        // The store hears of it later than this hub, or from another worker.
-        let confirmed = if place.seen_at > node.seen_at { place.confirmed } else { node.cursor };
+        let confirmed = confirmed(&place, &node, now);
         let seen_at = place.seen_at.max(node.seen_at);
         let (node, place) = (NodeRow { cursor: confirmed, seen_at, ..node }, Sighting { seen_at, ..place });
         let at = place.handed;
@@ -175,6 +178,16 @@ pub async fn nodes(
         views.push(NodeView { behind, stall: Stall::of(&place, behind, now), node });
     }
     Ok((head, views))
+}
+
+/// The store hears of it later than this hub, or from another worker; of a push it hears at once, which says nothing of
+/// where the node is.
+fn confirmed(place: &Sighting, node: &NodeRow, now: Millis) -> Lsn {
+    if place.seen_at > node.seen_at {
+        return place.confirmed;
+    }
+    let is_fresh = now.0.saturating_sub(place.seen_at.0) < PRESENT_MS;
+    if is_fresh { place.confirmed.max(node.cursor) } else { node.cursor }
 }
 
 /// What a look at the log found; `lsn: None`: not all could be looked at.
