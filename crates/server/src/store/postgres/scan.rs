@@ -257,15 +257,23 @@ async fn list_heads(
     }
     let limit = (positions / POSITIONS_PER_HEAD).min(MAX_LISTED);
     let (sql, params) = heads_sql(space, scan, int(limit + 1));
+    // Most often there are too many, and that is all that needs to be told of them.
+    let mut pipeline = session.pipeline();
+    let counted = pipeline.send(format!("SELECT count(*) FROM ({sql}) h"), params);
+    let counted = pipeline.answers().await?.take(Some(counted));
+    let counted = counted.first().map(|row| row.try_get(0)).transpose()?.map_or(0, nat);
+    if counted > limit {
+        return Ok(None);
+    }
+    let (sql, params) = heads_sql(space, scan, int(limit + 1));
     let mut rows = pin!(stream(session.client(), &sql, &params).await?);
-    let (mut list, mut seen) = (Vec::new(), 0);
+    let mut list = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        seen += 1;
         let lsn: i64 = row.try_get(0)?;
         if nat(lsn) > scan.after().0 {
             list.push(lsn);
         }
     }
     list.sort_unstable();
-    Ok((seen <= limit).then_some(list))
+    Ok(Some(list))
 }
