@@ -244,7 +244,24 @@ async fn workers_that_start_together_make_one_schema() {
         join_all(opened.iter().map(|store| async { store.as_ref().unwrap().open_space(&space()).await.unwrap() }));
     let epochs: std::collections::BTreeSet<_> = heads.await.into_iter().map(|head| head.epoch.to_string()).collect();
     assert_eq!(epochs.len(), 1, "one space");
-    assert_eq!(server.run(&database, "SELECT version FROM syncline.schema"), "1");
+    assert_eq!(server.run(&database, "SELECT version FROM syncline.schema"), "2");
+}
+
+/// What earlier tables lack is made when a worker starts on them, and what stands in them stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_an_earlier_schema_are_brought_forward() {
+    let server = Postgres::shared();
+    let database = server.database();
+    let store = open(&server.url(&database)).await.unwrap();
+    store.open_space(&space()).await.unwrap();
+    store.commit(&space(), touch("n1"), add_one("n1")).await.unwrap();
+    server.run(&database, "DROP FUNCTION syncline.known; UPDATE syncline.schema SET version = 1");
+
+    let later = open(&server.url(&database)).await.unwrap();
+
+    let head = later.commit(&space(), touch("n1"), add_one("n1")).await.unwrap();
+    assert_eq!((head.lsn, read(&later, 1).await.2), (Lsn(2), r#"{"n":2}"#.to_owned()));
+    assert_eq!(server.run(&database, "SELECT version FROM syncline.schema"), "2");
 }
 
 /// Each says what is wrong and what to do, and none says the password.

@@ -25,19 +25,8 @@ pub(super) struct Authors {
     last: i64,
 }
 
-/// Asks for nodes by their names.
-pub(super) fn ask<'a>(
-    pipeline: &mut Pipeline<'a>,
-    space: &'a SpaceName,
-    nodes: impl IntoIterator<Item = &'a NodeId>,
-) -> usize {
-    let sql = "SELECT a.* FROM unnest($2::TEXT[]) AS t (node) CROSS JOIN LATERAL (
-        SELECT node, author, forgotten, owner FROM syncline.authors WHERE space = $1 AND node = t.node LIMIT 1) a";
-    pipeline.send(sql, vec![text(space.as_str()), texts(nodes.into_iter().map(NodeId::as_str))])
-}
-
 impl Authors {
-    /// Of what [`ask`] found, where `last` is the last number given.
+    /// Of what `known` found, where `last` is the last number given.
     pub fn of(rows: &[Row], last: i64) -> Result<Authors, Failure> {
         let mut authors = Authors { last, ..Authors::default() };
         authors.add(rows)?;
@@ -49,13 +38,13 @@ impl Authors {
         let action = "reading a node";
         for row in rows {
             let node = NodeId::new(row.try_get::<_, String>(0)?).map_err(StoreError::engine(action))?;
-            let forgotten = match row.try_get::<_, Option<&str>>(2)? {
+            let forgotten = match row.try_get::<_, Option<&str>>(6)? {
                 Some(text) => serde_json::from_str(text).map_err(StoreError::engine(action))?,
                 None => Seqs::default(),
             };
-            let owner = row.try_get::<_, Option<String>>(3)?.map(NodeId::new);
+            let owner = row.try_get::<_, Option<String>>(1)?.map(NodeId::new);
             let owner = owner.transpose().map_err(StoreError::engine(action))?;
-            self.rows.insert(node, AuthorRow { author: author_of(row.try_get(1)?), forgotten, owner });
+            self.rows.insert(node, AuthorRow { author: author_of(row.try_get(2)?), forgotten, owner });
         }
         Ok(())
     }

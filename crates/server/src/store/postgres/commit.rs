@@ -2,9 +2,10 @@
 //! change). Two round trips: loading, and writing with the COMMIT. Where another worker writes to the space as well, a
 //! third one before them waits for the turn, and what arrives meanwhile joins the group.
 
-use super::authors::{self, Authors};
+use super::authors::Authors;
 use super::history;
-use super::load;
+use super::known;
+use super::load::{self, Found};
 use super::mark::Mark;
 use super::pipeline::{long, text};
 use super::pool::{Pools, Session};
@@ -13,12 +14,12 @@ use super::space;
 use super::trouble::Failure;
 use super::turn::{self, Crowds};
 use super::unique;
-use super::write::{self, Pen};
+use super::write::{self, Pen, Place};
 use crate::store::columns::nat;
 use crate::store::rules::{Dialogue, Said};
 use crate::store::{Decide, Gather, Head, Kept, StoreError, check_order};
-use std::collections::BTreeSet;
-use syncline_core::hub::{DocKey, Loaded, WriteSet};
+use std::collections::HashSet;
+use syncline_core::hub::{Loaded, WriteSet};
 use syncline_core::model::{Epoch, Lsn, NodeId, SpaceName};
 
 /// One attempt. Where it fails, nothing of it is there, and the decision may be asked again; where the connection is lost
@@ -53,15 +54,14 @@ async fn in_turn(
     let mut pipeline = if waits { session.pipeline() } else { session.begin() };
     let asked = load::ask(&mut pipeline, space, &touch);
     let mut answers = pipeline.answers().await?;
-    let (state, mut authors, mut loaded) = load::loaded(&asked, &mut answers, space, &touch)?;
+    let Found { state, mut authors, mut keys, loaded } = load::loaded(&asked, &mut answers, (space, &touch), rules)?;
     if history::is_set_back(seen, &state.head) {
         return Err(Failure::SetBack);
     }
     crowds.found(space, state.head.lsn);
-    let (mut keys, demands) = load::demanded(&asked, &mut answers, (space, &touch), rules)?;
-    keys.keep(session, space, &touch, &demands).await?;
-    loaded.rules = demands;
-    let fresh: BTreeSet<DocKey> = touch.docs.iter().filter(|key| !loaded.docs.contains_key(*key)).cloned().collect();
+    keys.keep(session, space, &touch, &loaded.rules).await?;
+    let fresh = touch.docs.iter().filter(|key| !loaded.docs.contains_key(*key));
+    let fresh: HashSet<Place<'_>> = fresh.map(|(collection, id)| (collection, id)).collect();
     let writes = decided(session, space, loaded, decide).await?;
     check_order(state.head.lsn, &writes)?;
     if write::is_empty(&writes) && !authors.has_new() && !keys.changed {
@@ -114,7 +114,7 @@ async fn number_the_rest(
         return Ok(());
     }
     let mut pipeline = session.pipeline();
-    let asked = authors::ask(&mut pipeline, space, unknown.iter().copied());
+    let asked = known::ask_nodes(&mut pipeline, space, unknown.iter().copied());
     authors.add(&pipeline.answers().await?.take(Some(asked)))?;
     for node in unknown {
         authors.number(node);

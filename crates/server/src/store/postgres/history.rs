@@ -2,7 +2,8 @@
 //! seen already, for other changes; so a space whose log ends before what was committed gets a new epoch, and so do all
 //! in a database that was filled from a dump.
 
-use super::authors::{self, Authors};
+use super::authors::Authors;
+use super::known;
 use super::nodes;
 use super::pipeline::text;
 use super::pool::{Pools, Session};
@@ -92,7 +93,7 @@ async fn begin(session: &Session, space: &SpaceName, state: &State) -> Result<()
     let mut registered = nodes::found(&pipeline.answers().await?.take(Some(asked)))?;
     let ids: BTreeSet<NodeId> = registered.iter().map(|(registration, _)| registration.id.clone()).collect();
     let mut pipeline = session.pipeline();
-    let known = authors::ask(&mut pipeline, space, &ids);
+    let known = known::ask_nodes(&mut pipeline, space, &ids);
     let authors = Authors::of(&pipeline.answers().await?.take(Some(known)), state.last.author)?;
     registered.iter_mut().for_each(|(_, traffic)| traffic.fill_again(state.head.lsn));
     let epoch = uuid::Uuid::new_v4().to_string();

@@ -1,12 +1,13 @@
 //! The rows of the log as a commit writes them.
 
 use super::mark as commit;
-use super::pipeline::{Pipeline, long, longs, text, texts};
+use super::pipeline::{Param, Pipeline, long, text};
 use crate::store::columns::{LIVE, REMOVED, RETURN, TICKET, flags, int};
 use crate::store::lost;
 use std::borrow::Cow;
 use syncline_core::hub::{Change, Entry};
 use syncline_core::model::{Lsn, Mark, Meta, SpaceName};
+use tokio_postgres::types::{ToSql, Type};
 
 /// Rows of the log, column by column.
 #[derive(Default)]
@@ -82,30 +83,78 @@ impl<'a> LogRows<'a> {
 
     /// Sends all of them; the last one bears the commit's mark.
     pub fn send(self, pipeline: &mut Pipeline<'a>, space: &'a SpaceName, commit: commit::Mark) {
-        let sql = "INSERT INTO syncline.log (space, lsn, kind, author, at, stamp, created, born, flags, expires,
-                collection, id, meta, body, mark)
-            SELECT $1, t.*, CASE t.lsn WHEN $15 THEN $16 END FROM unnest($2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BIGINT[], $6::BIGINT[],
-                $7::BIGINT[], $8::BIGINT[], $9::BIGINT[], $10::BIGINT[], $11::TEXT[], $12::TEXT[], $13::TEXT[],
-                $14::TEXT[])
-                AS t (lsn)";
-        let params = vec![
-            text(space.as_str()),
-            longs(self.lsn),
-            longs(self.kind),
-            longs(self.author),
-            longs(self.at),
-            longs(self.stamp),
-            longs(self.created),
-            longs(self.born),
-            longs(self.flags),
-            longs(self.expires),
-            texts(self.collection),
-            texts(self.id),
-            texts(self.meta),
-            texts(self.body),
-            long(commit.lsn),
-            long(commit.drawn),
-        ];
+        let params = vec![text(space.as_str()), long(commit.lsn), long(commit.drawn)];
+        let mut columns = Columns { params, ..Columns::default() };
+        columns.longs("lsn", self.lsn);
+        columns.longs("kind", self.kind);
+        columns.longs("author", self.author);
+        columns.longs("at", self.at);
+        columns.longs("stamp", self.stamp);
+        columns.longs("created", self.created);
+        columns.longs("born", self.born);
+        columns.longs("flags", self.flags);
+        columns.longs("expires", self.expires);
+        columns.texts("collection", self.collection);
+        columns.texts("id", self.id);
+        columns.texts("meta", self.meta);
+        columns.texts("body", self.body);
+        columns.send(pipeline);
+    }
+}
+
+/// Columns on their way. One that says the same of every row travels once: most do, and each value in an array is packed,
+/// unpacked and put beside its neighbours on its own.
+#[derive(Default)]
+struct Columns<'a> {
+    params: Vec<Param<'a>>,
+    /// Their names.
+    into: Vec<&'static str>,
+    /// What is stored in them.
+    values: Vec<String>,
+    /// Names and places of those that are different from row to row.
+    names: Vec<&'static str>,
+    arrays: Vec<String>,
+}
+
+impl<'a> Columns<'a> {
+    fn longs<T: ToSql + PartialEq + Sync + Send + 'a>(&mut self, name: &'static str, values: Vec<T>) {
+        self.add(name, values, (Type::INT8, Type::INT8_ARRAY));
+    }
+
+    fn texts<T: ToSql + PartialEq + Sync + Send + 'a>(&mut self, name: &'static str, values: Vec<T>) {
+        self.add(name, values, (Type::TEXT, Type::TEXT_ARRAY));
+    }
+
+    fn add<T>(&mut self, name: &'static str, mut values: Vec<T>, (one, many): (Type, Type))
+    where
+        T: ToSql + PartialEq + Sync + Send + 'a,
+    {
+        let place = format!("${}", self.params.len() + 1);
+        self.into.push(name);
+        // The position is what the rows are told apart by, and the mark is put to.
+        let is_same = name != "lsn" && values.windows(2).all(|pair| pair[0] == pair[1]);
+        match values.pop() {
+            Some(value) if is_same => {
+                self.values.push(place);
+                self.params.push((Box::new(value), one));
+            }
+            last => {
+                values.extend(last);
+                self.values.push(format!("t.{name}"));
+                self.names.push(name);
+                self.arrays.push(place);
+                self.params.push((Box::new(values), many));
+            }
+        }
+    }
+
+    fn send(self, pipeline: &mut Pipeline<'a>) {
+        let Columns { params, into, values, names, arrays } = self;
+        let (into, values, names, arrays) = (into.join(", "), values.join(", "), names.join(", "), arrays.join(", "));
+        let sql = format!(
+            "INSERT INTO syncline.log (space, mark, {into})
+            SELECT $1, CASE t.lsn WHEN $2 THEN $3 END, {values} FROM unnest({arrays}) AS t ({names})"
+        );
         pipeline.send(sql, params);
     }
 }

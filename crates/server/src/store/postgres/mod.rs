@@ -8,6 +8,7 @@ mod commit;
 mod examine;
 mod history;
 mod hub;
+mod known;
 mod list;
 mod load;
 mod log_rows;

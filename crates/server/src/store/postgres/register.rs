@@ -1,7 +1,8 @@
 //! What changes a space beside the commits of pushes: registrations, and how far nodes have read. Each takes its turn
 //! under the space's lock.
 
-use super::authors::{self, Authors};
+use super::authors::Authors;
+use super::known;
 use super::nodes;
 use super::pipeline::{Pipeline, long, longs, text};
 use super::pool::{Pools, Session};
@@ -38,7 +39,7 @@ async fn write_registration(
     let state = space::lock(&mut pipeline, space);
     let taken = "SELECT id FROM syncline.nodes WHERE space = $1 AND code = $2 AND id <> $3";
     let taken = pipeline.send(taken, vec![text(space.as_str()), text(code), text(id.as_str())]);
-    let known = authors::ask(&mut pipeline, space, &which);
+    let known = known::ask_nodes(&mut pipeline, space, &which);
     let before = nodes::ask(&mut pipeline, space, &which);
     let mut answers = pipeline.answers().await?;
     let state = space::found(&mut answers, state, space)?;
@@ -109,7 +110,7 @@ async fn note(session: &Session, space: &SpaceName, cursors: &[(NodeId, Lsn, Mil
     let mut pipeline = session.begin();
     pipeline.say("SET LOCAL synchronous_commit = off");
     let state = space::lock(&mut pipeline, space);
-    let known = authors::ask(&mut pipeline, space, newest.keys().copied());
+    let known = known::ask_nodes(&mut pipeline, space, newest.keys().copied());
     let mut answers = pipeline.answers().await?;
     let state = space::found(&mut answers, state, space)?;
     let mut authors = Authors::of(&answers.take(Some(known)), state.last.author)?;

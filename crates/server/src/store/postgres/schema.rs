@@ -2,6 +2,7 @@
 //! touched; of workers that start together one makes the tables and the others wait for it.
 
 use super::history;
+use super::known;
 use super::pipeline::{Pipeline, long, text};
 use super::pool::{Pools, Session};
 use super::trouble::Failure;
@@ -16,7 +17,9 @@ use crate::store::StoreError;
 /// accepted before. The space leads every key: an engine that spreads tables over machines can keep all of a space
 /// together. The `mark` of a row of the log says which attempt wrote it. All text is compared byte by byte, as everywhere else. Numbers of nodes, receipts and kept rows are counted
 /// in the row of their space, whose lock gives a commit its turn.
-pub(super) const STEPS: &[&str] = &[r#"
+pub(super) const STEPS: &[&str] = &[TABLES, known::FUNCTION];
+
+const TABLES: &str = r#"
     CREATE TABLE syncline.spaces (
         space TEXT COLLATE "C" PRIMARY KEY, epoch TEXT NOT NULL,
         lsn BIGINT NOT NULL DEFAULT 0, last_change BIGINT NOT NULL DEFAULT 0,
@@ -134,7 +137,7 @@ pub(super) const STEPS: &[&str] = &[r#"
         AND d.id ~* '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$'
         AND NOT (d.kind = 1 AND d.lsn <= coalesce((n.fill::JSON ->> 'start')::BIGINT, 0)
             AND (n.fill::JSON ->> 'again')::BOOLEAN IS FALSE);
-"#];
+"#;
 
 /// The number of the lock under which tables are made: the letters `syncline`.
 const LOCK: i64 = 0x7379_6e63_6c69_6e65;

@@ -28,24 +28,16 @@ pub(super) struct Keys {
 /// Values that are written together while a key is built.
 const TOGETHER: usize = 1_000;
 
-/// Asks for the keys of the touched collections.
-pub(super) fn ask<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, touch: &'a Touch) -> usize {
-    let sql = "SELECT n, collection, fields, (SELECT max(n) FROM syncline.unique_keys WHERE space = $1)
-        FROM syncline.unique_keys WHERE space = $1 AND collection = ANY($2)
-        UNION ALL SELECT NULL, NULL, NULL, coalesce(max(n), 0) FROM syncline.unique_keys WHERE space = $1";
-    let names = texts(touch.collections.iter().map(CollectionName::as_str));
-    pipeline.send(sql, vec![text(space.as_str()), names])
-}
-
 impl Keys {
-    /// What [`ask`] found.
-    pub fn of(rows: &[Row]) -> Result<Keys, Failure> {
+    /// Of the keys of a space, those of the touched collections.
+    pub fn of(rows: &[Row], touch: &Touch) -> Result<Keys, Failure> {
         let mut keys = Keys::default();
         for row in rows {
-            keys.last = row.try_get(3)?;
-            if let Some(n) = row.try_get::<_, Option<i64>>(0)? {
-                let collection = CollectionName::new(row.try_get::<_, String>(1)?).map_err(damaged)?;
-                let key = serde_json::from_str(row.try_get(2)?).map_err(damaged)?;
+            let n = row.try_get(2)?;
+            keys.last = keys.last.max(n);
+            let collection = CollectionName::new(row.try_get::<_, String>(0)?).map_err(damaged)?;
+            if touch.collections.contains(&collection) {
+                let key = serde_json::from_str(row.try_get(1)?).map_err(damaged)?;
                 keys.kept.insert((collection, key), n);
             }
         }
