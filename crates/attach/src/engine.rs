@@ -29,6 +29,18 @@ pub(crate) trait Engine: Send {
     /// Statements behind each other, of which none needs the answer to another one.
     fn execute_all(&self, statements: &[(&str, Vec<Given<'_>>)]) -> Result<(), Fault>;
 
+    /// Makes rows of a table that fill the same columns; `otherwise` is what happens to one that is there (`ON CONFLICT …`).
+    fn insert_rows(
+        &self,
+        table: &str,
+        columns: &[&String],
+        rows: &[Vec<Given<'_>>],
+        otherwise: &str,
+    ) -> Result<(), Fault>;
+
+    /// Sets columns of rows of a table: their values, and behind them the keys.
+    fn update_rows(&self, table: &str, set: &[&String], key: &[String], rows: &[Vec<Given<'_>>]) -> Result<(), Fault>;
+
     /// Statements without values.
     fn batch(&self, sql: &str) -> Result<(), Fault>;
 

@@ -7,6 +7,7 @@
 mod catalogue;
 mod cells;
 mod connection;
+mod sets;
 mod tables;
 mod triggers;
 mod trouble;
@@ -16,15 +17,16 @@ use crate::engine::{Engine, Fault, Purpose, Spellings, Trigger};
 use crate::error::AttachError;
 use crate::mapping::Added;
 use crate::plan::{ColumnPlan, Plan, TypePlan};
-use crate::sql::{Given, literal, quoted};
+use crate::sql::{Given, list, literal, quoted, updating};
 use crate::value::Cell;
 use connection::Connection;
 use futures_util::future::{join, try_join_all};
+use sets::Set;
 use std::cell::{Cell as Flag, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use syncline_postgres::{Url, UrlError};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row, Statement};
 
 /// How long the first row that the application holds is waited for in a packet: less than the second after which
@@ -37,6 +39,8 @@ const NEXT_WAIT_MS: u64 = 1;
 /// A statement with so many values looks for many rows. How is decided anew each time: a way that was chosen while a table
 /// was nearly empty would be kept while packets fill it.
 const MANY: usize = 16;
+const CUSTOM_PLAN: &str = "SET LOCAL plan_cache_mode = force_custom_plan;";
+const ANY_PLAN: &str = "SET LOCAL plan_cache_mode = auto;";
 
 /// A schema of a database.
 pub(crate) struct Postgres {
@@ -98,13 +102,24 @@ impl Postgres {
         };
         let finds_many = values.len() >= MANY && !sql.starts_with("INSERT");
         if finds_many {
-            self.ahead.borrow_mut().push_str("SET LOCAL plan_cache_mode = force_custom_plan;");
+            self.ahead.borrow_mut().push_str(CUSTOM_PLAN);
         }
         let answer = self.sent(&client, ask(statement, Arc::clone(&client), parameters(values)));
         if finds_many && answer.is_ok() {
-            self.ahead.borrow_mut().push_str("SET LOCAL plan_cache_mode = auto;");
+            self.ahead.borrow_mut().push_str(ANY_PLAN);
         }
         answer
+    }
+
+    fn run(&self, sets: &[Set<'_>]) -> Result<(), Fault> {
+        self.execute_all(&sets.iter().map(Set::statement).collect::<Vec<_>>())
+    }
+
+    /// Whether some of these columns hold JSON.
+    fn has_json(&self, table: &str, columns: &[&String]) -> Result<bool, Fault> {
+        let sql = format!("SELECT {} FROM {}", list(columns.iter().copied()), quoted(table));
+        let statement = self.connection.borrow_mut().prepared(&sql).map_err(|error| self.fault(&error))?;
+        Ok(statement.columns().iter().any(|column| matches!(*column.type_(), Type::JSON | Type::JSONB)))
     }
 
     fn sent<T>(&self, client: &Client, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -202,6 +217,31 @@ impl Engine for Postgres {
             self.sent(&client, try_join_all(asked))
         };
         self.waited(run()).map(drop)
+    }
+
+    fn insert_rows(
+        &self,
+        table: &str,
+        columns: &[&String],
+        rows: &[Vec<Given<'_>>],
+        otherwise: &str,
+    ) -> Result<(), Fault> {
+        self.run(&match self.has_json(table, columns)? {
+            true => sets::inserting_values(table, columns, rows, otherwise),
+            false => sets::inserting(table, columns, rows, otherwise),
+        })
+    }
+
+    fn update_rows(&self, table: &str, set: &[&String], key: &[String], rows: &[Vec<Given<'_>>]) -> Result<(), Fault> {
+        let all: Vec<&String> = set.iter().copied().chain(key).collect();
+        if self.has_json(table, &all)? {
+            let sql = updating(table, set, key);
+            return self.execute_all(&rows.iter().map(|row| (&*sql, row.clone())).collect::<Vec<_>>());
+        }
+        self.ahead.borrow_mut().push_str(CUSTOM_PLAN);
+        self.run(&sets::updating(table, set, key, rows))?;
+        self.ahead.borrow_mut().push_str(ANY_PLAN);
+        Ok(())
     }
 
     fn batch(&self, sql: &str) -> Result<(), Fault> {

@@ -67,6 +67,13 @@ fn rows_max(most: usize, values_each: usize) -> usize {
     (VALUES_MAX / values_each.max(1)).clamp(1, most)
 }
 
+/// Sets columns of the row of a key, whose values stand behind theirs.
+pub(crate) fn updating(table: &str, set: &[&String], key: &[String]) -> String {
+    let assigned: Vec<String> =
+        set.iter().enumerate().map(|(n, name)| format!("{} = ?{}", quoted(name), n + 1)).collect();
+    format!("UPDATE {} SET {} WHERE {}", quoted(table), assigned.join(", "), equals(key, assigned.len() + 1))
+}
+
 /// As many at a time as one statement writes. The sizes are few, so that statements stay prepared.
 pub(crate) fn pieces<T>(all: &[T], values_each: usize) -> impl Iterator<Item = &[T]> {
     let (most, mut rest) = (rows_max(WRITTEN_MAX, values_each), all);

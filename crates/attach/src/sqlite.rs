@@ -9,7 +9,7 @@ use crate::engine::{Engine, Fault, Purpose, Spellings, TAKEN, Trigger};
 use crate::error::AttachError;
 use crate::mapping::Added;
 use crate::plan::{ColumnPlan, Plan, TypePlan};
-use crate::sql::{Given, quoted};
+use crate::sql::{Given, list, marks, quoted, updating};
 use crate::value::Cell;
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql, params_from_iter};
@@ -46,6 +46,15 @@ impl Sqlite {
         };
         let conn = open().map_err(|error| told(error, busy_timeout_ms))?;
         Ok(Sqlite { conn, path: path.to_owned(), busy_timeout_ms, open: Flag::new(false) })
+    }
+
+    /// One statement for each row. There is no way to a server that several in one would save.
+    fn each(&self, sql: &str, rows: &[Vec<Given<'_>>]) -> Result<(), Fault> {
+        let run = || {
+            let mut statement = self.conn.prepare_cached(sql)?;
+            rows.iter().try_for_each(|row| statement.execute(params_from_iter(row)).map(drop))
+        };
+        run().map_err(|error| self.fault(error))
     }
 
     fn fault(&self, error: rusqlite::Error) -> Fault {
@@ -87,6 +96,21 @@ impl Engine for Sqlite {
 
     fn execute_all(&self, statements: &[(&str, Vec<Given<'_>>)]) -> Result<(), Fault> {
         statements.iter().try_for_each(|(sql, values)| self.execute(sql, values).map(drop))
+    }
+
+    fn insert_rows(
+        &self,
+        table: &str,
+        columns: &[&String],
+        rows: &[Vec<Given<'_>>],
+        otherwise: &str,
+    ) -> Result<(), Fault> {
+        let (names, values) = (list(columns.iter().copied()), marks(columns.len()));
+        self.each(&format!("INSERT INTO {} ({names}) VALUES ({values}) {otherwise}", quoted(table)), rows)
+    }
+
+    fn update_rows(&self, table: &str, set: &[&String], key: &[String], rows: &[Vec<Given<'_>>]) -> Result<(), Fault> {
+        self.each(&updating(table, set, key), rows)
     }
 
     fn batch(&self, sql: &str) -> Result<(), Fault> {

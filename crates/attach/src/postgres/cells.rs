@@ -2,7 +2,7 @@
 
 use crate::sql::Given;
 use crate::value::Cell;
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 use std::error::Error;
 use std::fmt::Write;
 use tokio_postgres::types::{Format, FromSql, IsNull, ToSql, Type};
@@ -71,21 +71,29 @@ fn text(raw: &[u8]) -> Cell {
     std::str::from_utf8(raw).map_or(Cell::Garbled, |text| Cell::Text(text.to_owned()))
 }
 
+/// A value as the input function of its type reads it. NULL has no spelling.
+pub(super) fn spell(value: Given<'_>, out: &mut impl Write) -> std::fmt::Result {
+    match value {
+        Given::Null => Ok(()),
+        Given::Integer(number) => write!(out, "{number}"),
+        Given::Real(number) if number.is_infinite() => {
+            out.write_str(if number > 0.0 { "Infinity" } else { "-Infinity" })
+        }
+        Given::Real(number) => write!(out, "{number:e}"),
+        Given::Text(text) => out.write_str(text),
+        Given::Blob(bytes) => {
+            out.write_str("\\x")?;
+            bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+        }
+    }
+}
+
 impl ToSql for Given<'_> {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Trouble> {
-        match self {
-            Given::Null => return Ok(IsNull::Yes),
-            Given::Integer(number) => write!(out, "{number}")?,
-            Given::Real(number) if number.is_infinite() => {
-                out.put_slice(if *number > 0.0 { b"Infinity" } else { b"-Infinity" });
-            }
-            Given::Real(number) => write!(out, "{number:e}")?,
-            Given::Text(text) => out.put_slice(text.as_bytes()),
-            Given::Blob(bytes) => {
-                out.put_slice(b"\\x");
-                bytes.iter().try_for_each(|byte| write!(out, "{byte:02x}"))?;
-            }
+        if matches!(self, Given::Null) {
+            return Ok(IsNull::Yes);
         }
+        spell(*self, out)?;
         Ok(IsNull::No)
     }
 

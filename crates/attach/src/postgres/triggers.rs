@@ -16,8 +16,15 @@ const NAME_BYTES: usize = 63;
 /// The rows that a statement has changed, for its trigger.
 const ROWS: &str = "sync_rows";
 
-/// What is done is not the application's: see `capture`.
-const WHEN: &str = "current_setting('syncline.applying', true) IS DISTINCT FROM '1'";
+/// What is done is not the application's: see `capture`. A condition of the trigger would be made ready anew for each
+/// statement, which takes longer than to ask inside.
+const APPLYING: &str = "pg_catalog.current_setting('syncline.applying', true) OPERATOR(pg_catalog.=) '1'";
+
+// Functions run with the rights of whoever attached, in whatever search path the application has: to set another one for
+// each call would cost a good part of what registering costs. So every name in them says its schema, operators' too.
+const TEXT: &str = "pg_catalog.text";
+const JOINS: &str = "OPERATOR(pg_catalog.||)";
+const EQUALS: &str = "OPERATOR(pg_catalog.=)";
 
 /// All triggers of a plan in a schema.
 pub(super) fn triggers(schema: &str, plan: &Plan) -> Vec<Trigger> {
@@ -29,13 +36,15 @@ pub(super) fn key_sql(columns: &[Column], of: &str) -> String {
     let part = |column: &Column| {
         let name = format!("{of}{}", quoted(&column.name));
         match column.affinity {
-            Affinity::Integer => format!("{name}::text"),
-            Affinity::Numeric => format!("{name}::int::text"),
-            Affinity::None => format!("'X''' || upper(encode({name}, 'hex')) || ''''"),
-            Affinity::Text | Affinity::Real => format!("'''' || replace({name}::text, '''', '''''') || ''''"),
+            Affinity::Integer => format!("{name}::{TEXT}"),
+            Affinity::Numeric => format!("{name}::pg_catalog.int4::{TEXT}"),
+            Affinity::None => format!("'X''' {JOINS} pg_catalog.upper(pg_catalog.encode({name}, 'hex')) {JOINS} ''''"),
+            Affinity::Text | Affinity::Real => {
+                format!("'''' {JOINS} pg_catalog.replace({name}::{TEXT}, '''', '''''') {JOINS} ''''")
+            }
         }
     };
-    columns.iter().map(part).collect::<Vec<_>>().join(" || ',' || ")
+    columns.iter().map(part).collect::<Vec<_>>().join(&format!(" {JOINS} ',' {JOINS} "))
 }
 
 /// When a trigger fires, and for what.
@@ -44,7 +53,7 @@ struct Event<'e> {
     event: String,
     /// Where the changed rows are: a table of them, or `OLD` and `NEW` of each.
     rows: &'e str,
-    /// What must hold beside that the change is the application's.
+    /// What must hold of a row.
     when: String,
 }
 
@@ -61,7 +70,7 @@ fn of_type(schema: &str, plan: &TypePlan) -> Vec<Trigger> {
         name: "move",
         event: format!("AFTER UPDATE OF {}", list(&plan.key)),
         rows: "FOR EACH ROW",
-        when: format!("{differs} AND "),
+        when: format!("WHEN ({differs}) "),
     };
     let mut all = vec![
         statement("insert", "AFTER INSERT", NEW_ROWS, &inserted),
@@ -82,11 +91,11 @@ fn of_type(schema: &str, plan: &TypePlan) -> Vec<Trigger> {
 }
 
 /// Says that the row was changed now, where the application does not say when.
-const TOUCH: &str = "IF TG_OP = 'INSERT' THEN
-  NEW.updated_at := coalesce(NEW.updated_at, clock_timestamp() AT TIME ZONE 'UTC'); RETURN NEW;
+const TOUCH: &str = "IF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+  NEW.updated_at := coalesce(NEW.updated_at, pg_catalog.clock_timestamp() AT TIME ZONE 'UTC'); RETURN NEW;
 END IF;
-IF NEW.updated_at IS NOT DISTINCT FROM OLD.updated_at THEN
-  NEW.updated_at := clock_timestamp() AT TIME ZONE 'UTC';
+IF coalesce(NEW.updated_at OPERATOR(pg_catalog.=) OLD.updated_at, NEW.updated_at IS NULL AND OLD.updated_at IS NULL) THEN
+  NEW.updated_at := pg_catalog.clock_timestamp() AT TIME ZONE 'UTC';
 END IF;
 RETURN NEW;";
 
@@ -107,7 +116,7 @@ fn of_lines(schema: &str, plan: &TypePlan) -> Vec<Trigger> {
             name: "move",
             event: format!("AFTER UPDATE OF {link}"),
             rows: "FOR EACH ROW",
-            when: format!("OLD.{link} IS DISTINCT FROM NEW.{link} AND "),
+            when: format!("WHEN (OLD.{link} IS DISTINCT FROM NEW.{link}) "),
         };
         let left = self::touched(schema, plan, lines, &format!("(SELECT OLD.{link}) AS moved({link})"));
         [
@@ -130,7 +139,7 @@ fn touched(schema: &str, plan: &TypePlan, lines: &LinesPlan, rows: &str) -> Stri
         return register(schema, plan, "UPDATE", &key_sql(&[column], ""), &from);
     }
     let parents = format!("{}.{}", quoted(schema), quoted(&plan.table));
-    let from = format!(" FROM {parents} AS o WHERE o.{} IN (SELECT {link} FROM {rows})", quoted(target));
+    let from = format!(" FROM {parents} AS o WHERE o.{} {EQUALS} ANY (SELECT {link} FROM {rows})", quoted(target));
     register(schema, plan, "UPDATE", &key(plan, "o."), &from)
 }
 
@@ -160,13 +169,14 @@ fn trigger(schema: &str, plan: &TypePlan, table: &str, event: &Event<'_>, body: 
         ["date", "time", "interval"].iter().any(|word| declared.starts_with(word))
     };
     let settings = match plan.key_columns.iter().any(spelled) {
-        true => " SET datestyle = 'ISO, YMD' SET timezone = 'UTC' SET intervalstyle = 'iso_8601'",
+        true => "SET datestyle = 'ISO, YMD' SET timezone = 'UTC' SET intervalstyle = 'iso_8601' ",
         false => "",
     };
+    let untouched = if event.event.starts_with("BEFORE INSERT") { "NEW" } else { "NULL" };
     let sql = format!(
         "CREATE FUNCTION {place}.{own}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
-         SET search_path = pg_catalog, pg_temp{settings} AS $sync$ BEGIN {body} RETURN NULL; END $sync$;\n\
-         CREATE TRIGGER {own} {} ON {place}.{} {} WHEN ({}{WHEN}) EXECUTE FUNCTION {place}.{own}();",
+         {settings}AS $sync$ BEGIN IF {APPLYING} THEN RETURN {untouched}; END IF; {body} RETURN NULL; END $sync$;\n\
+         CREATE TRIGGER {own} {} ON {place}.{} {} {}EXECUTE FUNCTION {place}.{own}();",
         event.event,
         quoted(table),
         event.rows,

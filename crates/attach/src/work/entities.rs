@@ -4,7 +4,7 @@ use super::{Fault, Work};
 use crate::error::AttachError;
 use crate::identity::{Key, UuidForm, new_uuid, uuid_of};
 use crate::plan::TypePlan;
-use crate::sql::{Given, any_of, marks_from, sought};
+use crate::sql::{Given, any_of, sought};
 use crate::value::Cell;
 use std::collections::BTreeMap;
 use syncline_core::model::{Body, Fields};
@@ -92,18 +92,13 @@ impl Work<'_> {
 
     /// Notes how the hub has objects, and which rows they are. No other object has such a row.
     pub(crate) fn keep_all(&self, kind: &str, objects: &[(&str, Cell, String)]) -> Result<(), Fault> {
-        let statement = |piece: &[(&str, Cell, String)]| {
-            let rows: Vec<String> = (0..piece.len()).map(|n| format!("(?1, {})", marks_from(2 + n * 3, 3))).collect();
-            format!(
-                "INSERT INTO sync_entities(entity_type, entity_uuid, entity_key, base) VALUES {}
-                 ON CONFLICT(entity_type, entity_uuid)
-                 DO UPDATE SET entity_key = excluded.entity_key, base = excluded.base, gone = 0",
-                rows.join(", ")
-            )
-        };
-        self.execute_pieces(objects, 3, statement, |piece| {
-            of_kind(kind, piece.iter().flat_map(|(uuid, key, base)| [(*uuid).into(), key.into(), base.into()]))
-        })
+        let columns = ["entity_type", "entity_uuid", "entity_key", "base"].map(str::to_owned);
+        let otherwise = "ON CONFLICT(entity_type, entity_uuid)
+                         DO UPDATE SET entity_key = excluded.entity_key, base = excluded.base, gone = 0";
+        let rows = objects.iter();
+        let rows = rows.map(|(uuid, key, base)| vec![kind.into(), (*uuid).into(), key.into(), base.into()]);
+        let rows: Vec<Vec<Given<'_>>> = rows.collect();
+        self.db.insert_rows("sync_entities", &columns.each_ref(), &rows, otherwise)
     }
 
     /// Objects whose rows had these keys have none any more.

@@ -183,12 +183,10 @@ impl Work<'_> {
         let is_full = rows.len() == rows_max;
         // A key that cannot be read belongs to no row that could be.
         let keys: Vec<Cell> = rows.into_iter().flatten().filter(|stored| *stored != Cell::Garbled).collect();
-        let statement = |piece: &[Cell]| {
-            let all: Vec<String> = (0..piece.len()).map(|n| format!("(?1, ?{}, 'UPDATE')", n + 2)).collect();
-            format!("INSERT INTO sync_log(entity_type, entity_key, operation) VALUES {}", all.join(", "))
-        };
-        let values = |piece| std::iter::once(plan.kind.as_str().into()).chain(given(piece)).collect();
-        self.capturing(|| self.execute_pieces(&keys, 1, statement, values))?;
+        let columns = ["entity_type", "entity_key", "operation"].map(str::to_owned);
+        let registered: Vec<_> =
+            keys.iter().map(|key| vec![(&plan.kind).into(), key.into(), "UPDATE".into()]).collect();
+        self.capturing(|| self.db.insert_rows("sync_log", &columns.each_ref(), &registered, ""))?;
         Ok((keys.last().filter(|_| is_full).cloned(), keys.len() as u64))
     }
 

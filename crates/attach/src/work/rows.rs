@@ -4,7 +4,7 @@ use super::queue::mark_of;
 use super::{Fault, Work};
 use crate::identity::Key;
 use crate::plan::{ColumnPlan, LinesPlan, TypePlan};
-use crate::sql::{Given, any_of, equals, given, list, marks, pieces, quoted, rows_of_marks, sought};
+use crate::sql::{any_of, equals, given, list, marks, quoted, sought, updating};
 use crate::value::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -128,7 +128,7 @@ impl Work<'_> {
         if set.is_empty() {
             return Ok(());
         }
-        let sql = updating(table, set.iter().map(|(name, _)| *name), columns);
+        let sql = updating(table, &set.iter().map(|(name, _)| *name).collect::<Vec<_>>(), columns);
         self.execute(&sql, &given(set.iter().map(|(_, cell)| cell).chain(&key.0)))?;
         Ok(())
     }
@@ -141,36 +141,12 @@ impl Work<'_> {
         key: &[String],
         rows: &[Vec<Cell>],
     ) -> Result<(), Fault> {
-        let sql = updating(table, set.iter().copied(), key);
-        self.db.execute_all(&rows.iter().map(|row| (&*sql, given(row))).collect::<Vec<_>>())
+        self.db.update_rows(table, set, key, &rows.iter().map(given).collect::<Vec<_>>())
     }
 
     /// Makes rows that fill the same columns.
     pub(crate) fn insert_rows(&self, table: &str, columns: &[&String], rows: &[Vec<Cell>]) -> Result<(), Fault> {
-        let statement = |piece: &[Vec<Cell>]| {
-            format!(
-                "INSERT INTO {} ({}) {} VALUES {}",
-                quoted(table),
-                list(columns.iter().copied()),
-                self.db.spellings().inserting,
-                rows_of_marks(piece.len(), columns.len(), 1)
-            )
-        };
-        self.execute_pieces(rows, columns.len(), statement, |piece| given(piece.iter().flatten()))
-    }
-
-    /// Writes things by statements of several.
-    pub(super) fn execute_pieces<'t, T>(
-        &self,
-        all: &'t [T],
-        values_each: usize,
-        statement: impl Fn(&[T]) -> String,
-        values: impl Fn(&'t [T]) -> Vec<Given<'t>>,
-    ) -> Result<(), Fault> {
-        let pieces: Vec<&[T]> = pieces(all, values_each).collect();
-        let texts: Vec<String> = pieces.iter().map(|piece| statement(piece)).collect();
-        let statements = texts.iter().zip(pieces).map(|(sql, piece)| (&**sql, values(piece)));
-        self.db.execute_all(&statements.collect::<Vec<_>>())
+        self.db.insert_rows(table, columns, &rows.iter().map(given).collect::<Vec<_>>(), "")
     }
 
     /// Makes a row.
@@ -237,12 +213,6 @@ pub(super) fn mark_of_link(link: &Cell) -> String {
 
 fn deleting(table: &str, columns: &[String]) -> String {
     format!("DELETE FROM {} WHERE {}", quoted(table), equals(columns, 1))
-}
-
-fn updating<'n>(table: &str, set: impl IntoIterator<Item = &'n String>, key: &[String]) -> String {
-    let assigned: Vec<String> =
-        set.into_iter().enumerate().map(|(n, name)| format!("{} = ?{}", quoted(name), n + 1)).collect();
-    format!("UPDATE {} SET {} WHERE {}", quoted(table), assigned.join(", "), equals(key, assigned.len() + 1))
 }
 
 /// JSON has no form for other text.

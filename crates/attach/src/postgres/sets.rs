@@ -1,0 +1,102 @@
+//! Statements that write many rows. Rows travel as one value, a list of JSON objects, whose texts the server reads as the
+//! types of the table's columns: it reads and plans one short statement, whatever the number of rows.
+
+use super::cells::spell;
+use crate::sql::{Given, list, pieces, quoted, rows_of_marks};
+
+/// Rows in one statement, at most.
+const ROWS_MAX: usize = 1_024;
+
+/// A statement, and what it is given.
+pub(super) enum Set<'g> {
+    Records(String, String),
+    Values(String, Vec<Given<'g>>),
+}
+
+impl Set<'_> {
+    pub(super) fn statement(&self) -> (&str, Vec<Given<'_>>) {
+        match self {
+            Set::Records(sql, records) => (sql, vec![records.into()]),
+            Set::Values(sql, values) => (sql, values.clone()),
+        }
+    }
+}
+
+/// Makes rows.
+pub(super) fn inserting<'g>(
+    table: &str,
+    columns: &[&String],
+    rows: &[Vec<Given<'_>>],
+    otherwise: &str,
+) -> Vec<Set<'g>> {
+    let (table, names) = (quoted(table), list(columns.iter().copied()));
+    let sql = format!(
+        "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE
+         SELECT {names} FROM json_populate_recordset(NULL::{table}, ?1::json) {otherwise}"
+    );
+    records(&sql, columns, rows)
+}
+
+/// Sets columns of rows: their values, and behind them the keys.
+pub(super) fn updating<'g>(table: &str, set: &[&String], key: &[String], rows: &[Vec<Given<'_>>]) -> Vec<Set<'g>> {
+    let table = quoted(table);
+    let assigned = set.iter().map(|name| format!("{0} = sync_given.{0}", quoted(name)));
+    let same = key.iter().map(|name| format!("sync_row.{0} = sync_given.{0}", quoted(name)));
+    let sql = format!(
+        "UPDATE {table} AS sync_row SET {} FROM json_populate_recordset(NULL::{table}, ?1::json) AS sync_given WHERE {}",
+        assigned.collect::<Vec<_>>().join(", "),
+        same.collect::<Vec<_>>().join(" AND ")
+    );
+    records(&sql, &set.iter().copied().chain(key).collect::<Vec<_>>(), rows)
+}
+
+/// Makes rows with JSON in them, whose spelling would not survive inside of other JSON.
+pub(super) fn inserting_values<'g>(
+    table: &str,
+    columns: &[&String],
+    rows: &'g [Vec<Given<'g>>],
+    otherwise: &str,
+) -> Vec<Set<'g>> {
+    let (table, names) = (quoted(table), list(columns.iter().copied()));
+    let statement = |piece: &'g [Vec<Given<'g>>]| {
+        let marks = rows_of_marks(piece.len(), columns.len(), 1);
+        let sql = format!("INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE VALUES {marks} {otherwise}");
+        Set::Values(sql, piece.iter().flatten().copied().collect())
+    };
+    pieces(rows, columns.len()).map(statement).collect()
+}
+
+fn records<'g>(sql: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Vec<Set<'g>> {
+    let names: Vec<String> = columns.iter().map(|name| json(name)).collect();
+    let of_rows = |rows: &[Vec<Given<'_>>]| {
+        let mut text = String::with_capacity(rows.len() * names.len() * 32);
+        for (n, row) in rows.iter().enumerate() {
+            text.push_str(if n == 0 { "[{" } else { "},{" });
+            for (n, (name, value)) in names.iter().zip(row).enumerate() {
+                text.push_str(if n == 0 { "" } else { "," });
+                text.push_str(name);
+                text.push(':');
+                text.push_str(&value_of(*value));
+            }
+        }
+        Set::Records(sql.to_owned(), text + "}]")
+    };
+    rows.chunks(ROWS_MAX).map(of_rows).collect()
+}
+
+/// Every value but NULL is a text, as the input function of a type reads it.
+fn value_of(value: Given<'_>) -> String {
+    match value {
+        Given::Null => "null".to_owned(),
+        Given::Text(text) => json(text),
+        value => {
+            let mut spelled = String::new();
+            spell(value, &mut spelled).expect("memory can be written to");
+            json(&spelled)
+        }
+    }
+}
+
+fn json(text: &str) -> String {
+    serde_json::to_string(text).expect("a text serializes")
+}
