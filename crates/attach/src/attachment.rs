@@ -57,6 +57,8 @@ pub struct Attachment {
     plan: Plan,
     options: Options,
     remarks: Vec<String>,
+    /// The number of the next packet, drawn with the last answer.
+    drawn: Option<u64>,
 }
 
 /// A packet that is to be posted.
@@ -138,7 +140,7 @@ impl Attachment {
     ) -> Result<Attachment, AttachError> {
         let db = open(place.as_ref(), options.busy_timeout_ms)?;
         let plan = plan_of(&db, &mapping)?;
-        Ok(Attachment { db, mapping, plan, options, remarks: Vec::new() })
+        Ok(Attachment { db, mapping, plan, options, remarks: Vec::new(), drawn: None })
     }
 
     /// What attaching would do.
@@ -275,6 +277,9 @@ impl Attachment {
     /// # Errors
     /// What the database says.
     pub fn compose(&mut self) -> Result<Outgoing, AttachError> {
+        if let Some(asking) = self.asking()? {
+            return Ok(asking);
+        }
         let rows = self.options.packet_rows.max(1);
         self.db.write(&self.plan, |work| {
             let standing = work.standing()?;
@@ -305,6 +310,20 @@ impl Attachment {
             let (number, ack) = (work.draw()?, standing.received);
             let text = packet::write(&self.ends(&standing), (number, ack), Vec::new());
             Ok(Outgoing { number, ack, text, entities: 0, kept_back })
+        })
+    }
+
+    /// An empty packet under the number that was drawn with the last answer: nothing is written for it.
+    fn asking(&self) -> Result<Option<Outgoing>, AttachError> {
+        let Some(number) = self.drawn else { return Ok(None) };
+        self.db.read(&self.plan, |work| {
+            let standing = work.standing()?;
+            let has_news = standing.filled_in && (work.is_waiting()? || work.is_filling_any()?);
+            if standing.issued != number || has_news || work.under_way()?.is_some() {
+                return Ok(None);
+            }
+            let text = packet::write(&self.ends(&standing), (number, standing.received), Vec::new());
+            Ok(Some(Outgoing { number, ack: standing.received, text, entities: 0, kept_back: 0 }))
         })
     }
 
@@ -342,7 +361,11 @@ impl Attachment {
         }
         let mut manner = Manner::default();
         loop {
-            match self.take_once(sent, &answer, &manner) {
+            let done = self.take_once(sent, &answer, &manner).map(|(taken, drawn)| {
+                self.drawn = Some(drawn);
+                taken
+            });
+            match done {
                 Err(AttachError::Undone { .. }) if !manner.single => manner.single = true,
                 Err(AttachError::Undone { kind, uuid, why }) if manner.barred.len() < BARRED_MAX => {
                     manner.barred.insert((kind, uuid), why);
@@ -353,7 +376,12 @@ impl Attachment {
         }
     }
 
-    fn take_once(&self, sent: &Outgoing, answer: &packet::Answer, manner: &Manner) -> Result<Taken, AttachError> {
+    fn take_once(
+        &self,
+        sent: &Outgoing,
+        answer: &packet::Answer,
+        manner: &Manner,
+    ) -> Result<(Taken, u64), AttachError> {
         self.db.write(&self.plan, |work| {
             let standing = work.standing()?;
             let under_way = work.under_way()?.map(|(number, _)| number);
@@ -368,7 +396,7 @@ impl Attachment {
             if !taken.more && !standing.filled_in {
                 work.filled_in()?;
             }
-            Ok(taken)
+            Ok((taken, work.draw()?))
         })
     }
 

@@ -7,7 +7,7 @@ use crate::catalogue::Catalogue;
 use crate::error::AttachError;
 use crate::mapping::Added;
 use crate::plan::{ColumnPlan, Plan, TypePlan};
-use crate::sql::Given;
+use crate::sql::{Given, any_of, sought};
 use crate::value::Cell;
 use std::collections::BTreeMap;
 use syncline_core::model::Rejection;
@@ -29,14 +29,18 @@ pub(crate) trait Engine: Send {
     /// Statements behind each other, of which none needs the answer to another one.
     fn execute_all(&self, statements: &[(&str, Vec<Given<'_>>)]) -> Result<(), Fault>;
 
-    /// Makes rows of a table that fill the same columns; `otherwise` is what happens to one that is there (`ON CONFLICT …`).
-    fn insert_rows(
+    /// Runs a statement for the rows of a table that have one of these values in columns of it: `sql` is given the condition,
+    /// whose values stand behind `before`.
+    fn among(
         &self,
-        table: &str,
-        columns: &[&String],
-        rows: &[Vec<Given<'_>>],
-        otherwise: &str,
-    ) -> Result<(), Fault>;
+        of: (&str, &[&String]),
+        wanted: &[Vec<Given<'_>>],
+        before: &[Given<'_>],
+        sql: &dyn Fn(&str) -> String,
+    ) -> Result<Vec<Vec<Cell>>, Fault>;
+
+    /// Makes rows of a table that fill the same columns.
+    fn insert_rows(&self, table: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Result<(), Fault>;
 
     /// Sets columns of rows of a table: their values, and behind them the keys.
     fn update_rows(&self, table: &str, set: &[&String], key: &[String], rows: &[Vec<Given<'_>>]) -> Result<(), Fault>;
@@ -177,4 +181,21 @@ impl From<Fault> for AttachError {
             Fault::Waits { kind, uuid } => AttachError::Packet(format!("{kind} {uuid} is not there")),
         }
     }
+}
+
+/// What [`Engine::among`] does where each value is given by itself.
+pub(crate) fn in_pieces(
+    db: &dyn Engine,
+    columns: &[&String],
+    wanted: &[Vec<Given<'_>>],
+    before: &[Given<'_>],
+    sql: &dyn Fn(&str) -> String,
+) -> Result<Vec<Vec<Cell>>, Fault> {
+    let mut all = Vec::new();
+    for piece in sought(wanted, columns.len()) {
+        let condition = any_of(columns, piece.len(), before.len() + 1);
+        let values: Vec<Given<'_>> = before.iter().chain(piece.into_iter().flatten()).copied().collect();
+        all.extend(db.query(&sql(&condition), &values)?);
+    }
+    Ok(all)
 }

@@ -14,6 +14,7 @@ use crate::work::{Arrivals, Fault, Held, Work};
 use order::targets_first;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use syncline_core::model::{Body, Fields, Rejection};
 use syncline_core::wire::exchange::Operation;
 
@@ -181,8 +182,8 @@ impl<'a> Intake<'a> {
                 }
             };
             if lost {
-                let text = |fields: &Option<Fields>| fields.as_ref().map(|fields| fields.to_body().text().to_owned());
-                let (ours, theirs) = (text(ours), text(&object.data));
+                let text = |fields: Option<&Fields>| fields.map(|fields| fields.to_body().text().to_owned());
+                let (ours, theirs) = (text(ours.as_ref()), text(object.data.as_deref()));
                 let name = (&*object.kind, &*object.uuid);
                 self.work.note_conflict(name, ours.as_deref(), theirs.as_deref(), &self.arrivals.now)?;
                 self.taken.conflicts += 1;
@@ -215,7 +216,7 @@ impl<'a> Intake<'a> {
         let here = self.work.have_rows(plan, &uuids)?;
         let mut rest: Vec<_> = group.iter().filter(|left| !here.contains(&*left.object.uuid)).collect();
         let objects: Vec<_> =
-            rest.iter().filter_map(|left| Some((&*left.object.uuid, left.object.data.as_ref()?))).collect();
+            rest.iter().filter_map(|left| Some((&*left.object.uuid, left.object.data.as_deref()?))).collect();
         match self.work.whole(|| self.work.have_twins(plan, &objects, &self.arrivals)) {
             Ok(false) => return Ok(rest),
             Err(Fault::Failed(error)) => return Err(error),
@@ -224,7 +225,7 @@ impl<'a> Intake<'a> {
         }
         let mut failed = Ok(());
         rest.retain(|left| {
-            let Some(data) = left.object.data.as_ref().filter(|_| failed.is_ok()) else { return false };
+            let Some(data) = left.object.data.as_deref().filter(|_| failed.is_ok()) else { return false };
             match self.work.whole(|| self.work.claim(plan, &left.object.uuid, data, &self.arrivals)) {
                 Err(Fault::Failed(error)) => failed = Err(error),
                 Ok(true) => return false,
@@ -279,7 +280,7 @@ impl<'a> Intake<'a> {
             return self.each(group);
         }
         let plan = group[0].plan;
-        let objects = group.iter().filter_map(|left| Some((&*left.object.uuid, left.object.data.as_ref()?)));
+        let objects = group.iter().filter_map(|left| Some((&*left.object.uuid, left.object.data.as_deref()?)));
         let objects: Vec<_> = objects.collect();
         match self.work.whole(|| self.work.put_together(plan, &objects, &self.arrivals)) {
             Ok(plain) => {
@@ -407,7 +408,7 @@ impl<'a> Intake<'a> {
             }
             let held = std::mem::take(&mut retry).into_iter().filter_map(|Held { kind, uuid, data }| {
                 let plan = self.work.plan.named(&kind)?;
-                let data = data.map(|data| Body::trusted(data).fields());
+                let data = data.map(|data| Arc::new(Body::trusted(data).fields()));
                 Some(Left { plan, object: Arrival { kind, uuid, data }, why: None })
             });
             // Together, because they may wait for each other's unique values.

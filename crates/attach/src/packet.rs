@@ -2,6 +2,7 @@
 
 use crate::error::AttachError;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use syncline_core::model::{CollectionName, EntityEdit, Fields, Limits, Refused, Rejection};
 use syncline_core::wire::exchange::{
     Contents, Envelope, Header, Operation, Side, UNKNOWN_TYPE, WireEntity, major_version, open,
@@ -31,7 +32,7 @@ pub(crate) struct Answer {
 pub(crate) struct Arrival {
     pub kind: String,
     pub uuid: String,
-    pub data: Option<Fields>,
+    pub data: Option<Arc<Fields>>,
 }
 
 /// Writes an own packet.
@@ -113,7 +114,7 @@ pub(crate) fn read(text: &[u8], ends: &Ends) -> Result<Answer, AttachError> {
             EntityEdit::Put { sent, .. } => {
                 let mut data = sent.fields();
                 data.remove("_id");
-                Ok(Arrival { kind, uuid, data: Some(data) })
+                Ok(Arrival { kind, uuid, data: Some(Arc::new(data)) })
             }
             EntityEdit::Remove { .. } => Ok(Arrival { kind, uuid, data: None }),
             EntityEdit::Unusable(why) => Err(wrong(format!("{kind} {uuid}: {}", why.reason))),

@@ -13,7 +13,7 @@ mod triggers;
 mod trouble;
 
 use crate::catalogue::Catalogue;
-use crate::engine::{Engine, Fault, Purpose, Spellings, Trigger};
+use crate::engine::{Engine, Fault, Purpose, Spellings, Trigger, in_pieces};
 use crate::error::AttachError;
 use crate::mapping::Added;
 use crate::plan::{ColumnPlan, Plan, TypePlan};
@@ -36,9 +36,8 @@ const FIRST_WAIT_MS: u64 = 500;
 /// And every further one.
 const NEXT_WAIT_MS: u64 = 1;
 
-/// A statement with so many values looks for many rows. How is decided anew each time: a way that was chosen while a table
-/// was nearly empty would be kept while packets fill it.
-const MANY: usize = 16;
+// How many rows are looked for is decided anew each time: a way that was chosen while a table was nearly empty would be
+// kept while packets fill it.
 const CUSTOM_PLAN: &str = "SET LOCAL plan_cache_mode = force_custom_plan;";
 const ANY_PLAN: &str = "SET LOCAL plan_cache_mode = auto;";
 
@@ -100,7 +99,7 @@ impl Postgres {
             let mut connection = self.connection.borrow_mut();
             (connection.prepared(sql)?, Arc::clone(&connection.client))
         };
-        let finds_many = values.len() >= MANY && !sql.starts_with("INSERT");
+        let finds_many = sql.contains(sets::RECORDS);
         if finds_many {
             self.ahead.borrow_mut().push_str(CUSTOM_PLAN);
         }
@@ -219,16 +218,29 @@ impl Engine for Postgres {
         self.waited(run()).map(drop)
     }
 
-    fn insert_rows(
+    fn among(
         &self,
-        table: &str,
-        columns: &[&String],
-        rows: &[Vec<Given<'_>>],
-        otherwise: &str,
-    ) -> Result<(), Fault> {
+        (table, columns): (&str, &[&String]),
+        wanted: &[Vec<Given<'_>>],
+        before: &[Given<'_>],
+        sql: &dyn Fn(&str) -> String,
+    ) -> Result<Vec<Vec<Cell>>, Fault> {
+        if self.has_json(table, columns)? {
+            return in_pieces(self, columns, wanted, before, sql);
+        }
+        let sql = sql(&sets::among(table, columns, before.len() + 1));
+        let mut all = Vec::new();
+        for records in sets::records(columns, wanted) {
+            let values: Vec<Given<'_>> = before.iter().copied().chain([(&records).into()]).collect();
+            all.extend(self.query(&sql, &values)?);
+        }
+        Ok(all)
+    }
+
+    fn insert_rows(&self, table: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Result<(), Fault> {
         self.run(&match self.has_json(table, columns)? {
-            true => sets::inserting_values(table, columns, rows, otherwise),
-            false => sets::inserting(table, columns, rows, otherwise),
+            true => sets::inserting_values(table, columns, rows),
+            false => sets::inserting(table, columns, rows),
         })
     }
 

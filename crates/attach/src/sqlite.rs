@@ -5,7 +5,7 @@ mod tables;
 mod triggers;
 
 use crate::catalogue::Catalogue;
-use crate::engine::{Engine, Fault, Purpose, Spellings, TAKEN, Trigger};
+use crate::engine::{Engine, Fault, Purpose, Spellings, TAKEN, Trigger, in_pieces};
 use crate::error::AttachError;
 use crate::mapping::Added;
 use crate::plan::{ColumnPlan, Plan, TypePlan};
@@ -98,15 +98,19 @@ impl Engine for Sqlite {
         statements.iter().try_for_each(|(sql, values)| self.execute(sql, values).map(drop))
     }
 
-    fn insert_rows(
+    fn among(
         &self,
-        table: &str,
-        columns: &[&String],
-        rows: &[Vec<Given<'_>>],
-        otherwise: &str,
-    ) -> Result<(), Fault> {
+        (_, columns): (&str, &[&String]),
+        wanted: &[Vec<Given<'_>>],
+        before: &[Given<'_>],
+        sql: &dyn Fn(&str) -> String,
+    ) -> Result<Vec<Vec<Cell>>, Fault> {
+        in_pieces(self, columns, wanted, before, sql)
+    }
+
+    fn insert_rows(&self, table: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Result<(), Fault> {
         let (names, values) = (list(columns.iter().copied()), marks(columns.len()));
-        self.each(&format!("INSERT INTO {} ({names}) VALUES ({values}) {otherwise}", quoted(table)), rows)
+        self.each(&format!("INSERT INTO {} ({names}) VALUES ({values})", quoted(table)), rows)
     }
 
     fn update_rows(&self, table: &str, set: &[&String], key: &[String], rows: &[Vec<Given<'_>>]) -> Result<(), Fault> {

@@ -46,6 +46,8 @@ pub(crate) struct Work<'a> {
     pub(crate) plan: &'a Plan,
     /// Nothing is set aside and no reference waits, so that nobody has to look for such.
     quiet: Flag<bool>,
+    /// What is known of objects, by type and id, that was read ahead and is so still.
+    seen: RefCell<BTreeMap<String, BTreeMap<String, Option<Known>>>>,
     /// Keys of rows, by type and id, that were read ahead for a group of objects.
     ahead: RefCell<BTreeMap<String, BTreeMap<String, Option<Key>>>>,
 }
@@ -122,7 +124,7 @@ impl Database {
 
 impl<'a> Work<'a> {
     fn new(db: &'a dyn Engine, plan: &'a Plan) -> Work<'a> {
-        Work { db, plan, quiet: Flag::new(false), ahead: RefCell::default() }
+        Work { db, plan, quiet: Flag::new(false), seen: RefCell::default(), ahead: RefCell::default() }
     }
 }
 

@@ -4,6 +4,9 @@
 use super::cells::spell;
 use crate::sql::{Given, list, pieces, quoted, rows_of_marks};
 
+/// Reads records as rows of a table.
+pub(super) const RECORDS: &str = "json_populate_recordset";
+
 /// Rows in one statement, at most.
 const ROWS_MAX: usize = 1_024;
 
@@ -23,18 +26,13 @@ impl Set<'_> {
 }
 
 /// Makes rows.
-pub(super) fn inserting<'g>(
-    table: &str,
-    columns: &[&String],
-    rows: &[Vec<Given<'_>>],
-    otherwise: &str,
-) -> Vec<Set<'g>> {
+pub(super) fn inserting<'g>(table: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Vec<Set<'g>> {
     let (table, names) = (quoted(table), list(columns.iter().copied()));
     let sql = format!(
         "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE
-         SELECT {names} FROM json_populate_recordset(NULL::{table}, ?1::json) {otherwise}"
+         SELECT {names} FROM {RECORDS}(NULL::{table}, ?1::json)"
     );
-    records(&sql, columns, rows)
+    sets(&sql, columns, rows)
 }
 
 /// Sets columns of rows: their values, and behind them the keys.
@@ -43,30 +41,36 @@ pub(super) fn updating<'g>(table: &str, set: &[&String], key: &[String], rows: &
     let assigned = set.iter().map(|name| format!("{0} = sync_given.{0}", quoted(name)));
     let same = key.iter().map(|name| format!("sync_row.{0} = sync_given.{0}", quoted(name)));
     let sql = format!(
-        "UPDATE {table} AS sync_row SET {} FROM json_populate_recordset(NULL::{table}, ?1::json) AS sync_given WHERE {}",
+        "UPDATE {table} AS sync_row SET {} FROM {RECORDS}(NULL::{table}, ?1::json) AS sync_given WHERE {}",
         assigned.collect::<Vec<_>>().join(", "),
         same.collect::<Vec<_>>().join(" AND ")
     );
-    records(&sql, &set.iter().copied().chain(key).collect::<Vec<_>>(), rows)
+    sets(&sql, &set.iter().copied().chain(key).collect::<Vec<_>>(), rows)
 }
 
 /// Makes rows with JSON in them, whose spelling would not survive inside of other JSON.
-pub(super) fn inserting_values<'g>(
-    table: &str,
-    columns: &[&String],
-    rows: &'g [Vec<Given<'g>>],
-    otherwise: &str,
-) -> Vec<Set<'g>> {
+pub(super) fn inserting_values<'g>(table: &str, columns: &[&String], rows: &'g [Vec<Given<'g>>]) -> Vec<Set<'g>> {
     let (table, names) = (quoted(table), list(columns.iter().copied()));
     let statement = |piece: &'g [Vec<Given<'g>>]| {
         let marks = rows_of_marks(piece.len(), columns.len(), 1);
-        let sql = format!("INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE VALUES {marks} {otherwise}");
+        let sql = format!("INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE VALUES {marks}");
         Set::Values(sql, piece.iter().flatten().copied().collect())
     };
     pieces(rows, columns.len()).map(statement).collect()
 }
 
-fn records<'g>(sql: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Vec<Set<'g>> {
+/// The columns have the values of one of some records, which are value `n`.
+pub(super) fn among(table: &str, columns: &[&String], n: usize) -> String {
+    let names = list(columns.iter().copied());
+    format!("({names}) IN (SELECT {names} FROM {RECORDS}(NULL::{}, ?{n}::json))", quoted(table))
+}
+
+fn sets<'g>(sql: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Vec<Set<'g>> {
+    records(columns, rows).into_iter().map(|records| Set::Records(sql.to_owned(), records)).collect()
+}
+
+/// Rows as JSON, as many at a time as one statement takes.
+pub(super) fn records(columns: &[&String], rows: &[Vec<Given<'_>>]) -> Vec<String> {
     let names: Vec<String> = columns.iter().map(|name| json(name)).collect();
     let of_rows = |rows: &[Vec<Given<'_>>]| {
         let mut text = String::with_capacity(rows.len() * names.len() * 32);
@@ -79,7 +83,7 @@ fn records<'g>(sql: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Vec<S
                 text.push_str(&value_of(*value));
             }
         }
-        Set::Records(sql.to_owned(), text + "}]")
+        text + "}]"
     };
     rows.chunks(ROWS_MAX).map(of_rows).collect()
 }

@@ -162,7 +162,7 @@ impl Work<'_> {
 
     /// Which of these objects have rows here.
     pub(crate) fn have_rows<'u>(&self, plan: &TypePlan, uuids: &[&'u str]) -> Result<BTreeSet<&'u str>, Fault> {
-        let keys = self.row_keys(&plan.kind, uuids)?;
+        let keys = self.see(&plan.kind, uuids)?;
         let rows = self.read_marks(plan, &keys.values().cloned().collect::<Vec<_>>())?;
         let has_row = |uuid: &&str| keys.get(*uuid).is_some_and(|key| rows.contains(&mark_of(&key.stored())));
         Ok(uuids.iter().copied().filter(has_row).collect())

@@ -4,7 +4,6 @@ use super::{Fault, Work};
 use crate::error::AttachError;
 use crate::identity::{Key, UuidForm, new_uuid, uuid_of};
 use crate::plan::TypePlan;
-use crate::sql::{Given, any_of, sought};
 use crate::value::Cell;
 use std::collections::BTreeMap;
 use syncline_core::model::{Body, Fields};
@@ -19,6 +18,13 @@ pub(crate) struct Known {
     pub base: Option<Fields>,
     /// The hub has removed it, and the row is marked as removed.
     pub gone: bool,
+}
+
+/// How the hub has an object now, and the key of its row as it is stored.
+pub(crate) struct Kept<'g> {
+    pub uuid: &'g str,
+    pub key: Cell,
+    pub base: String,
 }
 
 impl Known {
@@ -37,8 +43,29 @@ impl Work<'_> {
 
     /// What is known of objects, by their ids.
     pub(crate) fn known_all(&self, kind: &str, uuids: &[&str]) -> Result<BTreeMap<String, Known>, Fault> {
+        if let Some(known) = self.seen(kind, uuids) {
+            return Ok(known);
+        }
         let rows = self.of_entities("entity_uuid, entity_key, base, gone", kind, uuids)?;
         Ok(rows.into_iter().filter_map(read).map(|known| (known.uuid.clone(), known)).collect())
+    }
+
+    /// The same, for when it is asked next.
+    pub(crate) fn see(&self, kind: &str, uuids: &[&str]) -> Result<BTreeMap<String, Key>, Fault> {
+        let known = self.known_all(kind, uuids)?;
+        let keys = known.iter().filter_map(|(uuid, known)| Some((uuid.clone(), known.row_key()?))).collect();
+        let mut seen = self.seen.borrow_mut();
+        let seen = seen.entry(kind.to_owned()).or_default();
+        seen.extend(uuids.iter().map(|uuid| ((*uuid).to_owned(), None)));
+        seen.extend(known.into_iter().map(|(uuid, known)| (uuid, Some(known))));
+        Ok(keys)
+    }
+
+    /// What was seen of objects, if it was and nobody has written since.
+    fn seen(&self, kind: &str, uuids: &[&str]) -> Option<BTreeMap<String, Known>> {
+        let mut seen = self.seen.borrow_mut();
+        let seen = seen.get_mut(kind).filter(|seen| uuids.iter().all(|uuid| seen.contains_key(*uuid)))?;
+        Some(uuids.iter().filter_map(|uuid| seen.remove(*uuid)?).map(|known| (known.uuid.clone(), known)).collect())
     }
 
     /// The keys of the rows of objects, of those that have one.
@@ -52,13 +79,10 @@ impl Work<'_> {
     }
 
     fn of_entities(&self, columns: &str, kind: &str, uuids: &[&str]) -> Result<Vec<Vec<Cell>>, Fault> {
-        let (name, mut rows) = ("entity_uuid".to_owned(), Vec::new());
-        for piece in sought(uuids, 1) {
-            let condition = any_of(&[&name], piece.len(), 2);
-            let sql = format!("SELECT {columns} FROM sync_entities WHERE entity_type = ?1 AND {condition}");
-            rows.extend(self.query(&sql, &of_kind(kind, piece.into_iter().map(|uuid| (*uuid).into())))?);
-        }
-        Ok(rows)
+        let wanted: Vec<_> = uuids.iter().map(|uuid| vec![(*uuid).into()]).collect();
+        self.db.among(("sync_entities", &[&"entity_uuid".to_owned()]), &wanted, &[kind.into()], &|condition| {
+            format!("SELECT {columns} FROM sync_entities WHERE entity_type = ?1 AND {condition}")
+        })
     }
 
     /// The key of an object's row.
@@ -77,6 +101,7 @@ impl Work<'_> {
 
     /// Notes how the hub has an object, and which row it is here.
     pub(crate) fn keep(&self, kind: &str, uuid: &str, key: Option<&Cell>, base: Option<&Fields>) -> Result<(), Fault> {
+        self.seen.take();
         if let Some(key) = key {
             let sql = "UPDATE sync_entities SET entity_key = NULL
                        WHERE entity_type = ?1 AND entity_key = ?2 AND entity_uuid <> ?3";
@@ -90,29 +115,38 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Notes how the hub has objects, and which rows they are. No other object has such a row.
-    pub(crate) fn keep_all(&self, kind: &str, objects: &[(&str, Cell, String)]) -> Result<(), Fault> {
+    /// Notes how the hub has objects that are new here, and which rows they are.
+    pub(crate) fn keep_new(&self, kind: &str, objects: &[Kept<'_>]) -> Result<(), Fault> {
+        self.give_up_keys(kind, objects)?;
         let columns = ["entity_type", "entity_uuid", "entity_key", "base"].map(str::to_owned);
-        let otherwise = "ON CONFLICT(entity_type, entity_uuid)
-                         DO UPDATE SET entity_key = excluded.entity_key, base = excluded.base, gone = 0";
         let rows = objects.iter();
-        let rows = rows.map(|(uuid, key, base)| vec![kind.into(), (*uuid).into(), key.into(), base.into()]);
-        let rows: Vec<Vec<Given<'_>>> = rows.collect();
-        self.db.insert_rows("sync_entities", &columns.each_ref(), &rows, otherwise)
+        let rows = rows.map(|Kept { uuid, key, base }| vec![kind.into(), (*uuid).into(), key.into(), base.into()]);
+        self.db.insert_rows("sync_entities", &columns.each_ref(), &rows.collect::<Vec<_>>())
     }
 
-    /// Objects whose rows had these keys have none any more.
-    pub(crate) fn give_up_keys(&self, kind: &str, keys: &[Cell]) -> Result<(), Fault> {
-        let name = "entity_key".to_owned();
-        for piece in sought(keys, 1) {
-            let condition = any_of(&[&name], piece.len(), 2);
-            let sql = format!("UPDATE sync_entities SET entity_key = NULL WHERE entity_type = ?1 AND {condition}");
-            self.execute(&sql, &of_kind(kind, piece.into_iter().map(Given::from)))?;
+    /// Notes how the hub has objects whose rows are known.
+    pub(crate) fn keep_known(&self, kind: &str, objects: &[Kept<'_>]) -> Result<(), Fault> {
+        let (base, key) = ("base".to_owned(), ["entity_uuid", "entity_type"].map(str::to_owned));
+        let rows = objects.iter();
+        let rows = rows.map(|Kept { uuid, base, .. }| vec![base.into(), (*uuid).into(), kind.into()]);
+        self.db.update_rows("sync_entities", &[&base], &key, &rows.collect::<Vec<_>>())
+    }
+
+    /// Other objects whose rows had the keys of these have none any more.
+    fn give_up_keys(&self, kind: &str, objects: &[Kept<'_>]) -> Result<(), Fault> {
+        let wanted: Vec<_> = objects.iter().map(|Kept { key, .. }| vec![key.into()]).collect();
+        let sql = |condition: &str| {
+            format!("UPDATE sync_entities SET entity_key = NULL WHERE entity_type = ?1 AND {condition} RETURNING 1")
+        };
+        let column = "entity_key".to_owned();
+        if !self.db.among(("sync_entities", &[&column]), &wanted, &[kind.into()], &sql)?.is_empty() {
+            self.seen.take();
         }
         Ok(())
     }
 
     pub(crate) fn forget(&self, kind: &str, uuid: &str) -> Result<(), Fault> {
+        self.seen.take();
         for table in ["sync_entities", "sync_references"] {
             let sql = format!("DELETE FROM {table} WHERE entity_type = ?1 AND entity_uuid = ?2");
             self.execute(&sql, &[kind.into(), uuid.into()])?;
@@ -122,6 +156,7 @@ impl Work<'_> {
 
     /// The row is marked as removed, as the hub wished it.
     pub(crate) fn keep_gone(&self, kind: &str, uuid: &str) -> Result<(), Fault> {
+        self.seen.take();
         let sql = "UPDATE sync_entities SET base = NULL, gone = 1 WHERE entity_type = ?1 AND entity_uuid = ?2";
         self.execute(sql, &[kind.into(), uuid.into()])?;
         Ok(())
@@ -183,10 +218,6 @@ impl Work<'_> {
         let rows = self.query(sql, &[kind.into(), (&format!("%{name}%")).into()])?;
         Ok(rows.into_iter().flatten().filter_map(Cell::into_text).collect())
     }
-}
-
-fn of_kind<'g>(kind: &'g str, values: impl Iterator<Item = Given<'g>>) -> Vec<Given<'g>> {
-    std::iter::once(kind.into()).chain(values).collect()
 }
 
 fn read(row: Vec<Cell>) -> Option<Known> {

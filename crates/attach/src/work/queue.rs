@@ -4,7 +4,7 @@ use super::{Fault, Work};
 use crate::error::AttachError;
 use crate::identity::Key;
 use crate::plan::TypePlan;
-use crate::sql::{Given, equals, given, list, marks, quoted, sought};
+use crate::sql::{equals, given, list, marks, quoted};
 use crate::value::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -134,13 +134,14 @@ impl Work<'_> {
     pub(crate) fn unsent(&self, uuids: &[&str]) -> Result<BTreeSet<(String, String)>, AttachError> {
         let sql = "SELECT DISTINCT l.entity_type, l.entity_key FROM sync_log AS l JOIN sync_entities AS o
                    ON o.entity_type = l.entity_type AND o.entity_key = l.entity_key
-                   WHERE l.packet_no IS NULL AND o.entity_uuid IN";
-        let mut rows =
-            self.query(&format!("{sql} (SELECT entity_uuid FROM sync_aside WHERE direction = 'in')"), &[])?;
-        for piece in sought(uuids, 1) {
-            let values: Vec<Given<'_>> = piece.into_iter().map(|uuid| (*uuid).into()).collect();
-            rows.extend(self.query(&format!("{sql} ({})", marks(values.len())), &values)?);
-        }
+                   WHERE l.packet_no IS NULL AND";
+        let mut rows = self.query(
+            &format!("{sql} o.entity_uuid IN (SELECT entity_uuid FROM sync_aside WHERE direction = 'in')"),
+            &[],
+        )?;
+        let uuids: Vec<_> = uuids.iter().map(|uuid| vec![(*uuid).into()]).collect();
+        let of_these = |condition: &str| format!("{sql} {condition}");
+        rows.extend(self.db.among(("sync_entities", &[&"entity_uuid".to_owned()]), &uuids, &[], &of_these)?);
         let name = |row: Vec<Cell>| {
             let [kind, key] = <[Cell; 2]>::try_from(row).ok()?;
             Some((kind.into_text()?, mark_of(&key)))
@@ -186,7 +187,7 @@ impl Work<'_> {
         let columns = ["entity_type", "entity_key", "operation"].map(str::to_owned);
         let registered: Vec<_> =
             keys.iter().map(|key| vec![(&plan.kind).into(), key.into(), "UPDATE".into()]).collect();
-        self.capturing(|| self.db.insert_rows("sync_log", &columns.each_ref(), &registered, ""))?;
+        self.capturing(|| self.db.insert_rows("sync_log", &columns.each_ref(), &registered))?;
         Ok((keys.last().filter(|_| is_full).cloned(), keys.len() as u64))
     }
 

@@ -4,7 +4,7 @@ use super::queue::mark_of;
 use super::{Fault, Work};
 use crate::identity::Key;
 use crate::plan::{ColumnPlan, LinesPlan, TypePlan};
-use crate::sql::{any_of, equals, given, list, marks, quoted, sought, updating};
+use crate::sql::{equals, given, list, marks, quoted, updating};
 use crate::value::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,44 +35,31 @@ impl Work<'_> {
     /// The rows of keys, by the marks of these.
     pub(crate) fn read_rows(&self, plan: &TypePlan, keys: &[Key]) -> Result<BTreeMap<String, Row>, Fault> {
         let (columns, mut rows) = (plan.key.iter().collect::<Vec<_>>(), BTreeMap::new());
-        for piece in sought(keys, columns.len()) {
-            let sql = format!(
-                "SELECT {}, {} FROM {} WHERE {}",
-                self.db.key_sql(plan, ""),
-                read_columns(plan),
-                quoted(&plan.table),
-                any_of(&columns, piece.len(), 1)
-            );
-            for mut cells in self.query(&sql, &given(piece.into_iter().flat_map(|key| &key.0)))? {
-                let mark = mark_of(&cells.remove(0));
-                rows.insert(mark, row_of(plan, cells)?);
-            }
+        let wanted: Vec<_> = keys.iter().map(|key| given(&key.0)).collect();
+        let (key, read, table) = (self.db.key_sql(plan, ""), read_columns(plan), quoted(&plan.table));
+        let sql = |condition: &str| format!("SELECT {key}, {read} FROM {table} WHERE {condition}");
+        for mut cells in self.db.among((&plan.table, &columns), &wanted, &[], &sql)? {
+            let mark = mark_of(&cells.remove(0));
+            rows.insert(mark, row_of(plan, cells)?);
         }
         Ok(rows)
     }
 
     /// Which of these keys rows have, as marks.
     pub(crate) fn read_marks(&self, plan: &TypePlan, keys: &[Key]) -> Result<BTreeSet<String>, Fault> {
-        let (columns, mut marks) = (plan.key.iter().collect::<Vec<_>>(), BTreeSet::new());
-        for piece in sought(keys, columns.len()) {
-            let condition = any_of(&columns, piece.len(), 1);
-            let sql = format!("SELECT {} FROM {} WHERE {condition}", self.db.key_sql(plan, ""), quoted(&plan.table));
-            let rows = self.query(&sql, &given(piece.into_iter().flat_map(|key| &key.0)))?;
-            marks.extend(rows.iter().flatten().map(mark_of));
-        }
-        Ok(marks)
+        let columns: Vec<&String> = plan.key.iter().collect();
+        let wanted: Vec<_> = keys.iter().map(|key| given(&key.0)).collect();
+        let (key, table) = (self.db.key_sql(plan, ""), quoted(&plan.table));
+        let sql = |condition: &str| format!("SELECT {key} FROM {table} WHERE {condition}");
+        let rows = self.db.among((&plan.table, &columns), &wanted, &[], &sql)?;
+        Ok(rows.iter().flatten().map(mark_of).collect())
     }
 
     /// Whether a table has a row with one of these values in its columns.
     pub(crate) fn has_any(&self, table: &str, columns: &[&String], values: &[Vec<Cell>]) -> Result<bool, Fault> {
-        for piece in sought(values, columns.len()) {
-            let condition = any_of(columns, piece.len(), 1);
-            let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {condition})", quoted(table));
-            if self.exists(&sql, &given(piece.into_iter().flatten()))? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        let wanted: Vec<_> = values.iter().map(given).collect();
+        let sql = |condition: &str| format!("SELECT 1 FROM {} WHERE {condition} LIMIT 1", quoted(table));
+        Ok(!self.db.among((table, columns), &wanted, &[], &sql)?.is_empty())
     }
 
     /// Whether there is a row of a key, as it is stored.
@@ -103,17 +90,12 @@ impl Work<'_> {
     ) -> Result<BTreeMap<String, Vec<Line>>, Fault> {
         let columns = plan.columns.iter().map(|column| &column.name);
         let (columns, mut all) = (list([&plan.parent.0].into_iter().chain(&plan.key).chain(columns)), BTreeMap::new());
-        for piece in sought(links, 1) {
-            let sql = format!(
-                "SELECT {columns} FROM {} WHERE {} ORDER BY {}",
-                quoted(&plan.table),
-                any_of(&[&plan.parent.0], piece.len(), 1),
-                list(&plan.order)
-            );
-            for mut row in self.query(&sql, &given(piece))? {
-                let (mark, line) = (mark_of_link(&row.remove(0)), line_of(plan, row)?);
-                all.entry(mark).or_insert_with(Vec::new).push(line);
-            }
+        let wanted: Vec<_> = links.iter().map(|link| vec![link.into()]).collect();
+        let (table, order) = (quoted(&plan.table), list(&plan.order));
+        let sql = |condition: &str| format!("SELECT {columns} FROM {table} WHERE {condition} ORDER BY {order}");
+        for mut row in self.db.among((&plan.table, &[&plan.parent.0]), &wanted, &[], &sql)? {
+            let (mark, line) = (mark_of_link(&row.remove(0)), line_of(plan, row)?);
+            all.entry(mark).or_insert_with(Vec::new).push(line);
         }
         Ok(all)
     }
@@ -146,7 +128,7 @@ impl Work<'_> {
 
     /// Makes rows that fill the same columns.
     pub(crate) fn insert_rows(&self, table: &str, columns: &[&String], rows: &[Vec<Cell>]) -> Result<(), Fault> {
-        self.db.insert_rows(table, columns, &rows.iter().map(given).collect::<Vec<_>>(), "")
+        self.db.insert_rows(table, columns, &rows.iter().map(given).collect::<Vec<_>>())
     }
 
     /// Makes a row.

@@ -101,6 +101,11 @@ impl Work<'_> {
         Ok(row.and_then(|[kind, after]| Some((kind.into_text()?, after))))
     }
 
+    /// Whether some of what stood in the tables at first contact has not been sent.
+    pub(crate) fn is_filling_any(&self) -> Result<bool, AttachError> {
+        Ok(self.exists("SELECT EXISTS (SELECT 1 FROM sync_fill WHERE done < 2)", &[])?)
+    }
+
     pub(crate) fn fill_stands(&self, kind: &str, after: &Cell, done: bool) -> Result<(), AttachError> {
         let sql = "UPDATE sync_fill SET after_key = ?2, done = ?3 WHERE entity_type = ?1";
         self.execute(sql, &[kind.into(), after.into(), i64::from(done).into()])?;

@@ -1,6 +1,7 @@
 //! Objects of one type that become rows together (step 9 of the life of a change): few statements for many rows. Only
 //! those whose way is plain; others go one by one, as do all of a group that does not work together (`put`).
 
+use super::entities::Kept;
 use super::put::{Planned, given_key};
 use super::queue::mark_of;
 use super::rows::{Line, Row, mark_of_link};
@@ -9,7 +10,6 @@ use super::write_lines::{differing_line, line_row, paired, wished};
 use super::{Arrivals, Fault, Known, Work};
 use crate::identity::{Key, UuidForm};
 use crate::plan::{ColumnPlan, LinesPlan, TypePlan};
-use crate::sql::{any_of, sought};
 use crate::value::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::model::Fields;
@@ -47,10 +47,8 @@ struct Group<'g> {
     rows: Writes<'g>,
     /// By the plan's lists.
     lines: Vec<Writes<'g>>,
-    /// Keys of new rows.
-    keys: Vec<Cell>,
-    /// Objects, their keys, and how the hub has them.
-    kept: Vec<(&'g str, Cell, String)>,
+    new: Vec<Kept<'g>>,
+    known: Vec<Kept<'g>>,
 }
 
 impl Work<'_> {
@@ -70,13 +68,13 @@ impl Work<'_> {
         let group = self.group(plan, objects, &known, arrivals);
         self.ahead.take();
         let (plain, group) = group?;
-        self.give_up_keys(&plan.kind, &group.keys)?;
         self.write_rows(&plan.table, &plan.key, &group.rows)?;
         for (lines, writes) in plan.lines.iter().zip(&group.lines) {
             self.write_rows(&lines.table, &lines.key, writes)?;
         }
-        self.keep_all(&plan.kind, &group.kept)?;
-        self.settle_all(&plan.kind, &group.kept)?;
+        self.keep_new(&plan.kind, &group.new)?;
+        self.keep_known(&plan.kind, &group.known)?;
+        self.settle_all(&plan.kind, group.new.iter().chain(&group.known))?;
         Ok(plain)
     }
 
@@ -126,7 +124,7 @@ impl Work<'_> {
         let lines = lines.collect::<Result<Vec<Lines>, Fault>>()?;
         let mut plain = vec![false; objects.len()];
         let writes = plan.lines.iter().map(|_| Writes::default()).collect();
-        let mut group = Group { rows: Writes::default(), lines: writes, keys: Vec::new(), kept: Vec::new() };
+        let mut group = Group { rows: Writes::default(), lines: writes, new: Vec::new(), known: Vec::new() };
         for draft in drafts {
             let wanted = plan.lines.iter().enumerate();
             let wanted = wanted.map(|(n, list)| self.list_writes(list, &draft, n, &lines[n], arrivals));
@@ -214,19 +212,15 @@ impl Work<'_> {
     }
 
     /// Objects that are stored are set aside no longer, and no reference of theirs waits.
-    fn settle_all(&self, kind: &str, objects: &[(&str, Cell, String)]) -> Result<(), Fault> {
+    fn settle_all<'g>(&self, kind: &str, objects: impl Iterator<Item = &'g Kept<'g>>) -> Result<(), Fault> {
         if self.quiet.get() {
             return Ok(());
         }
         let name = "entity_uuid".to_owned();
-        for piece in sought(objects, 1) {
-            let count = piece.len();
-            let uuids = piece.into_iter().map(|(uuid, ..)| (*uuid).into());
-            let values: Vec<_> = std::iter::once(kind.into()).chain(uuids).collect();
-            for of_them in ["sync_aside WHERE direction = 'in' AND", "sync_references WHERE"] {
-                let sql = format!("DELETE FROM {of_them} entity_type = ?1 AND {}", any_of(&[&name], count, 2));
-                self.execute(&sql, &values)?;
-            }
+        let uuids: Vec<_> = objects.map(|kept| vec![kept.uuid.into()]).collect();
+        for (table, of_them) in [("sync_aside", "direction = 'in' AND "), ("sync_references", "")] {
+            let sql = |condition: &str| format!("DELETE FROM {table} WHERE {of_them}entity_type = ?1 AND {condition}");
+            self.db.among((table, &[&name]), &uuids, &[kind.into()], &sql)?;
         }
         Ok(())
     }
@@ -258,13 +252,14 @@ impl<'g> Writes<'g> {
 impl<'g> Group<'g> {
     fn add(&mut self, draft: Draft<'g>) {
         let stored = draft.key.stored();
+        let kept = Kept { uuid: draft.uuid, key: stored, base: draft.data.to_body().text().to_owned() };
         if draft.is_new {
-            self.keys.push(stored.clone());
+            self.new.push(kept);
             self.rows.make(draft.set);
         } else {
+            self.known.push(kept);
             self.rows.change(draft.set, &draft.key);
         }
-        self.kept.push((draft.uuid, stored, draft.data.to_body().text().to_owned()));
     }
 }
 
