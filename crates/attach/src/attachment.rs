@@ -361,11 +361,7 @@ impl Attachment {
         }
         let mut manner = Manner::default();
         loop {
-            let done = self.take_once(sent, &answer, &manner).map(|(taken, drawn)| {
-                self.drawn = Some(drawn);
-                taken
-            });
-            match done {
+            match self.take_once(sent, &answer, &manner) {
                 Err(AttachError::Undone { .. }) if !manner.single => manner.single = true,
                 Err(AttachError::Undone { kind, uuid, why }) if manner.barred.len() < BARRED_MAX => {
                     manner.barred.insert((kind, uuid), why);
@@ -376,13 +372,8 @@ impl Attachment {
         }
     }
 
-    fn take_once(
-        &self,
-        sent: &Outgoing,
-        answer: &packet::Answer,
-        manner: &Manner,
-    ) -> Result<(Taken, u64), AttachError> {
-        self.db.write(&self.plan, |work| {
+    fn take_once(&mut self, sent: &Outgoing, answer: &packet::Answer, manner: &Manner) -> Result<Taken, AttachError> {
+        let (taken, drawn) = self.db.write(&self.plan, |work| {
             let standing = work.standing()?;
             let under_way = work.under_way()?.map(|(number, _)| number);
             let overtaken = match under_way {
@@ -397,7 +388,9 @@ impl Attachment {
                 work.filled_in()?;
             }
             Ok((taken, work.draw()?))
-        })
+        })?;
+        self.drawn = Some(drawn);
+        Ok(taken)
     }
 
     /// Gives the packet under way up, so that a smaller one takes its place.

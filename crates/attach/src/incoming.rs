@@ -10,13 +10,13 @@ mod order;
 use crate::error::AttachError;
 use crate::packet::{Answer, Arrival, entities_of};
 use crate::plan::TypePlan;
-use crate::work::{Arrivals, Fault, Held, Work};
+use crate::work::{Arrivals, Fault, Held, Known, Work};
 use order::targets_first;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use syncline_core::model::{Body, Fields, Rejection};
-use syncline_core::wire::exchange::Operation;
+use syncline_core::wire::exchange::{Operation, WireEntity};
 
 /// Objects that were set aside and are tried again with each packet.
 const RETRIES_MAX: u64 = 200;
@@ -99,37 +99,67 @@ fn confirm(
         && number <= answer.accepted
     {
         let has_asides = work.has_asides()?;
-        for entity in entities_of(&text)? {
+        let (entities, mut kept) = (entities_of(&text)?, BTreeMap::new());
+        let known = known_of(work, &entities)?;
+        for entity in entities {
             let of_it = |kind: &str, uuid: &str| kind == entity.kind && uuid.eq_ignore_ascii_case(&entity.uuid);
             if let Some(refused) = answer.rejected.iter().find(|refused| of_it(&refused.kind, &refused.uuid)) {
                 work.keep_back(&entity.kind, &entity.uuid, &refused.why, now)?;
                 taken.aside += 1;
                 continue;
             }
-            let known = work.known(&entity.kind, &entity.uuid)?;
+            let name = (entity.kind.clone(), entity.uuid.clone());
+            let known = known.get(&name);
             let fields = entity.data.map(|data| Body::trusted(data.get()).fields());
-            let key = known.as_ref().and_then(|known| known.key.as_ref());
-            match &fields {
-                None if key.is_none() => work.forget(&entity.kind, &entity.uuid),
-                None => work.keep(&entity.kind, &entity.uuid, key, None),
-                Some(fields) => {
-                    let before = known.as_ref().and_then(|known| known.base.clone());
+            let key = known.and_then(|known| known.key.as_ref());
+            // Of an object that is there twice the last one counts.
+            let before = kept.remove(&name).or_else(|| known.and_then(|known| known.base.clone()));
+            match (&fields, key) {
+                (None, None) => work.forget(&entity.kind, &entity.uuid)?,
+                (None, _) => work.keep(&entity.kind, &entity.uuid, key, None)?,
+                (Some(fields), _) => {
                     let mut base = before.filter(|_| entity.operation == Operation::Update).unwrap_or_default();
                     fields.iter().for_each(|(name, value)| base.set(name, value.to_owned()));
-                    work.keep(&entity.kind, &entity.uuid, key, Some(&base))
+                    match key {
+                        Some(_) => drop(kept.insert(name, base)),
+                        None => work.keep(&entity.kind, &entity.uuid, None, Some(&base))?,
+                    }
                 }
-            }?;
+            }
             if has_asides {
                 work.edit_aside(&entity.kind, &entity.uuid, fields.as_ref())?;
             }
             taken.confirmed += 1;
             sent.insert((entity.kind, entity.uuid), fields);
         }
+        keep_all(work, &kept)?;
         work.confirm_changes()?;
         work.forget_packet()?;
     }
     work.confirmed(answer.accepted, now)?;
     Ok(sent)
+}
+
+/// What is known of the objects of an own packet.
+fn known_of(work: &Work<'_>, entities: &[WireEntity]) -> Result<BTreeMap<Name, Known>, AttachError> {
+    let mut uuids: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    entities.iter().for_each(|entity| uuids.entry(&entity.kind).or_default().push(&entity.uuid));
+    let mut all = BTreeMap::new();
+    for (kind, uuids) in uuids {
+        let known = work.known_all(kind, &uuids)?;
+        all.extend(known.into_iter().map(|(uuid, known)| ((kind.to_owned(), uuid), known)));
+    }
+    Ok(all)
+}
+
+/// Notes how the hub has objects that are rows here.
+fn keep_all(work: &Work<'_>, objects: &BTreeMap<Name, Fields>) -> Result<(), AttachError> {
+    let objects: Vec<_> = objects.iter().collect();
+    for of_kind in objects.chunk_by(|((one, _), _), ((next, _), _)| one == next) {
+        let kept = of_kind.iter().map(|((_, uuid), base)| (uuid.as_str(), base.to_body().text().to_owned()));
+        work.keep_known(&of_kind[0].0.0, &kept.collect::<Vec<_>>())?;
+    }
+    Ok(())
 }
 
 struct Intake<'a> {

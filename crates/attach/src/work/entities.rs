@@ -4,6 +4,7 @@ use super::{Fault, Work};
 use crate::error::AttachError;
 use crate::identity::{Key, UuidForm, new_uuid, uuid_of};
 use crate::plan::TypePlan;
+use crate::sql::Given;
 use crate::value::Cell;
 use std::collections::BTreeMap;
 use syncline_core::model::{Body, Fields};
@@ -20,7 +21,7 @@ pub(crate) struct Known {
     pub gone: bool,
 }
 
-/// How the hub has an object now, and the key of its row as it is stored.
+/// How the hub has an object that is new here, and the key of its row as it is stored.
 pub(crate) struct Kept<'g> {
     pub uuid: &'g str,
     pub key: Cell,
@@ -117,19 +118,27 @@ impl Work<'_> {
 
     /// Notes how the hub has objects that are new here, and which rows they are.
     pub(crate) fn keep_new(&self, kind: &str, objects: &[Kept<'_>]) -> Result<(), Fault> {
-        self.give_up_keys(kind, objects)?;
         let columns = ["entity_type", "entity_uuid", "entity_key", "base"].map(str::to_owned);
         let rows = objects.iter();
         let rows = rows.map(|Kept { uuid, key, base }| vec![kind.into(), (*uuid).into(), key.into(), base.into()]);
-        self.db.insert_rows("sync_entities", &columns.each_ref(), &rows.collect::<Vec<_>>())
+        let rows: Vec<Vec<Given<'_>>> = rows.collect();
+        let keep = || self.db.insert_rows("sync_entities", &columns.each_ref(), &rows);
+        match self.within("keys", keep) {
+            // Rows that are gone had such keys before.
+            Err(fault) if fault.is_taken() => {
+                self.give_up_keys(kind, objects)?;
+                keep()
+            }
+            done => done,
+        }
     }
 
-    /// Notes how the hub has objects whose rows are known.
-    pub(crate) fn keep_known(&self, kind: &str, objects: &[Kept<'_>]) -> Result<(), Fault> {
-        let (base, key) = ("base".to_owned(), ["entity_uuid", "entity_type"].map(str::to_owned));
-        let rows = objects.iter();
-        let rows = rows.map(|Kept { uuid, base, .. }| vec![base.into(), (*uuid).into(), kind.into()]);
-        self.db.update_rows("sync_entities", &[&base], &key, &rows.collect::<Vec<_>>())
+    /// Notes how the hub has objects whose rows are known: their ids, and their texts.
+    pub(crate) fn keep_known(&self, kind: &str, objects: &[(&str, String)]) -> Result<(), Fault> {
+        let set = ["base", "gone"].map(str::to_owned);
+        let key = ["entity_uuid", "entity_type"].map(str::to_owned);
+        let rows = objects.iter().map(|(uuid, base)| vec![base.into(), 0_i64.into(), (*uuid).into(), kind.into()]);
+        self.db.update_rows("sync_entities", &set.each_ref(), &key, &rows.collect::<Vec<_>>())
     }
 
     /// Other objects whose rows had the keys of these have none any more.

@@ -48,7 +48,8 @@ struct Group<'g> {
     /// By the plan's lists.
     lines: Vec<Writes<'g>>,
     new: Vec<Kept<'g>>,
-    known: Vec<Kept<'g>>,
+    /// Others, and how the hub has them.
+    known: Vec<(&'g str, String)>,
 }
 
 impl Work<'_> {
@@ -74,7 +75,8 @@ impl Work<'_> {
         }
         self.keep_new(&plan.kind, &group.new)?;
         self.keep_known(&plan.kind, &group.known)?;
-        self.settle_all(&plan.kind, group.new.iter().chain(&group.known))?;
+        let stored = group.new.iter().map(|kept| kept.uuid).chain(group.known.iter().map(|(uuid, _)| *uuid));
+        self.settle_all(&plan.kind, stored)?;
         Ok(plain)
     }
 
@@ -212,12 +214,12 @@ impl Work<'_> {
     }
 
     /// Objects that are stored are set aside no longer, and no reference of theirs waits.
-    fn settle_all<'g>(&self, kind: &str, objects: impl Iterator<Item = &'g Kept<'g>>) -> Result<(), Fault> {
+    fn settle_all<'g>(&self, kind: &str, objects: impl Iterator<Item = &'g str>) -> Result<(), Fault> {
         if self.quiet.get() {
             return Ok(());
         }
         let name = "entity_uuid".to_owned();
-        let uuids: Vec<_> = objects.map(|kept| vec![kept.uuid.into()]).collect();
+        let uuids: Vec<_> = objects.map(|uuid| vec![uuid.into()]).collect();
         for (table, of_them) in [("sync_aside", "direction = 'in' AND "), ("sync_references", "")] {
             let sql = |condition: &str| format!("DELETE FROM {table} WHERE {of_them}entity_type = ?1 AND {condition}");
             self.db.among((table, &[&name]), &uuids, &[kind.into()], &sql)?;
@@ -251,13 +253,12 @@ impl<'g> Writes<'g> {
 
 impl<'g> Group<'g> {
     fn add(&mut self, draft: Draft<'g>) {
-        let stored = draft.key.stored();
-        let kept = Kept { uuid: draft.uuid, key: stored, base: draft.data.to_body().text().to_owned() };
+        let (uuid, base) = (draft.uuid, draft.data.to_body().text().to_owned());
         if draft.is_new {
-            self.new.push(kept);
+            self.new.push(Kept { uuid, key: draft.key.stored(), base });
             self.rows.make(draft.set);
         } else {
-            self.known.push(kept);
+            self.known.push((uuid, base));
             self.rows.change(draft.set, &draft.key);
         }
     }
