@@ -69,7 +69,7 @@ pub(crate) fn take(work: &Work<'_>, answer: &Answer, manner: &Manner, now: &str)
     let uuids: Vec<&str> = answer.objects.iter().map(|object| &*object.uuid).collect();
     // A long queue is not read for an answer that brings nothing.
     let idle = uuids.is_empty() && work.to_retry(1)?.is_empty();
-    let unsent = if idle { BTreeSet::new() } else { work.unsent(&uuids)? };
+    let unsent = if idle || !work.is_waiting()? { BTreeSet::new() } else { work.unsent(&uuids)? };
     let arrivals = Arrivals { careful, unsent, barred, now: now.to_owned(), ..Arrivals::default() };
     let mut intake = Intake { work, arrivals, single, taken, present: Vec::new() };
     let arriving = intake.sort_out(&answer.objects);

@@ -6,7 +6,7 @@ use crate::identity::{Key, UuidForm};
 use crate::packet::entity;
 use crate::plan::TypePlan;
 use crate::value::Cell;
-use crate::work::{Fault, Folded, Known, Work};
+use crate::work::{Fault, Folded, Known, Row, Work};
 use syncline_core::model::{Fields, Rejection};
 use syncline_core::wire::exchange::WireEntity;
 
@@ -45,6 +45,9 @@ pub(crate) fn compose(work: &Work<'_>, rows_max: usize, now: &str) -> Result<Com
     Ok(composing.done)
 }
 
+/// The key of a row, where it has one, and the row.
+type Found = Option<(Key, Result<Option<Row>, Fault>)>;
+
 struct Composing<'a> {
     work: &'a Work<'a>,
     now: &'a str,
@@ -58,8 +61,10 @@ impl<'a> Composing<'a> {
     fn change(&mut self, change: &Folded) -> Result<usize, AttachError> {
         // Registered before the mapping was changed.
         let Some(plan) = self.work.plan.named(&change.kind) else { return Ok(0) };
-        self.part(plan, change)?;
-        match self.work.whole(|| self.object(plan, change)) {
+        let key = Key::parse(&change.key).filter(|key| !key.0.contains(&Cell::Null));
+        let row = key.as_ref().map_or(Ok(None), |key| self.work.read_row(plan, key));
+        self.part(plan, change, matches!(row, Ok(None)))?;
+        match self.work.whole(|| self.object(plan, change, key.map(|key| (key, row)))) {
             Ok(Some(entity)) => {
                 let bytes = entity.data.as_ref().map_or(0, |data| data.get().len()) + 128;
                 self.done.entities.push(entity);
@@ -84,38 +89,36 @@ impl<'a> Composing<'a> {
     }
 
     /// An object whose row is gone is removed, whatever has taken the row's place.
-    fn part(&mut self, plan: &'a TypePlan, change: &Folded) -> Result<(), Fault> {
+    fn part(&mut self, plan: &'a TypePlan, change: &Folded, is_gone: bool) -> Result<(), Fault> {
         // A number that was given again: another object.
         let another = change.reborn && plan.numbered && plan.uuid.is_none();
-        if another || !self.work.is_there(plan, &change.key)? {
+        if another || is_gone {
             let known = self.work.known_by_key(&plan.kind, &change.key)?;
             self.leave(plan, known, &change.at)?;
         }
         Ok(())
     }
 
-    fn object(&mut self, plan: &'a TypePlan, change: &Folded) -> Result<Option<WireEntity>, Fault> {
+    fn object(&mut self, plan: &'a TypePlan, change: &Folded, found: Found) -> Result<Option<WireEntity>, Fault> {
         let work = self.work;
-        let Some(key) = Key::parse(&change.key).filter(|key| !key.0.contains(&Cell::Null)) else {
+        let Some((key, row)) = found else {
             return Err(Fault::aside("no_key", format!("a row of `{}` has no value in its key", plan.table)));
         };
-        let Some(row) = work.read_row(plan, &key)? else { return Ok(None) };
+        let Some(row) = row? else { return Ok(None) };
         let mut known = work.known_by_key(&plan.kind, &change.key)?;
         let stated = row.uuid.as_ref().and_then(UuidForm::read);
         if known.as_ref().zip(stated.as_ref()).is_some_and(|(known, stated)| known.uuid != *stated) {
             self.leave(plan, known.take(), &change.at)?;
         }
-        let Some(uuid) = work.identify(plan, &change.key)? else { return Ok(None) };
+        let Known { uuid, base, gone, .. } = match known {
+            Some(known) => known,
+            None => work.introduce(plan, (&change.key, &key), &row)?,
+        };
         work.not_aside("out", &plan.kind, &uuid)?;
-        let known = work.known(&plan.kind, &uuid)?;
-        if known.as_ref().is_some_and(|known| known.gone) {
-            let marked =
-                plan.is_deleted.is_some_and(|place| !matches!(row.cells[place], Cell::Null | Cell::Integer(0)));
-            if marked {
-                return Ok(None);
-            }
+        let marked = || plan.is_deleted.is_some_and(|place| !matches!(row.cells[place], Cell::Null | Cell::Integer(0)));
+        if gone && marked() {
+            return Ok(None);
         }
-        let base = known.and_then(|known| known.base);
         let fields = match &base {
             Some(base) => work.changed(plan, &uuid, &row, base)?,
             None => work.fields(plan, &row)?,

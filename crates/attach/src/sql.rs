@@ -56,8 +56,7 @@ pub(crate) fn any_of(names: &[&String], count: usize, from: usize) -> String {
 /// Rows that one statement looks for, at most: each is a way to the server and back.
 const SOUGHT_MAX: usize = 1_024;
 
-/// Rows that one statement writes, at most. Those that follow each other are on their way together, and reading a longer
-/// text takes SQLite more time than it saves.
+/// Rows that one statement writes, at most. Those that follow each other are on their way together.
 const WRITTEN_MAX: usize = 128;
 
 /// Values that go into one statement, at most: SQLite takes twice as many.

@@ -23,6 +23,7 @@ pub(crate) use entities::Known;
 pub(crate) use put::Arrivals;
 use put::full;
 pub(crate) use queue::Folded;
+pub(crate) use rows::Row;
 pub(crate) use state::Standing;
 
 use crate::catalogue::Catalogue;

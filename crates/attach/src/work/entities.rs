@@ -1,6 +1,6 @@
 //! What is known of each object: its row, and how the hub has it (`sync_entities`).
 
-use super::{Fault, Work};
+use super::{Fault, Row, Work};
 use crate::error::AttachError;
 use crate::identity::{Key, UuidForm, new_uuid, uuid_of};
 use crate::plan::TypePlan;
@@ -178,29 +178,35 @@ impl Work<'_> {
         }
         let Some(row_key) = Key::parse(key) else { return Ok(None) };
         let Some(row) = self.read_row(plan, &row_key)? else { return Ok(None) };
+        Ok(Some(self.introduce(plan, (key, &row_key), &row)?.uuid))
+    }
+
+    /// Gives a row an id that has none: the one that it says, or one that is drawn.
+    pub(crate) fn introduce(&self, plan: &TypePlan, (key, row_key): (&Cell, &Key), row: &Row) -> Result<Known, Fault> {
         let uuid = match (&plan.uuid, &row.uuid) {
             (Some((name, _)), Some(cell)) if *cell != Cell::Null => UuidForm::read(cell)
                 .ok_or_else(|| Fault::aside("not_uuid", format!("column `{name}` holds no UUID")))?,
             (Some((name, form)), _) => {
-                let uuid = self.fresh_uuid(plan, &row)?;
-                self.update_row(&plan.table, &[(name, form.write(&uuid))], (&plan.key, &row_key))?;
+                let uuid = self.fresh_uuid(plan, row)?;
+                self.update_row(&plan.table, &[(name, form.write(&uuid))], (&plan.key, row_key))?;
                 uuid
             }
-            (None, _) => self.fresh_uuid(plan, &row)?,
+            (None, _) => self.fresh_uuid(plan, row)?,
         };
         let known = self.known(&plan.kind, &uuid)?;
         if let Some(other) = known.as_ref().and_then(Known::row_key)
-            && other != row_key
+            && other != *row_key
             && self.read_row(plan, &other)?.is_some_and(|other| other.uuid == row.uuid)
         {
             return Err(Fault::aside("twice", format!("two rows of `{}` have the UUID {uuid}", plan.table)));
         }
-        self.keep(&plan.kind, &uuid, Some(key), known.and_then(|known| known.base).as_ref())?;
-        Ok(Some(uuid))
+        let base = known.and_then(|known| known.base);
+        self.keep(&plan.kind, &uuid, Some(key), base.as_ref())?;
+        Ok(Known { uuid, key: Some(key.clone()), base, gone: false })
     }
 
     /// While tables are filled the first time, two databases are to find the same id for the same row.
-    fn fresh_uuid(&self, plan: &TypePlan, row: &super::rows::Row) -> Result<String, Fault> {
+    fn fresh_uuid(&self, plan: &TypePlan, row: &Row) -> Result<String, Fault> {
         if plan.matching.is_empty() || !self.is_filling(&plan.kind)? {
             return Ok(new_uuid());
         }

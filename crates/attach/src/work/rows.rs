@@ -62,13 +62,6 @@ impl Work<'_> {
         Ok(!self.db.among((table, columns), &wanted, &[], &sql)?.is_empty())
     }
 
-    /// Whether there is a row of a key, as it is stored.
-    pub(crate) fn is_there(&self, plan: &TypePlan, key: &Cell) -> Result<bool, Fault> {
-        let Some(key) = Key::parse(key) else { return Ok(false) };
-        let sql = format!("SELECT EXISTS (SELECT 1 FROM {} WHERE {})", quoted(&plan.table), equals(&plan.key, 1));
-        self.exists(&sql, &given(&key.0))
-    }
-
     /// The lines of a row, in their order.
     pub(crate) fn read_lines(&self, plan: &LinesPlan, link: &Cell) -> Result<Vec<Line>, Fault> {
         let columns = plan.columns.iter().map(|column| &column.name);
