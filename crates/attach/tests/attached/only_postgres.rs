@@ -55,6 +55,38 @@ fn users_of_the_application_need_no_rights_for_the_tables_of_syncline() {
 }
 
 #[test]
+fn what_a_user_puts_before_the_names_of_the_server_is_not_run_with_the_rights_of_the_owner() {
+    let schema = "CREATE ROLE mallory LOGIN;
+                  CREATE TABLE notes(code text PRIMARY KEY, day date UNIQUE, title text);
+                  GRANT SELECT, INSERT, UPDATE, DELETE ON notes TO mallory;";
+    let mapping = format!("{NOTE}updated_at = \"updated_at\"\nadd = [\"updated_at\"]\n");
+    let (centre, a) = (Centre::default(), Engine::Postgres.app(schema, &mapping));
+    a.sync(&centre);
+    let (schema, evil) = (a.schema_name(), format!("evil_{}", a.schema_name()));
+    let traps = ["replace(text, text, text)", "current_setting(text, boolean)", "clock_timestamp()"].map(|name| {
+        let body = "RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'hijacked'; END $$;";
+        format!("CREATE FUNCTION {evil}.{name} {body}")
+    });
+    let operators = ["||", "="].map(|operator| {
+        format!("CREATE OPERATOR {evil}.{operator} (LEFTARG = text, RIGHTARG = text, FUNCTION = {evil}.joined);")
+    });
+    a.session().run(&format!(
+        "GRANT USAGE ON SCHEMA {schema} TO mallory; CREATE SCHEMA {evil} AUTHORIZATION mallory; SET ROLE mallory;
+         {} CREATE FUNCTION {evil}.joined(text, text) RETURNS boolean LANGUAGE plpgsql
+           AS $$ BEGIN RAISE EXCEPTION 'hijacked'; END $$; {}
+         CREATE DOMAIN {evil}.text AS pg_catalog.text CHECK (false);
+         SET search_path = {evil}, pg_catalog;
+         INSERT INTO {schema}.notes VALUES ('it''s', '2025-12-31', 'a'), ('gone', NULL, 'b');
+         UPDATE {schema}.notes SET title = 'c'; DELETE FROM {schema}.notes WHERE day IS NULL",
+        traps.join(" "),
+        operators.join(" ")
+    ));
+    a.sync(&centre);
+    let note = centre.only("Note").1;
+    assert_eq!((&note["code"], &note["title"]), (&json!("it's"), &json!("c")));
+}
+
+#[test]
 fn a_user_without_rights_is_told_what_is_missing_and_leaves_nothing_behind() {
     let schema = format!("CREATE ROLE guest LOGIN; {NOTES} GRANT ALL ON notes TO guest;");
     let a = Engine::Postgres.app(&schema, NOTE);
