@@ -141,6 +141,45 @@ async fn who_reads_more_than_it_writes_gets_its_copies_back() {
     assert_eq!(stand.into_iter().find(|task| task["id"] == "his"), Some(task("his", "ben")));
 }
 
+/// A message, and the reports of what it does, in its order.
+async fn heard_with_reports(client: &mut Client) -> (Vec<Value>, Vec<Value>) {
+    let list = loop {
+        // Why something was refused is told as well.
+        if let (name, list) = client.event().await
+            && name == "server:sync"
+        {
+            break list;
+        }
+    };
+    let report = |event: &Value| match event["type"].as_str() {
+        Some("insert") => insert("tasks", &event["data"]),
+        _ => delete("tasks", &event["query"]),
+    };
+    (state(&list), list.as_array().unwrap().iter().map(report).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_its_way_back_and_refused_once_more_meanwhile_comes_back_once_more() {
+    let hub = Hub::start().await;
+    let anna = token(&hub, &json!({ "rows": hers() })).await;
+    let mut boss = registered(&hub, "boss", &[]).await;
+    sync(&mut boss, &[insert("tasks", &task("a", "anna")), insert("tasks", &task("b", "anna"))]).await;
+    let mut page = registered_with(&hub, &anna, "page", &["tasks"]).await;
+    let (_, reports) = heard_with_reports(&mut page).await;
+    sync(&mut page, &reports).await;
+    sync(&mut page, &[give("a", "ben"), give("b", "ben")]).await;
+    let (back, reports) = heard_with_reports(&mut page).await;
+    assert_eq!(back, [task("a", "anna"), task("b", "anna")]);
+
+    // It has applied the first one and changes it again; the second one is still to come.
+    let (last, first) = reports.split_last().unwrap();
+    sync(&mut page, first).await;
+    sync(&mut page, &[give("a", "ben")]).await;
+    sync(&mut page, std::slice::from_ref(last)).await;
+
+    assert_eq!(heard_with_reports(&mut page).await.0, [task("a", "anna")]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn with_another_grant_rows_arrive_and_go_whether_the_client_was_there_or_not() {
     let hub = Hub::start().await;

@@ -8,6 +8,7 @@ use super::echoes::Echoes;
 use super::flight::Runway;
 use super::mail::{Mail, Mailbox};
 use super::past::Past;
+use super::places::Place;
 use super::position::Reached;
 use crate::app::App;
 use crate::error::ServerError;
@@ -54,6 +55,8 @@ pub(super) struct Client {
     /// Without a connection, its task ends then.
     pub(super) kept_until: Instant,
     noted_at: Instant,
+    /// Whether the last note of its place says that it is being filled.
+    noted_fill: bool,
     pub(super) retry_at: Option<Instant>,
 }
 
@@ -88,6 +91,7 @@ impl Client {
             news: None,
             kept_until: now + KEPT_AFTER,
             noted_at: now,
+            noted_fill: false,
             retry_at: None,
         };
         tokio::spawn(client.run(mail));
@@ -250,7 +254,12 @@ impl Client {
         let reading = self.reading.as_ref().filter(|_| due);
         if let Some((reading, place)) = reading.and_then(|reading| Some((reading, reading.place()?))) {
             self.noted_at = Instant::now();
-            self.circle.places.note(&self.node, (&self.wanted, reading.views()), place);
+            let (places, seen) = (&self.circle.places, (&self.wanted, reading.views()));
+            places.note(&self.node, seen, place);
+            let fills = matches!(place, Place::FilledSince(_));
+            if std::mem::replace(&mut self.noted_fill, fills) && !fills {
+                places.end_fill(&self.node, seen);
+            }
         }
     }
 }

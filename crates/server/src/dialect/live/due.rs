@@ -48,6 +48,8 @@ pub(super) struct Reading {
     sight: Arc<Sight>,
     /// What an earlier life of the hub was to give back may stand in the log after this.
     lost_since: Option<Lsn>,
+    /// How many documents were to be given back so far.
+    given: u64,
     /// Once the client is here, it has been told what it no longer sees of what it saw before.
     settled_at: Option<Lsn>,
 }
@@ -112,12 +114,10 @@ impl Reading {
     /// The client has something else of these documents than it is to have. Tells whether there are some that the log
     /// returns to it.
     pub(super) fn give_back(&mut self, keys: BTreeSet<DocKey>) -> bool {
-        let (limited, whole): (Vec<_>, Vec<_>) = keys.into_iter().partition(|key| self.sight.limits(&key.0));
-        self.everywhere(|at| {
-            let heard = limited.iter().filter(|key| at.listens_to(&key.0) && !at.backs.contains(key));
-            let heard: Vec<_> = heard.cloned().collect();
-            at.backs.extend(heard);
-        });
+        let (limited, whole): (BTreeSet<_>, BTreeSet<_>) = keys.into_iter().partition(|key| self.sight.limits(&key.0));
+        let first = self.given + 1;
+        self.given += limited.len() as u64;
+        self.everywhere(|at| at.give_back(first, &limited));
         !whole.is_empty()
     }
 
@@ -145,7 +145,7 @@ impl Reading {
     /// sent yet.
     fn refill(&mut self, head: Lsn) {
         let (wanted, backs) = (self.at.wanted(), std::mem::take(&mut self.at.backs));
-        *self = Reading { sight: Arc::clone(&self.sight), ..Reading::default() };
+        *self = Reading { sight: Arc::clone(&self.sight), given: self.given, ..Reading::default() };
         self.at.backs = backs;
         self.listen(&wanted, head);
     }
@@ -423,10 +423,12 @@ impl Reading {
 
     /// What stands of documents of which the client has something else.
     async fn read_backs(&self, circle: &Circle) -> Result<(Arc<Bundle>, Reached), ServerError> {
-        let keys: Vec<DocKey> = self.at.backs.iter().take(BUNDLE_DOCS).cloned().collect();
-        let mut found: HashMap<DocKey, Version> = circle.documents(keys.clone()).await?.into_iter().collect();
-        let (mut rows, mut bytes) = (Vec::new(), 0);
-        for key in keys {
+        let due: Vec<(u64, DocKey)> = self.at.backs.iter().take(BUNDLE_DOCS).cloned().collect();
+        let keys = due.iter().map(|(_, key)| key.clone()).collect();
+        let mut found: HashMap<DocKey, Version> = circle.documents(keys).await?.into_iter().collect();
+        let (mut rows, mut bytes, mut last) = (Vec::new(), 0, 0);
+        for (number, key) in due {
+            last = number;
             let standing = found.remove(&key).filter(|version| version.meta.is_live());
             let shown = standing.filter(|version| self.sight.means(&key.0, version.body.text()));
             let (lsn, live) = (shown.as_ref().map_or(Lsn::ZERO, |version| version.lsn), shown.is_some());
@@ -437,7 +439,7 @@ impl Reading {
                 break;
             }
         }
-        Ok((Arc::new(Bundle::of(&rows)), Reached::Back(rows.len())))
+        Ok((Arc::new(Bundle::of(&rows)), Reached::Back(last)))
     }
 
     fn store(&mut self, rows: Vec<Change>, end: Reached) {

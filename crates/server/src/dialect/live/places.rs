@@ -57,6 +57,13 @@ impl Places {
         }
     }
 
+    /// A client has been filled, and its place is noted: the log is no longer kept for where the fill began.
+    pub(super) fn end_fill(&self, client: &NodeId, seen: (&BTreeSet<CollectionName>, &Views)) {
+        if let Some(name) = name(client, seen, FILLED) {
+            self.space.note_cursor(&name, Lsn::ZERO);
+        }
+    }
+
     /// A client that has gone may come to another worker next, which finds it by what is written.
     pub(super) async fn hand_over(&self) {
         if self.space.is_shared() {

@@ -15,8 +15,8 @@ pub(super) enum Reached {
     Fill(Lsn),
     /// Its fill is complete.
     Filled,
-    /// It has so many of what was to be given back.
-    Back(usize),
+    /// It has what was to be given back, up to this number.
+    Back(u64),
 }
 
 /// What a client has.
@@ -26,8 +26,9 @@ pub(super) struct Position {
     pub(super) cursor: Lsn,
     pub(super) collections: Arc<BTreeSet<CollectionName>>,
     pub(super) fills: VecDeque<Fill>,
-    /// Of collections of which it sees only some rows: documents of which it has something else than it is to have.
-    pub(super) backs: VecDeque<DocKey>,
+    /// Of collections of which it sees only some rows: documents of which it has something else than it is to have, in the
+    /// order of their numbers.
+    pub(super) backs: VecDeque<(u64, DocKey)>,
 }
 
 /// Collections of which the client has nothing yet.
@@ -95,6 +96,14 @@ impl Position {
         }
     }
 
+    /// These are to be given back, numbered from here on, which is higher than all before. One that is on its way already
+    /// comes once more: the client may have changed it after it arrived.
+    pub(super) fn give_back(&mut self, first: u64, keys: &BTreeSet<DocKey>) {
+        self.backs.retain(|(_, key)| !keys.contains(key));
+        let heard: Vec<_> = (first..).zip(keys).filter(|(_, key)| self.listens_to(&key.0)).collect();
+        self.backs.extend(heard.into_iter().map(|(number, key)| (number, key.clone())));
+    }
+
     /// The client has every document of its collections as it was here, or later; 0 while it is filled.
     pub(super) fn served(&self) -> Lsn {
         if self.fills.is_empty() { self.cursor } else { Lsn::ZERO }
@@ -117,7 +126,7 @@ impl Position {
                     fill.after = after;
                 }
             }
-            Reached::Back(count) => drop(self.backs.drain(..count.min(self.backs.len()))),
+            Reached::Back(last) => self.backs.retain(|(number, _)| *number > last),
             Reached::Filled => {
                 let Some(fill) = self.fills.pop_front() else { return };
                 // Hearing some changes of the other collections twice is harmless.

@@ -75,6 +75,32 @@ async fn a_place_survives_a_restart_of_the_hub() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_was_filled_and_has_read_on_holds_no_part_of_the_log_back() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let open = || {
+        let options = syncline_server::store::SqliteOptions::default();
+        std::sync::Arc::new(syncline_server::store::SqliteStore::open(dir.path(), options).unwrap())
+    };
+    let hub = Hub::on(open(), quick_pings).await;
+    let mut a = registered(&hub, "a", &[]).await;
+    sync(&mut a, &[insert("users", &json!({ "id": "old" }))]).await;
+    let mut b = registered(&hub, "b", &["users"]).await;
+    assert_eq!(heard(&mut b).await.len(), 1);
+    for n in 0..3 {
+        sync(&mut a, &[update("users", &json!({ "id": "old" }), &json!({ "$set": { "n": n } }))]).await;
+    }
+    while heard(&mut b).await != [json!({ "id": "old", "n": 2 })] {}
+    until_proved(&mut b).await;
+    hub.shut_down().await;
+
+    let hub = Hub::on(open(), |options| options.settings.retention.log = Duration::ZERO).await;
+    let trimmed = hub.post("/admin/spaces/main/trim", &Value::Null).await.json();
+
+    let nodes = hub.get("/admin/spaces/main/nodes").await.text();
+    assert_eq!(trimmed["horizon"], json!(4), "{nodes}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_removed_after_a_kill_reaches_a_client_that_had_just_come() {
     let store = Arc::new(MemoryStore::default());
     let killed = Hub::on(store.clone(), |_| {}).await;
