@@ -1,6 +1,6 @@
 //! What tokens saw of a collection before they were changed: who tells a reader what it no longer sees must know what it may
-//! have. Of tokens of the hub's own the store keeps it ([`former`](super::former)). Of others, whoever serves them knows
-//! what it has seen itself, in memory only.
+//! have. Of tokens of the hub's own and of declared ones the store keeps it ([`former`](super::former)). Of signed ones, whoever
+//! serves them knows what it has seen itself, in memory only: their claims are others' to change, with any request.
 
 use super::former::{Earlier, VIEWS_MAX};
 use super::grant::Grant;

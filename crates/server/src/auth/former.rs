@@ -1,8 +1,10 @@
-//! What a token of the hub's own granted before it was changed. The store keeps it beside the token, so that restarts and other
-//! workers forget nothing.
+//! What a token granted before it was changed, of the hub's own ones and of declared ones. The store keeps it, so that restarts
+//! and other workers forget nothing.
 
 use super::rows::RowAccess;
 use super::spec::TokenSpec;
+use crate::error::ServerError;
+use crate::store::Store;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +28,7 @@ impl Earlier {
     }
 }
 
-/// What a token granted before a change, as it is kept beside the token: up to which position of each space's log.
+/// What a token granted before a change, as it is kept: up to which position of each space's log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Before {
     spec: TokenSpec,
@@ -48,6 +50,28 @@ impl Before {
 /// What decides what a token sees.
 fn reads(spec: &TokenSpec) -> impl PartialEq + '_ {
     (&spec.space, &spec.collections, spec.read, &spec.rows, &spec.read_rows, &spec.claims)
+}
+
+/// Where the logs stand that a token opens; of a space that cannot be read nobody has anything.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn heads(
+    store: &dyn Store,
+    space: Option<&SpaceName>,
+) -> Result<BTreeMap<SpaceName, Lsn>, ServerError> {
+    let spaces = match space {
+        Some(space) => vec![space.clone()],
+        None => store.spaces().await?,
+    };
+    let mut heads = BTreeMap::new();
+    for space in spaces {
+        match store.head(&space).await {
+            Ok(head) => drop(heads.insert(space, head.lsn)),
+            Err(error) => tracing::warn!(%space, %error, "how far the readers of a token came is not known"),
+        }
+    }
+    Ok(heads)
 }
 
 /// The same with the claims filled in.

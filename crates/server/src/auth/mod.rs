@@ -2,6 +2,7 @@
 //! Never keeps or logs a secret; only its SHA-256.
 
 mod change;
+mod declared;
 mod earlier;
 mod former;
 mod gate;

@@ -1,7 +1,8 @@
 //! The tokens of a hub: declared by the configuration or kept in the store, cached by hash.
 
 use super::change::{TokenChange, changed};
-use super::former::{Before, Former};
+use super::declared;
+use super::former::{Before, Former, heads};
 use super::grant::{Grant, Proof};
 use super::jwt::{Jwt, JwtOptions};
 use super::remarks::remarks;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
-use syncline_core::model::{Lsn, Millis, NodeId, SpaceName};
+use syncline_core::model::{Millis, NodeId};
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep_until};
 
@@ -103,12 +104,16 @@ impl Tokens {
     /// Those of the store, or of [`TokenSpec::check`].
     pub async fn open(store: Arc<dyn Store>, declared: &[DeclaredToken]) -> Result<Tokens, ServerError> {
         declared.iter().try_for_each(|token| token.spec.check())?;
-        let hashed = declared.iter().map(|token| (digest(&token.secret), &token.spec));
-        let declared = hashed.map(|(hash, spec)| Ok((hash, Grant::new(Proof::Secret(hash), spec.clone())?)));
-        let declared = declared.collect::<Result<_, ServerError>>()?;
+        let mut grants = HashMap::new();
+        for DeclaredToken { secret, spec } in declared {
+            let hash = digest(secret);
+            let grant = Grant::new(Proof::Secret(hash), spec.clone())?;
+            let before = declared::note(store.as_ref(), spec).await?;
+            grants.insert(hash, Grant { formers: Former::all(&before), ..grant });
+        }
         let tokens = Tokens {
             store,
-            declared,
+            declared: grants,
             jwt: None,
             kept: RwLock::default(),
             changing: Mutex::default(),
@@ -279,22 +284,6 @@ impl Tokens {
         Ok(TokenView::of(&self.rewrite(name, change).await?))
     }
 
-    /// Where the logs stand that a token opens; of a space that cannot be read nobody has anything.
-    async fn heads(&self, space: Option<&SpaceName>) -> Result<BTreeMap<SpaceName, Lsn>, ServerError> {
-        let spaces = match space {
-            Some(space) => vec![space.clone()],
-            None => self.store.spaces().await?,
-        };
-        let mut heads = BTreeMap::new();
-        for space in spaces {
-            match self.store.head(&space).await {
-                Ok(head) => drop(heads.insert(space, head.lsn)),
-                Err(error) => tracing::warn!(%space, %error, "how far the readers of a token came is not known"),
-            }
-        }
-        Ok(heads)
-    }
-
     /// Puts another grant in the place of a stored token's; its secret stays.
     ///
     /// # Errors
@@ -377,7 +366,7 @@ impl Tokens {
                 self.store.open_space(space).await?;
             }
             if after.spec != old.spec {
-                let until = self.heads(old.spec.space.as_ref()).await?;
+                let until = heads(self.store.as_ref(), old.spec.space.as_ref()).await?;
                 Before::remember(&mut after.before, &old.spec, &after.spec, until);
             }
             let after = after.spelled();

@@ -56,5 +56,6 @@ pub(super) fn record_kind(kind: RecordKind) -> &'static str {
         RecordKind::Collection => "collection",
         RecordKind::Filled => "filled",
         RecordKind::Setting => "setting",
+        RecordKind::Declared => "declared",
     }
 }

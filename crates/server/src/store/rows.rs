@@ -373,6 +373,8 @@ pub enum RecordKind {
     Filled,
     /// Settings that hubs on a shared store have in common.
     Setting,
+    /// What declared tokens grant and granted before, by name.
+    Declared,
 }
 
 /// An administrative record.

@@ -3,12 +3,17 @@
 use super::bare::{registered, registered_with, state, sync};
 use super::device::Device;
 use super::events::{delete, insert, update};
+use crate::support::postgres::Postgres;
 use crate::support::socket::Client;
 use crate::support::{ADMIN, Hub};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
-use syncline_server::store::MemoryStore;
+use syncline_core::model::NodeId;
+use syncline_server::Options;
+use syncline_server::auth::{DeclaredToken, TokenSpec};
+use syncline_server::store::{MemoryStore, PostgresOptions, PostgresStore, PostgresUrl, SqliteOptions, SqliteStore};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -213,6 +218,65 @@ async fn with_another_grant_rows_arrive_and_go_whether_the_client_was_there_or_n
     while shown != ids(&["of-ben", "of-carla", "more"]) {
         shown.extend(heard(&mut page).await.1.iter().map(|task| task["id"].as_str().unwrap().to_owned()));
     }
+}
+
+/// A token of the configuration that opens some tasks.
+fn declared(rows: &Value) -> impl Fn(&mut Options) {
+    let rows = serde_json::from_value(json!({ "tasks": rows })).unwrap();
+    let spec = TokenSpec { rows, ..TokenSpec::named(NodeId::new("kiosk").unwrap()) };
+    let token = DeclaredToken { secret: "a-secret-of-the-kiosk".to_owned(), spec };
+    move |options| options.tokens.push(token.clone())
+}
+
+async fn kiosk(hub: &Hub) -> Client {
+    registered_with(hub, "a-secret-of-the-kiosk", "page", &["tasks"]).await
+}
+
+/// What a client is told until it has heard of so many documents.
+async fn told_of(client: &mut Client, count: usize) -> (BTreeSet<String>, Vec<Value>) {
+    let (mut named, mut shown) = (BTreeSet::new(), Vec::new());
+    while named.len() < count {
+        let message = heard(client).await;
+        named.extend(message.0);
+        shown.extend(message.1);
+    }
+    (named, shown)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_declared_token_opened_goes_when_the_hub_starts_with_another_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Arc::new(SqliteStore::open(dir.path(), SqliteOptions::default()).unwrap());
+    let hub = Hub::on(open(), declared(&json!({ "owner": "anna" }))).await;
+    let mut boss = registered(&hub, "boss", &[]).await;
+    sync(&mut boss, &[insert("tasks", &task("hers", "anna")), insert("tasks", &task("his", "ben"))]).await;
+    assert_eq!(heard(&mut kiosk(&hub).await).await.1, [task("hers", "anna")]);
+    hub.shut_down().await;
+    // Another start with the same one is no change.
+    Hub::on(open(), declared(&json!({ "owner": "anna" }))).await.shut_down().await;
+
+    let hub = Hub::on(open(), declared(&json!({ "owner": "ben" }))).await;
+    let mut boss = registered(&hub, "boss", &[]).await;
+    sync(&mut boss, &[insert("tasks", &task("later", "anna")), insert("tasks", &task("fence", "ben"))]).await;
+    let (named, shown) = told_of(&mut kiosk(&hub).await, 3).await;
+
+    assert_eq!(named, ids(&["fence", "hers", "his"]), "of what came later not even the id");
+    assert_eq!(shown, [task("his", "ben"), task("fence", "ben")]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_declared_token_opened_at_another_worker_goes_as_well() {
+    let server = Postgres::shared();
+    let url = PostgresUrl::parse(&server.url(&server.database())).unwrap();
+    let open = async || Arc::new(PostgresStore::open(&url, PostgresOptions::default()).await.unwrap());
+    let one = Hub::on(open().await, declared(&json!({ "owner": "anna" }))).await;
+    let mut boss = registered(&one, "boss", &[]).await;
+    sync(&mut boss, &[insert("tasks", &task("hers", "anna")), insert("tasks", &task("his", "ben"))]).await;
+    assert_eq!(heard(&mut kiosk(&one).await).await.1, [task("hers", "anna")]);
+
+    let two = Hub::on(open().await, declared(&json!({ "owner": "ben" }))).await;
+
+    assert_eq!(told_of(&mut kiosk(&two).await, 2).await, (ids(&["hers", "his"]), vec![task("his", "ben")]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
