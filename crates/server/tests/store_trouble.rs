@@ -248,6 +248,28 @@ async fn pages_of_who_has_heard_all_do_not_look_into_the_ledger() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn notes_that_could_not_be_written_are_written_with_the_next_ones_unless_they_are_older() {
+    let store = quick();
+    let options = syncline_server::Options { listen: "127.0.0.1:0".to_owned(), ..Default::default() };
+    let app = syncline_server::open(store.clone(), options).await.unwrap();
+    let name = SpaceName::new("main").unwrap();
+    let (quiet, busy) = (NodeId::new("quiet").unwrap(), NodeId::new("busy").unwrap());
+    let space = app.hub.space(&name).await.unwrap();
+    space.note_cursor(&quiet, Lsn(7));
+    space.note_cursor(&busy, Lsn(8));
+    store.fails_cursors.store(true, Ordering::SeqCst);
+    space.write_cursors().await.unwrap_err();
+
+    space.note_cursor(&busy, Lsn(9));
+    space.write_cursors().await.unwrap();
+
+    let nodes = app.hub.store().nodes(&name).await.unwrap();
+    let cursors: Vec<_> = nodes.iter().map(|row| (row.node.as_str(), row.cursor)).collect();
+    assert_eq!(cursors, [("busy", Lsn(9)), ("quiet", Lsn(7))]);
+    app.hub.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_note_under_way_does_not_bring_back_the_node_that_was_let_go() {
     let store = quick();
     let options = syncline_server::Options { listen: "127.0.0.1:0".to_owned(), ..Default::default() };

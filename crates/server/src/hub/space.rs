@@ -408,15 +408,23 @@ impl Space {
     /// Writes the noted cursors.
     ///
     /// # Errors
-    /// Those of the store; the notes are then lost, which is harmless.
+    /// Those of the store; the notes are then written with the next ones.
     pub async fn write_cursors(&self) -> Result<(), ServerError> {
         let _alone = self.writing_cursors.lock().await;
         let noted = std::mem::take(&mut self.cursors.lock().unwrap_or_else(PoisonError::into_inner).noted);
         if noted.is_empty() {
             return Ok(());
         }
-        let rows = noted.into_iter().map(|(node, (lsn, at))| (node, lsn, at)).collect();
-        Ok(self.store.note_cursors(&self.name, rows).await?)
+        let rows = noted.iter().map(|(node, (lsn, at))| (node.clone(), *lsn, *at)).collect();
+        let written = self.store.note_cursors(&self.name, rows).await;
+        if written.is_err() {
+            // A reader that is there must not pass for one that is silent.
+            let mut cursors = self.cursors.lock().unwrap_or_else(PoisonError::into_inner);
+            for (node, note) in noted {
+                cursors.noted.entry(node).or_insert(note);
+            }
+        }
+        Ok(written?)
     }
 
     /// Waits until every accepted push is answered, then writes the noted cursors.

@@ -2,11 +2,15 @@
 
 use super::bare::{registered, state};
 use super::events::{delete, insert, update};
-use crate::support::Hub;
 use crate::support::postgres::{Pooler, Postgres};
-use crate::support::socket::Client;
+use crate::support::socket::{Client, LONG};
+use crate::support::{Hub, insert as pushed, stamp};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+/// Longer than the hub doubts what it has sent, with pings as quick as here.
+const PROVED: Duration = Duration::from_secs(4);
 
 async fn write(client: &mut Client, id: &str) {
     let said = client.call("client:sync", &json!([insert("users", &json!({ "id": id }))])).await;
@@ -44,6 +48,42 @@ async fn a_client_that_comes_back_at_another_worker_goes_on() {
     }
     let log = two.pull("since_lsn=0").await;
     assert_eq!(log["ops"].as_array().unwrap().len(), 9, "each document once, however often it was told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_back_to_a_worker_whose_log_has_gone_meanwhile_goes_on_from_where_it_was_elsewhere() {
+    let [one, two] = Hub::workers(|options| {
+        options.live.ping_interval = Duration::from_millis(500);
+        options.live.ping_timeout = Duration::from_millis(1_500);
+        options.settings.retention.log = Duration::ZERO;
+    })
+    .await;
+    let written = async |seq: u64, op: Value| drop(one.push("writer", &format!("b{seq}"), &json!([op])).await);
+    written(1, pushed(1, "users", "goes")).await;
+    let mut reader = registered(&one, "reader", &["users"]).await;
+    heard_until(&mut reader, "goes").await;
+    // Until what was sent counts as arrived.
+    while reader.event_within(PROVED).await.is_some() {}
+    drop(reader);
+    let mut reader = registered(&two, "reader", &["users"]).await;
+    for (seq, id) in [(2, "stays"), (3, "stays-too")] {
+        written(seq, pushed(seq, "users", id)).await;
+        heard_until(&mut reader, id).await;
+    }
+    while reader.event_within(PROVED).await.is_some() {}
+    drop(reader);
+    let horizon = async || two.post("/admin/spaces/main/trim", &Value::Null).await.json()["horizon"].as_u64();
+    let begun = Instant::now();
+    while horizon().await != Some(3) {
+        let nodes = two.get("/admin/spaces/main/nodes").await.text();
+        assert!(begun.elapsed() < LONG, "the log is kept for nobody: {nodes}");
+    }
+
+    written(4, json!({ "seq": 4, "op": "remove", "collection": "users", "id": "goes", "stamp": stamp(4) })).await;
+    let mut reader = registered(&one, "reader", &["users"]).await;
+
+    let (_, list) = reader.event().await;
+    assert!(list[0]["type"] == "delete" && list[0]["query"].to_string().contains("goes"), "{list}");
 }
 
 /// Behind a pooler no worker hears of the other one at once.

@@ -36,6 +36,8 @@ pub struct FaultyStore {
     pub holds_cursors: AtomicBool,
     pub late_cursors: Semaphore,
     pub begun_cursors: Semaphore,
+    /// Set where the next cursors are not written.
+    pub fails_cursors: AtomicBool,
     /// Set while the log cannot be read.
     pub fails_scans: AtomicBool,
 }
@@ -56,6 +58,7 @@ impl FaultyStore {
             holds_cursors: AtomicBool::new(false),
             late_cursors: Semaphore::new(0),
             begun_cursors: Semaphore::new(0),
+            fails_cursors: AtomicBool::new(false),
             fails_scans: AtomicBool::new(false),
         })
     }
@@ -211,6 +214,9 @@ impl Store for FaultyStore {
             if late {
                 self.begun_cursors.add_permits(1);
                 self.late_cursors.acquire().await.unwrap().forget();
+            }
+            if self.fails_cursors.swap(false, Ordering::SeqCst) {
+                return Err(StoreError::Poisoned { cause: "the disk is gone".to_owned() });
             }
             self.inner.note_cursors(space, cursors).await
         })

@@ -250,15 +250,17 @@ impl Client {
     }
 
     pub(super) fn note_place(&mut self, now: bool) {
-        let due = now || self.noted_at.elapsed() >= NOTE_EVERY;
-        let reading = self.reading.as_ref().filter(|_| due);
-        if let Some((reading, place)) = reading.and_then(|reading| Some((reading, reading.place()?))) {
+        let Some((reading, place)) = self.reading.as_ref().and_then(|reading| Some((reading, reading.place()?))) else {
+            return;
+        };
+        let turned = self.noted_fill != matches!(place, Place::FilledSince(_));
+        if now || turned || self.noted_at.elapsed() >= NOTE_EVERY {
             self.noted_at = Instant::now();
             let (places, seen) = (&self.circle.places, (&self.wanted, reading.views()));
             places.note(&self.node, seen, place);
-            let fills = matches!(place, Place::FilledSince(_));
-            if std::mem::replace(&mut self.noted_fill, fills) && !fills {
-                places.end_fill(&self.node, seen);
+            if turned {
+                self.noted_fill = !self.noted_fill;
+                places.forget_other(&self.node, seen, place);
             }
         }
     }

@@ -39,6 +39,7 @@ impl Places {
         for (kind, place) in [("", Place::At as fn(Lsn) -> Place), (FILLED, Place::FilledSince)] {
             if let Some(name) = name(client, seen, kind)
                 && let Some(at) = self.space.place_of(&name).await?
+                && (at > Lsn::ZERO || kind == FILLED)
             {
                 return Ok(Some(place(at)));
             }
@@ -57,9 +58,10 @@ impl Places {
         }
     }
 
-    /// A client has been filled, and its place is noted: the log is no longer kept for where the fill began.
-    pub(super) fn end_fill(&self, client: &NodeId, seen: (&BTreeSet<CollectionName>, &Views)) {
-        if let Some(name) = name(client, seen, FILLED) {
+    /// A place of the other kind was noted before: it counts no more, and the log is no longer kept for it.
+    pub(super) fn forget_other(&self, client: &NodeId, seen: (&BTreeSet<CollectionName>, &Views), place: Place) {
+        let other = if matches!(place, Place::At(_)) { FILLED } else { "" };
+        if let Some(name) = name(client, seen, other) {
             self.space.note_cursor(&name, Lsn::ZERO);
         }
     }

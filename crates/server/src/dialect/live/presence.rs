@@ -110,6 +110,13 @@ impl Client {
     ) -> Result<Option<Place>, ServerError> {
         let space = &self.circle.space;
         let mut place = None;
+        if elsewhere && let Some(reading) = &self.reading {
+            // What it was told there, the log need not tell again, and perhaps cannot.
+            let there = self.circle.places.find(&self.node, (wanted, sight.views())).await?;
+            if there.is_some_and(|place| matches!(place, Place::At(at) if at > reading.served())) {
+                self.reading = None;
+            }
+        }
         if self.reading.is_none() {
             space.meet(&self.node).await?;
             place = self.circle.places.find(&self.node, (wanted, sight.views())).await?;
