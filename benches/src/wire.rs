@@ -60,7 +60,7 @@ impl Connection {
     /// Takes the answer to what was sent, its body piece by piece.
     ///
     /// # Errors
-    /// When the connection breaks or the status is not 2xx.
+    /// When the connection breaks or the status is not 2xx; [`ErrorKind::ResourceBusy`] asks to come again.
     pub fn receive(&mut self, mut sink: impl FnMut(&[u8])) -> Result<Answer> {
         let (status, length) = self.read_head()?;
         let mut answer = Answer { head: Vec::new(), tail: Vec::new() };
@@ -81,7 +81,8 @@ impl Connection {
             return Ok(answer);
         }
         let text = String::from_utf8_lossy(&answer.tail).into_owned();
-        Err(Error::other(format!("status {status}: {text}")))
+        let kind = if status == 503 { ErrorKind::ResourceBusy } else { ErrorKind::Other };
+        Err(Error::new(kind, format!("status {status}: {text}")))
     }
 
     fn read_head(&mut self) -> Result<(u16, Option<usize>)> {

@@ -17,8 +17,8 @@ Usage: cargo xtask faults [--workers] [--rounds N] [--seed N] [--release]
   --seed N     the first round's seed; each further round takes the next number (1)
   --release    the binary and the clients as they are released
 
-Hubs and clients are killed and halted, connections cut, delayed and repeated, disks filled and clocks set
-(docs/reliability.md). The round that fails is named with the command that plays it again.
+Hubs, clients and nginx are killed, hubs halted, connections cut, delayed and repeated, disks filled, clocks set and the
+log trimmed (docs/reliability.md). The round that fails is named with the command that plays it again.
 ";
 
 /// What is asked for.

@@ -139,10 +139,11 @@ impl Log {
             let door = if space.is_empty() { String::new() } else { format!("/s/{space}") };
             let path = format!("{door}/sync/pull?node=judge&since_lsn={read_to}&epoch={epoch}");
             let reply = http::send(address, &Request { method: "GET", path: &path, token: TOKEN, body: None })?;
-            let page = reply.json();
             if reply.status >= 500 {
-                return Err(io::Error::other(page.to_string()));
+                // It may be a balancer's, which is no JSON.
+                return Err(io::Error::other(String::from_utf8_lossy(&reply.body)));
             }
+            let page = reply.json();
             assert_eq!(reply.status, 200, "a reader that was always there is refused: {page}");
             for op in page["ops"].as_array().unwrap() {
                 self.take(op);
@@ -380,7 +381,7 @@ pub fn converged_in_collections(address: &str, log: &Log, replicas: &[(String, &
 }
 
 /// Fails with the first difference.
-fn alike(name: &str, replica: &Replica, newcomer: &Replica) {
+pub fn alike(name: &str, replica: &Replica, newcomer: &Replica) {
     for key in replica.keys().chain(newcomer.keys()) {
         assert_eq!(replica.get(key), newcomer.get(key), "`{name}` (left) and a newcomer (right) differ in {key:?}");
     }

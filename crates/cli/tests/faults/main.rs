@@ -30,6 +30,7 @@ mod history;
 mod http;
 mod hub;
 mod hub_crash;
+mod live_way;
 mod load;
 mod many_spaces;
 mod nebula;

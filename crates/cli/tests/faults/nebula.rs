@@ -1,18 +1,14 @@
 //! A client of event sync on the wire, as the plugin of NebulaDB was seen to behave: it keeps a list of what is not
 //! acknowledged and sends all of it each time, reports whatever it applies as a change of its own, holds a document twice
-//! that is inserted twice, and cannot carry out updates of others. By long polling, so that each of its requests may meet
-//! another fault; each connection may lead to another worker.
+//! that is inserted twice, and cannot carry out updates of others. Each of its connections may lead to another worker.
 
 use crate::history::{Answer, Deed, Replica, Sent, bare, fields};
-use crate::http::{self, Request};
 use crate::hub::TOKEN;
+use crate::live_way::{Transport, Way, lost};
 use serde_json::{Map, Value, json};
 use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-const PATH: &str = "/socket.io/?EIO=4&transport=polling";
-/// Between two packets of one body.
-const SEPARATOR: char = '\u{1e}';
 /// Answers that are read before a connection counts as lost.
 const READS_MAX: usize = 200;
 
@@ -25,8 +21,8 @@ pub struct Nebula {
     /// What is not acknowledged, with the places of its edits in the notes.
     pending: Vec<(Option<usize>, Value)>,
     events: u64,
-    /// The way to its connection.
-    way: Option<String>,
+    transport: Transport,
+    way: Option<Way>,
     connections: u64,
     asked: u64,
     notes: Vec<Sent>,
@@ -34,7 +30,7 @@ pub struct Nebula {
 
 impl Nebula {
     /// A client that has never connected.
-    pub fn new(name: &str, address: &str, collection: &str) -> Nebula {
+    pub fn new(name: &str, address: &str, collection: &str, transport: Transport) -> Nebula {
         Nebula {
             name: name.into(),
             address: address.into(),
@@ -42,6 +38,7 @@ impl Nebula {
             documents: Vec::new(),
             pending: Vec::new(),
             events: 0,
+            transport,
             way: None,
             connections: 0,
             asked: 0,
@@ -168,36 +165,24 @@ impl Nebula {
     fn connect(&mut self) -> io::Result<()> {
         self.connections += 1;
         // The balancer leads each of these to a worker of its own.
-        let path = format!("{PATH}&who={}-{}", self.name, self.connections);
-        let opened = self.ask("GET", &path, None)?;
-        let opened = opened.strip_prefix('0').map(json_of).ok_or_else(lost)?;
-        self.way = Some(format!("{path}&sid={}", opened["sid"].as_str().ok_or_else(lost)?));
+        let who = format!("{}-{}", self.name, self.connections);
+        self.way = Some(Way::open(self.transport, &self.address, &who)?);
         self.post(&format!("40{}", json!({ "token": TOKEN })))?;
         self.hear(&|packet| packet.starts_with("40").then_some(Value::Null))?;
         let info = json!({ "clientId": self.name, "collections": [self.collection] });
         self.post(&format!("42{}", json!(["client:info", info])))
     }
 
-    fn post(&self, packet: &str) -> io::Result<()> {
-        let way = self.way.as_ref().ok_or_else(lost)?;
-        self.ask("POST", way, Some(packet.as_bytes())).map(drop)
-    }
-
-    fn ask(&self, method: &str, path: &str, body: Option<&[u8]>) -> io::Result<String> {
-        let reply = http::send(&self.address, &Request { method, path, token: TOKEN, body })?;
-        if reply.status != 200 {
-            return Err(lost());
-        }
-        String::from_utf8(reply.body).map_err(|_| lost())
+    fn post(&mut self, packet: &str) -> io::Result<()> {
+        self.way.as_mut().ok_or_else(lost)?.send(packet)
     }
 
     /// Takes packets in until one of them is what is waited for.
     fn hear(&mut self, wanted: &dyn Fn(&str) -> Option<Value>) -> io::Result<Value> {
         for _ in 0..READS_MAX {
-            let way = self.way.clone().ok_or_else(lost)?;
-            let body = self.ask("GET", &way, None)?;
+            let packets = self.way.as_mut().ok_or_else(lost)?.read()?;
             let (mut found, waiting) = (None, self.pending.len());
-            for packet in body.split(SEPARATOR) {
+            for packet in &packets {
                 found = found.or_else(|| wanted(packet));
                 match packet.get(..2).unwrap_or(packet) {
                     "2" => self.post("3")?,
@@ -252,8 +237,4 @@ fn means(query: &Value, id: &Value) -> bool {
 
 fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_default()
-}
-
-fn lost() -> io::Error {
-    io::Error::other("the connection is lost")
 }

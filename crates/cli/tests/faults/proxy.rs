@@ -1,6 +1,7 @@
 //! A bad network between clients and the hub. It understands just enough of HTTP to know where a
 //! request ends, so that a fault hits a whole request: a reply that is lost *after* the hub has
-//! committed, a request that arrives twice, one that arrives in part.
+//! committed, a request that arrives twice, one that arrives in part. Of a WebSocket it knows only that it is one, and ends
+//! it in the middle.
 
 use crate::http::{dechunk, find, header};
 use fastrand::Rng;
@@ -11,6 +12,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
+
+/// A WebSocket brings so many times as much as a reply before it is cut.
+const LONG_REPLIES: usize = 32;
 
 /// What happens to one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,11 @@ impl Weather {
     /// Every fault, often.
     pub const STORM: Weather =
         Weather { delay: 10, refuse: 8, cut_request: 8, cut_reply: 18, duplicate: 14, ..Weather::CALM };
+
+    /// After how many bytes to its client a WebSocket ends.
+    fn lasts(&self, rng: &mut Rng) -> usize {
+        if self.cut_reply == 0 { usize::MAX } else { rng.usize(0..self.cut_within_bytes * LONG_REPLIES) }
+    }
 
     fn draw(&self, rng: &mut Rng) -> Fate {
         let mut number = rng.u32(0..100);
@@ -224,6 +233,9 @@ fn serve(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
     if fate != Fate::Pass {
         shared.faults.fetch_add(1, Ordering::SeqCst);
     }
+    if asks_for_websocket(&request) {
+        return tunnel(shared, &request, client, fate);
+    }
     match fate {
         Fate::Pass => forward(shared, &request, &mut client, usize::MAX)?,
         Fate::Delay(time) => {
@@ -243,6 +255,40 @@ fn serve(shared: &Shared, mut client: TcpStream) -> io::Result<()> {
         }
     }
     client.shutdown(Shutdown::Both)
+}
+
+/// Passes bytes on in both directions, as they come, until one side ends or the network does it.
+fn tunnel(shared: &Shared, request: &[u8], client: TcpStream, fate: Fate) -> io::Result<()> {
+    let lasts = {
+        let (weather, rng) = &mut *shared.weather.lock().unwrap();
+        weather.lasts(rng)
+    };
+    let (asked, bytes) = match fate {
+        Fate::Refuse => return client.shutdown(Shutdown::Both),
+        Fate::CutRequest => (&request[..request.len() / 2], 0),
+        Fate::CutReply(bytes) => (request, bytes),
+        Fate::Delay(time) => {
+            thread::sleep(time); // sleep: lateness is the fault
+            (request, lasts)
+        }
+        Fate::Pass | Fate::Duplicate => (request, lasts),
+    };
+    let mut hub = connect(shared)?;
+    hub.write_all(asked)?;
+    let (mut from, mut to) = (client.try_clone()?, hub.try_clone()?);
+    thread::spawn(move || {
+        // However it ends, the other direction is to end as well.
+        let _ = io::copy(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+    let passed = io::copy(&mut (&hub).take(bytes as u64), &mut &client);
+    if passed.as_ref().is_ok_and(|passed| *passed == bytes as u64) {
+        shared.faults.fetch_add(1, Ordering::SeqCst);
+    }
+    // Both fail only where the other side was quicker.
+    let _ = hub.shutdown(Shutdown::Both);
+    let _ = client.shutdown(Shutdown::Both);
+    passed.map(drop)
 }
 
 fn connect(shared: &Shared) -> io::Result<TcpStream> {
@@ -291,9 +337,17 @@ fn read_request(client: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
     }
 }
 
+fn asks_for_websocket(request: &[u8]) -> bool {
+    let head = find(request, b"\r\n\r\n").map(|end| String::from_utf8_lossy(&request[..end]).to_lowercase());
+    head.is_some_and(|head| header(&head, "upgrade") == Some("websocket"))
+}
+
 fn complete(bytes: &[u8]) -> Option<Vec<u8>> {
     let end = find(bytes, b"\r\n\r\n")?;
     let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+    if asks_for_websocket(bytes) {
+        return Some(bytes.to_vec());
+    }
     let body = &bytes[end + 4..];
     let whole = match (header(&head, "content-length"), header(&head, "transfer-encoding")) {
         (Some(length), _) => body.len() >= length.parse().ok()?,

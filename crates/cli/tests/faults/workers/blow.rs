@@ -1,6 +1,6 @@
 //! What can happen to a site.
 
-use super::site::{STORM, Site, WORKERS};
+use super::site::{Site, WORKERS};
 use crate::device::SyncProcess;
 use crate::eventually::eventually;
 use crate::proxy::Weather;
@@ -22,6 +22,7 @@ pub enum Blow {
     AllWorkersKilled,
     WorkerHalted,
     WorkerReplaced,
+    BalancerKilled,
     BackendsCut,
     BackendHalted,
     DatabaseCrashed,
@@ -37,11 +38,12 @@ pub enum Blow {
 }
 
 /// With what the page on reliability counts.
-const BLOWS: [(Blow, &str); 16] = [
+const BLOWS: [(Blow, &str); 17] = [
     (Blow::WorkerKilled, "workers killed"),
     (Blow::AllWorkersKilled, "times all workers were killed"),
     (Blow::WorkerHalted, "workers halted"),
     (Blow::WorkerReplaced, "workers stopped and replaced"),
+    (Blow::BalancerKilled, "times nginx was killed"),
     (Blow::BackendsCut, "times all connections to PostgreSQL were cut"),
     (Blow::BackendHalted, "backends of PostgreSQL halted"),
     (Blow::DatabaseCrashed, "crashes of PostgreSQL"),
@@ -84,6 +86,11 @@ impl Blow {
                 if site.rng.bool() { site.kill([one]) } else { site.workers[one].hub.signal("CONT") }
             }
             Blow::WorkerReplaced => site.replace(one),
+            Blow::BalancerKilled => {
+                site.balancer.kill();
+                site.pause(HALT_MS);
+                site.balancer.start_again();
+            }
             Blow::BackendsCut => drop(site.of_backends("count(pg_terminate_backend(pid))")),
             Blow::BackendHalted => halt_a_backend(site),
             Blow::DatabaseCrashed | Blow::DatabaseRestarted => {
@@ -118,7 +125,7 @@ impl Blow {
                 }
             }
             Blow::NetworkSlow => {
-                site.weather(Weather { delay: 40, late_within_ms: LATE_MS, ..STORM });
+                site.weather(Weather { delay: 40, late_within_ms: LATE_MS, ..site.storm() });
                 site.pause(HALT_MS);
             }
             Blow::ClockSet => {

@@ -1,6 +1,7 @@
 //! Somebody in a space of his own, with a token that opens nothing else: whatever befalls the others, and whichever worker
 //! answers, he sees his own and nothing of theirs.
 
+use super::reader_of;
 use crate::eventually::eventually;
 use crate::history::{Answer, Deed, Log};
 use crate::http::{self, Request};
@@ -17,6 +18,8 @@ const PAUSE: Duration = Duration::from_millis(15);
 
 pub struct Bystander {
     node: Node,
+    /// What a reader sees who is always there.
+    log: Log,
     secret: String,
     address: String,
 }
@@ -28,7 +31,11 @@ impl Bystander {
         let reply = http::send(address, &request).unwrap();
         assert_eq!(reply.status, 200, "{}", reply.json());
         let secret = reply.json()["token"].as_str().unwrap().to_owned();
-        Bystander { node: Node::of_space(SPACE, "b", address, &secret), secret, address: address.into() }
+        let mut node = Node::of_space(SPACE, "b", address, &secret);
+        node.write(Deed::Insert, NOTES, "founded");
+        node.push().unwrap();
+        let log = reader_of(Log::of_space(SPACE), address);
+        Bystander { node, log, secret, address: address.into() }
     }
 
     /// Writes, reads, and tries the door of the others.
@@ -38,10 +45,13 @@ impl Bystander {
             self.node.write(Deed::Update, NOTES, "shared-0");
             push(&mut self.node, Patience::Endless);
             // What is cut off now is read later.
-            let _ = self.node.pull();
+            let _ = (self.node.pull(), self.log.read_on(&self.address));
             self.is_kept_out();
             thread::sleep(PAUSE); // sleep: the others get on meanwhile
         }
+        eventually("the space is read", || {
+            (self.node.pull().is_ok() && self.log.read_on(&self.address).is_ok()).then_some(())
+        });
     }
 
     fn is_kept_out(&self) {
@@ -52,16 +62,20 @@ impl Bystander {
         }
     }
 
-    /// In peace: his space holds what he wrote, once, in order, and nothing else.
-    pub fn judge(mut self) {
-        eventually("the space is read", || self.node.pull().ok());
+    /// In peace: his space holds what he wrote, once, in order, and nothing else. `trims`: whether the log was trimmed.
+    pub fn judge(mut self, trims: bool) {
         assert!(self.node.notes().iter().all(|op| op.answer != Answer::None));
-        let mut log = Log::of_space(SPACE);
-        log.read_on(&self.address).unwrap();
-        log.read_aside(&self.address);
-        log.judge(self.node.notes());
-        log.in_order(self.node.notes());
-        assert_eq!(*self.node.replica(), log.replica());
+        let Bystander { node, log, address, .. } = &mut self;
+        log.read_on(address).unwrap();
+        log.read_aside(address);
+        log.judge(node.notes());
+        log.in_order(node.notes());
+        assert_eq!(*node.replica(), log.replica());
+        if !trims {
+            let mut now = Log::of_space(SPACE);
+            now.read_on(address).unwrap();
+            log.same_as(&now);
+        }
         self.is_kept_out();
     }
 }

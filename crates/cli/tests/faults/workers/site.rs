@@ -20,8 +20,15 @@ pub const WORKERS: usize = 3;
 /// One site in so many has its database on a small disk.
 const SMALL_DISKS: u32 = 4;
 
+/// Where the log is trimmed under load. Whoever is there says so every few seconds.
+const SHORT_RETENTION: [(&str, &str); 3] =
+    [("SYNCLINE_RETENTION_TRIM_EVERY", "100ms"), ("SYNCLINE_RETENTION_LOG", "1s"), ("SYNCLINE_RETENTION_NODES", "20s")];
+
 /// What the network is like while everybody works.
-pub const STORM: Weather = Weather { cut_within_bytes: 3_000, ..Weather::STORM };
+const STORM: Weather = Weather { cut_within_bytes: 3_000, ..Weather::STORM };
+
+/// The same where the log is trimmed: who never gets to its end would hold it back for ever.
+const SQUALL: Weather = Weather { refuse: 3, cut_request: 3, cut_reply: 5, ..STORM };
 
 /// A worker, and the way to it and its clock, which stay when the worker is replaced.
 pub struct Worker {
@@ -41,10 +48,12 @@ pub struct Site {
     /// Half of the sites go by NOTIFY alone.
     pub redis: Option<Redis>,
     pub workers: Vec<Worker>,
-    _balancer: Balancer,
+    pub balancer: Balancer,
     /// Before all of it.
     front: Proxy,
     sets_clocks: bool,
+    /// The log is forgotten as fast as its readers let it be, and for a reader that sleeps it is not kept for long.
+    trims: bool,
     pub rng: Rng,
     tally: BTreeMap<&'static str, usize>,
 }
@@ -58,11 +67,14 @@ impl Site {
         let name = small.as_ref().map_or_else(|| database.database(), |small| small.database.clone());
         let redis = rng.bool().then(|| Redis::start(home.path()));
         let slow_way = SlowWay::open(home.path(), database.socket_dir());
+        // A clock that is wrong would put everybody to sleep. Of its own, so that a seed goes on meaning the same site.
+        let sets_clocks = rng.bool();
+        let trims = !sets_clocks && Rng::with_seed(seed.rotate_left(32)).bool();
         let start = |n: usize| {
             let place = home.path().join(format!("worker-{n}"));
             std::fs::create_dir(&place).unwrap();
             let clock = Clock::new(&place);
-            let hub = spawn(&home, &name, redis.as_ref(), &clock);
+            let hub = spawn(&home, &name, redis.as_ref(), &clock, trims);
             Worker { way: Proxy::start(&hub.address, seed), hub, clock }
         };
         let workers: Vec<Worker> = (0..WORKERS).map(start).collect();
@@ -77,9 +89,10 @@ impl Site {
             name,
             redis,
             workers,
-            _balancer: balancer,
+            balancer,
             front,
-            sets_clocks: rng.bool(),
+            sets_clocks,
+            trims,
             rng,
             tally: BTreeMap::new(),
         }
@@ -103,6 +116,11 @@ impl Site {
         self.sets_clocks
     }
 
+    /// Whether a reader that sleeps is to begin anew.
+    pub fn trims(&self) -> bool {
+        self.trims
+    }
+
     pub fn any_worker(&mut self) -> usize {
         self.rng.usize(..WORKERS)
     }
@@ -116,6 +134,11 @@ impl Site {
         let faults = self.front.faults() + self.workers.iter().map(|worker| worker.way.faults()).sum::<usize>();
         self.tally.insert("requests spoiled", faults);
         self.tally
+    }
+
+    /// What the network is like until it is healed.
+    pub fn storm(&self) -> Weather {
+        if self.trims { SQUALL } else { STORM }
     }
 
     /// Half of it between clients and nginx, half between nginx and workers.
@@ -137,6 +160,12 @@ impl Site {
         self.slow_way.late(0);
         self.weather(Weather::CALM);
         self.workers.iter().for_each(|worker| worker.clock.set(0));
+    }
+
+    /// What a worker says of the log, `head` or `horizon`; 0 while it cannot say.
+    pub fn log(&self, what: &str) -> u64 {
+        let told = self.workers[0].hub.get("/admin/spaces/main/nodes").json();
+        told[what].as_u64().unwrap_or(0)
     }
 
     /// What PostgreSQL says of the connections of workers.
@@ -171,12 +200,15 @@ impl Site {
     }
 
     fn spawn(&self, n: usize) -> Hub {
-        spawn(&self.home, &self.name, self.redis.as_ref(), &self.workers[n].clock)
+        spawn(&self.home, &self.name, self.redis.as_ref(), &self.workers[n].clock, self.trims)
     }
 }
 
-fn spawn(home: &TempDir, database: &str, redis: Option<&Redis>, clock: &Clock) -> Hub {
+fn spawn(home: &TempDir, database: &str, redis: Option<&Redis>, clock: &Clock, trims: bool) -> Hub {
     let mut command = clock.command(SYNCLINE);
+    if trims {
+        command.envs(SHORT_RETENTION);
+    }
     command.env("SYNCLINE_STORE", format!("postgres://syncline@/{database}?host={}", home.path().display()));
     if let Some(redis) = redis {
         command.env("SYNCLINE_REDIS_URL", redis.url());
