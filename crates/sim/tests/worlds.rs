@@ -153,6 +153,11 @@ fn live_400040_writes_what_it_does_not_see_and_others_change_before_a_hub_that_b
 }
 
 #[test]
+fn live_601066_writes_what_is_on_its_way_to_it_when_more_was_sent_since() {
+    kept(Kind::Live, 601_066);
+}
+
+#[test]
 fn world_157_removes_what_it_had_inserted_and_pulled() {
     kept(Kind::Devices, 157);
 }

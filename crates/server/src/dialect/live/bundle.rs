@@ -32,7 +32,7 @@ pub(super) struct Bundle {
     /// Of its removals.
     pub mark: u64,
     /// The documents that it is about.
-    keys: Vec<DocKey>,
+    pub keys: Arc<[DocKey]>,
     /// What is reported last, and how often the like of it comes.
     pub last: (Echo, usize),
 }
@@ -69,9 +69,5 @@ impl Bundle {
         let message = Message::new("server:sync", &(text,)).expect("JSON is JSON");
         let keys = told.into_iter().cloned().collect();
         Bundle { message, mark, keys, last }
-    }
-
-    pub(super) fn holds(&self, key: &DocKey) -> bool {
-        self.keys.contains(key)
     }
 }

@@ -4,8 +4,10 @@
 
 use super::bundle::{Bundle, Echo};
 use super::position::Reached;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
+use syncline_core::hub::DocKey;
 use tokio::time::Instant;
 
 /// How long the first echo of a client is waited for.
@@ -49,8 +51,10 @@ struct Flight {
 pub(super) struct Runway {
     habit: Habit,
     flight: Option<Flight>,
-    /// The one before, at a client that does not say when it has arrived.
-    landed: Option<(Arc<Bundle>, Instant)>,
+    /// What those before were about that nobody said to have arrived, and when they were sent or given up.
+    landed: VecDeque<(Arc<[DocKey]>, Instant)>,
+    /// Until then a client is left alone that does not say when a message has arrived.
+    rests_until: Option<Instant>,
 }
 
 impl Runway {
@@ -61,7 +65,7 @@ impl Runway {
     /// A message goes out. Tells what is reached with it where nothing will be heard of it.
     pub(super) fn send(&mut self, bundle: Arc<Bundle>, reached: Reached, now: Instant) -> Option<Reached> {
         if self.habit == Habit::Silent {
-            self.landed = Some((bundle, now));
+            self.land(&bundle, now);
             return Some(reached);
         }
         let left = bundle.last.1;
@@ -69,10 +73,15 @@ impl Runway {
         None
     }
 
+    fn land(&mut self, bundle: &Bundle, now: Instant) {
+        self.landed.retain(|(_, at)| now < *at + CROSSING);
+        self.landed.push_back((Arc::clone(&bundle.keys), now));
+        self.rests_until = Some(now + STEADY_GAP * times(bundle));
+    }
+
     /// Until when a client is left alone that does not say when a message has arrived.
     pub(super) fn rests_until(&self) -> Option<Instant> {
-        let (bundle, at) = self.landed.as_ref()?;
-        Some(*at + STEADY_GAP * times(bundle))
+        self.rests_until
     }
 
     /// The connection has ended. Whether a message that was under way arrived will never be known: tells whether
@@ -114,14 +123,23 @@ impl Runway {
             Habit::Unknown | Habit::Echoes { .. } | Habit::Silent => Habit::Silent,
         };
         let flight = self.flight.take()?;
-        self.landed = Some((flight.bundle, now));
+        self.land(&flight.bundle, now);
         Some(flight.reached)
     }
 
-    /// What is on its way, so that a change by the client crosses with it.
-    pub(super) fn under_way(&self, now: Instant) -> impl Iterator<Item = &Bundle> {
-        let landed = self.landed.iter().filter(move |(_, at)| now < *at + CROSSING).map(|(bundle, _)| bundle);
-        self.flight.iter().map(|flight| &flight.bundle).chain(landed).map(|bundle| &**bundle)
+    /// Whether anything is on its way, so that a change by the client may cross with it.
+    pub(super) fn is_busy(&self, now: Instant) -> bool {
+        self.under_way(now).next().is_some()
+    }
+
+    /// Whether a document is on its way.
+    pub(super) fn holds(&self, key: &DocKey, now: Instant) -> bool {
+        self.under_way(now).any(|keys| keys.contains(key))
+    }
+
+    fn under_way(&self, now: Instant) -> impl Iterator<Item = &[DocKey]> {
+        let landed = self.landed.iter().filter(move |(_, at)| now < *at + CROSSING).map(|(keys, _)| keys);
+        self.flight.iter().map(|flight| &flight.bundle.keys).chain(landed).map(|keys| &**keys)
     }
 }
 
@@ -136,13 +154,31 @@ mod tests {
     use crate::dialect::live::change::Change;
     use syncline_core::model::{Author, CollectionName, DocId, Lsn, Millis};
 
+    fn key(id: &str) -> DocKey {
+        (CollectionName::new("users").unwrap(), DocId::new(id).unwrap())
+    }
+
+    fn bundle(id: &str) -> Arc<Bundle> {
+        let (key, body) = (key(id), format!(r#"{{"_id":"{id}"}}"#).into());
+        let (lsn, created, at, author) = (Lsn(1), Lsn(1), Millis(1), Author(1));
+        Arc::new(Bundle::of(&[Arc::new(Change { lsn, at, key, live: true, author, created, body })]))
+    }
+
+    #[test]
+    fn what_was_given_up_counts_as_on_its_way_although_more_was_sent_since() {
+        let (mut runway, now) = (Runway::default(), Instant::now());
+        assert!(runway.send(bundle("a"), Reached::Filled, now).is_none());
+        let silent = runway.deadline().unwrap();
+        assert!(runway.give_up(silent).is_some());
+        let later = silent + CROSSING / 2;
+        assert!(runway.send(bundle("b"), Reached::Cursor(Lsn(2)), later).is_some());
+        assert_eq!(["a", "b", "c"].map(|id| runway.holds(&key(id), later)), [true, true, false]);
+        assert_eq!(["a", "b"].map(|id| runway.holds(&key(id), silent + CROSSING)), [false, true]);
+    }
+
     #[test]
     fn of_who_reports_nothing_a_message_has_arrived_when_it_is_sent_and_the_next_one_follows_after_a_rest() {
-        let key = (CollectionName::new("users").unwrap(), DocId::new("a").unwrap());
-        let body = r#"{"_id":"a"}"#.into();
-        let (lsn, created, at, author) = (Lsn(1), Lsn(1), Millis(1), Author(1));
-        let change = Change { lsn, at, key, live: true, author, created, body };
-        let bundle = Arc::new(Bundle::of(&[Arc::new(change)]));
+        let bundle = bundle("a");
         let (mut runway, reached) = (Runway::default(), Reached::Cursor(Lsn(1)));
         let send = |runway: &mut Runway, now| runway.send(Arc::clone(&bundle), reached, now).is_some();
 
@@ -151,8 +187,8 @@ mod tests {
         assert!(runway.give_up(silent).is_some());
         assert!(send(&mut runway, silent) && runway.is_free() && runway.deadline().is_none());
         assert_eq!(runway.rests_until(), Some(silent + STEADY_GAP));
-        assert!(runway.under_way(silent).next().is_some(), "what it changes now may cross with it");
-        assert!(runway.under_way(silent + CROSSING).next().is_none());
+        assert!(runway.is_busy(silent), "what it changes now may cross with it");
+        assert!(!runway.is_busy(silent + CROSSING));
 
         runway.echoed(&bundle.last.0, silent);
         assert!(!send(&mut runway, silent), "who reports after all is waited for");

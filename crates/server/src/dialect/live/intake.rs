@@ -255,10 +255,9 @@ impl Client {
         }
         let Some(name) = &event.collection else { return false };
         let under_way = |key: &DocKey| {
-            self.runway.under_way(now).any(|bundle| bundle.holds(key))
-                || self.reading.as_ref().is_some_and(|reading| reading.holds(key))
+            self.runway.holds(key, now) || self.reading.as_ref().is_some_and(|reading| reading.holds(key))
         };
-        (event.unresolved().is_some() && self.runway.under_way(now).next().is_some())
+        (event.unresolved().is_some() && self.runway.is_busy(now))
             || event.names().any(|id| under_way(&(name.clone(), id.clone())))
     }
 
