@@ -84,7 +84,10 @@ impl Change {
 pub struct Log {
     versions: BTreeMap<(String, String), Vec<Change>>,
     ledger: BTreeMap<(String, String), Vec<Loss>>,
-    quarantine: BTreeSet<(String, String)>,
+    /// Rows, as they are shown.
+    quarantine: BTreeMap<(String, String), Vec<String>>,
+    /// Removals may be forgotten: an update of what is gone cannot be applied then, and is set aside.
+    pub forgets: bool,
     /// Where the reader stands: everything up to here has arrived.
     read_to: u64,
     epoch: String,
@@ -178,8 +181,12 @@ impl Log {
             let key = (text(&row, "collection"), text(&row, "id"));
             self.ledger.entry(key).or_default().push(Loss { losing: row["losing"].clone() });
         }
-        let named = |row: Value| Some((row["collection"].as_str()?.to_owned(), row["id"].as_str()?.to_owned()));
-        self.quarantine = rows_aside(address, space, "quarantine").into_iter().filter_map(named).collect();
+        self.quarantine.clear();
+        for row in rows_aside(address, space, "quarantine") {
+            let (Some(collection), Some(id)) = (row["collection"].as_str(), row["id"].as_str()) else { continue };
+            let key = (collection.to_owned(), id.to_owned());
+            self.quarantine.entry(key).or_default().push(row.to_string().replace('\\', ""));
+        }
     }
 
     /// Holds what a reader saw who was always there against what one sees who reads everything now.
@@ -278,6 +285,13 @@ impl Log {
         }
     }
 
+    /// Whether the quarantine has an op, word by word.
+    fn sets_aside(&self, op: &Sent) -> bool {
+        let rows = self.quarantine.get(&(op.collection.clone(), op.id.clone())).map_or(&[][..], Vec::as_slice);
+        let said = format!("\"did_{}\"", op.mark);
+        rows.iter().any(|row| op.deed == Deed::Remove || row.contains(&said))
+    }
+
     /// What was acknowledged is in the log, or in the ledger where it lost.
     fn durable(&self, op: &Sent) -> Result<(), String> {
         let key = (op.collection.clone(), op.id.clone());
@@ -289,9 +303,14 @@ impl Log {
             Answer::Receipt { result, lsn } if result == "applied" || result == "merged" => {
                 versions.iter().find(|version| version.lsn == *lsn).is_some_and(|version| version.is_effect_of(op))
             }
-            Answer::Receipt { result, .. } if result == "rejected" => self.quarantine.contains(&key),
+            Answer::Receipt { result, .. } if result == "rejected" => self.sets_aside(op),
             Answer::Receipt { .. } => ledgered,
-            Answer::Accepted => ledgered || versions.iter().any(|version| version.is_effect_of(op)),
+            Answer::Accepted => {
+                let may_be_aside = self.forgets && versions.iter().any(|version| version.doc.is_none());
+                ledgered
+                    || versions.iter().any(|version| version.is_effect_of(op))
+                    || may_be_aside && self.sets_aside(op)
+            }
             Answer::AcceptedWhereFound => {
                 ledgered || versions.iter().any(|version| version.is_effect_of(op) || version.doc.is_none())
             }

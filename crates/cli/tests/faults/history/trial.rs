@@ -88,8 +88,24 @@ fn a_rejected_op_must_be_in_quarantine() {
     let mut log = log(vec![put(1, &["x"])]);
     let ops = [sent("x", applied(1)), sent("y", Answer::Receipt { result: "rejected".into(), lsn: 0 })];
     assert!(!passes(&log, &ops));
-    log.quarantine.insert(("c".into(), "d".into()));
+    log.quarantine.insert(("c".into(), "d".into()), vec![r#"{"op":{"set":{"did_yz":true}}}"#.into()]);
+    assert!(!passes(&log, &ops), "that is another op");
+    log.quarantine.insert(("c".into(), "d".into()), vec![r#"{"op":{"set":{"did_y":true}}}"#.into()]);
     assert!(passes(&log, &ops));
+}
+
+#[test]
+fn an_accepted_op_may_be_in_quarantine_only_where_the_removal_of_its_document_may_be_forgotten() {
+    let aside = |versions, forgets| {
+        let mut log = log(versions);
+        log.forgets = forgets;
+        log.quarantine.insert(("c".into(), "d".into()), vec![r#"{"op":{"set":{"did_y":true}}}"#.into()]);
+        passes(&log, &[sent("x", applied(1)), sent("gone", Answer::Cancelled), sent("y", Answer::Accepted)])
+    };
+    let removed = || vec![put(1, &["x"]), Change { lsn: 2, doc: None }];
+    assert!(aside(removed(), true));
+    assert!(!aside(removed(), false));
+    assert!(!aside(vec![put(1, &["x"])], true), "it is there");
 }
 
 #[test]
