@@ -158,6 +158,12 @@ fn live_601066_writes_what_is_on_its_way_to_it_when_more_was_sent_since() {
 }
 
 #[test]
+fn live_602037_and_602285_write_what_waits_long_for_their_next_poll() {
+    kept(Kind::Live, 602_037);
+    kept(Kind::Live, 602_285);
+}
+
+#[test]
 fn world_157_removes_what_it_had_inserted_and_pulled() {
     kept(Kind::Devices, 157);
 }

@@ -21,8 +21,11 @@ const MISSES: u8 = 2;
 const STEADY_GAP: Duration = Duration::from_millis(5);
 /// The size of message that these times are for.
 const AT_ONCE_BYTES: usize = 64 << 10;
-/// How long a document counts as on its way to a client that does not say when it has arrived.
-const CROSSING: Duration = Duration::from_secs(2);
+/// How long a document counts as on its way to a client that does not say when it has arrived: a message waits for the
+/// client's next poll, and by then a connection that brings none has ended.
+const CROSSING: Duration = Duration::from_secs(45);
+/// Messages of which it is kept what they were about. Of older ones, anything may be on its way.
+const LANDED_MAX: usize = 1_000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Habit {
@@ -53,6 +56,8 @@ pub(super) struct Runway {
     flight: Option<Flight>,
     /// What those before were about that nobody said to have arrived, and when they were sent or given up.
     landed: VecDeque<(Arc<[DocKey]>, Instant)>,
+    /// Until then more may be on its way than `landed` has.
+    crowded_until: Option<Instant>,
     /// Until then a client is left alone that does not say when a message has arrived.
     rests_until: Option<Instant>,
 }
@@ -75,6 +80,9 @@ impl Runway {
 
     fn land(&mut self, bundle: &Bundle, now: Instant) {
         self.landed.retain(|(_, at)| now < *at + CROSSING);
+        if self.landed.len() == LANDED_MAX {
+            self.crowded_until = self.landed.pop_front().map(|(_, at)| at + CROSSING);
+        }
         self.landed.push_back((Arc::clone(&bundle.keys), now));
         self.rests_until = Some(now + STEADY_GAP * times(bundle));
     }
@@ -129,12 +137,16 @@ impl Runway {
 
     /// Whether anything is on its way, so that a change by the client may cross with it.
     pub(super) fn is_busy(&self, now: Instant) -> bool {
-        self.under_way(now).next().is_some()
+        self.is_crowded(now) || self.under_way(now).next().is_some()
     }
 
     /// Whether a document is on its way.
     pub(super) fn holds(&self, key: &DocKey, now: Instant) -> bool {
-        self.under_way(now).any(|keys| keys.contains(key))
+        self.is_crowded(now) || self.under_way(now).any(|keys| keys.contains(key))
+    }
+
+    fn is_crowded(&self, now: Instant) -> bool {
+        self.crowded_until.is_some_and(|until| now < until)
     }
 
     fn under_way(&self, now: Instant) -> impl Iterator<Item = &[DocKey]> {
@@ -174,6 +186,11 @@ mod tests {
         assert!(runway.send(bundle("b"), Reached::Cursor(Lsn(2)), later).is_some());
         assert_eq!(["a", "b", "c"].map(|id| runway.holds(&key(id), later)), [true, true, false]);
         assert_eq!(["a", "b"].map(|id| runway.holds(&key(id), silent + CROSSING)), [false, true]);
+        for _ in 0..LANDED_MAX {
+            runway.send(bundle("b"), Reached::Cursor(Lsn(2)), later);
+        }
+        assert!(runway.landed.len() == LANDED_MAX && runway.holds(&key("c"), later), "nobody knows any more");
+        assert!(!runway.holds(&key("c"), later + CROSSING));
     }
 
     #[test]
