@@ -273,7 +273,7 @@ impl<'a> Intake<'a> {
             let before = put.len() + gone.len();
             put = if tried { self.each(put)? } else { self.together(put)? };
             tried = true;
-            if self.arrivals.careful {
+            if self.arrivals.careful || gone.is_empty() {
                 gone = self.each(gone)?;
             } else {
                 self.work.remove_strictly(true)?;
@@ -428,9 +428,12 @@ impl<'a> Intake<'a> {
 
     /// What waited for the objects that are here now, and what was set aside before.
     fn follow_up(&mut self) -> Result<(), AttachError> {
+        let mut retry = self.work.to_retry(RETRIES_MAX)?;
+        if retry.is_empty() && !self.work.has_waiting() {
+            return Ok(());
+        }
         self.arrivals.careful = true;
         self.work.defer(false)?;
-        let mut retry = self.work.to_retry(RETRIES_MAX)?;
         loop {
             for (kind, uuid) in std::mem::take(&mut self.present) {
                 self.work.arrived(&kind, &uuid)?;

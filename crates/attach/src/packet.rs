@@ -1,11 +1,13 @@
 //! Packets: the envelope of own ones, and what the hub's answer says (steps 2 and 9 of the life of a change).
 
 use crate::error::AttachError;
+use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::fmt::Display;
 use std::sync::Arc;
-use syncline_core::model::{CollectionName, EntityEdit, Fields, Limits, Refused, Rejection};
+use syncline_core::model::{CollectionName, Fields, Refused};
 use syncline_core::wire::exchange::{
-    Contents, Envelope, Header, Operation, Side, UNKNOWN_TYPE, WireEntity, major_version, open,
+    Contents, Envelope, Header, Operation, Side, WireEntity, is_uuid, major_version, open,
 };
 
 /// Between whom packets go.
@@ -77,6 +79,51 @@ pub(crate) fn entities_of(text: &str) -> Result<Vec<WireEntity>, AttachError> {
     Ok(envelope.body.entities)
 }
 
+/// What is read of a packet beside its head. The hub has checked its documents by its own rules.
+#[derive(Deserialize)]
+struct Whole<'a> {
+    #[serde(borrow)]
+    body: Elements<'a>,
+}
+
+#[derive(Deserialize)]
+struct Elements<'a> {
+    #[serde(borrow)]
+    entities: Vec<Element<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Element<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    uuid: String,
+    operation: Operation,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+}
+
+impl Element<'_> {
+    fn object(self) -> Result<Arrival, String> {
+        let Element { kind, uuid, operation, data } = self;
+        let wrong = |why: &dyn Display| format!("{kind} {uuid}: {why}");
+        CollectionName::new(&kind).map_err(|why| wrong(&why))?;
+        if !is_uuid(&uuid) {
+            return Err(wrong(&"its id is no UUID"));
+        }
+        let data = match (operation, data) {
+            (Operation::Delete, None) => None,
+            (Operation::Delete, Some(_)) => return Err(wrong(&"a removal has no `data`")),
+            (_, None) => return Err(wrong(&"it has no `data`")),
+            (_, Some(data)) => {
+                let mut fields: Fields = serde_json::from_str(data.get()).map_err(|why| wrong(&why))?;
+                fields.remove("_id");
+                Some(Arc::new(fields))
+            }
+        };
+        Ok(Arrival { kind, uuid, data })
+    }
+}
+
 /// Reads a packet of the hub for this node.
 ///
 /// # Errors
@@ -101,25 +148,8 @@ pub(crate) fn read(text: &[u8], ends: &Ends) -> Result<Answer, AttachError> {
             "its schema has version {theirs}, the mapping's {ours}; the first numbers must be equal"
         )));
     }
-    // The hub has checked its documents by its own limits.
-    let limits = Limits { document_bytes: usize::MAX, depth: Limits::DEPTH_MAX, ..Limits::default() };
-    let accept = |kind: &str| {
-        CollectionName::new(kind).map_err(|why| Rejection { code: UNKNOWN_TYPE.to_owned(), reason: why.to_string() })
-    };
-    let elements = opened.elements().map_err(|e| wrong(e.to_string()))?;
-    let entities = elements.entities(&limits, accept).map_err(|e| wrong(e.to_string()))?;
-    let objects = entities.into_iter().map(|entity| {
-        let (kind, uuid) = (entity.kind, entity.uuid.to_string());
-        match entity.edit {
-            EntityEdit::Put { sent, .. } => {
-                let mut data = sent.fields();
-                data.remove("_id");
-                Ok(Arrival { kind, uuid, data: Some(Arc::new(data)) })
-            }
-            EntityEdit::Remove { .. } => Ok(Arrival { kind, uuid, data: None }),
-            EntityEdit::Unusable(why) => Err(wrong(format!("{kind} {uuid}: {}", why.reason))),
-        }
-    });
+    let Whole { body } = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
+    let objects = body.entities.into_iter().map(|element| element.object().map_err(&wrong));
     Ok(Answer {
         number: header.packet_no,
         accepted: header.ack_packet_no,

@@ -5,14 +5,14 @@ mod tables;
 mod triggers;
 
 use crate::catalogue::Catalogue;
-use crate::engine::{Engine, Fault, Purpose, Spellings, TAKEN, Trigger, in_pieces};
+use crate::engine::{Engine, Fault, Purpose, Spellings, TAKEN, Trigger};
 use crate::error::AttachError;
 use crate::mapping::Added;
 use crate::plan::{ColumnPlan, Plan, TypePlan};
-use crate::sql::{Given, list, marks, quoted, updating};
+use crate::sql::{Given, equals, list, marks, quoted, updating};
 use crate::value::Cell;
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
-use rusqlite::{Connection, OpenFlags, ToSql, params_from_iter};
+use rusqlite::{Connection, OpenFlags, Rows, ToSql, params_from_iter};
 use std::cell::Cell as Flag;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,8 @@ pub(crate) struct Sqlite {
     busy_timeout_ms: u64,
     /// A transaction was begun and neither committed nor taken back.
     open: Flag<bool>,
+    /// References are checked when it ends.
+    deferred: Flag<bool>,
 }
 
 impl Sqlite {
@@ -45,7 +47,7 @@ impl Sqlite {
             Ok(conn)
         };
         let conn = open().map_err(|error| told(error, busy_timeout_ms))?;
-        Ok(Sqlite { conn, path: path.to_owned(), busy_timeout_ms, open: Flag::new(false) })
+        Ok(Sqlite { conn, path: path.to_owned(), busy_timeout_ms, open: Flag::new(false), deferred: Flag::new(false) })
     }
 
     /// One statement for each row. There is no way to a server that several in one would save.
@@ -77,13 +79,8 @@ impl Engine for Sqlite {
 
     fn query(&self, sql: &str, values: &[Given<'_>]) -> Result<Vec<Vec<Cell>>, Fault> {
         let read = || {
-            let mut find = self.conn.prepare_cached(sql)?;
-            let width = find.column_count();
-            let mut rows = find.query(params_from_iter(values))?;
-            let mut all = Vec::new();
-            while let Some(row) = rows.next()? {
-                all.push((0..width).map(|place| Ok(cell(row.get_ref(place)?))).collect::<rusqlite::Result<_>>()?);
-            }
+            let (mut find, mut all) = (self.conn.prepare_cached(sql)?, Vec::new());
+            rows_of(&mut find.query(params_from_iter(values))?, &mut all)?;
             Ok(all)
         };
         read().map_err(|error| self.fault(error))
@@ -105,7 +102,16 @@ impl Engine for Sqlite {
         before: &[Given<'_>],
         sql: &dyn Fn(&str) -> String,
     ) -> Result<Vec<Vec<Cell>>, Fault> {
-        in_pieces(self, columns, wanted, before, sql)
+        // One by one: values for a thousand rows in one statement would be read and sorted first.
+        let sql = sql(&equals(columns.iter().copied(), before.len() + 1));
+        let read = || {
+            let (mut find, mut all) = (self.conn.prepare_cached(&sql)?, Vec::new());
+            for row in wanted {
+                rows_of(&mut find.query(params_from_iter(before.iter().chain(row)))?, &mut all)?;
+            }
+            Ok(all)
+        };
+        read().map_err(|error| self.fault(error))
     }
 
     fn insert_rows(&self, table: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Result<(), Fault> {
@@ -125,6 +131,7 @@ impl Engine for Sqlite {
         let sql = if purpose == Purpose::Reading { "BEGIN" } else { "BEGIN IMMEDIATE" };
         self.conn.execute_batch(sql).map_err(|error| self.told(error))?;
         self.open.set(true);
+        self.deferred.set(false);
         Ok(())
     }
 
@@ -159,7 +166,11 @@ impl Engine for Sqlite {
     }
 
     fn defer(&self, on: bool) -> Result<(), Fault> {
-        self.conn.pragma_update(None, "defer_foreign_keys", on).map_err(|error| self.fault(error))
+        // All statements are prepared anew after that.
+        if self.deferred.replace(on) != on {
+            self.conn.pragma_update(None, "defer_foreign_keys", on).map_err(|error| self.fault(error))?;
+        }
+        Ok(())
     }
 
     fn remove_strictly(&self, on: bool) -> Result<(), Fault> {
@@ -303,6 +314,15 @@ impl ToSql for Given<'_> {
             Given::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
         })
     }
+}
+
+/// Adds the rows that a statement gives.
+fn rows_of(rows: &mut Rows<'_>, all: &mut Vec<Vec<Cell>>) -> rusqlite::Result<()> {
+    let width = rows.as_ref().map_or(0, rusqlite::Statement::column_count);
+    while let Some(row) = rows.next()? {
+        all.push((0..width).map(|place| Ok(cell(row.get_ref(place)?))).collect::<rusqlite::Result<_>>()?);
+    }
+    Ok(())
 }
 
 fn cell(held: ValueRef<'_>) -> Cell {

@@ -13,6 +13,7 @@ use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::fmt::Write;
 use syncline_core::model::Value;
 
 /// What stands in one column of one row.
@@ -152,15 +153,22 @@ fn held_number(affinity: Affinity, spelled: &str) -> Cell {
 
 /// A time without a zone as programs write it into SQLite; what is no time stays as it is.
 fn time(string: &str, with_fraction: bool) -> String {
-    let zoned = string.parse::<jiff::Timestamp>().ok().map(|time| TimeZone::UTC.to_datetime(time));
-    let Some(civil) = zoned.or_else(|| string.parse::<DateTime>().ok()) else { return string.to_owned() };
-    let date = format!("{:04}-{:02}-{:02}", civil.year(), civil.month(), civil.day());
-    let time = format!("{:02}:{:02}:{:02}", civil.hour(), civil.minute(), civil.second());
+    let Some(civil) = civil(string) else { return string.to_owned() };
+    let (year, month, day) = (civil.year(), civil.month(), civil.day());
+    let (hour, minute, second) = (civil.hour(), civil.minute(), civil.second());
+    let mut text = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
     if with_fraction {
-        format!("{date} {time}.{:06}", civil.subsec_nanosecond() / 1_000)
-    } else {
-        format!("{date} {time}")
+        write!(text, ".{:06}", civil.subsec_nanosecond() / 1_000).expect("memory can be written to");
     }
+    text
+}
+
+/// A time of day in UTC: one with a zone is turned to it, one without is taken for it.
+fn civil(string: &str) -> Option<DateTime> {
+    // A date alone has hyphens, and a zone comes behind the time.
+    let has_zone = string.get(10..).is_some_and(|behind| behind.contains(['Z', 'z', '+', '-', '[']));
+    let zoned = || string.parse::<jiff::Timestamp>().ok().map(|time| TimeZone::UTC.to_datetime(time));
+    has_zone.then(zoned).flatten().or_else(|| string.parse().ok())
 }
 
 fn real(number: f64) -> Value {

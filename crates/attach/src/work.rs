@@ -137,6 +137,11 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Whether something waits, as far as anybody has seen.
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.quiet.get()
+    }
+
     fn query(&self, sql: &str, values: &[Given<'_>]) -> Result<Vec<Vec<Cell>>, Fault> {
         self.db.query(sql, values)
     }

@@ -1,6 +1,7 @@
 //! The queue of registered changes: `sync_log`, oldest first, one row for each change of the application.
 
 use super::{Fault, Work};
+use crate::engine::in_pieces;
 use crate::error::AttachError;
 use crate::identity::Key;
 use crate::plan::TypePlan;
@@ -141,7 +142,8 @@ impl Work<'_> {
         )?;
         let uuids: Vec<_> = uuids.iter().map(|uuid| vec![(*uuid).into()]).collect();
         let of_these = |condition: &str| format!("{sql} {condition}");
-        rows.extend(self.db.among(("sync_entities", &[&"entity_uuid".to_owned()]), &uuids, &[], &of_these)?);
+        // The queue has no index by rows: it is gone through once for many.
+        rows.extend(in_pieces(self.db, &[&"entity_uuid".to_owned()], &uuids, &[], &of_these)?);
         let name = |row: Vec<Cell>| {
             let [kind, key] = <[Cell; 2]>::try_from(row).ok()?;
             Some((kind.into_text()?, mark_of(&key)))

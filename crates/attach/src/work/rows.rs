@@ -83,7 +83,9 @@ impl Work<'_> {
     ) -> Result<BTreeMap<String, Vec<Line>>, Fault> {
         let columns = plan.columns.iter().map(|column| &column.name);
         let (columns, mut all) = (list([&plan.parent.0].into_iter().chain(&plan.key).chain(columns)), BTreeMap::new());
-        let wanted: Vec<_> = links.iter().map(|link| vec![link.into()]).collect();
+        let mut marks = BTreeSet::new();
+        let once = links.iter().filter(|link| marks.insert(mark_of_link(link)));
+        let wanted: Vec<_> = once.map(|link| vec![link.into()]).collect();
         let (table, order) = (quoted(&plan.table), list(&plan.order));
         let sql = |condition: &str| format!("SELECT {columns} FROM {table} WHERE {condition} ORDER BY {order}");
         for mut row in self.db.among((&plan.table, &[&plan.parent.0]), &wanted, &[], &sql)? {
