@@ -67,6 +67,9 @@ pub(crate) trait Engine: Send {
     /// else is put into the queue or taken out of it.
     fn capture(&self, on: bool) -> Result<(), Fault>;
 
+    /// From here on in this transaction triggers fire, whether the application has some of its own or not.
+    fn wake_triggers(&self) -> Result<(), Fault>;
+
     /// References may point nowhere until the transaction ends; or no longer, as far as there are none that do.
     fn defer(&self, on: bool) -> Result<(), Fault>;
 

@@ -317,6 +317,11 @@ impl Engine for Postgres {
         self.query("SELECT set_config('syncline.applying', ?1, true)", &[applying.into()]).map(drop)
     }
 
+    fn wake_triggers(&self) -> Result<(), Fault> {
+        // They always do.
+        Ok(())
+    }
+
     fn defer(&self, on: bool) -> Result<(), Fault> {
         if on {
             return self.batch("SET CONSTRAINTS ALL DEFERRED");

@@ -11,6 +11,7 @@ use crate::mapping::Added;
 use crate::plan::{ColumnPlan, Plan, TypePlan};
 use crate::sql::{Given, equals, list, marks, quoted, updating};
 use crate::value::Cell;
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, Value as SqlValue, ValueRef};
 use rusqlite::{Connection, OpenFlags, Rows, ToSql, params_from_iter};
 use std::cell::Cell as Flag;
@@ -20,6 +21,10 @@ use std::time::Duration;
 
 /// Statements that stay prepared.
 const STATEMENTS: usize = 512;
+
+/// A trigger that the application has of its own.
+const TRIGGERS_OF_OTHERS: &str =
+    "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT IN (SELECT name FROM sync_triggers) LIMIT 1";
 
 /// A database file of an application.
 pub(crate) struct Sqlite {
@@ -57,6 +62,11 @@ impl Sqlite {
             rows.iter().try_for_each(|row| statement.execute(params_from_iter(row)).map(drop))
         };
         run().map_err(|error| self.fault(error))
+    }
+
+    /// Of this connection. Changes have all statements prepared anew.
+    fn let_triggers_fire(&self, on: bool) -> rusqlite::Result<()> {
+        self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, on).map(drop)
     }
 
     fn fault(&self, error: rusqlite::Error) -> Fault {
@@ -132,6 +142,11 @@ impl Engine for Sqlite {
         self.conn.execute_batch(sql).map_err(|error| self.told(error))?;
         self.open.set(true);
         self.deferred.set(false);
+        if purpose == Purpose::Writing {
+            // What Syncline's own triggers would register of its own writes does not count.
+            let has_others = !self.query(TRIGGERS_OF_OTHERS, &[])?.is_empty();
+            self.let_triggers_fire(has_others).map_err(|error| self.told(error))?;
+        }
         Ok(())
     }
 
@@ -163,6 +178,10 @@ impl Engine for Sqlite {
         }
         let sql = "UPDATE sync_attached SET kept_upto = (SELECT ifnull(max(id), 0) FROM sync_log)";
         self.execute(sql, &[]).map(drop)
+    }
+
+    fn wake_triggers(&self) -> Result<(), Fault> {
+        self.let_triggers_fire(true).map_err(|error| self.fault(error))
     }
 
     fn defer(&self, on: bool) -> Result<(), Fault> {

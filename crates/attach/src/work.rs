@@ -114,8 +114,8 @@ impl Database {
         purpose: Purpose,
         work: impl FnOnce() -> Result<T, AttachError>,
     ) -> Result<T, AttachError> {
-        self.engine.begin(purpose)?;
-        let done = work().and_then(|done| self.engine.commit().map(|()| done));
+        let done =
+            self.engine.begin(purpose).and_then(|()| work()).and_then(|done| self.engine.commit().map(|()| done));
         if done.is_err() {
             self.engine.roll_back();
         }

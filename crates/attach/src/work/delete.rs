@@ -32,6 +32,7 @@ impl Work<'_> {
                 self.delete_row(&lines.table, &lines.key, &line.key)?;
             }
         }
+        self.db.wake_triggers()?;
         self.capturing(|| {
             let before = self.last_change()?;
             self.delete_row(&plan.table, &plan.key, &key)?;

@@ -12,6 +12,7 @@ on_both!(
     a_number_that_is_given_again_is_another_object,
     a_row_whose_key_is_changed_goes_on_under_its_uuid,
     triggers_of_the_application_work_on_and_start_no_echo,
+    rows_that_go_with_a_removed_one_are_registered_where_the_application_has_no_triggers,
     an_application_that_reads_for_long_is_not_disturbed,
     an_application_that_dies_in_the_middle_of_a_transaction_has_changed_nothing,
 );
@@ -159,6 +160,24 @@ fn triggers_of_the_application_work_on_and_start_no_echo(engine: Engine) {
     a.sync(&centre);
     b.sync(&centre);
     assert_eq!(centre.all("Item").len() + b.rows("SELECT 1 FROM items").len(), 0, "what cascades is registered");
+}
+
+fn rows_that_go_with_a_removed_one_are_registered_where_the_application_has_no_triggers(engine: Engine) {
+    let schema = "CREATE TABLE orders(id $KEY, total int);
+         CREATE TABLE items(id $KEY, order_id int REFERENCES orders(id) ON DELETE CASCADE, price int);";
+    let mapping = "[types.Order]\ntable = \"orders\"\n[types.Item]\ntable = \"items\"\n";
+    let (centre, a, b) = (Centre::default(), engine.app(schema, mapping), engine.app(schema, mapping));
+    a.run("INSERT INTO orders(total) VALUES (1), (2)");
+    a.sync(&centre);
+    b.sync(&centre);
+    b.run("INSERT INTO items(order_id, price) SELECT id, 5 FROM orders");
+    b.sync(&centre);
+    assert_eq!(centre.all("Item").len(), 2);
+    a.run("DELETE FROM orders WHERE total = 1");
+    a.sync(&centre);
+    b.sync(&centre);
+    assert_eq!(b.rows("SELECT 1 FROM items").len(), 1, "it went with its order");
+    assert_eq!(centre.all("Item").len(), 1, "and the hub knows");
 }
 
 fn an_application_that_reads_for_long_is_not_disturbed(engine: Engine) {
