@@ -364,7 +364,7 @@ impl Attachment {
             match self.take_once(sent, &answer, &manner) {
                 Err(AttachError::Undone { .. }) if !manner.single => manner.single = true,
                 Err(AttachError::Undone { kind, uuid, why }) if manner.barred.len() < BARRED_MAX => {
-                    manner.barred.insert((kind, uuid), why);
+                    manner.barred.insert(&kind, uuid, why);
                 }
                 Err(AttachError::Dangling(_)) if !manner.careful => manner.careful = true,
                 done => return done,

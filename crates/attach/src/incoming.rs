@@ -10,10 +10,10 @@ mod order;
 use crate::error::AttachError;
 use crate::packet::{Answer, Arrival, entities_of};
 use crate::plan::TypePlan;
-use crate::work::{Arrivals, Fault, Held, Known, Work};
+use crate::work::{Arrivals, Fault, Held, Known, Named, Work};
 use order::targets_first;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use syncline_core::model::{Body, Fields, Rejection};
 use syncline_core::wire::exchange::{Operation, WireEntity};
@@ -57,7 +57,7 @@ pub(crate) struct Manner {
     /// Each object goes by itself, so that whatever fails has its name.
     pub single: bool,
     /// Objects for which the application undoes whole transactions, and why.
-    pub barred: BTreeMap<Name, Rejection>,
+    pub barred: Named<Rejection>,
 }
 
 /// Takes a packet in.
@@ -69,7 +69,7 @@ pub(crate) fn take(work: &Work<'_>, answer: &Answer, manner: &Manner, now: &str)
     let uuids: Vec<&str> = answer.objects.iter().map(|object| &*object.uuid).collect();
     // A long queue is not read for an answer that brings nothing.
     let idle = uuids.is_empty() && work.to_retry(1)?.is_empty();
-    let unsent = if idle || !work.is_waiting()? { BTreeSet::new() } else { work.unsent(&uuids)? };
+    let unsent = if idle || !work.is_waiting()? { Named::default() } else { work.unsent(&uuids)? };
     let arrivals = Arrivals { careful, unsent, barred, now: now.to_owned(), ..Arrivals::default() };
     let mut intake = Intake { work, arrivals, single, taken, present: Vec::new() };
     let arriving = intake.sort_out(&answer.objects);
@@ -78,7 +78,7 @@ pub(crate) fn take(work: &Work<'_>, answer: &Answer, manner: &Manner, now: &str)
     let (put, gone) = in_order(arriving);
     intake.prepare(&put)?;
     let left = intake.all(put, gone)?;
-    if !careful && left.iter().any(|left| intake.arrivals.numbers.contains_key(&name_of(&left.object))) {
+    if !careful && left.iter().any(|left| intake.has_number(&left.object)) {
         return Err(AttachError::Dangling("others of it refer to some that were set aside".into()));
     }
     intake.set_aside(left)?;
@@ -181,7 +181,7 @@ struct Left<'a> {
 impl<'a> Intake<'a> {
     /// Objects of types that are mapped, each once, as it was said last.
     fn sort_out(&mut self, objects: &[Arrival]) -> Vec<Left<'a>> {
-        let last: BTreeMap<(&str, &str), usize> =
+        let last: HashMap<(&str, &str), usize> =
             objects.iter().enumerate().map(|(n, object)| ((&*object.kind, &*object.uuid), n)).collect();
         let mut sorted = Vec::with_capacity(objects.len());
         for (n, object) in objects.iter().enumerate() {
@@ -224,20 +224,27 @@ impl<'a> Intake<'a> {
 
     /// Finds rows that are the same as new objects, and numbers for new rows, before anything refers to them.
     fn prepare(&mut self, put: &[Left<'a>]) -> Result<(), AttachError> {
-        let mut new: BTreeMap<&str, (&TypePlan, Vec<Name>)> = BTreeMap::new();
+        let mut new: BTreeMap<&str, (&TypePlan, Vec<&str>)> = BTreeMap::new();
         for group in groups(put) {
             let plan = group[0].plan;
             for left in self.rowless(plan, group)? {
-                self.arrivals.arriving.insert(name_of(&left.object));
+                self.arrivals.arriving.insert(&plan.kind, left.object.uuid.clone(), None);
                 if plan.numbered {
-                    new.entry(&plan.kind).or_insert((plan, Vec::new())).1.push(name_of(&left.object));
+                    new.entry(&plan.kind).or_insert((plan, Vec::new())).1.push(&left.object.uuid);
                 }
             }
         }
-        for (plan, names) in new.into_values() {
-            self.arrivals.numbers.extend(self.work.numbers(plan, names)?);
+        for (kind, (plan, uuids)) in new {
+            for (uuid, number) in self.work.numbers(plan, uuids)? {
+                self.arrivals.arriving.insert(kind, uuid.to_owned(), Some(number));
+            }
         }
         Ok(())
+    }
+
+    /// Whether others may refer to the number that its row was to have.
+    fn has_number(&self, object: &Arrival) -> bool {
+        self.arrivals.arriving.get(&object.kind, &object.uuid).is_some_and(Option::is_some)
     }
 
     /// Objects of one type that are no row so far. Others are noted to be the row that they are.
@@ -357,7 +364,7 @@ impl<'a> Intake<'a> {
 
     fn one(&mut self, Left { plan, object, .. }: &Left<'a>) -> Result<(), Fault> {
         let (work, uuid) = (self.work, &object.uuid);
-        if let Some(why) = self.arrivals.barred.get(&name_of(object)) {
+        if let Some(why) = self.arrivals.barred.get(&object.kind, uuid) {
             return Err(Fault::Aside(why.clone()));
         }
         match &object.data {

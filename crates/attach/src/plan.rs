@@ -119,9 +119,9 @@ impl ColumnPlan {
     }
 
     /// Which object an arriving one names here: its type, and its id as it is written.
-    pub fn target(&self, data: &Fields) -> Option<(&str, String)> {
+    pub fn target<'c, 'd>(&'c self, data: &'d Fields) -> Option<(&'c str, &'d str)> {
         let (kind, field) = (self.target_kind()?, data.get(&self.field)?);
-        Some((kind, field.get().trim_matches('"').to_owned()))
+        Some((kind, field.get().trim_matches('"')))
     }
 }
 

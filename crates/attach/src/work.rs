@@ -7,6 +7,7 @@ mod aside;
 mod delete;
 mod entities;
 mod install;
+mod named;
 mod put;
 mod queue;
 mod rows;
@@ -20,6 +21,7 @@ pub(crate) use crate::engine::Fault;
 pub(crate) use aside::Held;
 pub use aside::{Aside, Conflict};
 pub(crate) use entities::Known;
+pub(crate) use named::Named;
 pub(crate) use put::Arrivals;
 use put::full;
 pub(crate) use queue::Folded;
@@ -34,7 +36,6 @@ use crate::plan::{Plan, TypePlan};
 use crate::sql::{Given, quoted};
 use crate::value::Cell;
 use std::cell::{Cell as Flag, RefCell};
-use std::collections::BTreeMap;
 
 /// A database of an application, of whatever kind.
 pub(crate) struct Database {
@@ -48,9 +49,9 @@ pub(crate) struct Work<'a> {
     /// Nothing is set aside and no reference waits, so that nobody has to look for such.
     quiet: Flag<bool>,
     /// What is known of objects, by type and id, that was read ahead and is so still.
-    seen: RefCell<BTreeMap<String, BTreeMap<String, Option<Known>>>>,
+    seen: RefCell<Named<Option<Known>>>,
     /// Keys of rows, by type and id, that were read ahead for a group of objects.
-    ahead: RefCell<BTreeMap<String, BTreeMap<String, Option<Key>>>>,
+    ahead: RefCell<Named<Option<Key>>>,
 }
 
 impl Database {

@@ -1,14 +1,15 @@
 //! In which order objects of a packet become rows: behind those that they refer to, and those of a type together.
 
-use super::{Left, Name, name_of};
-use std::collections::BTreeMap;
+use super::Left;
+use std::collections::HashMap;
 
 /// Objects behind those that they refer to, as far as there is such an order; else as they came.
 pub(super) fn targets_first(objects: Vec<Left<'_>>) -> Vec<Left<'_>> {
-    let places: BTreeMap<Name, usize> =
-        objects.iter().enumerate().map(|(n, left)| (name_of(&left.object), n)).collect();
+    let places: HashMap<(&str, &str), usize> =
+        objects.iter().enumerate().map(|(n, left)| ((&*left.object.kind, &*left.object.uuid), n)).collect();
     let targets: Vec<Vec<usize>> =
         objects.iter().map(|left| left.targets().filter_map(|name| places.get(&name).copied()).collect()).collect();
+    drop(places);
     // How many references lie below; `None`: not looked at yet.
     let mut depths: Vec<Option<usize>> = vec![None; objects.len()];
     let (mut order, mut seen) = (Vec::with_capacity(objects.len()), vec![false; objects.len()]);
@@ -33,9 +34,8 @@ pub(super) fn targets_first(objects: Vec<Left<'_>>) -> Vec<Left<'_>> {
 
 impl Left<'_> {
     /// What it refers to.
-    fn targets(&self) -> impl Iterator<Item = Name> + '_ {
-        let data = self.object.data.as_ref();
-        let targets = self.plan.columns.iter().filter_map(move |column| column.target(data?));
-        targets.map(|(kind, uuid)| (kind.to_owned(), uuid))
+    fn targets(&self) -> impl Iterator<Item = (&str, &str)> {
+        let data = self.object.data.as_deref();
+        self.plan.columns.iter().filter_map(move |column| column.target(data?))
     }
 }

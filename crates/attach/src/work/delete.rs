@@ -1,6 +1,5 @@
 //! What the hub has removed goes from the tables.
 
-use super::queue::mark_of;
 use super::rows::Row;
 use super::{Arrivals, Fault, Work};
 use crate::identity::Key;
@@ -19,7 +18,7 @@ impl Work<'_> {
             return self.forget(&plan.kind, uuid);
         };
         let (row, stored) = (row?, key.stored());
-        if arrivals.unsent.contains(&(plan.kind.clone(), mark_of(&stored))) {
+        if arrivals.is_unsent(plan, &stored) {
             // An edit that the hub has not seen: it decides whether the object comes back.
             return self.keep(&plan.kind, uuid, Some(&stored), None);
         }

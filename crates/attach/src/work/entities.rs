@@ -56,7 +56,7 @@ impl Work<'_> {
         let known = self.known_all(kind, uuids)?;
         let keys = known.iter().filter_map(|(uuid, known)| Some((uuid.clone(), known.row_key()?))).collect();
         let mut seen = self.seen.borrow_mut();
-        let seen = seen.entry(kind.to_owned()).or_default();
+        let seen = seen.of(kind);
         seen.extend(uuids.iter().map(|uuid| ((*uuid).to_owned(), None)));
         seen.extend(known.into_iter().map(|(uuid, known)| (uuid, Some(known))));
         Ok(keys)
@@ -65,7 +65,10 @@ impl Work<'_> {
     /// What was seen of objects, if it was and nobody has written since.
     fn seen(&self, kind: &str, uuids: &[&str]) -> Option<BTreeMap<String, Known>> {
         let mut seen = self.seen.borrow_mut();
-        let seen = seen.get_mut(kind).filter(|seen| uuids.iter().all(|uuid| seen.contains_key(*uuid)))?;
+        let seen = seen.of(kind);
+        if !uuids.iter().all(|uuid| seen.contains_key(*uuid)) {
+            return None;
+        }
         Some(uuids.iter().filter_map(|uuid| seen.remove(*uuid)?).map(|known| (known.uuid.clone(), known)).collect())
     }
 
@@ -88,7 +91,7 @@ impl Work<'_> {
 
     /// The key of an object's row.
     pub(crate) fn row_key(&self, kind: &str, uuid: &str) -> Result<Option<Key>, Fault> {
-        match self.ahead.borrow().get(kind).and_then(|keys| keys.get(uuid)) {
+        match self.ahead.borrow().get(kind, uuid) {
             Some(key) => Ok(key.clone()),
             None => Ok(self.known(kind, uuid)?.and_then(|known| known.row_key())),
         }

@@ -2,13 +2,12 @@
 
 use super::queue::mark_of;
 use super::rows::Row;
-use super::{Fault, Known, Work};
+use super::{Fault, Known, Named, Work};
 use crate::error::AttachError;
 use crate::identity::Key;
 use crate::plan::{ColumnPlan, Refers, TypePlan};
 use crate::value::{Cell, from_json};
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, BTreeSet};
 use syncline_core::model::{Fields, Rejection};
 use syncline_core::wire::exchange::is_uuid;
 
@@ -17,14 +16,12 @@ use syncline_core::wire::exchange::is_uuid;
 pub(crate) struct Arrivals {
     /// A reference counts only when its target's row is there; else a target that arrives in the same packet is enough.
     pub careful: bool,
-    /// Objects of this packet.
-    pub arriving: BTreeSet<(String, String)>,
-    /// Numbers for new rows of this packet.
-    pub numbers: BTreeMap<(String, String), i64>,
+    /// Objects of this packet that are no row yet, and the numbers that their rows will have.
+    pub arriving: Named<Option<i64>>,
     /// Rows with own changes that no packet holds yet.
-    pub unsent: BTreeSet<(String, String)>,
+    pub unsent: Named<()>,
     /// Objects for which the application undoes whole transactions, and why.
-    pub barred: BTreeMap<(String, String), Rejection>,
+    pub barred: Named<Rejection>,
     /// When this happens.
     pub now: String,
 }
@@ -43,6 +40,13 @@ pub(super) struct Later<'p> {
 pub(crate) enum Meant {
     Cell(Cell),
     Later { kind: String, uuid: String },
+}
+
+impl Arrivals {
+    /// Whether the application has changed a row, and no packet holds it.
+    pub(super) fn is_unsent(&self, plan: &TypePlan, key: &Cell) -> bool {
+        !self.unsent.is_empty() && self.unsent.contains(&plan.kind, &mark_of(key))
+    }
 }
 
 impl Work<'_> {
@@ -72,8 +76,11 @@ impl Work<'_> {
         base: &Fields,
         arrivals: &Arrivals,
     ) -> Result<(), Fault> {
-        let unsent = arrivals.unsent.contains(&(plan.kind.clone(), mark_of(&key.stored())));
-        let own = if unsent { self.changed(plan, uuid, row, base)? } else { Fields::default() };
+        let own = if arrivals.is_unsent(plan, &key.stored()) {
+            self.changed(plan, uuid, row, base)?
+        } else {
+            Fields::default()
+        };
         self.write_over(plan, (uuid, key, row), (data, Some(base)), &own, arrivals)
     }
 
@@ -168,8 +175,8 @@ impl Work<'_> {
         arrivals: &Arrivals,
     ) -> Result<Planned<'p>, Fault> {
         let (mut set, mut later) = (Vec::new(), Vec::new());
-        let number = match arrivals.numbers.get(&(plan.kind.clone(), uuid.to_owned())) {
-            Some(number) => Some(*number),
+        let number = match arrivals.arriving.get(&plan.kind, uuid).copied().flatten() {
+            Some(number) => Some(number),
             None if plan.numbered => self.numbers(plan, vec![()])?.first().map(|(_, number)| *number),
             None => None,
         };
@@ -260,15 +267,13 @@ impl Work<'_> {
         if !is_uuid(&uuid) {
             return Err(held(format!("is {}, which is no UUID of a {kind}", field.get())));
         }
-        let name = (kind.to_owned(), uuid.clone());
         let row = self.row_key(kind, &uuid)?;
-        let arriving = !arrivals.careful && column.defers && arrivals.arriving.contains(&name);
+        let arriving = arrivals.arriving.get(kind, &uuid).filter(|_| !arrivals.careful && column.defers);
         let cell = match &column.refers {
-            Refers::Uuid { form, .. } => (row.is_some() || arriving).then(|| form.write(&uuid)),
+            Refers::Uuid { form, .. } => (row.is_some() || arriving.is_some()).then(|| form.write(&uuid)),
             _ => match row {
                 Some(key) => key.0.into_iter().next(),
-                None if arriving => arrivals.numbers.get(&name).map(|number| Cell::Integer(*number)),
-                None => None,
+                None => arriving.copied().flatten().map(Cell::Integer),
             },
         };
         Ok(cell.map_or(Meant::Later { kind: kind.to_owned(), uuid }, Meant::Cell))

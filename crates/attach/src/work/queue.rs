@@ -1,6 +1,6 @@
 //! The queue of registered changes: `sync_log`, oldest first, one row for each change of the application.
 
-use super::{Fault, Work};
+use super::{Fault, Named, Work};
 use crate::engine::in_pieces;
 use crate::error::AttachError;
 use crate::identity::Key;
@@ -42,18 +42,18 @@ impl Work<'_> {
              WHERE packet_no IS NULL ORDER BY id LIMIT {CHANGES_MAX}",
             self.db.spellings().made_at
         );
-        let mut places: BTreeMap<(String, String), usize> = BTreeMap::new();
+        let mut places: Named<usize> = Named::default();
         let mut gone: BTreeSet<usize> = BTreeSet::new();
         let (mut all, mut upto): (Vec<Folded>, i64) = (Vec::new(), 0);
         for row in self.query(&sql, &[])? {
             let Ok([id, kind, key, operation, at]) = <[Cell; 5]>::try_from(row) else { continue };
             let (id, kind) = (id.number(), kind.into_text().unwrap_or_default());
-            let name = (kind.clone(), mark_of(&key));
-            let place = match places.get(&name) {
+            let mark = mark_of(&key);
+            let place = match places.get(&kind, &mark) {
                 Some(place) => *place,
                 None if all.len() == rows_max => break,
                 None => {
-                    places.insert(name, all.len());
+                    places.insert(&kind, mark, all.len());
                     all.push(Folded { kind, key, first: id, at: String::new(), reborn: false });
                     all.len() - 1
                 }
@@ -132,7 +132,7 @@ impl Work<'_> {
 
     /// Rows with changes that no packet holds, of these objects and of those that were set aside. Of others there may be
     /// very many.
-    pub(crate) fn unsent(&self, uuids: &[&str]) -> Result<BTreeSet<(String, String)>, AttachError> {
+    pub(crate) fn unsent(&self, uuids: &[&str]) -> Result<Named<()>, AttachError> {
         let sql = "SELECT DISTINCT l.entity_type, l.entity_key FROM sync_log AS l JOIN sync_entities AS o
                    ON o.entity_type = l.entity_type AND o.entity_key = l.entity_key
                    WHERE l.packet_no IS NULL AND";
@@ -144,11 +144,12 @@ impl Work<'_> {
         let of_these = |condition: &str| format!("{sql} {condition}");
         // The queue has no index by rows: it is gone through once for many.
         rows.extend(in_pieces(self.db, &[&"entity_uuid".to_owned()], &uuids, &[], &of_these)?);
-        let name = |row: Vec<Cell>| {
-            let [kind, key] = <[Cell; 2]>::try_from(row).ok()?;
-            Some((kind.into_text()?, mark_of(&key)))
-        };
-        Ok(rows.into_iter().filter_map(name).collect())
+        let mut unsent = Named::default();
+        for row in rows {
+            let Ok([kind, key]) = <[Cell; 2]>::try_from(row) else { continue };
+            unsent.insert(&kind.into_text().unwrap_or_default(), mark_of(&key), ());
+        }
+        Ok(unsent)
     }
 
     /// How many changes wait, by type.

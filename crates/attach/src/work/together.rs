@@ -94,10 +94,10 @@ impl Work<'_> {
             }
         }
         for (kind, uuids) in targets {
-            let mut found = self.row_keys(kind, &uuids.iter().map(String::as_str).collect::<Vec<_>>())?;
-            let keys = uuids.into_iter().map(|uuid| (found.remove(&uuid), uuid)).map(|(key, uuid)| (uuid, key));
-            let keys = keys.collect();
-            self.ahead.borrow_mut().insert(kind.to_owned(), keys);
+            let found = self.row_keys(kind, &uuids.iter().map(String::as_str).collect::<Vec<_>>())?;
+            let mut ahead = self.ahead.borrow_mut();
+            ahead.of(kind).extend(uuids.into_iter().map(|uuid| (uuid, None)));
+            ahead.of(kind).extend(found.into_iter().map(|(uuid, key)| (uuid, Some(key))));
         }
         Ok(())
     }
@@ -146,7 +146,7 @@ impl Work<'_> {
         (uuid, data): (&'g str, &'g Fields),
         arrivals: &Arrivals,
     ) -> Result<Option<Draft<'g>>, Fault> {
-        if !arrivals.arriving.contains(&(plan.kind.clone(), uuid.to_owned())) {
+        if !arrivals.arriving.contains(&plan.kind, uuid) {
             return Ok(None);
         }
         let Some(set) = at_once(self.new_row(plan, uuid, data, arrivals))? else { return Ok(None) };
@@ -267,8 +267,7 @@ impl<'g> Group<'g> {
 /// The key of an object's row, where nothing was done to it that the hub has not confirmed.
 fn settled(plan: &TypePlan, known: &Known, arrivals: &Arrivals) -> Option<Key> {
     let key = known.row_key().filter(|_| known.base.is_some())?;
-    let name = (plan.kind.clone(), mark_of(&key.stored()));
-    (!arrivals.unsent.contains(&name)).then_some(key)
+    (!arrivals.is_unsent(plan, &key.stored())).then_some(key)
 }
 
 /// Columns of which none waits for a target.
@@ -290,6 +289,6 @@ fn is_told_apart(link: &Cell) -> bool {
 
 fn note_target<'p>(targets: &mut BTreeMap<&'p str, BTreeSet<String>>, column: &'p ColumnPlan, data: &Fields) {
     if let Some((kind, uuid)) = column.target(data) {
-        targets.entry(kind).or_default().insert(uuid);
+        targets.entry(kind).or_default().insert(uuid.to_owned());
     }
 }
