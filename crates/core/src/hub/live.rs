@@ -31,6 +31,9 @@ pub struct LiveTaken {
     /// Documents of which something else stands than the client has: it is to get what stands, also where that is a
     /// change of its own, or nothing. The log holds a return of each, behind `written`.
     pub returned: BTreeSet<DocKey>,
+    /// Documents that stand as the client inserted them, and stood before: a client that keeps what it inserts beside
+    /// what it has shows them twice.
+    pub twice: BTreeSet<DocKey>,
 }
 
 /// What became of one event.
@@ -66,6 +69,8 @@ struct Client<'a> {
     served: Lsn,
     /// See [`LiveTaken::returned`].
     returned: BTreeSet<DocKey>,
+    /// See [`LiveTaken::twice`].
+    twice: BTreeSet<DocKey>,
 }
 
 impl Progress {
@@ -75,17 +80,17 @@ impl Progress {
         // Nobody has read further than the log goes: whoever says so read another history.
         let served = if batch.served > self.loaded.head { Lsn::ZERO } else { batch.served };
         let before = self.loaded.head;
-        let mut client = Client { batch, author, served, returned: BTreeSet::new() };
+        let mut client = Client { batch, author, served, returned: BTreeSet::new(), twice: BTreeSet::new() };
         let fates = batch.events.iter().map(|event| self.live_event(&mut client, event)).collect();
         let written = (self.loaded.head > before).then_some((before.next(), self.loaded.head));
-        let returned = client.returned;
+        let Client { returned, twice, .. } = client;
         for (collection, id) in &returned {
             let lsn = self.loaded.head.next();
             self.loaded.head = lsn;
             let (collection, id, lost) = (collection.clone(), id.clone(), BTreeSet::new());
             self.writes.entries.push(Entry::Return(Return { lsn, collection, id, author, lost }));
         }
-        LiveTaken { author, fates, written, returned }
+        LiveTaken { author, fates, written, returned, twice }
     }
 
     fn live_event(&mut self, client: &mut Client<'_>, event: &LiveEvent) -> Fate {

@@ -126,6 +126,25 @@ async fn the_same_id_at_two_devices_at_once_ends_alike() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_id_that_a_device_inserts_although_it_has_it_stands_there_once_in_the_end() {
+    let hub = Hub::start().await;
+    let [mut a, mut b] = devices(&hub).await;
+    a.insert("users", &json!({ "id": "x", "n": 1 })).await;
+    a.insert("users", &json!({ "id": "x", "n": 2 })).await;
+    b.insert("users", &json!({ "id": "y" })).await;
+    let shown = converge(&mut [&mut a, &mut b]).await;
+    assert_eq!(shown["\"x\""], json!({ "id": "x", "n": 2 }), "as soon as it is known to report what it is sent");
+    for n in [3, 3, 4] {
+        b.insert("users", &json!({ "id": "x", "n": n })).await;
+        assert_eq!(converge(&mut [&mut a, &mut b]).await["\"x\""], json!({ "id": "x", "n": n }));
+    }
+    a.disconnect();
+    a.insert("users", &json!({ "id": "x", "n": 5 })).await;
+    a.connect(&hub.addr).await;
+    assert_eq!(converge(&mut [&mut a, &mut b]).await["\"x\""], json!({ "id": "x", "n": 5 }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_crossed_with_a_delivery_on_a_cut_link_comes_back_to_its_author() {
     let hub = Hub::start().await;
     let [mut a, mut b] = devices(&hub).await;

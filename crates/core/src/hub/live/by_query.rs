@@ -95,7 +95,10 @@ impl Progress {
         let to = (from.0.clone(), new_id.clone());
         self.live_change(client, event, from, &Edit::Remove, client.served)?;
         let edit = match self.standing(&to) {
-            Some(standing) => replacement(standing, &body),
+            Some(standing) => {
+                client.twice.insert(to.clone());
+                replacement(standing, &body)
+            }
             None => Edit::Insert(body),
         };
         self.live_change(client, event, &to, &edit, client.served)

@@ -26,6 +26,7 @@ impl Progress {
             return Err(foreign_row(&key.0));
         }
         if same_document(standing.body.text(), body.text()) {
+            client.twice.insert(key);
             return Ok(Some(Fate::Unchanged));
         }
         if old_version(standing, body, client) {
@@ -49,9 +50,8 @@ impl Progress {
         let attempt = Attempt { key: key.clone(), edit: &edit, author, base, stamp, strategy: None, committed };
         self.within_rows(&client.batch.rows, attempt)?;
         let as_sent = self.standing(&key).is_some_and(|now| same_document(now.body.text(), body.text()));
-        if !as_sent || self.is_hidden(client, &key) {
-            client.returned.insert(key);
-        }
+        let told = if !as_sent || self.is_hidden(client, &key) { &mut client.returned } else { &mut client.twice };
+        told.insert(key);
         Ok((self.loaded.head == before).then_some(Fate::Superseded))
     }
 

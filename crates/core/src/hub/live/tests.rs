@@ -195,6 +195,20 @@ fn the_same_document_twice_is_one_change() {
 }
 
 #[test]
+fn an_insert_of_what_stands_is_named_because_its_client_may_show_it_twice() {
+    let mut space = Space::default();
+    let v = |n: u8, v: u8| insert(n, 10 + u64::from(n), &format!(r#"{{"_id":"x","v":{v}}}"#));
+    assert_eq!(space.from("a", 0, vec![v(1, 1)]).twice, returned(&[]));
+    for (n, fate) in [(2, applied(2)), (3, Fate::Unchanged)] {
+        let taken = space.from("a", 1, vec![v(n, 2)]);
+        assert_eq!((&taken.fates[0], taken.twice, taken.returned), (&fate, returned(&["x"]), returned(&[])));
+    }
+    let removed = |n| remove(n, 20, &json!({ "id": "x" }), &["x"]);
+    assert_eq!(space.from("a", 2, vec![removed(4), v(5, 3)]).twice, returned(&[]), "it has removed its own before");
+    assert_eq!(space.from("a", 4, vec![removed(6), v(7, 4), v(8, 5)]).twice, returned(&["x"]));
+}
+
+#[test]
 fn an_insert_brings_a_removed_document_back_anew_whatever_its_clock_says() {
     let mut space = Space::default();
     space.from("a", 0, vec![insert(1, 10, r#"{"_id":"x","old":1}"#), remove(2, 900, &json!({ "id": "x" }), &["x"])]);
@@ -278,7 +292,9 @@ fn a_document_that_gets_another_id_moves() {
     let rename = |n, from: &str, to: &str| {
         update(n, 11, &json!({ "id": from }), &json!({ "$set": { "id": to, "moved": true } }), &[from])
     };
-    space.from("a", 0, vec![rename(3, "x", "free"), rename(4, "free", "taken")]);
+    assert_eq!(space.from("a", 0, vec![rename(3, "x", "free")]).twice, returned(&[]));
+    let taken = space.from("a", 0, vec![rename(4, "free", "taken")]);
+    assert_eq!(taken.twice, returned(&["taken"]), "it has both under one id");
     assert_eq!((space.text("x"), space.text("free")), (None, None));
     assert_eq!(space.text("taken"), Some(json!({ "_id": "taken", "v": 1.5, "moved": true })));
     let odd = update(5, 12, &json!({ "id": "taken" }), &json!({ "$rename": { "v": "id" } }), &["taken"]);

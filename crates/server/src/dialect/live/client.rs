@@ -3,6 +3,7 @@
 
 use super::bundle::Bundle;
 use super::circle::Circle;
+use super::doubles::Doubles;
 use super::due::Reading;
 use super::echoes::Echoes;
 use super::flight::Runway;
@@ -45,6 +46,7 @@ pub(super) struct Client {
     pub(super) runway: Runway,
     pub(super) echoes: Echoes,
     pub(super) past: Past,
+    pub(super) doubles: Doubles,
     /// Whether a message was under way when the connection ended.
     pub(super) aborted: bool,
     /// Whether a commit failed that may take effect all the same: a repeat does not say what became of its events.
@@ -85,6 +87,7 @@ impl Client {
             runway: Runway::default(),
             echoes: Echoes::default(),
             past: Past::default(),
+            doubles: Doubles::default(),
             aborted: false,
             untold: false,
             previous: None,

@@ -115,10 +115,15 @@ impl Reading {
     /// returns to it.
     pub(super) fn give_back(&mut self, keys: BTreeSet<DocKey>) -> bool {
         let (limited, whole): (BTreeSet<_>, BTreeSet<_>) = keys.into_iter().partition(|key| self.sight.limits(&key.0));
-        let first = self.given + 1;
-        self.given += limited.len() as u64;
-        self.everywhere(|at| at.give_back(first, &limited));
+        self.tell_again(&limited);
         !whole.is_empty()
+    }
+
+    /// The client has these documents twice: it is told once more what stands.
+    pub(super) fn tell_again(&mut self, keys: &BTreeSet<DocKey>) {
+        let first = self.given + 1;
+        self.given += keys.len() as u64;
+        self.everywhere(|at| at.give_back(first, keys));
     }
 
     /// Changes where the client is, and where it is gone back to if what merely counts as arrived has not.

@@ -128,6 +128,9 @@ impl Client {
         if outcome.is_err() {
             self.previous = None;
         }
+        if let Some(reading) = &mut self.reading {
+            reading.tell_again(&self.doubles.take());
+        }
         let outcome = outcome.map_err(|error| error.to_string());
         good.into_iter().for_each(|list| list.answer(outcome.clone()));
         let Causes { told, untold } = intake.causes;
@@ -213,6 +216,7 @@ impl Client {
 
     async fn is_echo(&mut self, received: &Received, now: Instant) -> Result<bool, ServerError> {
         if let Some(mark) = &received.mark {
+            self.doubles.reports();
             if let Some(collection) = &received.event.collection {
                 self.echoes.begin(mark, collection);
             }
@@ -297,10 +301,11 @@ impl Client {
         let batch = LiveBatch { node: self.node.clone(), served: intake.served, rows, readable, events };
         let Pushed { head, reply } = self.push_patiently(batch).await?;
         let untold = std::mem::take(&mut self.untold);
-        let Reply::Live(LiveTaken { author, fates, written, returned }) = reply else {
+        let Reply::Live(LiveTaken { author, fates, written, returned, twice }) = reply else {
             return Err(ServerError::Bug(format!("a live client got another's answer: {reply:?}")));
         };
         self.author = Some(author);
+        self.doubles.add(twice);
         keys.into_iter().for_each(|key| self.echoes.note(key));
         let mut elsewhere = false;
         for fate in fates {

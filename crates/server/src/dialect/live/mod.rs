@@ -7,7 +7,7 @@
 //! 2. `client`: one task for each client id. It outlives the connection (`presence`), so that a client that comes back goes
 //!    on where it was. The clients of a space are a `circle`, which hands them their `mail`.
 //! 3. `intake`: lists of events, read piece by piece in `lists`, become commits. What merely reports back what was delivered is known by
-//!    `echoes`, or by `past` where the hub began anew, and swallowed.
+//!    `echoes`, or by `past` where the hub began anew, and swallowed. What a client put in beside what it had: `doubles`.
 //! 4. `due`: what a client is to hear next, by its `position` in the log: each `change` from `feed` (the newest of the space,
 //!    read once for all) or from the store (`pages`).
 //! 5. `bundle`: a message: the state of some documents, encoded once for all who lack the same.
@@ -19,6 +19,7 @@ mod bundle;
 mod change;
 mod circle;
 mod client;
+mod doubles;
 mod due;
 mod echoes;
 mod feed;
