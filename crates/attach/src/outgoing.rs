@@ -13,6 +13,9 @@ use syncline_core::wire::exchange::WireEntity;
 /// Bytes of objects in one packet, after which no further one joins it.
 const BYTES_MAX: usize = 4 << 20;
 
+/// Changes that are looked at together. Their rows are in memory at once, however large they are.
+const AHEAD: usize = 128;
+
 /// What goes in the next packet.
 #[derive(Debug, Default)]
 pub(crate) struct Composed {
@@ -33,6 +36,9 @@ pub(crate) fn compose(work: &Work<'_>, rows_max: usize, now: &str) -> Result<Com
     composing.done.empty = folded.is_empty();
     let mut bytes = 0;
     for (n, change) in folded.iter().enumerate() {
+        if n % AHEAD == 0 {
+            work.look_at(&folded[n..folded.len().min(n + AHEAD)])?;
+        }
         if bytes > BYTES_MAX {
             composing.done.upto = folded[n..].iter().map(|change| change.first).min().unwrap_or(upto + 1) - 1;
             break;
@@ -62,7 +68,7 @@ impl<'a> Composing<'a> {
         // Registered before the mapping was changed.
         let Some(plan) = self.work.plan.named(&change.kind) else { return Ok(0) };
         let key = Key::parse(&change.key).filter(|key| !key.0.contains(&Cell::Null));
-        let row = key.as_ref().map_or(Ok(None), |key| self.work.read_row(plan, key));
+        let row = key.as_ref().map_or(Ok(None), |key| self.work.row_ahead(plan, key));
         self.part(plan, change, matches!(row, Ok(None)))?;
         match self.work.whole(|| self.object(plan, change, key.map(|key| (key, row)))) {
             Ok(Some(entity)) => {

@@ -3,6 +3,7 @@
 //! answer means is above; what is different between engines is below ([`Engine`]).
 
 mod adopt;
+mod ahead;
 mod aside;
 mod delete;
 mod entities;
@@ -18,6 +19,7 @@ mod wire;
 mod write_lines;
 
 pub(crate) use crate::engine::Fault;
+use ahead::Ahead;
 pub(crate) use aside::Held;
 pub use aside::{Aside, Conflict};
 pub(crate) use entities::Known;
@@ -52,6 +54,8 @@ pub(crate) struct Work<'a> {
     seen: RefCell<Named<Option<Known>>>,
     /// Keys of rows, by type and id, that were read ahead for a group of objects.
     ahead: RefCell<Named<Option<Key>>>,
+    /// What was read ahead of changes that are to be sent.
+    near: RefCell<Ahead>,
 }
 
 impl Database {
@@ -126,7 +130,14 @@ impl Database {
 
 impl<'a> Work<'a> {
     fn new(db: &'a dyn Engine, plan: &'a Plan) -> Work<'a> {
-        Work { db, plan, quiet: Flag::new(false), seen: RefCell::default(), ahead: RefCell::default() }
+        Work {
+            db,
+            plan,
+            quiet: Flag::new(false),
+            seen: RefCell::default(),
+            ahead: RefCell::default(),
+            near: RefCell::default(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is known of each object: its row, and how the hub has it (`sync_entities`).
 
+use super::queue::mark_of;
 use super::{Fault, Row, Work};
 use crate::error::AttachError;
 use crate::identity::{Key, UuidForm, new_uuid, uuid_of};
@@ -21,11 +22,11 @@ pub(crate) struct Known {
     pub gone: bool,
 }
 
-/// How the hub has an object that is new here, and the key of its row as it is stored.
+/// How the hub has an object that is new here, if it does, and the key of its row as it is stored.
 pub(crate) struct Kept<'g> {
     pub uuid: &'g str,
     pub key: Cell,
-    pub base: String,
+    pub base: Option<String>,
 }
 
 impl Known {
@@ -98,14 +99,29 @@ impl Work<'_> {
     }
 
     pub(crate) fn known_by_key(&self, kind: &str, key: &Cell) -> Result<Option<Known>, Fault> {
+        if let Some(known) = self.known_ahead(kind, key) {
+            return Ok(known);
+        }
         let sql =
             "SELECT entity_uuid, entity_key, base, gone FROM sync_entities WHERE entity_type = ?1 AND entity_key = ?2";
         Ok(self.first(sql, &[kind.into(), key.into()])?.and_then(read))
     }
 
+    /// What is known of the objects that rows are, by the marks of their keys.
+    pub(super) fn known_by_keys(&self, kind: &str, keys: &[Cell]) -> Result<BTreeMap<String, Known>, Fault> {
+        let wanted: Vec<_> = keys.iter().map(|key| vec![key.into()]).collect();
+        let rows = self.db.among(("sync_entities", &[&"entity_key".to_owned()]), &wanted, &[kind.into()], &|condition| {
+            format!(
+                "SELECT entity_uuid, entity_key, base, gone FROM sync_entities WHERE entity_type = ?1 AND {condition}"
+            )
+        })?;
+        let all = rows.into_iter().filter_map(read);
+        Ok(all.filter_map(|known| Some((mark_of(known.key.as_ref()?), known))).collect())
+    }
+
     /// Notes how the hub has an object, and which row it is here.
     pub(crate) fn keep(&self, kind: &str, uuid: &str, key: Option<&Cell>, base: Option<&Fields>) -> Result<(), Fault> {
-        self.seen.take();
+        self.look_again(kind, uuid, key);
         if let Some(key) = key {
             let sql = "UPDATE sync_entities SET entity_key = NULL
                        WHERE entity_type = ?1 AND entity_key = ?2 AND entity_uuid <> ?3";
@@ -123,7 +139,8 @@ impl Work<'_> {
     pub(crate) fn keep_new(&self, kind: &str, objects: &[Kept<'_>]) -> Result<(), Fault> {
         let columns = ["entity_type", "entity_uuid", "entity_key", "base"].map(str::to_owned);
         let rows = objects.iter();
-        let rows = rows.map(|Kept { uuid, key, base }| vec![kind.into(), (*uuid).into(), key.into(), base.into()]);
+        let rows =
+            rows.map(|Kept { uuid, key, base }| vec![kind.into(), (*uuid).into(), key.into(), base.as_ref().into()]);
         let rows: Vec<Vec<Given<'_>>> = rows.collect();
         let keep = || self.db.insert_rows("sync_entities", &columns.each_ref(), &rows);
         match self.within("keys", keep) {
@@ -158,7 +175,7 @@ impl Work<'_> {
     }
 
     pub(crate) fn forget(&self, kind: &str, uuid: &str) -> Result<(), Fault> {
-        self.seen.take();
+        self.look_again(kind, uuid, None);
         for table in ["sync_entities", "sync_references"] {
             let sql = format!("DELETE FROM {table} WHERE entity_type = ?1 AND entity_uuid = ?2");
             self.execute(&sql, &[kind.into(), uuid.into()])?;
@@ -168,7 +185,7 @@ impl Work<'_> {
 
     /// The row is marked as removed, as the hub wished it.
     pub(crate) fn keep_gone(&self, kind: &str, uuid: &str) -> Result<(), Fault> {
-        self.seen.take();
+        self.look_again(kind, uuid, None);
         let sql = "UPDATE sync_entities SET base = NULL, gone = 1 WHERE entity_type = ?1 AND entity_uuid = ?2";
         self.execute(sql, &[kind.into(), uuid.into()])?;
         Ok(())
@@ -222,7 +239,7 @@ impl Work<'_> {
         Ok(if self.known(&plan.kind, &uuid)?.is_some() { new_uuid() } else { uuid })
     }
 
-    fn is_filling(&self, kind: &str) -> Result<bool, Fault> {
+    pub(super) fn is_filling(&self, kind: &str) -> Result<bool, Fault> {
         let sql = "SELECT EXISTS (SELECT 1 FROM sync_fill WHERE entity_type = ?1 AND done < 2)";
         self.exists(sql, &[kind.into()])
     }

@@ -127,6 +127,7 @@ impl Work<'_> {
                 continue;
             }
             let meant = match data.get(&column.field) {
+                Some(field) if refers_as_before(column, (field, base), cell) => continue,
                 Some(field) => self.meant(column, field, arrivals)?,
                 None if column.not_null || base.is_none_or(|base| base.get(&column.field).is_none()) => continue,
                 None => Meant::Cell(Cell::Null),
@@ -287,6 +288,12 @@ pub(super) fn given_key(plan: &TypePlan, set: &[(&String, Cell)]) -> Option<Key>
     }
     let given = plan.key.iter().map(|name| set.iter().find(|(column, _)| *column == name).map(|(_, cell)| cell));
     Some(Key(given.map(|cell| cell.cloned()).collect::<Option<_>>()?))
+}
+
+/// Whether a row refers already to what a field says: nobody looks for the target again.
+pub(super) fn refers_as_before(column: &ColumnPlan, (field, base): (&RawValue, Option<&Fields>), cell: &Cell) -> bool {
+    let before = base.filter(|_| column.target_kind().is_some()).and_then(|base| base.get(&column.field));
+    *cell != Cell::Null && before.is_some_and(|before| before.get() == field.get())
 }
 
 /// A reference of a new row to itself.

@@ -64,6 +64,9 @@ impl Work<'_> {
 
     /// The lines of a row, in their order.
     pub(crate) fn read_lines(&self, plan: &LinesPlan, link: &Cell) -> Result<Vec<Line>, Fault> {
+        if let Some(lines) = self.lines_ahead(plan, link) {
+            return Ok(lines);
+        }
         let columns = plan.columns.iter().map(|column| &column.name);
         let sql = format!(
             "SELECT {} FROM {} WHERE {} ORDER BY {}",

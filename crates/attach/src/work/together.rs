@@ -1,6 +1,7 @@
 //! Objects of one type that become rows together (step 9 of the life of a change): few statements for many rows. Only
 //! those whose way is plain; others go one by one, as do all of a group that does not work together (`put`).
 
+use super::ahead::is_told_apart;
 use super::entities::Kept;
 use super::put::{Planned, given_key};
 use super::queue::mark_of;
@@ -8,7 +9,7 @@ use super::rows::{Line, Row, mark_of_link};
 use super::wire::listed;
 use super::write_lines::{differing_line, line_row, paired, wished};
 use super::{Arrivals, Fault, Known, Work};
-use crate::identity::{Key, UuidForm};
+use crate::identity::Key;
 use crate::plan::{ColumnPlan, LinesPlan, TypePlan};
 use crate::value::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,7 +66,7 @@ impl Work<'_> {
     ) -> Result<Vec<bool>, Fault> {
         let uuids: Vec<&str> = objects.iter().map(|(uuid, _)| *uuid).collect();
         let known = self.known_all(&plan.kind, &uuids)?;
-        self.look_ahead(plan, objects)?;
+        self.look_ahead(plan, objects, &known)?;
         let group = self.group(plan, objects, &known, arrivals);
         self.ahead.take();
         let (plain, group) = group?;
@@ -80,11 +81,19 @@ impl Work<'_> {
         Ok(plain)
     }
 
-    /// Finds the rows that objects refer to.
-    fn look_ahead(&self, plan: &TypePlan, objects: &[(&str, &Fields)]) -> Result<(), Fault> {
+    /// Finds the rows that objects refer to, but for those that they referred to before.
+    fn look_ahead(
+        &self,
+        plan: &TypePlan,
+        objects: &[(&str, &Fields)],
+        known: &BTreeMap<String, Known>,
+    ) -> Result<(), Fault> {
         let mut targets: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        for (_, data) in objects {
-            plan.columns.iter().for_each(|column| note_target(&mut targets, column, data));
+        for (uuid, data) in objects {
+            let base = known.get(*uuid).and_then(|known| known.base.as_ref());
+            let columns = plan.columns.iter();
+            let new = columns.filter(|column| base.and_then(|base| column.target(base)) != column.target(data));
+            new.for_each(|column| note_target(&mut targets, column, data));
             for lines in
                 plan.lines.iter().filter(|lines| lines.columns.iter().any(|column| column.target_kind().is_some()))
             {
@@ -255,7 +264,7 @@ impl<'g> Group<'g> {
     fn add(&mut self, draft: Draft<'g>) {
         let (uuid, base) = (draft.uuid, draft.data.to_body().text().to_owned());
         if draft.is_new {
-            self.new.push(Kept { uuid, key: draft.key.stored(), base });
+            self.new.push(Kept { uuid, key: draft.key.stored(), base: Some(base) });
             self.rows.make(draft.set);
         } else {
             self.known.push((uuid, base));
@@ -280,11 +289,6 @@ fn unless_it_waits<T>(done: Result<T, Fault>) -> Result<Option<T>, Fault> {
         Err(Fault::Waits { .. }) => Ok(None),
         done => done.map(Some),
     }
-}
-
-/// Whether the value by which lines name a row is spelled alike in both tables, for sure.
-fn is_told_apart(link: &Cell) -> bool {
-    matches!(link, Cell::Integer(_)) || UuidForm::read(link).is_some()
 }
 
 fn note_target<'p>(targets: &mut BTreeMap<&'p str, BTreeSet<String>>, column: &'p ColumnPlan, data: &Fields) {
