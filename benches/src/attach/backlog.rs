@@ -17,16 +17,17 @@ const TIMES: u64 = 10;
 /// Peak memory and pace for a short and a long backlog. Tells whether the goal was met.
 pub fn compare(dialect: Dialect, extent: Extent, open: &mut dyn FnMut() -> Result<Box<dyn App>>) -> Result<bool> {
     let (mut short, mut long, mut paces) = (Vec::new(), Vec::new(), Vec::new());
+    let (few, many) = (extent.documents, extent.documents * TIMES);
     for _ in 0..extent.rounds {
-        short.push(carried(dialect, extent.documents / TIMES, open)?.0);
-        let (peak, pace) = carried(dialect, extent.documents, open)?;
+        short.push(carried(dialect, few, open)?.0);
+        let (peak, pace) = carried(dialect, many, open)?;
         long.push(peak);
         paces.push(pace);
     }
     let (short, long) = (median(short), median(long));
-    single(&format!("{} rows to a hub", extent.documents), "rows/s", median(paces), Goal::Open);
-    single(&format!("    peak memory for {} rows", extent.documents / TIMES), "MiB", short, Goal::Open);
-    single(&format!("    peak memory for {} rows", extent.documents), "MiB", long, Goal::Open);
+    single(&format!("{many} rows to a hub"), "rows/s", median(paces), Goal::Open);
+    single(&format!("    peak memory for {few} rows"), "MiB", short, Goal::Open);
+    single(&format!("    peak memory for {many} rows"), "MiB", long, Goal::Open);
     Ok(single("    the one beside the other", "times", long / short, Goal::AtMost(1.25)))
 }
 
