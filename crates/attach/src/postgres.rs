@@ -99,7 +99,7 @@ impl Postgres {
             let mut connection = self.connection.borrow_mut();
             (connection.prepared(sql)?, Arc::clone(&connection.client))
         };
-        let finds_many = sql.contains(sets::RECORDS);
+        let finds_many = sql.contains(sets::RECORDS) || sql.contains(sets::ANY);
         if finds_many {
             self.ahead.borrow_mut().push_str(CUSTOM_PLAN);
         }
@@ -114,11 +114,16 @@ impl Postgres {
         self.execute_all(&sets.iter().map(Set::statement).collect::<Vec<_>>())
     }
 
-    /// Whether some of these columns hold JSON.
-    fn has_json(&self, table: &str, columns: &[&String]) -> Result<bool, Fault> {
+    /// The types of these columns.
+    fn types(&self, table: &str, columns: &[&String]) -> Result<Vec<Type>, Fault> {
         let sql = format!("SELECT {} FROM {}", list(columns.iter().copied()), quoted(table));
         let statement = self.connection.borrow_mut().prepared(&sql).map_err(|error| self.fault(&error))?;
-        Ok(statement.columns().iter().any(|column| matches!(*column.type_(), Type::JSON | Type::JSONB)))
+        Ok(statement.columns().iter().map(|column| column.type_().clone()).collect())
+    }
+
+    /// Whether some of these columns hold JSON.
+    fn has_json(&self, table: &str, columns: &[&String]) -> Result<bool, Fault> {
+        Ok(self.types(table, columns)?.iter().any(sets::is_json))
     }
 
     fn sent<T>(&self, client: &Client, asked: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
@@ -225,13 +230,17 @@ impl Engine for Postgres {
         before: &[Given<'_>],
         sql: &dyn Fn(&str) -> String,
     ) -> Result<Vec<Vec<Cell>>, Fault> {
-        if self.has_json(table, columns)? {
+        let (kinds, n) = (self.types(table, columns)?, before.len() + 1);
+        if kinds.iter().any(sets::is_json) {
             return in_pieces(self, columns, wanted, before, sql);
         }
-        let sql = sql(&sets::among(table, columns, before.len() + 1));
-        let mut all = Vec::new();
-        for records in sets::records(columns, wanted) {
-            let values: Vec<Given<'_>> = before.iter().copied().chain([(&records).into()]).collect();
+        let (condition, given) = match (columns, &kinds[..]) {
+            ([column], [kind]) if sets::is_plain(kind) => (sets::any(column, kind, n), sets::arrays(wanted)),
+            _ => (sets::among(table, columns, n), sets::records(columns, wanted)),
+        };
+        let (sql, mut all) = (sql(&condition), Vec::new());
+        for many in given {
+            let values: Vec<Given<'_>> = before.iter().copied().chain([(&many).into()]).collect();
             all.extend(self.query(&sql, &values)?);
         }
         Ok(all)

@@ -3,9 +3,13 @@
 
 use super::cells::spell;
 use crate::sql::{Given, list, pieces, quoted, rows_of_marks};
+use tokio_postgres::types::Type;
 
 /// Reads records as rows of a table.
 pub(super) const RECORDS: &str = "json_populate_recordset";
+
+/// Compares with each value of an array.
+pub(super) const ANY: &str = "= ANY (CAST(";
 
 /// Rows in one statement, at most.
 const ROWS_MAX: usize = 1_024;
@@ -65,6 +69,50 @@ pub(super) fn among(table: &str, columns: &[&String], n: usize) -> String {
     format!("({names}) IN (SELECT {names} FROM {RECORDS}(NULL::{}, ?{n}::json))", quoted(table))
 }
 
+/// The column has one of the values of an array, which is value `n`: what reads records takes longer.
+pub(super) fn any(column: &str, kind: &Type, n: usize) -> String {
+    format!("{} {ANY}?{n} AS pg_catalog.{}[]))", quoted(column), kind.name())
+}
+
+/// Whether an array of a type is spelled as those of texts are.
+pub(super) fn is_plain(kind: &Type) -> bool {
+    matches!(*kind, Type::TEXT | Type::VARCHAR | Type::UUID | Type::INT2 | Type::INT4 | Type::INT8)
+}
+
+/// Whether a type is one of JSON, whose spelling would not survive inside of other JSON.
+pub(super) fn is_json(kind: &Type) -> bool {
+    matches!(*kind, Type::JSON | Type::JSONB)
+}
+
+/// The first values of rows as arrays, as many at a time as one statement takes.
+pub(super) fn arrays(rows: &[Vec<Given<'_>>]) -> Vec<String> {
+    let of_rows = |rows: &[Vec<Given<'_>>]| {
+        let mut text = String::with_capacity(rows.len() * 40);
+        for (n, row) in rows.iter().enumerate() {
+            text.push_str(if n == 0 { "{" } else { "," });
+            match row[0] {
+                Given::Null => text.push_str("NULL"),
+                value => put_quoted(value, &mut text),
+            }
+        }
+        text + "}"
+    };
+    rows.chunks(ROWS_MAX).map(of_rows).collect()
+}
+
+fn put_quoted(value: Given<'_>, out: &mut String) {
+    let mut spelled = String::new();
+    spell(value, &mut spelled).expect("memory can be written to");
+    out.push('"');
+    for letter in spelled.chars() {
+        if matches!(letter, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(letter);
+    }
+    out.push('"');
+}
+
 fn sets<'g>(sql: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Vec<Set<'g>> {
     records(columns, rows).into_iter().map(|records| Set::Records(sql.to_owned(), records)).collect()
 }
@@ -103,4 +151,17 @@ fn value_of(value: Given<'_>) -> String {
 
 fn json(text: &str) -> String {
     serde_json::to_string(text).expect("a text serializes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_holds_every_text_and_nothing_else() {
+        let rows =
+            [Given::Text(r#"a"b\c,{}"#), Given::Null, Given::Integer(-5), Given::Text("")].map(|value| vec![value]);
+        assert_eq!(arrays(&rows), [r#"{"a\"b\\c,{}",NULL,"-5",""}"#]);
+        assert!(arrays(&[]).is_empty());
+    }
 }
