@@ -3,8 +3,8 @@
 use crate::error::AttachError;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use serde::Deserialize;
-use std::error::Error as _;
 use std::time::Duration;
+use syncline_core::model::with_causes;
 
 const EXCHANGE: &str = "/api/sync/exchange";
 /// No packet of a hub is larger: they end at 4 MiB, or after one object at the hub's limit.
@@ -49,7 +49,7 @@ impl Link {
             .read_timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map_err(|e| bad(&spelled_out(&e)))?;
+            .map_err(|e| bad(&with_causes(&e)))?;
         Ok(Link { url: url.trim_end_matches('/').to_owned(), client })
     }
 
@@ -59,7 +59,7 @@ impl Link {
     /// [`AttachError::Unreachable`], or what the hub's refusal means.
     pub async fn post(&self, node: &str, packet: String) -> Result<Vec<u8>, AttachError> {
         let unreachable = |reason: String| AttachError::Unreachable { url: self.url.clone(), reason };
-        let cut = |error: reqwest::Error| unreachable(spelled_out(&error));
+        let cut = |error: reqwest::Error| unreachable(with_causes(&error));
         let mut response =
             self.client.post(format!("{}{EXCHANGE}", self.url)).body(packet).send().await.map_err(cut)?;
         let status = response.status().as_u16();
@@ -100,16 +100,4 @@ impl Link {
 fn retry_after(response: &reqwest::Response) -> Option<u64> {
     let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     seconds.checked_mul(1_000)
-}
-
-/// An error with its causes, which say what really happened.
-fn spelled_out(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
 }

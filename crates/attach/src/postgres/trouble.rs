@@ -2,6 +2,7 @@
 
 use crate::engine::{Fault, TAKEN};
 use crate::error::AttachError;
+use syncline_core::model::with_causes;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
@@ -59,15 +60,5 @@ pub(super) fn words(refused: &DbError) -> String {
 
 /// An error with its causes, which say what really happened.
 pub(super) fn told(error: &Error) -> String {
-    if let Some(refused) = error.as_db_error() {
-        return words(refused);
-    }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(source) = cause {
-        text.push_str(": ");
-        text.push_str(&source.to_string());
-        cause = source.source();
-    }
-    text
+    error.as_db_error().map_or_else(|| with_causes(error), words)
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-use syncline_core::model::{Epoch, Lsn, NodeId, SpaceName};
+use syncline_core::model::{Epoch, Lsn, NodeId, SpaceName, innermost};
 use syncline_server::auth::{TokenChange, TokenSpec, TokenView};
 use syncline_server::hub::NodeView;
 use syncline_server::store::ListQuery;
@@ -300,13 +300,4 @@ fn hub_url(url: &str) -> Result<Url, CliError> {
 
 fn unreachable(url: &str, source: reqwest::Error) -> CliError {
     CliError::Unreachable { url: url.to_owned(), reason: innermost(&source) }
-}
-
-/// The innermost cause says what happened; the outer ones repeat the URL.
-fn innermost(source: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = source;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }

@@ -11,8 +11,8 @@ use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_KEY,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use std::error::Error as _;
 use std::time::Duration;
+use syncline_core::model::{innermost, with_causes};
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 
 /// No whole answer is larger: pages end at 4 MiB, or after one document at the hub's limit.
@@ -62,7 +62,7 @@ impl HttpApiClient {
             .read_timeout(request_timeout)
             .redirect(reqwest::redirect::Policy::none());
         install_tls_provider();
-        let client = change(client).build().map_err(|e| SyncError::Http(spelled_out(&e)))?;
+        let client = change(client).build().map_err(|e| SyncError::Http(with_causes(&e)))?;
         Ok(HttpApiClient { base: url.trim_end_matches('/').to_owned(), client, answer_bytes: ANSWER_BYTES })
     }
 
@@ -142,25 +142,11 @@ fn retry_after(response: &reqwest::Response) -> Option<Duration> {
 }
 
 fn cut(error: &reqwest::Error) -> ApiError {
-    // The innermost cause says what happened ("connection refused"), the hub's address where.
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
+    let cause = innermost(error);
     ApiError::new(match error.url() {
         Some(url) => format!("{}: {cause}", url.origin().ascii_serialization()),
-        None => cause.to_string(),
+        None => cause,
     })
-}
-
-/// An error with its causes.
-fn spelled_out(error: &reqwest::Error) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What is wrong with a value, and what its sender can do about it.
 
+use std::error::Error as StdError;
+use std::iter::successors;
 use thiserror::Error;
 
 /// What the other side should do about an error. Each dialect maps these to its own codes once.
@@ -105,6 +107,22 @@ impl Malformed {
 #[must_use]
 pub fn counted(count: u64, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// The words of the innermost cause: what happened, where the outer ones name an address that the reader knows.
+#[must_use]
+pub fn innermost(error: &(dyn StdError + 'static)) -> String {
+    causes(error).last().map(ToString::to_string).unwrap_or_default()
+}
+
+/// An error's words with those of its causes.
+#[must_use]
+pub fn with_causes(error: &(dyn StdError + 'static)) -> String {
+    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    successors(Some(error), |&error| error.source())
 }
 
 /// A parser's words without its own names of things.

@@ -153,23 +153,28 @@ text_id!(
     /// A registered participant; a UUID for our own clients, the token's name for foreign ones.
     NodeId, "node id", token_rule
 );
+/// The names by which the hub writes.
+const HUB: &str = "(hub)";
+const LEDGER: &str = "(ledger)";
+const QUARANTINE: &str = "(quarantine)";
+
 impl NodeId {
     /// The hub itself, as the author of the changes that it makes. No client may use the name.
     #[must_use]
     pub fn hub() -> NodeId {
-        NodeId("(hub)".into())
+        NodeId(HUB.into())
     }
 
     /// The hub, as the author of what was restored from the conflict ledger.
     #[must_use]
     pub fn of_ledger() -> NodeId {
-        NodeId("(ledger)".into())
+        NodeId(LEDGER.into())
     }
 
     /// The hub, as the author of what was tried again from the quarantine.
     #[must_use]
     pub fn of_quarantine() -> NodeId {
-        NodeId("(quarantine)".into())
+        NodeId(QUARANTINE.into())
     }
 
     /// The foreign clients of a token, as the author of their changes.
@@ -181,7 +186,7 @@ impl NodeId {
     /// Whether it is the hub itself, which reads nothing and is never behind.
     #[must_use]
     pub fn is_hub(&self) -> bool {
-        matches!(&*self.0, "(hub)" | "(ledger)" | "(quarantine)")
+        matches!(&*self.0, HUB | LEDGER | QUARANTINE)
     }
 
     /// Whether the name is the hub's to give: no client is to use it for itself.

@@ -19,7 +19,7 @@ mod strategy;
 mod version;
 
 pub use body::{Body, Facts, Fields, TimeFields, Value};
-pub use error::{Kind, Malformed, counted, plain_words};
+pub use error::{Kind, Malformed, counted, innermost, plain_words, with_causes};
 pub use ids::{
     Author, BatchId, CollectionName, Cursor, DocId, Epoch, EventName, Lsn, NodeId, RoomName, Seq, SpaceName, View,
 };

@@ -6,6 +6,7 @@ use super::spec::TokenSpec;
 use crate::error::ServerError;
 use crate::store::{Record, RecordKind, Store, StoreError};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// What a hub started with last.
 #[derive(Serialize, Deserialize)]
@@ -20,31 +21,51 @@ impl Noted {
     }
 }
 
-/// Notes what a declared token grants now, and tells what it granted before. An admin's opens everything.
+/// What the store has noted, by the tokens' names.
+///
+/// # Errors
+/// Those of the store.
+pub(super) async fn noted(store: &dyn Store) -> Result<HashMap<String, Record>, ServerError> {
+    let records = store.records(RecordKind::Declared).await?;
+    Ok(records.into_iter().map(|record| (record.key.clone(), record)).collect())
+}
+
+/// Notes what a declared token grants now, and tells what it granted before; `old` is what is noted of it. An admin's
+/// opens everything.
 ///
 /// # Errors
 /// Those of the store where it cannot be read. What cannot be written is noted at the next start.
-pub(super) async fn note(store: &dyn Store, spec: &TokenSpec) -> Result<Vec<Before>, ServerError> {
+pub(super) async fn note(
+    store: &dyn Store,
+    spec: &TokenSpec,
+    mut old: Option<Record>,
+) -> Result<Vec<Before>, ServerError> {
     let key = spec.name.to_string();
     if spec.admin {
         return Ok(Vec::new());
     }
     loop {
-        let Some(old) = store.records(RecordKind::Declared).await?.into_iter().find(|record| record.key == key) else {
-            let first = Noted { spec: spec.clone(), before: Vec::new() };
-            if is_written(spec, store.add_record(RecordKind::Declared, key.clone(), first.spelled()).await) {
-                return Ok(first.before);
+        let (now, written) = match old {
+            None => {
+                let first = Noted { spec: spec.clone(), before: Vec::new() };
+                let written = store.add_record(RecordKind::Declared, key.clone(), first.spelled()).await;
+                (first, written)
             }
-            continue;
+            Some(old) => {
+                let now = after(store, &old, spec).await?;
+                let text = now.spelled();
+                // Hubs that start together note the same.
+                if text == old.value {
+                    return Ok(now.before);
+                }
+                let written = store.replace_record(RecordKind::Declared, key.clone(), old.value, text).await;
+                (now, written)
+            }
         };
-        let now = after(store, &old, spec).await?;
-        let text = now.spelled();
-        // Hubs that start together note the same.
-        if text == old.value
-            || is_written(spec, store.replace_record(RecordKind::Declared, key.clone(), old.value, text).await)
-        {
+        if is_written(spec, written) {
             return Ok(now.before);
         }
+        old = noted(store).await?.remove(&key);
     }
 }
 

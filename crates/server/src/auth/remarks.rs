@@ -15,14 +15,12 @@ const LOOKED_FOR: usize = 50;
 /// # Errors
 /// Those of the store.
 pub(super) async fn remarks(store: &dyn Store, spec: &TokenSpec) -> Result<Vec<String>, ServerError> {
-    let rows: BTreeSet<&CollectionName> =
-        spec.rows.keys().chain(spec.read_rows.keys()).chain(spec.write_rows.keys()).collect();
     let beside = spec.open_beside_rows();
     let next = "name the collections that it opens to leave them out (`--collections`)";
     let mut said: Vec<String> = beside.map(|beside| format!("{beside}; {next}")).into_iter().collect();
     let Some(space) = &spec.space else { return Ok(said) };
     let named: BTreeSet<&CollectionName> =
-        rows.into_iter().chain(spec.collections.iter().flatten()).chain(&spec.collection).collect();
+        spec.limited_collections().chain(spec.collections.iter().flatten()).chain(&spec.collection).collect();
     let rules: BTreeSet<String> =
         store.records(RecordKind::Collection).await?.into_iter().map(|record| record.key).collect();
     let mut absent = BTreeSet::new();

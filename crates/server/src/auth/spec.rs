@@ -75,11 +75,15 @@ pub struct TokenSpec {
 }
 
 impl TokenSpec {
+    /// The collections of which it opens only some rows; one may come more than once.
+    pub(super) fn limited_collections(&self) -> impl Iterator<Item = &CollectionName> {
+        self.rows.keys().chain(self.read_rows.keys()).chain(self.write_rows.keys())
+    }
+
     /// What the token opens beside its filters, as whoever wrote them may not have meant it; `None`: it names its collections.
     #[must_use]
     pub fn open_beside_rows(&self) -> Option<String> {
-        let rows: BTreeSet<&CollectionName> =
-            self.rows.keys().chain(self.read_rows.keys()).chain(self.write_rows.keys()).collect();
+        let rows: BTreeSet<&CollectionName> = self.limited_collections().collect();
         if rows.is_empty() || self.collections.is_some() {
             return None;
         }
@@ -94,7 +98,7 @@ impl TokenSpec {
     /// # Errors
     /// [`ServerError::BadRequest`].
     pub fn check(&self) -> Result<(), ServerError> {
-        let rows = !(self.rows.is_empty() && self.read_rows.is_empty() && self.write_rows.is_empty());
+        let rows = self.limited_collections().next().is_some();
         let limited = self.space.is_some() || self.collections.is_some() || self.node.is_some() || self.rooms.is_some();
         let limited = limited || rows;
         if self.admin && limited {

@@ -105,10 +105,11 @@ impl Tokens {
     pub async fn open(store: Arc<dyn Store>, declared: &[DeclaredToken]) -> Result<Tokens, ServerError> {
         declared.iter().try_for_each(|token| token.spec.check())?;
         let mut grants = HashMap::new();
+        let mut noted = declared::noted(store.as_ref()).await?;
         for DeclaredToken { secret, spec } in declared {
             let hash = digest(secret);
             let grant = Grant::new(Proof::Secret(hash), spec.clone())?;
-            let before = declared::note(store.as_ref(), spec).await?;
+            let before = declared::note(store.as_ref(), spec, noted.remove(spec.name.as_str())).await?;
             grants.insert(hash, Grant { formers: Former::all(&before), ..grant });
         }
         let tokens = Tokens {

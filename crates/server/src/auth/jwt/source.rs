@@ -9,6 +9,7 @@ use crate::error::ServerError;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
+use syncline_core::model::innermost;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
@@ -254,15 +255,6 @@ impl Origin {
             }
         }
     }
-}
-
-/// The innermost cause says what happened; the outer ones name the address, which the reader knows.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
 }
 
 fn too_large() -> String {
