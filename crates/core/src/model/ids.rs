@@ -189,6 +189,12 @@ impl NodeId {
         matches!(&*self.0, HUB | LEDGER | QUARANTINE)
     }
 
+    /// Whether it is no client, but where one of event sync is.
+    #[must_use]
+    pub fn is_live_place(&self) -> bool {
+        self.is_live() && self.live_client().is_none()
+    }
+
     /// Whether the name is the hub's to give: no client is to use it for itself.
     #[must_use]
     pub fn is_reserved(&self) -> bool {

@@ -211,8 +211,12 @@ impl Space {
             Some(_) if !self.store.is_shared() => None,
             _ => self.store.node(&self.name, node).await?,
         };
-        let later = noted.filter(|row| here.is_none_or(|here| here.seen_at < row.seen_at));
-        Ok(later.map(|row| row.cursor).or(here.map(|place| place.handed)))
+        Ok(match (here, noted) {
+            (Some(here), Some(row)) if here.seen_at < row.seen_at => Some(row.cursor),
+            // Another worker may have noted what it knew earlier later.
+            (Some(here), Some(row)) if here.handed > Lsn::ZERO => Some(here.handed.max(row.cursor)),
+            (here, row) => here.map(|here| here.handed).or(row.map(|row| row.cursor)),
+        })
     }
 
     /// Why the space commits nothing any more, after a failed durable write.

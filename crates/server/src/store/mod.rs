@@ -247,7 +247,8 @@ pub trait Store: Send + Sync + 'static {
         docs: Vec<DocKey>,
     ) -> BoxFuture<'a, Result<Vec<Holding>, StoreError>>;
 
-    /// Notes how far nodes have read. Losing the newest notes in a crash is harmless.
+    /// Notes how far nodes have read. Losing the newest notes in a crash is harmless. Where several hubs share the store, an
+    /// older note is left out, and the place of a live client only moves on, or ends with 0.
     fn note_cursors<'a>(
         &'a self,
         space: &'a SpaceName,

@@ -86,6 +86,48 @@ async fn who_comes_back_to_a_worker_whose_log_has_gone_meanwhile_goes_on_from_wh
     assert!(list[0]["type"] == "delete" && list[0]["query"].to_string().contains("goes"), "{list}");
 }
 
+/// A connection may be cut without a word: its worker serves it on while the client is elsewhere, and the log is kept for
+/// where the client was last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_serves_a_client_on_which_has_got_further_elsewhere_tells_it_every_removal() {
+    let [one, two] = Hub::workers(|options| options.settings.retention.log = Duration::ZERO).await;
+    let written = async |seq: u64, op: Value| drop(one.push("writer", &format!("b{seq}"), &json!([op])).await);
+    let mut left = registered(&two, "reader", &["users"]).await;
+    written(1, pushed(1, "users", "goes")).await;
+    let (_, list) = left.event().await;
+    reported(&mut left, &report(&list)).await;
+    written(2, pushed(2, "users", "crossed")).await;
+    left.event().await;
+    // It does not say that this has come, so it waits, and its own change is in doubt.
+    let change = update("users", &json!({ "id": "crossed" }), &json!({ "$set": { "n": 3 } }));
+    reported(&mut left, &[change]).await;
+
+    let mut reader = registered(&one, "reader", &["users"]).await;
+    written(3, pushed(3, "users", "stays")).await;
+    while let Some((_, list)) = reader.event_within(Duration::from_millis(300)).await {
+        reported(&mut reader, &report(&list)).await;
+    }
+    drop(reader);
+    let head = one.pull("since_lsn=0").await["server_lsn"].clone();
+    let begun = Instant::now();
+    loop {
+        let horizon = one.post("/admin/spaces/main/trim", &Value::Null).await.json()["horizon"].clone();
+        if horizon == head {
+            break;
+        }
+        assert!(begun.elapsed() < LONG, "the log is kept for nobody: {horizon} of {head}");
+    }
+    written(4, json!({ "seq": 4, "op": "remove", "collection": "users", "id": "goes", "stamp": stamp(4) })).await;
+
+    let is_told = |list: &Value| list.to_string().contains("goes") && list[0]["type"] == "delete";
+    let mut heard = Vec::new();
+    while !heard.iter().any(is_told) {
+        let (_, list) = left.event_within(PROVED).await.unwrap_or_else(|| panic!("it is not told: {heard:?}"));
+        reported(&mut left, &report(&list)).await;
+        heard.push(list);
+    }
+}
+
 /// Behind a pooler no worker hears of the other one at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_to_a_worker_that_has_not_heard_of_the_last_changes_is_told_them_once() {

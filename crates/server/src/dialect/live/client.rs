@@ -206,7 +206,11 @@ impl Client {
             return self.dismiss(&error);
         }
         let Some(reading) = &mut self.reading else { return };
-        match reading.next(&self.circle, self.author).await {
+        let next = match reading.next(&self.circle, self.author).await {
+            Err(ServerError::Resync { .. }) => self.catch_up().await,
+            next => next,
+        };
+        match next {
             Ok(None) => {}
             Ok(Some((bundle, reached))) => match line.hand(&bundle.message) {
                 Ok(()) => self.note_sent(bundle, reached),
@@ -219,6 +223,14 @@ impl Client {
             }
         }
         self.note_place(false);
+    }
+
+    /// The log has been trimmed beyond where the client is here.
+    async fn catch_up(&mut self) -> Result<Option<(Arc<Bundle>, Reached)>, ServerError> {
+        let Some(reading) = &mut self.reading else { return Ok(None) };
+        let known = self.circle.places.find(&self.node, (&self.wanted, reading.views())).await?;
+        reading.catch_up(known, self.circle.space.head().lsn);
+        reading.next(&self.circle, self.author).await
     }
 
     fn note_sent(&mut self, bundle: Arc<Bundle>, reached: Reached) {

@@ -145,9 +145,19 @@ impl Reading {
         self.redo(head);
     }
 
-    /// Begins anew with everything, because the log no longer tells what changed. Documents that are gone meanwhile
-    /// stay at the client: which ones it has, nobody knows, and a removal of all others could take what it has not
-    /// sent yet.
+    /// The log no longer tells what changed. It was kept for where the client was last, at any worker: if that is `known`, and
+    /// further on, the client goes on from there. Or else it begins anew with everything: documents that are gone
+    /// meanwhile stay with it. Which ones it has, nobody knows, and a removal of all others could take what it has not sent yet.
+    pub(super) fn catch_up(&mut self, known: Option<Place>, head: Lsn) {
+        match known {
+            Some(Place::At(at)) if at > self.at.cursor && self.at.fills.is_empty() => {
+                self.everywhere(|before| before.cursor = before.cursor.max(at));
+                self.was_elsewhere(head);
+            }
+            _ => self.refill(head),
+        }
+    }
+
     fn refill(&mut self, head: Lsn) {
         let (wanted, backs) = (self.at.wanted(), std::mem::take(&mut self.at.backs));
         *self = Reading { sight: Arc::clone(&self.sight), given: self.given, ..Reading::default() };
@@ -232,7 +242,7 @@ impl Reading {
     /// The next message; `None`: the client has everything.
     ///
     /// # Errors
-    /// Those of the store.
+    /// Those of the store; [`ServerError::Resync`] asks to [`catch_up`](Reading::catch_up).
     pub(super) async fn next(
         &mut self,
         circle: &Circle,
@@ -335,18 +345,10 @@ impl Reading {
 
     /// Reads what others changed, and what the log returns to the client. `false`: there was nothing.
     async fn read_news(&mut self, circle: &Circle, author: Option<Author>) -> Result<bool, ServerError> {
-        match self.read_log(circle, author.unwrap_or(NOBODY)).await {
-            Ok((rows, scanned)) => {
-                let any = !rows.is_empty() || scanned.more;
-                self.store(rows, Reached::Cursor(scanned.upto));
-                Ok(any)
-            }
-            Err(ServerError::Resync { .. }) => {
-                self.refill(circle.space.head().lsn);
-                Ok(true)
-            }
-            Err(error) => Err(error),
-        }
+        let (rows, scanned) = self.read_log(circle, author.unwrap_or(NOBODY)).await?;
+        let any = !rows.is_empty() || scanned.more;
+        self.store(rows, Reached::Cursor(scanned.upto));
+        Ok(any)
     }
 
     async fn read_log(&mut self, circle: &Circle, author: Author) -> Result<(Vec<Change>, Scanned), ServerError> {

@@ -33,6 +33,10 @@ pub(super) fn longs<'a, T: ToSql + Sync + Send + 'a>(values: impl IntoIterator<I
     (Box::new(values.into_iter().collect::<Vec<_>>()), Type::INT8_ARRAY)
 }
 
+pub(super) fn bools<'a>(values: impl IntoIterator<Item = bool>) -> Param<'a> {
+    (Box::new(values.into_iter().collect::<Vec<_>>()), Type::BOOL_ARRAY)
+}
+
 pub(super) fn blobs<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Param<'a> {
     (Box::new(values.into_iter().collect::<Vec<_>>()), Type::BYTEA_ARRAY)
 }

@@ -4,7 +4,7 @@
 use super::authors::Authors;
 use super::known;
 use super::nodes;
-use super::pipeline::{Pipeline, long, longs, text};
+use super::pipeline::{Pipeline, bools, long, longs, text};
 use super::pool::{Pools, Session};
 use super::rows::node_of;
 use super::space;
@@ -120,11 +120,14 @@ async fn note(session: &Session, space: &SpaceName, cursors: &[(NodeId, Lsn, Mil
         authors.write(&mut pipeline, space);
         write_last_author(&mut pipeline, space, &authors);
     }
-    let update = "UPDATE syncline.authors a SET cursor = t.cursor, seen_at = t.at
-        FROM unnest($2::BIGINT[], $3::BIGINT[], $4::BIGINT[]) AS t (author, cursor, at)
+    // A live client may be back at one worker before the other one has noted how far it came there.
+    let update = "UPDATE syncline.authors a SET seen_at = t.at,
+            cursor = CASE WHEN t.onward AND t.cursor > 0 THEN GREATEST(a.cursor, t.cursor) ELSE t.cursor END
+        FROM unnest($2::BIGINT[], $3::BIGINT[], $4::BIGINT[], $5::BOOLEAN[]) AS t (author, cursor, at, onward)
         WHERE a.space = $1 AND a.author = t.author AND a.seen_at <= t.at";
     let cursors = longs(newest.values().map(|(cursor, _)| *cursor).collect::<Vec<_>>());
     let times = longs(newest.values().map(|(_, at)| *at).collect::<Vec<_>>());
-    pipeline.send(update, vec![text(space.as_str()), longs(numbers), cursors, times]);
+    let onward = newest.keys().map(|node| node.is_live_place());
+    pipeline.send(update, vec![text(space.as_str()), longs(numbers), cursors, times, bools(onward)]);
     session.commit(pipeline).await.map(drop)
 }
