@@ -117,12 +117,12 @@ async fn insert(url: &str, documents: u64) -> Result<f64> {
     Ok(documents as f64 / started.elapsed().as_secs_f64())
 }
 
-/// All documents of a hub by the server's own stream.
+/// All documents of a hub by the server's own stream, with what the hub's stream tells of each.
 async fn copy(url: &str, documents: u64) -> Result<f64> {
     let client = connect(url).await?;
     let started = Instant::now();
-    let rows =
-        client.copy_out("COPY (SELECT lsn, collection, id, body FROM syncline.log WHERE kind = 0) TO STDOUT").await?;
+    let columns = "lsn, collection, id, stamp, author, meta, body";
+    let rows = client.copy_out(&format!("COPY (SELECT {columns} FROM syncline.log WHERE kind = 0) TO STDOUT")).await?;
     let mut rows = std::pin::pin!(rows);
     let mut lines = 0;
     while let Some(piece) = rows.next().await {

@@ -89,9 +89,7 @@ impl Round {
             Device::by_packets("p", home, CARDS, hub),
             Device::by_packets("q", home, CARDS, hub),
         ];
-        // Where the log is trimmed, all of them come by WebSocket: such clients are heard of all the time.
-        let first = if site.trims() { Transport::WebSocket } else { Transport::Polling };
-        let live = [("l", first), ("m", Transport::WebSocket), ("n", Transport::WebSocket)];
+        let live = [("l", Transport::Polling), ("m", Transport::WebSocket), ("n", Transport::WebSocket)];
         let live = live.map(|(name, transport)| {
             let mut client = Nebula::new(name, &address, NOTES, transport);
             eventually("a live client is there", || (client.cycle().is_ok() && client.has("founded")).then_some(()));

@@ -5,7 +5,7 @@ use super::pipeline::{BY_KEY, Param, stream};
 use super::pool::{Pools, Session};
 use super::replica::Replica;
 use super::select::{
-    BEFORE, LOG, Shape, Stretch, brief_row_of, collections, heads_sql, is_newest_only, row_of, rows_sql,
+    BEFORE, LOG, Shape, Stretch, brief_row_of, collections, heads_sql, is_newest_only, only, row_of, rows_sql,
 };
 use super::space;
 use super::trouble::{Failure, words_of};
@@ -188,7 +188,7 @@ impl Pass<'_> {
                     let before = row.try_get(BEFORE)?;
                     self.offer_row(&Row { before, ..row_of(&row, LOG)? })
                 }
-                (_, Shape::Brief) => self.offer_row(&brief_row_of(&row)?),
+                (_, Shape::Brief) => self.offer_row(&brief_row_of(&row, only(collections(self.scan)))?),
                 (_, Shape::Whole) => self.offer_row(&row_of(&row, LOG)?),
             };
             if let Some(chunk) = self.feed.full_chunk() {
