@@ -105,7 +105,7 @@ impl Progress {
     }
 
     /// An edit that takes effect in the order of its arrival, whatever clocks say. Where it meets what its client has
-    /// not seen, the client cannot know what it led to.
+    /// not seen, or may not, the client cannot know what it led to.
     pub(super) fn live_change(
         &mut self,
         client: &mut Client<'_>,
@@ -121,10 +121,12 @@ impl Progress {
             let others = |author: Author, lsn: Lsn| author != client.author && lsn > client.served;
             others(version.author, version.lsn) || version.meta.marks().any(|mark| others(mark.author, mark.lsn))
         });
+        let was_hidden = self.is_hidden(client, key);
         let (before, base, committed) = (self.loaded.head, Base::At(base), Millis(0));
         let attempt = Attempt { key: key.clone(), edit, author, base, stamp, strategy: None, committed };
         self.within_rows(&client.batch.rows, attempt)?;
-        if self.loaded.head == before || (unseen && !removes) || self.is_hidden(client, key) {
+        let is_hidden = was_hidden || self.is_hidden(client, key);
+        if self.loaded.head == before || (unseen && !removes) || is_hidden {
             client.returned.insert(key.clone());
         }
         Ok(())

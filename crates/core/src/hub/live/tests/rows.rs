@@ -119,3 +119,14 @@ fn who_reads_more_than_it_may_write_gets_its_copies_back() {
     assert_eq!((fates(&taken)[2], taken.returned), ("forbidden", returned(&["his"])));
     assert!(!space.state.docs[&key("his")].body.text().contains('7'));
 }
+
+#[test]
+fn who_brings_a_document_into_its_sight_is_told_all_of_it() {
+    let mut space = Space::default();
+    both(&mut space);
+    let (node, served, rows_of_all) = (NodeId::of_live("anna").unwrap(), space.state.head, Arc::default());
+    let change = update(5, 12, &json!({ "id": "his" }), &json!({ "$set": { "o": "anna" } }), &["his"]);
+    let readable = rows(&json!({ "o": "anna" }));
+    let taken = space.take(LiveBatch { node, served, rows: rows_of_all, readable, events: vec![change] });
+    assert_eq!((fates(&taken), taken.returned), (vec!["applied"], returned(&["his"])));
+}
