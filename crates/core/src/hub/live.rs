@@ -31,8 +31,8 @@ pub struct LiveTaken {
     /// Documents of which something else stands than the client has: it is to get what stands, also where that is a
     /// change of its own, or nothing. The log holds a return of each, behind `written`.
     pub returned: BTreeSet<DocKey>,
-    /// Documents that stand as the client inserted them, and stood before: a client that keeps what it inserts beside
-    /// what it has shows them twice.
+    /// Documents that stand as the client inserted them, and stood before as far as it knew: a client that keeps what it
+    /// inserts beside what it has shows them twice.
     pub twice: BTreeSet<DocKey>,
 }
 

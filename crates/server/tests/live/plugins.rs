@@ -142,6 +142,13 @@ async fn an_id_that_a_device_inserts_although_it_has_it_stands_there_once_in_the
     a.insert("users", &json!({ "id": "x", "n": 5 })).await;
     a.connect(&hub.addr).await;
     assert_eq!(converge(&mut [&mut a, &mut b]).await["\"x\""], json!({ "id": "x", "n": 5 }));
+    b.disconnect();
+    a.delete("users", &json!({ "id": "x" })).await;
+    converge(&mut [&mut a]).await;
+    b.insert("users", &json!({ "id": "x", "n": 6 })).await;
+    b.connect(&hub.addr).await;
+    let shown = converge(&mut [&mut a, &mut b]).await;
+    assert_eq!(shown["\"x\""], json!({ "id": "x", "n": 6 }), "also where it stands anew");
 }
 
 #[tokio::test(flavor = "multi_thread")]

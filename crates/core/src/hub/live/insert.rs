@@ -63,7 +63,10 @@ impl Progress {
         key: DocKey,
         body: &Body,
     ) -> Result<Option<Fate>, Rejection> {
-        let removed = self.loaded.docs.get(&key).and_then(|version| version.meta.removed);
+        let gone = self.loaded.docs.get(&key);
+        // Who has not heard of the removal has the document still.
+        let keeps = gone.is_some_and(|gone| gone.author != client.author && gone.lsn > client.served);
+        let removed = gone.and_then(|version| version.meta.removed);
         let stamp = removed.map_or(Stamp::ZERO, |removed| removed.stamp.next()).max(self.event_stamp(event));
         let (base, committed, author) = (Base::At(client.served), Millis(0), client.author);
         let edit = &Edit::Insert(body.clone());
@@ -72,6 +75,8 @@ impl Progress {
         let as_sent = self.standing(&key).is_some_and(|now| same_document(now.body.text(), body.text()));
         if !as_sent || self.is_hidden(client, &key) {
             client.returned.insert(key);
+        } else if keeps {
+            client.twice.insert(key);
         }
         Ok(None)
     }

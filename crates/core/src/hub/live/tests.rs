@@ -206,6 +206,12 @@ fn an_insert_of_what_stands_is_named_because_its_client_may_show_it_twice() {
     let removed = |n| remove(n, 20, &json!({ "id": "x" }), &["x"]);
     assert_eq!(space.from("a", 2, vec![removed(4), v(5, 3)]).twice, returned(&[]), "it has removed its own before");
     assert_eq!(space.from("a", 4, vec![removed(6), v(7, 4), v(8, 5)]).twice, returned(&["x"]));
+    space.from("a", 7, vec![removed(9)]);
+    let told = space.state.head.0;
+    assert_eq!(space.from("b", told - 1, vec![v(10, 6)]).twice, returned(&["x"]), "it has not heard of the removal");
+    space.from("a", 0, vec![removed(11)]);
+    let told = space.state.head.0;
+    assert_eq!(space.from("b", told, vec![v(12, 7)]).twice, returned(&[]));
 }
 
 #[test]
