@@ -9,7 +9,9 @@ use crate::sql::{equals, given, list, marks, quoted};
 use crate::value::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Rows of the queue that are looked at for one packet.
+/// Rows of the queue that are looked at for one packet, whatever its size.
+const CHANGES_MIN: usize = 1_000;
+/// And at most.
 const CHANGES_MAX: usize = 20_000;
 
 /// What was registered of one row, taken together.
@@ -37,9 +39,11 @@ pub(crate) fn mark_of(key: &Cell) -> String {
 impl Work<'_> {
     /// The oldest registrations, by row, at most so many rows. Also the last registration that was looked at.
     pub(crate) fn waiting(&self, rows_max: usize) -> Result<(Vec<Folded>, i64), AttachError> {
+        // Some rows were changed more than once; what is read beyond the packet is read again for the next one.
+        let changes = (2 * rows_max).clamp(CHANGES_MIN, CHANGES_MAX);
         let sql = format!(
             "SELECT id, entity_type, entity_key, operation, {} FROM sync_log
-             WHERE packet_no IS NULL ORDER BY id LIMIT {CHANGES_MAX}",
+             WHERE packet_no IS NULL ORDER BY id LIMIT {changes}",
             self.db.spellings().made_at
         );
         let mut places: Named<usize> = Named::default();
