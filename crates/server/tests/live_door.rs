@@ -6,7 +6,7 @@ mod support;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use support::socket::{Client, LONG, Packet};
-use support::{ADMIN, Hub, Reply};
+use support::{ADMIN, Hub, Reply, insert as pushed};
 
 const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
 
@@ -89,6 +89,29 @@ async fn polling_serves_a_whole_session() {
     assert_eq!((unknown.status, &unknown.json()["message"]), (400, &json!("Session ID unknown")));
     let old = hub.send("GET", "/socket.io/?EIO=2&transport=polling", &[], b"").await;
     assert_eq!(old.status, 400);
+}
+
+/// The plugin works on messages side by side: of two that come together it keeps documents twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reports_nothing_and_polls_seldom_gets_one_message_at_a_time() {
+    let hub = without_pings().await;
+    let poller = Poller::open(&hub).await;
+    poller.greet(ADMIN).await;
+    let info = json!({ "clientId": "seldom", "collections": ["users"] });
+    poller.post(&format!(r#"42["client:info",{info}]"#)).await;
+    let mut heard = Vec::new();
+    for (seq, id) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
+        hub.push("writer", &format!("b{seq}"), &json!([pushed(seq, "users", id)])).await;
+        // sleep: longer than the hub waits for the report of a message
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    while !heard.iter().any(|said: &String| said.contains(r#""d""#)) {
+        heard.push(poller.get().await);
+    }
+    for said in &heard {
+        assert!(said.matches("server:sync").count() < 2, "together: {said}");
+    }
+    assert!(heard.len() > 1, "{heard:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

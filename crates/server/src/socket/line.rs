@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use tokio::time::Instant;
 
 /// An accepted client.
 #[derive(Clone)]
@@ -79,6 +80,11 @@ impl Line {
     /// As [`Line::emit`].
     pub fn hand(&self, message: &Message) -> Result<(), Unsent> {
         self.send(Ok(message.frames()))
+    }
+
+    /// When the last of what was sent went out; `None`: something waits, perhaps for the client's next poll.
+    pub fn sent_at(&self) -> Option<Instant> {
+        self.session.sent_at()
     }
 
     /// Answers a message.

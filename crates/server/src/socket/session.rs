@@ -67,6 +67,8 @@ struct State {
     waiting: VecDeque<Bytes>,
     /// How many more are being written.
     going: usize,
+    /// When nothing was left to send.
+    sent_at: Instant,
     transport: Transport,
     stage: Stage,
     /// Until when somebody must be let in, or gone, and how the connection ends where not.
@@ -94,6 +96,7 @@ impl Session {
         let state = State {
             waiting: VecDeque::new(),
             going: 0,
+            sent_at: Instant::now(),
             transport,
             stage: Stage::Outside,
             empty_until: Some((Instant::now() + CONNECT_TIMEOUT, NOBODY)),
@@ -222,7 +225,15 @@ impl Session {
 
     /// So many of those that were handed out are not written yet.
     pub(super) fn note_going(&self, going: usize) {
-        self.state().going = going;
+        let mut state = self.state();
+        state.going = going;
+        note_sent(&mut state);
+    }
+
+    /// When the last of what was to be sent went out; `None`: something waits.
+    pub(super) fn sent_at(&self) -> Option<Instant> {
+        let state = self.state();
+        (state.waiting.is_empty() && state.going == 0).then_some(state.sent_at)
     }
 
     /// Hands out everything, at the end.
@@ -256,6 +267,7 @@ impl Session {
             return Poll::Pending;
         }
         let taken = state.waiting.drain(..count).collect();
+        note_sent(&mut state);
         if state.end.is_some() {
             wake(state);
         }
@@ -302,6 +314,12 @@ impl Session {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note_sent(state: &mut State) {
+    if state.waiting.is_empty() && state.going == 0 {
+        state.sent_at = Instant::now();
     }
 }
 

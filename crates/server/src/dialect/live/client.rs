@@ -195,7 +195,7 @@ impl Client {
         if !self.runway.is_free() || self.retry_at.is_some() {
             return;
         }
-        self.retry_at = self.runway.rests_until().filter(|until| Instant::now() < *until);
+        self.retry_at = self.runway.rests_until(line.sent_at(), Instant::now());
         if self.retry_at.is_some() {
             return;
         }
@@ -238,7 +238,7 @@ impl Client {
         let Some(reached) = self.runway.send(bundle, reached, now) else { return };
         self.assume(reached, now);
         if self.reading.as_ref().is_some_and(|reading| !reading.is_done(&self.circle)) {
-            self.retry_at = self.runway.rests_until();
+            self.retry_at = self.runway.rests_until(None, now);
         }
     }
 

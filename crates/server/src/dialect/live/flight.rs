@@ -16,9 +16,11 @@ const FIRST_PATIENCE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Messages without an echo after which a client counts as one that does not echo.
 const MISSES: u8 = 2;
-/// Between two messages to a client that does not echo: twice as long as the plugin works on a full one, and so long
-/// that changes which come together go together.
+/// Between two messages to a client that does not echo, from when the first has left: twice as long as the plugin works on
+/// a full one, and so long that changes which come together go together.
 const STEADY_GAP: Duration = Duration::from_millis(5);
+/// Between two looks whether a message has left, which waits for the client's next poll.
+const LOOK_EVERY_MAX: Duration = Duration::from_millis(50);
 /// The size of message that these times are for.
 const AT_ONCE_BYTES: usize = 64 << 10;
 /// How long a document counts as on its way to a client that does not say when it has arrived: a message waits for the
@@ -58,8 +60,8 @@ pub(super) struct Runway {
     landed: VecDeque<(Arc<[DocKey]>, Instant)>,
     /// Until then more may be on its way than `landed` has.
     crowded_until: Option<Instant>,
-    /// Until then a client is left alone that does not say when a message has arrived.
-    rests_until: Option<Instant>,
+    /// A client that does not say when a message has arrived is left alone for so long after it has left: when it was handed over.
+    rest: Option<(Instant, Duration)>,
 }
 
 impl Runway {
@@ -84,12 +86,18 @@ impl Runway {
             self.crowded_until = self.landed.pop_front().map(|(_, at)| at + CROSSING);
         }
         self.landed.push_back((Arc::clone(&bundle.keys), now));
-        self.rests_until = Some(now + STEADY_GAP * times(bundle));
+        self.rest = Some((now, STEADY_GAP * times(bundle)));
     }
 
-    /// Until when a client is left alone that does not say when a message has arrived.
-    pub(super) fn rests_until(&self) -> Option<Instant> {
-        self.rests_until
+    /// Until when a client is left alone that does not say when a message has arrived: what comes together it mixes up.
+    /// `sent_at`: when the connection had sent everything; `None`: it has not.
+    pub(super) fn rests_until(&self, sent_at: Option<Instant>, now: Instant) -> Option<Instant> {
+        let (handed, gap) = self.rest?;
+        let until = match sent_at {
+            Some(at) => at.max(handed) + gap,
+            None => now + now.saturating_duration_since(handed).clamp(STEADY_GAP, LOOK_EVERY_MAX),
+        };
+        (now < until).then_some(until)
     }
 
     /// The connection has ended. Whether a message that was under way arrived will never be known: tells whether
@@ -203,7 +211,11 @@ mod tests {
         let silent = runway.deadline().unwrap();
         assert!(runway.give_up(silent).is_some());
         assert!(send(&mut runway, silent) && runway.is_free() && runway.deadline().is_none());
-        assert_eq!(runway.rests_until(), Some(silent + STEADY_GAP));
+        assert_eq!(runway.rests_until(Some(silent), silent), Some(silent + STEADY_GAP));
+        let late = silent + CROSSING / 2;
+        assert_eq!(runway.rests_until(None, late), Some(late + LOOK_EVERY_MAX), "it waits for a poll");
+        assert_eq!(runway.rests_until(Some(late), late), Some(late + STEADY_GAP));
+        assert_eq!(runway.rests_until(Some(silent), late), None);
         assert!(runway.is_busy(silent), "what it changes now may cross with it");
         assert!(!runway.is_busy(silent + CROSSING));
 
