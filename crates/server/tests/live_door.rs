@@ -102,8 +102,7 @@ async fn who_reports_nothing_and_polls_seldom_gets_one_message_at_a_time() {
     let mut heard = Vec::new();
     for (seq, id) in [(1, "a"), (2, "b"), (3, "c"), (4, "d")] {
         hub.push("writer", &format!("b{seq}"), &json!([pushed(seq, "users", id)])).await;
-        // sleep: longer than the hub waits for the report of a message
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await; // sleep: longer than the hub waits for the report of a message
     }
     while !heard.iter().any(|said: &String| said.contains(r#""d""#)) {
         heard.push(poller.get().await);
