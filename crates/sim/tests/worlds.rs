@@ -164,6 +164,11 @@ fn live_602037_and_602285_write_what_waits_long_for_their_next_poll() {
 }
 
 #[test]
+fn live_800915_comes_before_the_first_change_and_keeps_the_log() {
+    kept(Kind::Live, 800_915);
+}
+
+#[test]
 fn live_733037_brings_a_document_into_its_sight_of_which_it_has_an_older_one() {
     kept(Kind::Live, 733_037);
 }

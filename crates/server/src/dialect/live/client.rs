@@ -229,7 +229,8 @@ impl Client {
     async fn catch_up(&mut self) -> Result<Option<(Arc<Bundle>, Reached)>, ServerError> {
         let Some(reading) = &mut self.reading else { return Ok(None) };
         let known = self.circle.places.find(&self.node, (&self.wanted, reading.views())).await?;
-        reading.catch_up(known, self.circle.space.head().lsn);
+        let head = self.circle.space.head();
+        reading.catch_up(known, (head.lsn, head.horizon));
         reading.next(&self.circle, self.author).await
     }
 

@@ -148,8 +148,12 @@ impl Reading {
     /// The log no longer tells what changed. It was kept for where the client was last, at any worker: if that is `known`, and
     /// further on, the client goes on from there. Or else it begins anew with everything: documents that are gone
     /// meanwhile stay with it. Which ones it has, nobody knows, and a removal of all others could take what it has not sent yet.
-    pub(super) fn catch_up(&mut self, known: Option<Place>, head: Lsn) {
+    pub(super) fn catch_up(&mut self, known: Option<Place>, (head, horizon): (Lsn, Lsn)) {
         match known {
+            Some(Place::FilledSince(since)) if since >= horizon => {
+                self.refill(head);
+                self.filled_since(since, head);
+            }
             Some(Place::At(at)) if at > self.at.cursor && self.at.fills.is_empty() => {
                 self.everywhere(|before| before.cursor = before.cursor.max(at));
                 self.was_elsewhere(head);

@@ -109,13 +109,15 @@ impl Position {
         if self.fills.is_empty() { self.cursor } else { Lsn::ZERO }
     }
 
-    /// Where the client is to go on after a restart; `None`: it listens to nothing.
+    /// Where the client is to go on after a restart; `None`: it listens to nothing. A place at 0 would keep no log for it: who came
+    /// before the first change is filled since that one, which removed nothing.
     pub(super) fn place(&self) -> Option<Place> {
         let cursor = (!self.collections.is_empty()).then_some(self.cursor);
-        if self.fills.is_empty() {
+        if self.fills.is_empty() && cursor != Some(Lsn::ZERO) {
             return cursor.map(Place::At);
         }
-        self.fills.iter().map(|fill| fill.first).chain(cursor).min().map(Place::FilledSince)
+        let since = self.fills.iter().map(|fill| fill.first).chain(cursor).min();
+        since.map(|since| Place::FilledSince(since.max(Lsn(1))))
     }
 
     pub(super) fn reach(&mut self, reached: Reached) {
