@@ -5,18 +5,20 @@
 //! together, and those of a group in which something fails one by one. References are satisfied by order, or by the end of
 //! the transaction; unique values that change places are taken out of the way first.
 
+mod confirm;
 mod order;
 
 use crate::error::AttachError;
-use crate::packet::{Answer, Arrival, entities_of};
+use crate::packet::{Answer, Arrival};
 use crate::plan::TypePlan;
-use crate::work::{Arrivals, Fault, Held, Known, Named, Work};
+use crate::work::{Arrivals, Fault, Held, Named, Work};
+use confirm::{Sent, confirm};
+use foldhash::HashMap;
 use order::targets_first;
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use syncline_core::model::{Body, Fields, Rejection};
-use syncline_core::wire::exchange::{Operation, WireEntity};
 
 /// Objects that were set aside and are tried again with each packet.
 const RETRIES_MAX: u64 = 200;
@@ -47,7 +49,7 @@ pub struct Taken {
     pub more: bool,
 }
 
-type Name = (String, String);
+type Name = (Arc<str>, Arc<str>);
 
 /// How a packet is taken in.
 #[derive(Clone, Debug, Default)]
@@ -87,81 +89,6 @@ pub(crate) fn take(work: &Work<'_>, answer: &Answer, manner: &Manner, now: &str)
     Ok(intake.taken)
 }
 
-/// The hub has what own packets held, but for what it set aside. Returns what it was.
-fn confirm(
-    work: &Work<'_>,
-    answer: &Answer,
-    now: &str,
-    taken: &mut Taken,
-) -> Result<BTreeMap<Name, Option<Fields>>, AttachError> {
-    let mut sent = BTreeMap::new();
-    if let Some((number, text)) = work.under_way()?
-        && number <= answer.accepted
-    {
-        let has_asides = work.has_asides()?;
-        let (entities, mut kept) = (entities_of(&text)?, BTreeMap::new());
-        let known = known_of(work, &entities)?;
-        for entity in entities {
-            let of_it = |kind: &str, uuid: &str| kind == entity.kind && uuid.eq_ignore_ascii_case(&entity.uuid);
-            if let Some(refused) = answer.rejected.iter().find(|refused| of_it(&refused.kind, &refused.uuid)) {
-                work.keep_back(&entity.kind, &entity.uuid, &refused.why, now)?;
-                taken.aside += 1;
-                continue;
-            }
-            let name = (entity.kind.clone(), entity.uuid.clone());
-            let known = known.get(&name);
-            let fields = entity.data.map(|data| Body::trusted(data.get()).fields());
-            let key = known.and_then(|known| known.key.as_ref());
-            // Of an object that is there twice the last one counts.
-            let before = kept.remove(&name).or_else(|| known.and_then(|known| known.base.clone()));
-            match (&fields, key) {
-                (None, None) => work.forget(&entity.kind, &entity.uuid)?,
-                (None, _) => work.keep(&entity.kind, &entity.uuid, key, None)?,
-                (Some(fields), _) => {
-                    let mut base = before.filter(|_| entity.operation == Operation::Update).unwrap_or_default();
-                    fields.iter().for_each(|(name, value)| base.set(name, value.to_owned()));
-                    match key {
-                        Some(_) => drop(kept.insert(name, base)),
-                        None => work.keep(&entity.kind, &entity.uuid, None, Some(&base))?,
-                    }
-                }
-            }
-            if has_asides {
-                work.edit_aside(&entity.kind, &entity.uuid, fields.as_ref())?;
-            }
-            taken.confirmed += 1;
-            sent.insert((entity.kind, entity.uuid), fields);
-        }
-        keep_all(work, &kept)?;
-        work.confirm_changes()?;
-        work.forget_packet()?;
-    }
-    work.confirmed(answer.accepted, now)?;
-    Ok(sent)
-}
-
-/// What is known of the objects of an own packet.
-fn known_of(work: &Work<'_>, entities: &[WireEntity]) -> Result<BTreeMap<Name, Known>, AttachError> {
-    let mut uuids: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    entities.iter().for_each(|entity| uuids.entry(&entity.kind).or_default().push(&entity.uuid));
-    let mut all = BTreeMap::new();
-    for (kind, uuids) in uuids {
-        let known = work.known_all(kind, &uuids)?;
-        all.extend(known.into_iter().map(|(uuid, known)| ((kind.to_owned(), uuid), known)));
-    }
-    Ok(all)
-}
-
-/// Notes how the hub has objects that are rows here.
-fn keep_all(work: &Work<'_>, objects: &BTreeMap<Name, Fields>) -> Result<(), AttachError> {
-    let objects: Vec<_> = objects.iter().collect();
-    for of_kind in objects.chunk_by(|((one, _), _), ((next, _), _)| one == next) {
-        let kept = of_kind.iter().map(|((_, uuid), base)| (uuid.as_str(), base.to_body().text().to_owned()));
-        work.keep_known(&of_kind[0].0.0, &kept.collect::<Vec<_>>())?;
-    }
-    Ok(())
-}
-
 struct Intake<'a> {
     work: &'a Work<'a>,
     arrivals: Arrivals,
@@ -190,18 +117,17 @@ impl<'a> Intake<'a> {
             }
             match self.work.plan.named(&object.kind) {
                 Some(plan) => sorted.push(Left { plan, object: object.clone(), why: None }),
-                None => *self.taken.unmapped.entry(object.kind.clone()).or_default() += 1,
+                None => *self.taken.unmapped.entry(object.kind.to_string()).or_default() += 1,
             }
         }
         sorted
     }
 
     /// Own edits that the hub returns in another state have lost, in part or whole.
-    fn tell_conflicts(
-        &mut self,
-        arriving: &[Left<'_>],
-        sent: &BTreeMap<Name, Option<Fields>>,
-    ) -> Result<(), AttachError> {
+    fn tell_conflicts(&mut self, arriving: &[Left<'_>], sent: &Sent) -> Result<(), AttachError> {
+        if sent.is_empty() {
+            return Ok(());
+        }
         for Left { object, .. } in arriving {
             let Some(ours) = sent.get(&name_of(object)) else { continue };
             let lost = match (ours, &object.data) {
@@ -212,7 +138,7 @@ impl<'a> Intake<'a> {
                 }
             };
             if lost {
-                let text = |fields: Option<&Fields>| fields.map(|fields| fields.to_body().text().to_owned());
+                let text = |fields: Option<&Fields>| fields.map(Fields::to_text);
                 let (ours, theirs) = (text(ours.as_ref()), text(object.data.as_deref()));
                 let name = (&*object.kind, &*object.uuid);
                 self.work.note_conflict(name, ours.as_deref(), theirs.as_deref(), &self.arrivals.now)?;
@@ -228,7 +154,7 @@ impl<'a> Intake<'a> {
         for group in groups(put) {
             let plan = group[0].plan;
             for left in self.rowless(plan, group)? {
-                self.arrivals.arriving.insert(&plan.kind, left.object.uuid.clone(), None);
+                self.arrivals.arriving.insert(&plan.kind, left.object.uuid.to_string(), None);
                 if plan.numbered {
                     new.entry(&plan.kind).or_insert((plan, Vec::new())).1.push(&left.object.uuid);
                 }
@@ -328,10 +254,7 @@ impl<'a> Intake<'a> {
                 self.each(rest)
             }
             Err(Fault::Failed(error)) => Err(error),
-            Err(Fault::Aside(why)) if self.work.is_undone() => {
-                let Arrival { kind, uuid, .. } = group.swap_remove(0).object;
-                Err(AttachError::Undone { kind, uuid, why })
-            }
+            Err(Fault::Aside(why)) if self.work.is_undone() => Err(undone(&group.swap_remove(0).object, why)),
             Err(_) => {
                 // Whose fault it is will be found in one of the halves.
                 let behind = group.split_off(group.len() / 2);
@@ -349,8 +272,7 @@ impl<'a> Intake<'a> {
             match self.one(&object) {
                 Ok(()) => {}
                 Err(Fault::Aside(why)) if self.work.is_undone() => {
-                    let Arrival { kind, uuid, .. } = object.object;
-                    return Err(AttachError::Undone { kind, uuid, why });
+                    return Err(undone(&object.object, why));
                 }
                 Err(Fault::Failed(error)) => return Err(error),
                 Err(fault) => {
@@ -426,7 +348,7 @@ impl<'a> Intake<'a> {
                 // The hub has none: edits meanwhile go there as a whole.
                 self.work.keep(&object.kind, &object.uuid, known.key.as_ref(), None)?;
             }
-            let data = object.data.map(|data| data.to_body().text().to_owned());
+            let data = object.data.map(|data| data.to_text());
             self.work.set_aside(&object.kind, &object.uuid, data.as_deref(), &why, &self.arrivals.now)?;
             self.taken.aside += 1;
         }
@@ -449,7 +371,8 @@ impl<'a> Intake<'a> {
             let held = std::mem::take(&mut retry).into_iter().filter_map(|Held { kind, uuid, data }| {
                 let plan = self.work.plan.named(&kind)?;
                 let data = data.map(|data| Arc::new(Body::trusted(data).fields()));
-                Some(Left { plan, object: Arrival { kind, uuid, data }, why: None })
+                let object = Arrival { kind: kind.into(), uuid: uuid.into(), data };
+                Some(Left { plan, object, why: None })
             });
             // Together, because they may wait for each other's unique values.
             let (put, gone) = in_order(held.collect());
@@ -487,5 +410,9 @@ fn is_taken(left: &Left<'_>) -> bool {
 }
 
 fn name_of(object: &Arrival) -> Name {
-    (object.kind.clone(), object.uuid.clone())
+    (Arc::clone(&object.kind), Arc::clone(&object.uuid))
+}
+
+fn undone(object: &Arrival, why: Rejection) -> AttachError {
+    AttachError::Undone { kind: object.kind.to_string(), uuid: object.uuid.to_string(), why }
 }

@@ -3,6 +3,7 @@
 use crate::error::AttachError;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
 use syncline_core::model::{CollectionName, Fields, Refused};
@@ -32,8 +33,8 @@ pub(crate) struct Answer {
 /// An object as the hub has it; without data: removed.
 #[derive(Clone, Debug)]
 pub(crate) struct Arrival {
-    pub kind: String,
-    pub uuid: String,
+    pub kind: Arc<str>,
+    pub uuid: Arc<str>,
     pub data: Option<Arc<Fields>>,
 }
 
@@ -55,7 +56,7 @@ pub(crate) fn write(ends: &Ends, (number, ack): (u64, u64), entities: Vec<WireEn
 /// What an object becomes at the hub: fields that are set, or its removal.
 pub(crate) fn entity(kind: &str, uuid: &str, edit: Option<(bool, &Fields)>, time: &str) -> WireEntity {
     let data = edit.map(|(_, fields)| {
-        let text = fields.to_body().text().to_owned();
+        let text = fields.to_text();
         RawValue::from_string(text).expect("fields are JSON")
     });
     WireEntity {
@@ -94,19 +95,24 @@ struct Elements<'a> {
 
 #[derive(Deserialize)]
 struct Element<'a> {
-    #[serde(rename = "type")]
-    kind: String,
-    uuid: String,
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    uuid: Cow<'a, str>,
     operation: Operation,
     #[serde(borrow)]
     data: Option<&'a RawValue>,
 }
 
 impl Element<'_> {
-    fn object(self) -> Result<Arrival, String> {
+    /// The object; `last`: the type of the one before, which most share.
+    fn object(self, last: &mut Arc<str>) -> Result<Arrival, String> {
         let Element { kind, uuid, operation, data } = self;
         let wrong = |why: &dyn Display| format!("{kind} {uuid}: {why}");
-        CollectionName::new(&kind).map_err(|why| wrong(&why))?;
+        if **last != *kind {
+            CollectionName::new(&kind).map_err(|why| wrong(&why))?;
+            *last = (*kind).into();
+        }
         if !is_uuid(&uuid) {
             return Err(wrong(&"its id is no UUID"));
         }
@@ -120,7 +126,7 @@ impl Element<'_> {
                 Some(Arc::new(fields))
             }
         };
-        Ok(Arrival { kind, uuid, data })
+        Ok(Arrival { kind: Arc::clone(last), uuid: (*uuid).into(), data })
     }
 }
 
@@ -149,7 +155,8 @@ pub(crate) fn read(text: &[u8], ends: &Ends) -> Result<Answer, AttachError> {
         )));
     }
     let Whole { body } = serde_json::from_slice(text).map_err(|e| wrong(e.to_string()))?;
-    let objects = body.entities.into_iter().map(|element| element.object().map_err(&wrong));
+    let mut last: Arc<str> = "".into();
+    let objects = body.entities.into_iter().map(|element| element.object(&mut last).map_err(&wrong));
     Ok(Answer {
         number: header.packet_no,
         accepted: header.ack_packet_no,

@@ -22,6 +22,10 @@ use std::time::Duration;
 /// Statements that stay prepared.
 const STATEMENTS: usize = 512;
 
+/// Memory for pages of the file. A packet writes pages all over the indexes: those that had to leave the memory would be
+/// written, waited for and read again.
+const CACHE_KIB: i64 = 16 << 10;
+
 /// A trigger that the application has of its own.
 const TRIGGERS_OF_OTHERS: &str =
     "SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name NOT IN (SELECT name FROM sync_triggers) LIMIT 1";
@@ -49,6 +53,7 @@ impl Sqlite {
             conn.busy_timeout(Duration::from_millis(busy_timeout_ms))?;
             conn.set_prepared_statement_cache_capacity(STATEMENTS);
             conn.pragma_update(None, "foreign_keys", true)?;
+            conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
             Ok(conn)
         };
         let conn = open().map_err(|error| told(error, busy_timeout_ms))?;

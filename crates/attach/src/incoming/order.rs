@@ -1,7 +1,7 @@
 //! In which order objects of a packet become rows: behind those that they refer to, and those of a type together.
 
 use super::Left;
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 /// Objects behind those that they refer to, as far as there is such an order; else as they came.
 pub(super) fn targets_first(objects: Vec<Left<'_>>) -> Vec<Left<'_>> {

@@ -10,8 +10,8 @@ CREATE TABLE sync_log(
   id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, entity_type TEXT NOT NULL, entity_key TEXT,
   operation TEXT NOT NULL, packet_no BIGINT, made_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp());
 CREATE TABLE sync_entities(
-  entity_type TEXT NOT NULL, entity_uuid TEXT NOT NULL, entity_key TEXT, base TEXT, gone INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY(entity_uuid, entity_type)) WITH (fillfactor = 50);
+  entity_hash BIGINT NOT NULL, entity_type TEXT NOT NULL, entity_uuid TEXT NOT NULL, entity_key TEXT, base TEXT,
+  gone INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(entity_hash, entity_uuid, entity_type)) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX sync_entities_key ON sync_entities(entity_key, entity_type) WHERE entity_key IS NOT NULL;
 CREATE TABLE sync_references(
   entity_type TEXT NOT NULL, entity_uuid TEXT NOT NULL, field TEXT NOT NULL, target_type TEXT NOT NULL,

@@ -1,4 +1,5 @@
-//! The tables of Syncline in a SQLite file.
+//! The tables of Syncline in a SQLite file. Objects are found by a number made of their ids: an index of ids themselves
+//! would be four times as large, and each packet would write most of its pages.
 
 /// Makes them.
 pub(super) const TABLES: &str = "
@@ -9,8 +10,9 @@ CREATE TABLE sync_log(
   id INTEGER PRIMARY KEY, entity_type TEXT NOT NULL, entity_key, operation TEXT NOT NULL, packet_no INTEGER,
   made_at REAL NOT NULL DEFAULT (julianday()));
 CREATE TABLE sync_entities(
-  entity_type TEXT NOT NULL, entity_uuid TEXT NOT NULL, entity_key, base TEXT, gone INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY(entity_uuid, entity_type));
+  entity_hash INTEGER NOT NULL, entity_type TEXT NOT NULL, entity_uuid TEXT NOT NULL, entity_key, base TEXT,
+  gone INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX sync_entities_hash ON sync_entities(entity_hash);
 CREATE UNIQUE INDEX sync_entities_key ON sync_entities(entity_key, entity_type) WHERE entity_key IS NOT NULL;
 CREATE TABLE sync_references(
   entity_type TEXT NOT NULL, entity_uuid TEXT NOT NULL, field TEXT NOT NULL, target_type TEXT NOT NULL,

@@ -8,6 +8,7 @@ use super::{Fault, Folded, Known, Named, Work};
 use crate::identity::{Key, UuidForm, new_uuid};
 use crate::plan::{LinesPlan, Refers, TypePlan};
 use crate::value::Cell;
+use foldhash::HashMap;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What was read ahead, by what rows are told apart by.
@@ -76,7 +77,7 @@ impl Work<'_> {
     }
 
     /// Gives rows ids that have none: those that they say, or new ones where the table has no column for it.
-    fn introduce_all(&self, plan: &TypePlan, keys: &[Key], rows: &BTreeMap<String, Row>) -> Result<(), Fault> {
+    fn introduce_all(&self, plan: &TypePlan, keys: &[Key], rows: &HashMap<String, Row>) -> Result<(), Fault> {
         if plan.uuid.is_none() && !plan.matching.is_empty() && self.is_filling(&plan.kind)? {
             return Ok(());
         }

@@ -127,7 +127,7 @@ impl Work<'_> {
         let mut fields = Body::trusted(data).fields();
         edit.iter().for_each(|(name, value)| fields.set(name, value.to_owned()));
         let sql = "UPDATE sync_aside SET data = ?3 WHERE direction = 'in' AND entity_type = ?1 AND entity_uuid = ?2";
-        self.execute(sql, &[kind.into(), uuid.into(), fields.to_body().text().into()])?;
+        self.execute(sql, &[kind.into(), uuid.into(), (&fields.to_text()).into()])?;
         Ok(())
     }
 

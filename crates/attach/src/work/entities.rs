@@ -7,8 +7,9 @@ use crate::identity::{Key, UuidForm, new_uuid, uuid_of};
 use crate::plan::TypePlan;
 use crate::sql::Given;
 use crate::value::Cell;
-use std::collections::BTreeMap;
+use foldhash::{HashMap, HashMapExt};
 use syncline_core::model::{Body, Fields};
+use syncline_core::wire::digest::Digest64;
 
 /// One object.
 #[derive(Clone, Debug)]
@@ -38,13 +39,13 @@ impl Known {
 
 impl Work<'_> {
     pub(crate) fn known(&self, kind: &str, uuid: &str) -> Result<Option<Known>, Fault> {
-        let sql =
-            "SELECT entity_uuid, entity_key, base, gone FROM sync_entities WHERE entity_type = ?1 AND entity_uuid = ?2";
-        Ok(self.first(sql, &[kind.into(), uuid.into()])?.and_then(read))
+        let sql = "SELECT entity_uuid, entity_key, base, gone FROM sync_entities
+                   WHERE entity_hash = ?1 AND entity_uuid = ?2 AND entity_type = ?3";
+        Ok(self.first(sql, &name(kind, uuid))?.and_then(read))
     }
 
     /// What is known of objects, by their ids.
-    pub(crate) fn known_all(&self, kind: &str, uuids: &[&str]) -> Result<BTreeMap<String, Known>, Fault> {
+    pub(crate) fn known_all(&self, kind: &str, uuids: &[&str]) -> Result<HashMap<String, Known>, Fault> {
         if let Some(known) = self.seen(kind, uuids) {
             return Ok(known);
         }
@@ -53,28 +54,33 @@ impl Work<'_> {
     }
 
     /// The same, for when it is asked next.
-    pub(crate) fn see(&self, kind: &str, uuids: &[&str]) -> Result<BTreeMap<String, Key>, Fault> {
-        let known = self.known_all(kind, uuids)?;
+    pub(crate) fn see(&self, kind: &str, uuids: &[&str]) -> Result<HashMap<String, Key>, Fault> {
+        let mut known = self.known_all(kind, uuids)?;
         let keys = known.iter().filter_map(|(uuid, known)| Some((uuid.clone(), known.row_key()?))).collect();
         let mut seen = self.seen.borrow_mut();
-        let seen = seen.of(kind);
-        seen.extend(uuids.iter().map(|uuid| ((*uuid).to_owned(), None)));
-        seen.extend(known.into_iter().map(|(uuid, known)| (uuid, Some(known))));
+        seen.of(kind).extend(uuids.iter().map(|uuid| match known.remove_entry(*uuid) {
+            Some((uuid, known)) => (uuid, Some(known)),
+            None => ((*uuid).to_owned(), None),
+        }));
         Ok(keys)
     }
 
     /// What was seen of objects, if it was and nobody has written since.
-    fn seen(&self, kind: &str, uuids: &[&str]) -> Option<BTreeMap<String, Known>> {
+    fn seen(&self, kind: &str, uuids: &[&str]) -> Option<HashMap<String, Known>> {
         let mut seen = self.seen.borrow_mut();
         let seen = seen.of(kind);
         if !uuids.iter().all(|uuid| seen.contains_key(*uuid)) {
             return None;
         }
-        Some(uuids.iter().filter_map(|uuid| seen.remove(*uuid)?).map(|known| (known.uuid.clone(), known)).collect())
+        let mut all = HashMap::with_capacity(uuids.len());
+        for (uuid, known) in uuids.iter().filter_map(|uuid| seen.remove_entry(*uuid)) {
+            all.extend(known.map(|known| (uuid, known)));
+        }
+        Some(all)
     }
 
     /// The keys of the rows of objects, of those that have one.
-    pub(crate) fn row_keys(&self, kind: &str, uuids: &[&str]) -> Result<BTreeMap<String, Key>, Fault> {
+    pub(crate) fn row_keys(&self, kind: &str, uuids: &[&str]) -> Result<HashMap<String, Key>, Fault> {
         let rows = self.of_entities("entity_uuid, entity_key", kind, uuids)?;
         let key = |row: Vec<Cell>| {
             let mut cells = row.into_iter();
@@ -83,9 +89,10 @@ impl Work<'_> {
         Ok(rows.into_iter().filter_map(key).collect())
     }
 
+    /// Columns of objects with these ids, and of others whose ids have the same hash.
     fn of_entities(&self, columns: &str, kind: &str, uuids: &[&str]) -> Result<Vec<Vec<Cell>>, Fault> {
-        let wanted: Vec<_> = uuids.iter().map(|uuid| vec![(*uuid).into()]).collect();
-        self.db.among(("sync_entities", &[&"entity_uuid".to_owned()]), &wanted, &[kind.into()], &|condition| {
+        let wanted: Vec<_> = uuids.iter().map(|uuid| vec![hash_of(uuid).into()]).collect();
+        self.db.among(("sync_entities", &[&"entity_hash".to_owned()]), &wanted, &[kind.into()], &|condition| {
             format!("SELECT {columns} FROM sync_entities WHERE entity_type = ?1 AND {condition}")
         })
     }
@@ -108,7 +115,7 @@ impl Work<'_> {
     }
 
     /// What is known of the objects that rows are, by the marks of their keys.
-    pub(super) fn known_by_keys(&self, kind: &str, keys: &[Cell]) -> Result<BTreeMap<String, Known>, Fault> {
+    pub(super) fn known_by_keys(&self, kind: &str, keys: &[Cell]) -> Result<HashMap<String, Known>, Fault> {
         let wanted: Vec<_> = keys.iter().map(|key| vec![key.into()]).collect();
         let rows = self.db.among(("sync_entities", &[&"entity_key".to_owned()]), &wanted, &[kind.into()], &|condition| {
             format!(
@@ -127,20 +134,25 @@ impl Work<'_> {
                        WHERE entity_type = ?1 AND entity_key = ?2 AND entity_uuid <> ?3";
             self.execute(sql, &[kind.into(), key.into(), uuid.into()])?;
         }
-        let sql = "INSERT INTO sync_entities(entity_type, entity_uuid, entity_key, base) VALUES (?1, ?2, ?3, ?4)
-                   ON CONFLICT(entity_type, entity_uuid)
-                   DO UPDATE SET entity_key = excluded.entity_key, base = excluded.base, gone = 0";
-        let base = base.map(|base| base.to_body().text().to_owned());
-        self.execute(sql, &[kind.into(), uuid.into(), key.into(), base.as_ref().into()])?;
+        let (base, [hash, uuid, kind]) = (base.map(Fields::to_text), name(kind, uuid));
+        let values = [hash, uuid, kind, key.into(), base.as_ref().into()];
+        let sql = "UPDATE sync_entities SET entity_key = ?4, base = ?5, gone = 0
+                   WHERE entity_hash = ?1 AND entity_uuid = ?2 AND entity_type = ?3";
+        if self.execute(sql, &values)? == 0 {
+            let sql = "INSERT INTO sync_entities(entity_hash, entity_uuid, entity_type, entity_key, base)
+                       VALUES (?1, ?2, ?3, ?4, ?5)";
+            self.execute(sql, &values)?;
+        }
         Ok(())
     }
 
     /// Notes how the hub has objects that are new here, and which rows they are.
     pub(crate) fn keep_new(&self, kind: &str, objects: &[Kept<'_>]) -> Result<(), Fault> {
-        let columns = ["entity_type", "entity_uuid", "entity_key", "base"].map(str::to_owned);
-        let rows = objects.iter();
-        let rows =
-            rows.map(|Kept { uuid, key, base }| vec![kind.into(), (*uuid).into(), key.into(), base.as_ref().into()]);
+        let columns = ["entity_hash", "entity_uuid", "entity_type", "entity_key", "base"].map(str::to_owned);
+        let rows = objects.iter().map(|Kept { uuid, key, base }| {
+            let [hash, uuid, kind] = name(kind, uuid);
+            vec![hash, uuid, kind, key.into(), base.as_ref().into()]
+        });
         let rows: Vec<Vec<Given<'_>>> = rows.collect();
         let keep = || self.db.insert_rows("sync_entities", &columns.each_ref(), &rows);
         match self.within("keys", keep) {
@@ -156,8 +168,11 @@ impl Work<'_> {
     /// Notes how the hub has objects whose rows are known: their ids, and their texts.
     pub(crate) fn keep_known(&self, kind: &str, objects: &[(&str, String)]) -> Result<(), Fault> {
         let set = ["base", "gone"].map(str::to_owned);
-        let key = ["entity_uuid", "entity_type"].map(str::to_owned);
-        let rows = objects.iter().map(|(uuid, base)| vec![base.into(), 0_i64.into(), (*uuid).into(), kind.into()]);
+        let key = ["entity_hash", "entity_uuid", "entity_type"].map(str::to_owned);
+        let rows = objects.iter().map(|(uuid, base)| {
+            let [hash, uuid, kind] = name(kind, uuid);
+            vec![base.into(), 0_i64.into(), hash, uuid, kind]
+        });
         self.db.update_rows("sync_entities", &set.each_ref(), &key, &rows.collect::<Vec<_>>())
     }
 
@@ -176,18 +191,19 @@ impl Work<'_> {
 
     pub(crate) fn forget(&self, kind: &str, uuid: &str) -> Result<(), Fault> {
         self.look_again(kind, uuid, None);
-        for table in ["sync_entities", "sync_references"] {
-            let sql = format!("DELETE FROM {table} WHERE entity_type = ?1 AND entity_uuid = ?2");
-            self.execute(&sql, &[kind.into(), uuid.into()])?;
-        }
+        let sql = "DELETE FROM sync_entities WHERE entity_hash = ?1 AND entity_uuid = ?2 AND entity_type = ?3";
+        self.execute(sql, &name(kind, uuid))?;
+        let sql = "DELETE FROM sync_references WHERE entity_type = ?1 AND entity_uuid = ?2";
+        self.execute(sql, &[kind.into(), uuid.into()])?;
         Ok(())
     }
 
     /// The row is marked as removed, as the hub wished it.
     pub(crate) fn keep_gone(&self, kind: &str, uuid: &str) -> Result<(), Fault> {
         self.look_again(kind, uuid, None);
-        let sql = "UPDATE sync_entities SET base = NULL, gone = 1 WHERE entity_type = ?1 AND entity_uuid = ?2";
-        self.execute(sql, &[kind.into(), uuid.into()])?;
+        let sql = "UPDATE sync_entities SET base = NULL, gone = 1
+                   WHERE entity_hash = ?1 AND entity_uuid = ?2 AND entity_type = ?3";
+        self.execute(sql, &name(kind, uuid))?;
         Ok(())
     }
 
@@ -253,6 +269,15 @@ impl Work<'_> {
         let rows = self.query(sql, &[kind.into(), (&format!("%{name}%")).into()])?;
         Ok(rows.into_iter().flatten().filter_map(Cell::into_text).collect())
     }
+}
+
+/// What an object is found by.
+fn name<'n>(kind: &'n str, uuid: &'n str) -> [Given<'n>; 3] {
+    [hash_of(uuid).into(), uuid.into(), kind.into()]
+}
+
+fn hash_of(uuid: &str) -> i64 {
+    Digest64::default().with(uuid.as_bytes()).0.cast_signed()
 }
 
 fn read(row: Vec<Cell>) -> Option<Known> {

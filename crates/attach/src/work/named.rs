@@ -1,6 +1,6 @@
 //! Something of objects, or of rows, by their types and by what names them in these.
 
-use std::collections::HashMap;
+use foldhash::{HashMap, HashMapExt};
 
 /// By type and name.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use crate::identity::Key;
 use crate::plan::{ColumnPlan, Refers, TypePlan};
 use crate::value::{Cell, from_json};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use syncline_core::model::{Fields, Rejection};
 use syncline_core::wire::exchange::is_uuid;
 
@@ -175,7 +176,7 @@ impl Work<'_> {
         data: &Fields,
         arrivals: &Arrivals,
     ) -> Result<Planned<'p>, Fault> {
-        let (mut set, mut later) = (Vec::new(), Vec::new());
+        let (mut set, mut later) = (Vec::with_capacity(plan.columns.len() + 2), Vec::new());
         let number = match arrivals.arriving.get(&plan.kind, uuid).copied().flatten() {
             Some(number) => Some(number),
             None if plan.numbered => self.numbers(plan, vec![()])?.first().map(|(_, number)| *number),
@@ -264,7 +265,7 @@ impl Work<'_> {
         if field.get() == "null" {
             return Ok(Meant::Cell(Cell::Null));
         }
-        let uuid: String = serde_json::from_str(field.get()).unwrap_or_default();
+        let uuid = string_of(field);
         if !is_uuid(&uuid) {
             return Err(held(format!("is {}, which is no UUID of a {kind}", field.get())));
         }
@@ -277,8 +278,14 @@ impl Work<'_> {
                 None => arriving.copied().flatten().map(Cell::Integer),
             },
         };
-        Ok(cell.map_or(Meant::Later { kind: kind.to_owned(), uuid }, Meant::Cell))
+        Ok(cell.map_or_else(|| Meant::Later { kind: kind.to_owned(), uuid: uuid.into_owned() }, Meant::Cell))
     }
+}
+
+/// A field that is a text; of another one nothing.
+fn string_of(field: &RawValue) -> Cow<'_, str> {
+    let plain = serde_json::from_str::<&str>(field.get()).map(Cow::Borrowed);
+    plain.or_else(|_| serde_json::from_str(field.get()).map(Cow::Owned)).unwrap_or_default()
 }
 
 /// The key of a new row, where its columns say it as the table will hold it.
@@ -341,7 +348,7 @@ impl Work<'_> {
             match done {
                 Err(Fault::Failed(error)) => return Err(error),
                 Err(fault) => {
-                    let data = known.base.as_ref().map(|base| base.to_body().text().to_owned());
+                    let data = known.base.as_ref().map(|base| base.to_text());
                     self.set_aside(&plan.kind, &uuid, data.as_deref(), &fault, now)?;
                 }
                 Ok(()) => {}

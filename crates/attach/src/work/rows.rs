@@ -6,7 +6,7 @@ use crate::identity::Key;
 use crate::plan::{ColumnPlan, LinesPlan, TypePlan};
 use crate::sql::{equals, given, list, marks, quoted, updating};
 use crate::value::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 /// A row of a mapped table.
 #[derive(Clone, Debug)]
@@ -33,8 +33,8 @@ impl Work<'_> {
     }
 
     /// The rows of keys, by the marks of these.
-    pub(crate) fn read_rows(&self, plan: &TypePlan, keys: &[Key]) -> Result<BTreeMap<String, Row>, Fault> {
-        let (columns, mut rows) = (plan.key.iter().collect::<Vec<_>>(), BTreeMap::new());
+    pub(crate) fn read_rows(&self, plan: &TypePlan, keys: &[Key]) -> Result<HashMap<String, Row>, Fault> {
+        let (columns, mut rows) = (plan.key.iter().collect::<Vec<_>>(), HashMap::with_capacity(keys.len()));
         let wanted: Vec<_> = keys.iter().map(|key| given(&key.0)).collect();
         let (key, read, table) = (self.db.key_sql(plan, ""), read_columns(plan), quoted(&plan.table));
         let sql = |condition: &str| format!("SELECT {key}, {read} FROM {table} WHERE {condition}");
@@ -46,7 +46,7 @@ impl Work<'_> {
     }
 
     /// Which of these keys rows have, as marks.
-    pub(crate) fn read_marks(&self, plan: &TypePlan, keys: &[Key]) -> Result<BTreeSet<String>, Fault> {
+    pub(crate) fn read_marks(&self, plan: &TypePlan, keys: &[Key]) -> Result<HashSet<String>, Fault> {
         let columns: Vec<&String> = plan.key.iter().collect();
         let wanted: Vec<_> = keys.iter().map(|key| given(&key.0)).collect();
         let (key, table) = (self.db.key_sql(plan, ""), quoted(&plan.table));
@@ -79,14 +79,10 @@ impl Work<'_> {
     }
 
     /// The lines of several rows, in their order, by the marks of what names these.
-    pub(crate) fn read_all_lines(
-        &self,
-        plan: &LinesPlan,
-        links: &[Cell],
-    ) -> Result<BTreeMap<String, Vec<Line>>, Fault> {
+    pub(crate) fn read_all_lines(&self, plan: &LinesPlan, links: &[Cell]) -> Result<HashMap<String, Vec<Line>>, Fault> {
         let columns = plan.columns.iter().map(|column| &column.name);
-        let (columns, mut all) = (list([&plan.parent.0].into_iter().chain(&plan.key).chain(columns)), BTreeMap::new());
-        let mut marks = BTreeSet::new();
+        let (columns, mut all) = (list([&plan.parent.0].into_iter().chain(&plan.key).chain(columns)), HashMap::new());
+        let mut marks = HashSet::with_capacity(links.len());
         let once = links.iter().filter(|link| marks.insert(mark_of_link(link)));
         let wanted: Vec<_> = once.map(|link| vec![link.into()]).collect();
         let (table, order) = (quoted(&plan.table), list(&plan.order));

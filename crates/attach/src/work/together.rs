@@ -10,16 +10,18 @@ use super::wire::listed;
 use super::write_lines::{differing_line, line_row, paired, wished};
 use super::{Arrivals, Fault, Known, Work};
 use crate::identity::Key;
-use crate::plan::{ColumnPlan, LinesPlan, TypePlan};
+use crate::plan::{LinesPlan, TypePlan};
 use crate::value::Cell;
-use std::collections::{BTreeMap, BTreeSet};
+use foldhash::{HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use syncline_core::model::Fields;
 
-/// Rows of cells, by the columns that they fill.
-type Rows<'p> = BTreeMap<Vec<&'p String>, Vec<Vec<Cell>>>;
-
 /// Lines of rows, by what names these.
-type Lines = BTreeMap<String, Vec<Line>>;
+type Lines = HashMap<String, Vec<Line>>;
+
+/// Ids of objects that others refer to, by type.
+type Targets<'g> = BTreeMap<&'g str, HashSet<Cow<'g, str>>>;
 
 /// An object whose row could be written with others.
 struct Draft<'g> {
@@ -35,12 +37,18 @@ struct Draft<'g> {
     links: Vec<Cell>,
 }
 
+/// Rows of cells that fill the same columns.
+struct Rows<'g> {
+    columns: Vec<&'g String>,
+    cells: Vec<Vec<Cell>>,
+}
+
 /// What becomes of rows of one table. Keys stand behind the values.
 #[derive(Default)]
 struct Writes<'g> {
     gone: Vec<Vec<Cell>>,
-    changed: Rows<'g>,
-    made: Rows<'g>,
+    changed: Vec<Rows<'g>>,
+    made: Vec<Rows<'g>>,
 }
 
 /// What a group of objects becomes.
@@ -86,27 +94,33 @@ impl Work<'_> {
         &self,
         plan: &TypePlan,
         objects: &[(&str, &Fields)],
-        known: &BTreeMap<String, Known>,
+        known: &HashMap<String, Known>,
     ) -> Result<(), Fault> {
-        let mut targets: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        let mut targets = Targets::new();
         for (uuid, data) in objects {
             let base = known.get(*uuid).and_then(|known| known.base.as_ref());
             let columns = plan.columns.iter();
             let new = columns.filter(|column| base.and_then(|base| column.target(base)) != column.target(data));
-            new.for_each(|column| note_target(&mut targets, column, data));
+            for (kind, uuid) in new.filter_map(|column| column.target(data)) {
+                targets.entry(kind).or_default().insert(uuid.into());
+            }
             for lines in
                 plan.lines.iter().filter(|lines| lines.columns.iter().any(|column| column.target_kind().is_some()))
             {
                 for line in listed(data.get(&lines.field)).unwrap_or_default() {
-                    lines.columns.iter().for_each(|column| note_target(&mut targets, column, &line));
+                    for (kind, uuid) in lines.columns.iter().filter_map(|column| column.target(&line)) {
+                        targets.entry(kind).or_default().insert(uuid.to_owned().into());
+                    }
                 }
             }
         }
         for (kind, uuids) in targets {
-            let found = self.row_keys(kind, &uuids.iter().map(String::as_str).collect::<Vec<_>>())?;
+            let mut found = self.row_keys(kind, &uuids.iter().map(|uuid| &**uuid).collect::<Vec<_>>())?;
             let mut ahead = self.ahead.borrow_mut();
-            ahead.of(kind).extend(uuids.into_iter().map(|uuid| (uuid, None)));
-            ahead.of(kind).extend(found.into_iter().map(|(uuid, key)| (uuid, Some(key))));
+            ahead.of(kind).extend(uuids.into_iter().map(|uuid| match found.remove_entry(&*uuid) {
+                Some((uuid, key)) => (uuid, Some(key)),
+                None => (uuid.into_owned(), None),
+            }));
         }
         Ok(())
     }
@@ -115,7 +129,7 @@ impl Work<'_> {
         &self,
         plan: &'g TypePlan,
         objects: &[(&'g str, &'g Fields)],
-        known: &'g BTreeMap<String, Known>,
+        known: &'g HashMap<String, Known>,
         arrivals: &Arrivals,
     ) -> Result<(Vec<bool>, Group<'g>), Fault> {
         let keys: Vec<Key> = known.values().filter_map(|known| settled(plan, known, arrivals)).collect();
@@ -174,7 +188,7 @@ impl Work<'_> {
         plan: &'g TypePlan,
         place: usize,
         (uuid, data): (&'g str, &'g Fields),
-        (known, rows): (&'g Known, &BTreeMap<String, Row>),
+        (known, rows): (&'g Known, &HashMap<String, Row>),
         arrivals: &Arrivals,
     ) -> Result<Option<Draft<'g>>, Fault> {
         let Some((key, base)) = settled(plan, known, arrivals).zip(known.base.as_ref()) else { return Ok(None) };
@@ -216,10 +230,10 @@ impl Work<'_> {
 
     fn write_rows(&self, table: &str, key: &[String], writes: &Writes<'_>) -> Result<(), Fault> {
         self.delete_rows(table, key, &writes.gone)?;
-        for (columns, rows) in &writes.changed {
-            self.update_rows(table, columns, key, rows)?;
+        for rows in &writes.changed {
+            self.update_rows(table, &rows.columns, key, &rows.cells)?;
         }
-        writes.made.iter().try_for_each(|(columns, rows)| self.insert_rows(table, columns, rows))
+        writes.made.iter().try_for_each(|rows| self.insert_rows(table, &rows.columns, &rows.cells))
     }
 
     /// Objects that are stored are set aside no longer, and no reference of theirs waits.
@@ -239,30 +253,49 @@ impl Work<'_> {
 
 impl<'g> Writes<'g> {
     fn make(&mut self, set: Vec<(&'g String, Cell)>) {
-        let (columns, cells) = set.into_iter().unzip();
-        self.made.entry(columns).or_default().push(cells);
+        add(&mut self.made, set, &[]);
     }
 
     fn change(&mut self, set: Vec<(&'g String, Cell)>, key: &Key) {
-        if set.is_empty() {
-            return;
+        if !set.is_empty() {
+            add(&mut self.changed, set, &key.0);
         }
-        let (columns, mut cells): (Vec<_>, Vec<_>) = set.into_iter().unzip();
-        cells.extend(key.0.iter().cloned());
-        self.changed.entry(columns).or_default().push(cells);
     }
 
     fn add(&mut self, other: Writes<'g>) {
         self.gone.extend(other.gone);
         for (ours, theirs) in [(&mut self.changed, other.changed), (&mut self.made, other.made)] {
-            theirs.into_iter().for_each(|(columns, rows)| ours.entry(columns).or_default().extend(rows));
+            for Rows { columns, cells } in theirs {
+                rows_of(ours, columns.iter().copied()).extend(cells);
+            }
         }
     }
 }
 
+/// Adds a row to those that fill the same columns.
+fn add<'g>(all: &mut Vec<Rows<'g>>, set: Vec<(&'g String, Cell)>, key: &[Cell]) {
+    let rows = rows_of(all, set.iter().map(|(name, _)| *name));
+    let mut cells = Vec::with_capacity(set.len() + key.len());
+    cells.extend(set.into_iter().map(|(_, cell)| cell).chain(key.iter().cloned()));
+    rows.push(cells);
+}
+
+/// Those that fill these columns: there are few kinds of them.
+fn rows_of<'r, 'g>(
+    all: &'r mut Vec<Rows<'g>>,
+    columns: impl Iterator<Item = &'g String> + Clone,
+) -> &'r mut Vec<Vec<Cell>> {
+    let same = |rows: &Rows<'g>| rows.columns.iter().copied().eq(columns.clone());
+    let place = all.iter().position(same).unwrap_or_else(|| {
+        all.push(Rows { columns: columns.clone().collect(), cells: Vec::new() });
+        all.len() - 1
+    });
+    &mut all[place].cells
+}
+
 impl<'g> Group<'g> {
     fn add(&mut self, draft: Draft<'g>) {
-        let (uuid, base) = (draft.uuid, draft.data.to_body().text().to_owned());
+        let (uuid, base) = (draft.uuid, draft.data.to_text());
         if draft.is_new {
             self.new.push(Kept { uuid, key: draft.key.stored(), base: Some(base) });
             self.rows.make(draft.set);
@@ -288,11 +321,5 @@ fn unless_it_waits<T>(done: Result<T, Fault>) -> Result<Option<T>, Fault> {
     match done {
         Err(Fault::Waits { .. }) => Ok(None),
         done => done.map(Some),
-    }
-}
-
-fn note_target<'p>(targets: &mut BTreeMap<&'p str, BTreeSet<String>>, column: &'p ColumnPlan, data: &Fields) {
-    if let Some((kind, uuid)) = column.target(data) {
-        targets.entry(kind).or_default().insert(uuid.to_owned());
     }
 }

@@ -94,7 +94,7 @@ impl Work<'_> {
                     object.set(&column.field, self.wire(column, cell)?);
                 }
             }
-            texts.push(object.to_body().text().to_owned());
+            texts.push(object.to_text());
         }
         Ok(value::raw(&format!("[{}]", texts.join(","))))
     }

@@ -100,7 +100,7 @@ impl Net {
         let stated = fields.as_ref().is_some_and(|fields| fields.get("updated_at").is_some());
         let data = fields.map(|mut fields| {
             fields.remove("_id");
-            let text = fields.to_body().text().to_owned();
+            let text = fields.to_text();
             RawValue::from_string(text).expect("fields are JSON")
         });
         WireEntity { kind, uuid, operation, data, updated_at: (!stated).then_some(time), unset }

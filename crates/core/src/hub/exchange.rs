@@ -252,7 +252,7 @@ impl Progress {
             winner: author,
             loser: author,
             late: false,
-            losing: Values::Fields(set.to_body().text().to_owned()),
+            losing: Values::Fields(set.to_text()),
             winning,
         });
     }

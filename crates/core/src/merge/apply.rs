@@ -287,7 +287,7 @@ fn edit_values(edit: &Edit) -> Values {
             for name in unset {
                 fields.set(name, RawValue::NULL.to_owned());
             }
-            Values::Fields(fields.to_body().text().to_owned())
+            Values::Fields(fields.to_text())
         }
         Edit::Remove => Values::Removal,
     }

@@ -84,7 +84,7 @@ impl Contest {
     }
 
     fn into_loss(self, winner: Author, loser: Author) -> Loss {
-        let text = |fields: Fields| Values::Fields(fields.to_body().text().to_owned());
+        let text = |fields: Fields| Values::Fields(fields.to_text());
         Loss { winner, loser, losing: text(self.losing), winning: text(self.winning) }
     }
 }

@@ -107,7 +107,7 @@ fn data_of<'a>(uuid: &str, body: &'a str) -> Cow<'a, str> {
         _ => {
             let mut fields = Body::trusted(body).fields();
             fields.remove("_id");
-            Cow::Owned(fields.to_body().text().to_owned())
+            Cow::Owned(fields.to_text())
         }
     }
 }
@@ -120,7 +120,7 @@ fn with_nulls<'n>(data: &str, names: impl IntoIterator<Item = &'n String>) -> St
             fields.set(name, serde_json::value::RawValue::NULL.to_owned());
         }
     }
-    fields.to_body().text().to_owned()
+    fields.to_text()
 }
 
 /// Whether the node may hold fields that went with a removal or a replacement, which keep no list of them.

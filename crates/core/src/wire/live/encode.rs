@@ -177,7 +177,7 @@ fn data_of<'a>(id: &str, body: &'a str) -> Cow<'a, str> {
     let mut shown = Fields::default();
     shown.set("id", spelled);
     fields.iter().for_each(|(name, value): (&str, &RawValue)| shown.set(name, value.to_owned()));
-    Cow::Owned(shown.to_body().text().to_owned())
+    Cow::Owned(shown.to_text())
 }
 
 fn put_json<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {

@@ -204,7 +204,7 @@ fn named_by_string<'a>(doc: &NetDoc<'a>) -> Cow<'a, str> {
         return Cow::Borrowed(doc.body);
     }
     fields.set("_id", splice::string(doc.id));
-    Cow::Owned(fields.to_body().text().to_owned())
+    Cow::Owned(fields.to_text())
 }
 
 #[cfg(test)]
