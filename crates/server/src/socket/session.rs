@@ -227,13 +227,13 @@ impl Session {
     pub(super) fn note_going(&self, going: usize) {
         let mut state = self.state();
         state.going = going;
-        note_sent(&mut state);
+        state.note_sent();
     }
 
     /// When the last of what was to be sent went out; `None`: something waits.
     pub(super) fn sent_at(&self) -> Option<Instant> {
         let state = self.state();
-        (state.waiting.is_empty() && state.going == 0).then_some(state.sent_at)
+        state.is_sent().then_some(state.sent_at)
     }
 
     /// Hands out everything, at the end.
@@ -267,7 +267,7 @@ impl Session {
             return Poll::Pending;
         }
         let taken = state.waiting.drain(..count).collect();
-        note_sent(&mut state);
+        state.note_sent();
         if state.end.is_some() {
             wake(state);
         }
@@ -317,9 +317,16 @@ impl Session {
     }
 }
 
-fn note_sent(state: &mut State) {
-    if state.waiting.is_empty() && state.going == 0 {
-        state.sent_at = Instant::now();
+impl State {
+    /// Nothing is left to send.
+    fn is_sent(&self) -> bool {
+        self.waiting.is_empty() && self.going == 0
+    }
+
+    fn note_sent(&mut self) {
+        if self.is_sent() {
+            self.sent_at = Instant::now();
+        }
     }
 }
 
