@@ -46,15 +46,17 @@ async fn in_turn(
     (gather, decide): (&mut Gather, &mut Decide),
     mark: &mut Option<Mark>,
 ) -> Result<Head, Failure> {
-    let waits = crowds.is_crowded(space);
-    if waits {
-        turn::take(session, space).await?;
-    }
+    let turn = if crowds.is_crowded(space) { Some(turn::take(session, space).await?) } else { None };
     let touch = gather();
-    let mut pipeline = if waits { session.pipeline() } else { session.begin() };
+    let mut pipeline = if turn.is_some() { session.pipeline() } else { session.begin() };
+    let locked = turn.is_none().then(|| space::lock(&mut pipeline, space));
     let asked = load::ask(&mut pipeline, space, &touch);
     let mut answers = pipeline.answers().await?;
-    let Found { state, mut authors, mut keys, loaded } = load::loaded(&asked, &mut answers, (space, &touch), rules)?;
+    let state = match turn {
+        Some(state) => state,
+        None => space::found(&mut answers, locked, space)?,
+    };
+    let Found { mut authors, mut keys, loaded } = load::loaded(&asked, &mut answers, (&state, &touch), (space, rules))?;
     if history::is_set_back(seen, &state.head) {
         return Err(Failure::SetBack);
     }

@@ -11,7 +11,7 @@ use super::nodes;
 use super::pipeline::{Answers, Pipeline, blobs, long, longs, text, texts};
 use super::rows::{damaged, key_of, node_of, receipts_of, version_of};
 use super::rules::Rules;
-use super::space::{self, State};
+use super::space::State;
 use super::trouble::Failure;
 use super::unique::Keys;
 use crate::store::columns::{LIVE, int, nat};
@@ -23,7 +23,6 @@ use tokio_postgres::Row;
 
 /// Where the answers will be.
 pub(super) struct Asked {
-    state: usize,
     known: usize,
     whole: Option<usize>,
     seen: Option<usize>,
@@ -32,11 +31,9 @@ pub(super) struct Asked {
     quarantine: Option<usize>,
 }
 
-/// Takes the space's turn and asks for what `touch` names.
+/// Asks for what `touch` names, behind what takes the space's turn.
 pub(super) fn ask<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, touch: &'a Touch) -> Asked {
-    let state = space::lock(pipeline, space);
     Asked {
-        state,
         known: known::ask(pipeline, space, touch),
         whole: (!touch.whole.is_empty()).then(|| ask_whole(pipeline, space, &touch.whole)),
         seen: (!touch.keys.is_empty()).then(|| {
@@ -66,7 +63,6 @@ fn ask_whole<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName, whole: &'a B
 
 /// What was found.
 pub(super) struct Found {
-    pub state: State,
     pub authors: Authors,
     /// What stands of the values that must be unique.
     pub keys: Keys,
@@ -77,10 +73,9 @@ pub(super) struct Found {
 pub(super) fn loaded(
     asked: &Asked,
     answers: &mut Answers,
-    (space, touch): (&SpaceName, &Touch),
-    rules: &Rules,
+    (state, touch): (&State, &Touch),
+    (space, rules): (&SpaceName, &Rules),
 ) -> Result<Found, Failure> {
-    let state = space::found(answers, asked.state, space)?;
     let known = Known::of(answers.take(Some(asked.known)))?;
     let mut authors = Authors::of(&known.authors, state.last.author)?;
     let keys = Keys::of(&known.keys, touch)?;
@@ -115,7 +110,7 @@ pub(super) fn loaded(
     for row in answers.take(asked.quarantine) {
         loaded.quarantine.insert(nat(row.try_get(0)?));
     }
-    Ok(Found { state, authors, keys, loaded })
+    Ok(Found { authors, keys, loaded })
 }
 
 /// Where a number was answered twice, the first answer counts.

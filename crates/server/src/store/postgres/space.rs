@@ -42,8 +42,12 @@ pub(super) fn lock<'a>(pipeline: &mut Pipeline<'a>, space: &'a SpaceName) -> usi
 }
 
 /// What [`look`] or [`lock`] found.
-pub(super) fn found(answers: &mut Answers, asked: usize, space: &SpaceName) -> Result<State, Failure> {
-    match answers.take(Some(asked)).first() {
+pub(super) fn found(
+    answers: &mut Answers,
+    asked: impl Into<Option<usize>>,
+    space: &SpaceName,
+) -> Result<State, Failure> {
+    match answers.take(asked.into()).first() {
         Some(row) => state_of(row),
         None => Err(StoreError::UnknownSpace(space.clone()).into()),
     }
