@@ -26,6 +26,11 @@ pub trait App {
     /// The file or URL, as `syncline attach` takes it.
     fn place(&self) -> &str;
 
+    /// The process that answers, where it is another one.
+    fn server(&self) -> Option<i32> {
+        None
+    }
+
     /// Statements without values.
     fn run(&mut self, sql: &str) -> Result<()>;
 
@@ -74,6 +79,7 @@ pub struct OnPostgres {
     place: String,
     runtime: Runtime,
     client: Client,
+    server: i32,
     statements: HashMap<String, Statement>,
 }
 
@@ -83,13 +89,18 @@ impl OnPostgres {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (client, connection) = runtime.block_on(tokio_postgres::connect(&place, NoTls))?;
         runtime.spawn(connection);
-        Ok(OnPostgres { place, runtime, client, statements: HashMap::new() })
+        let server = runtime.block_on(client.query_one("SELECT pg_backend_pid()", &[]))?.try_get(0)?;
+        Ok(OnPostgres { place, runtime, client, server, statements: HashMap::new() })
     }
 }
 
 impl App for OnPostgres {
     fn place(&self) -> &str {
         &self.place
+    }
+
+    fn server(&self) -> Option<i32> {
+        Some(self.server)
     }
 
     fn run(&mut self, sql: &str) -> Result<()> {

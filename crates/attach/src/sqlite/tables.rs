@@ -1,5 +1,7 @@
 //! The tables of Syncline in a SQLite file. Objects are found by a number made of their ids: an index of ids themselves
 //! would be four times as large, and each packet would write most of its pages.
+//! Columns of `sync_log` have neither types nor conditions, which SQLite would look at with each write of the application:
+//! nobody but Syncline writes there.
 
 /// Makes them.
 pub(super) const TABLES: &str = "
@@ -7,8 +9,7 @@ CREATE TABLE sync_nodes(
   id TEXT PRIMARY KEY NOT NULL, code TEXT, name TEXT, last_sync_in TEXT, last_sync_out TEXT,
   received_packet_no INTEGER NOT NULL DEFAULT 0, sent_packet_no INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE sync_log(
-  id INTEGER PRIMARY KEY, entity_type TEXT NOT NULL, entity_key, operation TEXT NOT NULL, packet_no INTEGER,
-  made_at REAL NOT NULL DEFAULT (julianday()));
+  id INTEGER PRIMARY KEY, entity_type, entity_key, operation, packet_no, made_at DEFAULT (julianday()));
 CREATE TABLE sync_entities(
   entity_hash INTEGER NOT NULL, entity_type TEXT NOT NULL, entity_uuid TEXT NOT NULL, entity_key, base TEXT,
   gone INTEGER NOT NULL DEFAULT 0);
