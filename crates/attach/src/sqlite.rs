@@ -54,6 +54,8 @@ impl Sqlite {
             conn.set_prepared_statement_cache_capacity(STATEMENTS);
             conn.pragma_update(None, "foreign_keys", true)?;
             conn.pragma_update(None, "cache_size", -CACHE_KIB)?;
+            // What a savepoint would take back: each object has one, and a temporary file takes longer than the object.
+            conn.pragma_update(None, "temp_store", "memory")?;
             Ok(conn)
         };
         let conn = open().map_err(|error| told(error, busy_timeout_ms))?;
