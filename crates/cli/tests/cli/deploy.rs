@@ -42,10 +42,25 @@ fn the_image_runs_a_hub_at_the_port_that_it_exposes_and_takes_what_is_there() {
     let listen = words.iter().position(|word| word == "--listen").unwrap();
     let mut here: Vec<&str> = words.iter().map(String::as_str).collect();
     here.drain(listen..=listen + 1);
-    here.iter_mut().filter(|word| **word == "/var/lib/syncline/data").for_each(|word| *word = "data");
     assert_eq!(here.remove(0), "serve");
-    let (status, _, log) = Hub::start(&shell, &here).stop("-TERM");
+    // Every command in the container finds the data in the volume, wherever it is called from.
+    let (variable, data) = line("ENV").split_once('=').unwrap();
+    assert!(Path::new(data).starts_with(line("VOLUME")), "{data}");
+    let (status, _, log) = Hub::start_with(&shell, &[(variable, "data")], &here).stop("-TERM");
     assert!(status.success(), "{log}");
+    assert!(shell.path("data/hub.db").is_file(), "{variable} names the data");
+}
+
+#[test]
+fn what_git_does_not_keep_is_not_in_the_image() {
+    let outside = deployed("Dockerfile.dockerignore");
+    let ignored = fs::read_to_string(repository().join(".gitignore")).unwrap();
+    for path in ignored.lines() {
+        // A pattern without a slash before its end holds in every directory there, and only with `**/` here.
+        let path = path.trim_end_matches('/');
+        let pattern = path.strip_prefix('/').map_or_else(|| format!("**/{path}"), str::to_owned);
+        assert!(outside.lines().any(|line| line == pattern), "{pattern}");
+    }
 }
 
 #[test]
@@ -77,9 +92,53 @@ fn compose_sets_what_a_hub_knows_and_names_files_that_are_there() {
     }
     let proxied = deployed("workers.conf");
     for service in ["one", "two"] {
-        assert!(file.contains(&format!("  {service}: *worker")));
+        assert!(file.contains(&format!("  {service}:\n    <<: *worker\n")));
         assert!(proxied.contains(&format!("server {service}:7460 ")));
     }
+}
+
+/// The parts of the compose file that each make a container.
+fn containers() -> Vec<(String, String)> {
+    let file = deployed("compose.yaml");
+    let (_, services) = file.split_once("\nservices:\n").unwrap();
+    let (services, _) = services.split_once("\nvolumes:\n").unwrap();
+    let (_, worker) = file.split_once("x-worker: &worker\n").unwrap();
+    let (worker, _) = worker.split_once("\n\n").unwrap();
+    let mut containers: Vec<(String, String)> = Vec::new();
+    for line in services.lines() {
+        match line.strip_prefix("  ").and_then(|line| line.strip_suffix(':')).filter(|name| !name.starts_with(' ')) {
+            Some(name) => containers.push((name.to_owned(), String::new())),
+            None => containers.last_mut().unwrap().1.push_str(&line.replace("<<: *worker", worker)),
+        }
+    }
+    containers
+}
+
+#[test]
+fn every_container_comes_back_after_a_crash_and_a_reboot() {
+    let containers = containers();
+    assert_eq!(containers.len(), 5, "{containers:?}");
+    for (name, service) in containers {
+        assert!(service.contains("restart: unless-stopped"), "{name}");
+    }
+}
+
+/// nginx resolves their names only when it starts.
+#[test]
+fn workers_in_containers_keep_their_addresses() {
+    let workers = containers().into_iter().filter(|(name, _)| ["one", "two"].contains(&name.as_str()));
+    let mut addresses: Vec<String> = workers
+        .map(|(_, service)| service.split_once("ipv4_address: ").unwrap().1.split_once(' ').unwrap().0.to_owned())
+        .collect();
+    addresses.dedup();
+    assert_eq!(addresses.len(), 2, "{addresses:?}");
+}
+
+/// The image of PostgreSQL starts a server without a TCP address first, which makes the database and goes away again.
+#[test]
+fn the_database_is_healthy_only_when_workers_can_reach_it() {
+    let (_, database) = containers().into_iter().find(|(name, _)| name == "database").unwrap();
+    assert!(database.contains(r#""pg_isready", "-h", "127.0.0.1""#), "{database}");
 }
 
 /// nginx with TLS, which ends when this is dropped.
