@@ -24,7 +24,7 @@ const STATEMENTS: usize = 512;
 
 /// Memory for pages of the file. A packet writes pages all over the indexes: those that had to leave the memory would be
 /// written, waited for and read again.
-const CACHE_KIB: i64 = 16 << 10;
+const CACHE_KIB: i64 = 4 << 10;
 
 /// A trigger that the application has of its own.
 const TRIGGERS_OF_OTHERS: &str =

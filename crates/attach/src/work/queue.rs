@@ -140,10 +140,8 @@ impl Work<'_> {
         let sql = "SELECT DISTINCT l.entity_type, l.entity_key FROM sync_log AS l JOIN sync_entities AS o
                    ON o.entity_type = l.entity_type AND o.entity_key = l.entity_key
                    WHERE l.packet_no IS NULL AND";
-        let mut rows = self.query(
-            &format!("{sql} o.entity_uuid IN (SELECT entity_uuid FROM sync_aside WHERE direction = 'in')"),
-            &[],
-        )?;
+        let of_aside = format!("{sql} o.entity_uuid IN (SELECT entity_uuid FROM sync_aside WHERE direction = 'in')");
+        let mut rows = if self.has_asides()? { self.query(&of_aside, &[])? } else { Vec::new() };
         let uuids: Vec<_> = uuids.iter().map(|uuid| vec![(*uuid).into()]).collect();
         let of_these = |condition: &str| format!("{sql} {condition}");
         // The queue has no index by rows: it is gone through once for many.
