@@ -3,7 +3,6 @@
 
 use super::cells::spell;
 use crate::sql::{Given, list, pieces, quoted, rows_of_marks};
-use std::borrow::Cow;
 use tokio_postgres::types::Type;
 
 /// Reads records as rows of a table.
@@ -102,25 +101,16 @@ pub(super) fn arrays(rows: &[Vec<Given<'_>>]) -> Vec<String> {
 }
 
 fn put_quoted(value: Given<'_>, out: &mut String) {
-    let spelled = spelled(value);
-    out.push('"');
-    for part in spelled.split_inclusive(['"', '\\']) {
-        match part.strip_suffix(['"', '\\']) {
-            Some(before) => out.extend([before, "\\", &part[before.len()..]]),
-            None => out.push_str(part),
-        }
-    }
-    out.push('"');
-}
-
-/// A value as the input function of its type reads it.
-fn spelled(value: Given<'_>) -> Cow<'_, str> {
-    if let Given::Text(text) = value {
-        return text.into();
-    }
     let mut spelled = String::new();
     spell(value, &mut spelled).expect("memory can be written to");
-    spelled.into()
+    out.push('"');
+    for letter in spelled.chars() {
+        if matches!(letter, '"' | '\\') {
+            out.push('\\');
+        }
+        out.push(letter);
+    }
+    out.push('"');
 }
 
 fn sets<'g>(sql: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Vec<Set<'g>> {
@@ -131,27 +121,31 @@ fn sets<'g>(sql: &str, columns: &[&String], rows: &[Vec<Given<'_>>]) -> Vec<Set<
 pub(super) fn records(columns: &[&String], rows: &[Vec<Given<'_>>]) -> Vec<String> {
     let names: Vec<String> = columns.iter().map(|name| json(name)).collect();
     let of_rows = |rows: &[Vec<Given<'_>>]| {
-        let mut text = Vec::with_capacity(rows.len() * names.len() * 32);
+        let mut text = String::with_capacity(rows.len() * names.len() * 32);
         for (n, row) in rows.iter().enumerate() {
-            text.extend_from_slice(if n == 0 { "[{" } else { "},{" }.as_bytes());
+            text.push_str(if n == 0 { "[{" } else { "},{" });
             for (n, (name, value)) in names.iter().zip(row).enumerate() {
-                text.extend_from_slice(if n == 0 { "" } else { "," }.as_bytes());
-                text.extend_from_slice(name.as_bytes());
-                text.push(b':');
-                put_value(*value, &mut text);
+                text.push_str(if n == 0 { "" } else { "," });
+                text.push_str(name);
+                text.push(':');
+                text.push_str(&value_of(*value));
             }
         }
-        text.extend_from_slice(b"}]");
-        String::from_utf8(text).expect("JSON is UTF-8")
+        text + "}]"
     };
     rows.chunks(ROWS_MAX).map(of_rows).collect()
 }
 
 /// Every value but NULL is a text, as the input function of a type reads it.
-fn put_value(value: Given<'_>, out: &mut Vec<u8>) {
+fn value_of(value: Given<'_>) -> String {
     match value {
-        Given::Null => out.extend_from_slice(b"null"),
-        value => serde_json::to_writer(out, &*spelled(value)).expect("a text serializes"),
+        Given::Null => "null".to_owned(),
+        Given::Text(text) => json(text),
+        value => {
+            let mut spelled = String::new();
+            spell(value, &mut spelled).expect("memory can be written to");
+            json(&spelled)
+        }
     }
 }
 
