@@ -353,10 +353,7 @@ impl Fields {
     /// Never: names and raw values always serialize.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let bytes: usize = self.iter().map(|(name, value)| name.len() + value.get().len() + 4).sum();
-        let mut text = Vec::with_capacity(bytes + 2);
-        serde_json::to_writer(&mut text, self).expect("fields serialize");
-        String::from_utf8(text).expect("JSON is UTF-8")
+        serde_json::to_string(self).expect("fields serialize")
     }
 }
 
